@@ -1,0 +1,52 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Imports go down only: zerrow > Engine > Scheduler, Store, Sandbox > SIPC, System > CArrow, CLinux.
+// The arena (Sources/Arena) is a preload library in C that may need nothing but libc. The package manager would link the
+// Swift runtime into it, so Sources/Arena/build compiles it.
+
+let swift: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+let package = Package(
+    name: "zerrow",
+    products: [
+        .executable(name: "zerrow", targets: ["zerrow"]),
+        .library(name: "zerrow_worker", type: .dynamic, targets: ["WorkerABI"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+    ],
+    targets: [
+        .target(name: "CArrow"),
+        .target(name: "CLinux"),
+        .target(name: "System", dependencies: ["CLinux"], swiftSettings: swift),
+        .target(name: "SIPC", dependencies: ["CArrow", "System"], swiftSettings: swift),
+        .target(
+            name: "WorkerABI", dependencies: ["SIPC", "CLinux"], swiftSettings: swift,
+            linkerSettings: [
+                // One self-contained object that a Python process loads in milliseconds; only the ABI is exported, so it
+                // cannot clash with what the user's own packages load.
+                .unsafeFlags([
+                    "-static-stdlib", "-Xlinker", "--gc-sections",
+                    "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/WorkerABI/export.map",
+                ])
+            ]),
+        .target(name: "Sandbox", dependencies: ["System", "CLinux"], swiftSettings: swift),
+        .target(name: "Store", dependencies: ["SIPC", "System"], swiftSettings: swift),
+        .target(name: "Scheduler", swiftSettings: swift),
+        .target(name: "Engine", dependencies: ["Scheduler", "Store", "Sandbox", "SIPC", "System"], swiftSettings: swift),
+        .executableTarget(
+            name: "zerrow",
+            dependencies: ["Engine", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: swift),
+        .testTarget(name: "SystemTests", dependencies: ["System"], swiftSettings: swift),
+        .testTarget(name: "SIPCTests", dependencies: ["SIPC", "CArrow"], swiftSettings: swift),
+        .testTarget(name: "SandboxTests", dependencies: ["Sandbox", "System"], swiftSettings: swift),
+        .testTarget(name: "StoreTests", dependencies: ["Store", "SIPC", "System"], swiftSettings: swift),
+        .testTarget(name: "SchedulerTests", dependencies: ["Scheduler"], swiftSettings: swift),
+        .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: swift),
+    ]
+)

@@ -1,0 +1,69 @@
+/*
+ * The arena: large allocations of a worker are born in a shared-memory file.
+ *
+ * libzerrow_arena.so is loaded with LD_PRELOAD. Until an arena is attached it passes every call on to libc. After
+ * zerrow_arena_attach() every malloc-family allocation of ZERROW_ARENA_BYTES_MIN or more, and every large anonymous
+ * private mmap, is placed in the attached file, so that a table built in it can be published by naming file offsets.
+ *
+ * The other parts of zerrow find these functions with dlsym(RTLD_DEFAULT, …): when the library is not loaded they are
+ * absent, and publishing copies.
+ *
+ * All functions return 0 or a negative errno, unless said otherwise. They are async-signal-unsafe and thread-safe.
+ */
+#ifndef ZERROW_ARENA_H
+#define ZERROW_ARENA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define ZERROW_ARENA_VERSION 1
+#define ZERROW_ARENA_BYTES_MIN (64u * 1024u)
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Attach the file to this process, once, early in a freshly forked worker (a single thread).
+ *
+ * fd         a memfd open for reading and writing; the arena keeps its own duplicate. Its content must be all zero
+ *            where nothing is allocated yet (a recycled file may have its pages still present).
+ * file_bytes the (sparse) size of the file: address space that extents may take, headroom included. A multiple of 2 MiB.
+ * bytes_max  the most memory that live extents may take together; past it malloc gives NULL and mmap ENOMEM.
+ *
+ * -EALREADY when one is attached, -EINVAL on bad sizes, else what mmap said.
+ */
+int zerrow_arena_attach(int fd, uint64_t file_bytes, uint64_t bytes_max);
+
+/*
+ * Where in the file is [address, address + bytes)?
+ *
+ * Returns 1 and the file offset when every byte of the range is content of the attached file, as any reader of the file
+ * would see it; 0 when it is not (other memory, or pages made private by a fork). Cheap: no system call unless the
+ * process has forked since it attached.
+ */
+int zerrow_arena_locate(const void *address, size_t bytes, uint64_t *offset);
+
+/*
+ * Take a fresh, zeroed, 64-byte-aligned extent for data that publishing packs or copies: *address is where to write it and
+ * *offset its place in the file. It is never given back. -ENOMEM when the arena is full, -ENODEV when none is attached.
+ */
+int zerrow_arena_take(size_t bytes, void **address, uint64_t *offset);
+
+struct zerrow_arena_counts {
+    uint64_t live_bytes;      /* extents in use */
+    uint64_t live_bytes_max;  /* the most they ever were */
+    uint64_t resident_bytes;  /* file pages present, by the arena's own book-keeping */
+    uint64_t huge_bytes;      /* of these, collapsed into 2 MiB pages */
+    uint64_t extents;         /* allocations served from the file */
+    uint64_t refused;         /* allocations refused because of bytes_max */
+};
+int zerrow_arena_counts(struct zerrow_arena_counts *out);
+
+/* Nothing is handed out twice after this: extents freed from now on are never reused (called just before publishing). */
+int zerrow_arena_freeze(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,3 @@
+#ifndef ZERROW_CLINUX_H
+#define ZERROW_CLINUX_H
+#endif
