@@ -344,6 +344,7 @@ struct Oracle {
         }
         if isStarted, !isStopping {
             try checkNoIdleSlot(alive, sealing)
+            try checkWorkersAhead(alive)
         }
     }
 
@@ -361,6 +362,19 @@ struct Oracle {
                 let others = busy.filter { $0.model != model }
                 try require(others.count + sealing >= workload.slots, "model \(model) waits while a slot is idle")
             }
+        }
+    }
+    private func checkWorkersAhead(_ alive: [Worker]) throws {
+        let unsent = alive.filter { !$0.isSent }.count
+        guard unsent < workload.workersAhead else {
+            return
+        }
+        for model in models.indices where statuses[model] == nil && lastWorker[model] == nil {
+            let comes = distinctInputs[model].allSatisfy { input in
+                tables[input] == .held || tables[input] == .sealing || living(input)?.isSent == true
+            }
+            let couldFork = comes && zygotesReady.contains(models[model].environment)
+            try require(!couldFork, "no worker is forked ahead for model \(model)")
         }
     }
 }

@@ -141,6 +141,14 @@ import Testing
             ])
     }
 
+    @Test func aSlotIsNotWastedOnAWorkerAheadThatIsToDie() throws {
+        var script = try Script([model(), model(), model()], slots: 1, ahead: 1, policy: .keepGoing)
+        #expect(script.forked == [0, 1])
+        script.begin(1)
+        #expect(script.feed(.timedOut(WorkerID(1))) == [.kill(worker: WorkerID(1))])
+        #expect(script.complete(0).last == fork(2, 2))
+    }
+
     @Test func whatComesAfterTheEndIsIgnoredIfItMay() throws {
         var script = try Script([model()])
         script.complete(0)
