@@ -147,6 +147,8 @@ import Testing
         script.begin(1)
         #expect(script.feed(.timedOut(WorkerID(1))) == [.kill(worker: WorkerID(1))])
         #expect(script.complete(0).last == fork(2, 2))
+        // It is not another one ahead.
+        #expect(script.begin(2) == [.send(model: 2, worker: WorkerID(2))])
     }
 
     @Test func whatComesAfterTheEndIsIgnoredIfItMay() throws {
