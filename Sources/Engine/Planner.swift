@@ -6,10 +6,28 @@ struct Planner {
     let installation: Installation
     let environment: [String: String]
 
-    /// Reads the project in `folder`.
+    /// Reads the project in `folder`; with `prepares`, makes sources that are missing by the project's own command.
     ///
     /// Throws `EngineError.project` with all that is wrong with it, or `EngineError.planner` when the planner itself failed.
-    func plan(folder: String, parameters: [String], query: String? = nil) throws -> Plan {
+    func plan(
+        folder: String, parameters: [String], query: String?, prepares: Bool, note: (String) -> Void
+    ) throws -> Plan {
+        let plan = try read(folder, parameters, query)
+        guard prepares, let prepare = plan.prepare else { return plan }
+        note(
+            "making \(prepare.missing.joined(separator: ", ")) with the project's prepare command: "
+                + prepare.command.joined(separator: " "))
+        try self.prepare(prepare, folder: plan.project.folder)
+        let again = try read(folder, parameters, query)
+        if let left = again.prepare?.missing {
+            throw EngineError.prepare(
+                "the project's prepare command succeeded but made no \(left.joined(separator: ", ")): "
+                    + "compare its output folder with the sources in the project file")
+        }
+        return again
+    }
+
+    private func read(_ folder: String, _ parameters: [String], _ query: String?) throws -> Plan {
         var arguments = [installation.python, "-m", "zerrow.plan", "--project", folder]
         for parameter in parameters { arguments += ["--param", parameter] }
         if let query { arguments += ["--query", query] }
@@ -25,15 +43,17 @@ struct Planner {
             }
         case .exited(1):
             struct Answer: Decodable { var errors: [Plan.Problem] }
-            guard let answer = try? JSONDecoder().decode(Answer.self, from: Data(output)), !answer.errors.isEmpty else { fallthrough }
-            throw EngineError.project(answer.errors)
+            if let answer = try? JSONDecoder().decode(Answer.self, from: Data(output)), !answer.errors.isEmpty {
+                throw EngineError.project(answer.errors)
+            }
+            fallthrough
         default:
             throw EngineError.planner("\(ending)\n" + String(decoding: errors.suffix(4000), as: UTF8.self))
         }
     }
 
     /// Runs a project's prepare command, which makes missing sources; its output goes to this process's standard error.
-    func prepare(_ prepare: Plan.Prepare, folder: String) throws {
+    private func prepare(_ prepare: Plan.Prepare, folder: String) throws {
         var arguments = prepare.command
         if arguments.first == "python" { arguments[0] = installation.python }
         let child = try ChildProcess(
@@ -56,12 +76,12 @@ struct Planner {
 
     private func captured(_ arguments: [String]) throws -> (ChildProcess.Ending, [UInt8], [UInt8]) {
         // Files, not pipes: neither stream can fill up and stop the program.
-        let output = try MemoryFile.create(name: "plan-output", sealable: false)
-        let errors = try MemoryFile.create(name: "plan-errors", sealable: false)
+        let output = try FileDescriptor.memory(named: "plan-output", bytes: 0, sealable: false)
+        let errors = try FileDescriptor.memory(named: "plan-errors", bytes: 0, sealable: false)
         let child = try ChildProcess(
             arguments, environment: pythonEnvironment, folder: "/", output: .descriptor(output.raw),
             errors: .descriptor(errors.raw))
         let ending = try child.wait()
-        return (ending, try MemoryFile.contents(output), try MemoryFile.contents(errors))
+        return (ending, try output.bytes(0..<output.status().bytes), try errors.bytes(0..<errors.status().bytes))
     }
 }

@@ -125,6 +125,14 @@ public struct RunReport: Codable, Sendable {
         }
     }
 
+    /// The first rows of a final table, as text.
+    public struct Preview: Codable, Sendable {
+        /// The model.
+        public var model: String
+        /// The text, several lines.
+        public var text: String
+    }
+
     /// The run's id.
     public var run: String
     /// `success`, `failed` or `cancelled`.
@@ -137,6 +145,8 @@ public struct RunReport: Codable, Sendable {
     public var errors: [Failure]
     /// All models, in the plan's order.
     public var models: [Model]
+    /// The first rows of the final tables; not part of the JSON.
+    public var previews: [Preview] = []
 
     enum CodingKeys: String, CodingKey {
         case run, status, error, errors, models

@@ -1,5 +1,12 @@
 import Glibc
 
+extension SystemCall {
+    /// Starting a program.
+    public static let spawn: SystemCall = "posix_spawn"
+    /// Waiting for a child to end.
+    public static let waitForChild: SystemCall = "waitpid"
+}
+
 /// An ordinary helper program (the planner, a project's prepare command), run to its end.
 ///
 /// Not for workers: these are forked by a zygote inside the sandbox.
@@ -57,7 +64,7 @@ public struct ChildProcess {
         var child: pid_t = 0
         let code = posix_spawnp(&child, arguments[0], &actions, &attributes, argv.pointers, envp.pointers)
         guard code == 0 else {
-            throw SystemError(operation: "posix_spawn", errno: code, context: arguments[0])
+            throw SystemError(.spawn, errno: code, context: arguments[0])
         }
         pid = child
     }
@@ -66,7 +73,7 @@ public struct ChildProcess {
     public func wait() throws(SystemError) -> Ending {
         var status: Int32 = 0
         while waitpid(pid, &status, 0) < 0 {
-            guard errno == EINTR else { throw SystemError(operation: "waitpid", errno: errno, context: "process \(pid)") }
+            guard errno == EINTR else { throw SystemError(.waitForChild, errno: errno, context: "process \(pid)") }
         }
         return status & 0x7f == 0 ? .exited((status >> 8) & 0xff) : .signalled(status & 0x7f)
     }

@@ -1,7 +1,7 @@
 import System
 
 /// One datagram of the protocol (`docs/protocol.md`): a JSON object with an `op`, and descriptors beside it.
-struct Message {
+struct Datagram {
     /// The most bytes a datagram may have.
     static let bytesMax = 128 * 1024
     /// The most descriptors that travel with one datagram.
@@ -18,7 +18,7 @@ struct Message {
     }
 }
 
-extension Message {
+extension Datagram {
     /// A zygote's call to fork a worker.
     static func fork(worker: String, uid: UInt32?, cpus: Int) -> JSONValue {
         var members: [String: JSONValue] = [
