@@ -20,7 +20,7 @@ public struct Installation: Sendable {
     ///
     /// `ZERROW_PYTHON` names another interpreter for the default environment.
     public static func find(environment: [String: String]) throws -> Installation {
-        guard let executable = try? SystemInformation.executablePath() else {
+        guard let executable = Path.resolved("/proc/self/exe") else {
             throw EngineError.installation("cannot tell where the executable is: is /proc mounted?")
         }
         let folder = Path.parent(executable)
@@ -34,7 +34,7 @@ public struct Installation: Sendable {
             arenaLibrary: folder + "/libzerrow_arena.so",
             executable: executable)
         for part in [installation.python, installation.workerLibrary, installation.arenaLibrary]
-        where !Path.exists(part) {
+        where !Files.exists(part) {
             throw EngineError.installation("\(part) is missing: start zerrow with the launcher, which makes it")
         }
         return installation

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 extension SystemCall {
@@ -48,7 +49,7 @@ public struct ChildProcess {
             case .descriptor(let raw): posix_spawn_file_actions_adddup2(&actions, raw, number)
             }
         }
-        posix_spawn_file_actions_addchdir_np(&actions, folder)
+        _ = zerrow_spawn_in(&actions, folder)
 
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)

@@ -3,6 +3,7 @@
 #define ZERROW_CLINUX_H
 
 #include "machine.h"
+#include "child.h"
 #include "memory_file.h"
 #include "message.h"
 #include "notice.h"
