@@ -37,10 +37,18 @@ public final class Engine {
 
     /// Reads a project. Sources that are missing are made first, if the project says how.
     public func plan(
-        folder: String, parameters: [String], query: String? = nil, prepares: Bool = true, note: (String) -> Void = { _ in }
+        folder: String, parameters: [String], query: String? = nil, note: (String) -> Void = { _ in }
     ) throws -> Plan {
         try Planner(installation: installation, environment: environment)
-            .plan(folder: folder, parameters: parameters, query: query, prepares: prepares, note: note)
+            .plan(folder: folder, parameters: parameters, query: query, prepares: true, note: note)
+    }
+
+    /// Reads a project without an engine; nothing is made.
+    public static func plan(
+        installation: Installation, environment: [String: String], folder: String, parameters: [String]
+    ) throws -> Plan {
+        try Planner(installation: installation, environment: environment)
+            .plan(folder: folder, parameters: parameters, query: nil, prepares: false, note: { _ in })
     }
 
     /// Runs a plan to its end. Failures of models are in the report, not thrown.

@@ -106,6 +106,14 @@ public struct Plan: Codable, Sendable {
 }
 
 extension Plan {
+    /// The plan as one JSON object.
+    public var json: String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
+        guard let data = try? encoder.encode(self) else { preconditionFailure("a plan that JSON cannot hold") }
+        return String(decoding: data, as: UTF8.self)
+    }
+
     /// Checks what the rest of the engine relies on: each input is a model before its reader, names are unique and
     /// environments exist. The planner keeps to this; a plan that does not is `EngineError.planner`.
     func check() throws {

@@ -39,13 +39,21 @@ extension Run {
                 descriptor: DescriptorBox(try FileDescriptor.sealedMemory(named: "descriptor", descriptor.bytes)))
             let now = elapsed()
             reports[model].wallMilliseconds = now - (reports[model].startMilliseconds ?? now)
-            reports[model].timing = published.timing
+            worker.mark("ready")
+            reports[model].timing = timing(of: worker, published.timing)
             reports[model].output = RunReport.Output(rows: Int64(clamping: descriptor.rows), counts: published.counts)
             feed(.tableReady(model: model))
         } catch {
             engine.store.discard(segment)
             feed(.tableRejected(model: model, reason: "\(error)"))
         }
+    }
+
+    /// Durations as they are, moments as milliseconds since the run began.
+    private func timing(of worker: Worker, _ own: [String: Double]) -> [String: Double] {
+        var timing = own.merging(worker.marks) { _, ours in ours }
+        for (key, value) in timing where key.hasSuffix("_at_ms") { timing[key] = value - Double(beganAt) / 1e6 }
+        return timing
     }
 
     /// The worker is over and there is no table of it.

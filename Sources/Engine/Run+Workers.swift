@@ -36,6 +36,7 @@ extension Run {
             worker.cgroup = try engine.cgroups?.make(worker.name, memoryBytesMax: memoryBytesMax)
             worker.deadline = MonotonicClock.nanoseconds() + Self.graceSeconds * 1_000_000_000
             workers[id] = worker
+            worker.mark("fork")
             zygote.channel.send(
                 Datagram.fork(worker: worker.name, uid: identity?.uid, cpus: Machine.processorCount()),
                 [DescriptorBox(try theirs.descriptor.duplicate()), writing])
@@ -66,6 +67,7 @@ extension Run {
             reports[model].startMilliseconds = elapsed()
             observer?.modelStarted(plan.models[model].name)
         }
+        worker.mark("send")
         do {
             try handOver(model, to: worker)
             let timeout = isPreview(model) ? nil : plan.models[model].timeoutSeconds
@@ -119,8 +121,13 @@ extension Run {
 
     private func handle(_ message: Datagram, _ descriptors: [DescriptorBox], from worker: Worker) {
         switch message.op {
-        case "started": feed(.started(worker.id))
-        case "running": feed(.running(worker.id))
+        case "started":
+            worker.deadline = nil
+            worker.mark("started")
+            feed(.started(worker.id))
+        case "running":
+            worker.mark("running")
+            feed(.running(worker.id))
         case "done":
             worker.text = message.body["text"]?.string
             feed(.done(worker.id))
@@ -131,6 +138,7 @@ extension Run {
             lastMessageCame(from: worker)
             if worker.published == nil, let published = Worker.Published(message, descriptors) {
                 worker.published = published
+                worker.mark("published")
                 feed(.published(worker.id))
             } else {
                 feed(.misbehaved(worker.id, reason: "it sent a broken result"))
@@ -158,6 +166,7 @@ extension Run {
             signal: message.body["signal"]?.integer.map { Int32(clamping: $0) },
             memoryBytesMax: UInt64(clamping: message.body["memory_bytes_max"]?.integer ?? 0),
             cpuMilliseconds: message.body["cpu_ms"]?.number ?? 0)
+        worker.mark("exited")
         handleMessages(of: worker)
         end(worker)
     }

@@ -33,6 +33,11 @@ final class Worker {
     var deadline: UInt64?
     /// The zygote's last word on it.
     var exit: Exit?
+    /// When the engine learned of each step, in milliseconds of the monotonic clock: `fork_at_ms` and so on.
+    var marks: [String: Double] = [:]
+
+    /// Notes that a step was reached.
+    func mark(_ step: String) { marks[step + "_at_ms"] = Double(MonotonicClock.nanoseconds()) / 1e6 }
 
     /// What the zygote reported when the worker and all it started were dead.
     struct Exit {

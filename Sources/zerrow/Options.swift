@@ -1,4 +1,5 @@
 import ArgumentParser
+import Engine
 
 /// Which project, and its parameters.
 struct ProjectOptions: ParsableArguments {
@@ -21,7 +22,7 @@ enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
 }
 
 /// How the engine runs models.
-struct EngineOptions: ParsableArguments {
+struct EngineOptionGroup: ParsableArguments {
     @Flag(name: .customLong("no-sandbox"), help: "Run models as ordinary processes, without isolation. For machines that forbid namespaces.")
     var noSandbox = false
 
@@ -39,6 +40,17 @@ struct EngineOptions: ParsableArguments {
 
     func validate() throws {
         if let jobs, jobs < 1 { throw ValidationError("--jobs must be 1 or more") }
+    }
+
+    /// The same for the engine.
+    var engineOptions: EngineOptions {
+        var options = EngineOptions()
+        options.isSandboxed = !noSandbox
+        options.hasArena = !noArena
+        options.keepsGoing = keepGoing
+        if let jobs { options.slots = jobs }
+        options.memoryBytesMax = memory?.bytes
+        return options
     }
 }
 
