@@ -15,7 +15,7 @@ public final class Engine {
     let installation: Installation
     let options: EngineOptions
     let environment: [String: String]
-    let store: Store
+    let store: SegmentStore
     let cgroups: CgroupTree?
     let identities: IdentityPool?
     let janitor: Janitor?
@@ -30,7 +30,9 @@ public final class Engine {
         // Workers that run as other users than the engine cannot reopen its files; else files are sealed.
         let hasIdentities = options.isSandboxed && SandboxSupport.canSeparateUsers
         identities = hasIdentities ? IdentityPool() : nil
-        store = Store(lock: hasIdentities ? .readOnlyDescriptor : .sealed)
+        store = SegmentStore(
+            lock: hasIdentities ? .readOnlyDescriptor : .sealed,
+            poolBytesMax: ((try? Machine.memory().bytesTotal) ?? 0) / 8)
         cgroups = CgroupTree.make()
         janitor = try cgroups.map { try Janitor.start(executable: installation.executable, cgroups: $0) }
     }

@@ -3,50 +3,46 @@ import Scheduler
 import Store
 import System
 
-/// A table that its readers can be given.
-struct PublishedTable {
-    /// What the store holds for it.
-    var table: Table
-    /// The SIPC descriptor, sealed, with the store's segment ids.
-    var descriptor: DescriptorBox
-}
-
 /// From a result to a table, and to its end.
 extension Run {
     /// Checks, trims and locks what a worker published.
     func seal(_ model: Int, _ id: Scheduler.WorkerID) {
-        guard let worker = workers.removeValue(forKey: id), let segment = worker.segment else {
-            preconditionFailure("\(id) has no segment to seal")
+        guard let worker = workers.removeValue(forKey: id), let published = worker.published else {
+            preconditionFailure("\(id) has published nothing")
         }
         defer { free(worker) }
-        guard let published = worker.published else {
-            // A preview hands over text: its segment holds nothing anybody reads.
-            preconditionFailure("\(id) published nothing")
-        }
         do {
-            var descriptor = try Descriptor(decoding: published.descriptor)
-            try descriptor.renumber { id in
-                if id == 0 { return segment }
-                guard worker.inputSegments.contains(id) else {
-                    throw EngineError.protocolBroken("its result refers to a segment that it was not given")
-                }
-                return id
-            }
-            let table = try engine.store.publish(
-                segment, references: descriptor.references)
-            tables[model] = PublishedTable(
-                table: table,
-                descriptor: DescriptorBox(try FileDescriptor.sealedMemory(named: "descriptor", descriptor.bytes)))
+            let descriptor = try Descriptor(published.descriptor)
+            tables[model] = try publish(descriptor, by: worker)
+            worker.mark("ready")
             let now = elapsed()
             reports[model].wallMilliseconds = now - (reports[model].startMilliseconds ?? now)
-            worker.mark("ready")
             reports[model].timing = timing(of: worker, published.timing)
             reports[model].output = RunReport.Output(rows: Int64(clamping: descriptor.rows), counts: published.counts)
             feed(.tableReady(model: model))
         } catch {
-            engine.store.discard(segment)
             feed(.tableRejected(model: model, reason: "\(error)"))
         }
+    }
+
+    /// Gives the worker's own segment its real id, and the table to the store, which checks that the worker names nothing but
+    /// what it was lent.
+    private func publish(_ descriptor: Descriptor, by worker: Worker) throws -> TableID {
+        guard let output = worker.segment else { preconditionFailure("a worker that published had an output") }
+        let ids = descriptor.segments.map { $0.id == 0 ? output : SegmentID(rawValue: $0.id) }
+        var references = References()
+        var failure: StoreError?
+        descriptor.forEachReference { reference in
+            do throws(StoreError) {
+                try references.add(ids[Int(reference.segment)], offset: reference.offset, length: reference.length)
+            } catch {
+                failure = failure ?? error
+            }
+        }
+        if let failure { throw failure }
+        let bytes = descriptor.renumbered(ids.map(\.rawValue))
+        let file = DescriptorBox(try FileDescriptor.sealedMemory(named: "descriptor", bytes))
+        return try engine.store.publish(by: worker.storeID, descriptor: file, references: references)
     }
 
     /// Durations as they are, moments as milliseconds since the run began.
@@ -61,13 +57,17 @@ extension Run {
         guard let worker = workers.removeValue(forKey: id) else { return }
         if let text = worker.text, isPreview(worker.model) { previews[previewOf[worker.model - plan.models.count]] = text }
         free(worker)
-        if let segment = worker.segment { engine.store.discard(segment) }
     }
 
     /// Nobody will read the table any more.
     func release(_ model: Int) {
         guard let table = tables.removeValue(forKey: model) else { preconditionFailure("a table is released twice") }
-        engine.store.release(table.table)
+        do {
+            try engine.store.release(table)
+        } catch {
+            // The table is gone for its readers all the same; its memory goes with the engine at the latest.
+            observer?.note("memory of '\(name(of: model))' was not given back: \(error)")
+        }
     }
 
     /// A model has its final status.

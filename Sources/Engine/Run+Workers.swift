@@ -79,24 +79,25 @@ extension Run {
 
     /// Sends the segments, the tables, the task, and the segment to write to.
     private func handOver(_ model: Int, to worker: Worker) throws {
-        let read = inputs(of: model).map { tables[$0]! }
-        let ids = Set(read.flatMap(\.table.segments)).sorted()
+        let loans = inputs(of: model).map { engine.store.lend(tables[$0]!, to: worker.storeID) }
+        var segments: [SegmentID: DescriptorBox] = [:]
+        for loan in loans {
+            for segment in loan.segments { segments[segment.id] = segment.file }
+        }
+        let ids = segments.keys.sorted()
         for start in stride(from: 0, to: ids.count, by: Datagram.descriptorsMax) {
             let chunk = ids[start..<min(start + Datagram.descriptorsMax, ids.count)]
-            let descriptors = try chunk.map { try engine.store.readingDescriptor(of: $0, for: worker.id.number) }
-            worker.channel.send(Datagram.segments(chunk), descriptors)
+            worker.channel.send(Datagram.segments(chunk.map(\.rawValue)), chunk.map { segments[$0]! })
         }
-        worker.inputSegments = Set(ids)
-        for (index, table) in read.enumerated() {
-            worker.channel.send(Datagram.table(input: index), [table.descriptor])
+        for (index, loan) in loans.enumerated() {
+            worker.channel.send(Datagram.table(input: index), [loan.descriptor])
         }
         let limits = engine.arenaLimits(memoryBytesMax: worker.memoryBytesMax)
-        let output = try engine.store.makeOutputSegment(bytes: limits.fileBytes, for: worker.id.number)
+        let output = try engine.store.makeOutputSegment(bytes: limits.fileBytes, for: worker.storeID)
         worker.segment = output.id
         let task = DescriptorBox(try FileDescriptor.sealedMemory(named: "task", self.task(of: model).utf8))
         worker.channel.send(
-            Datagram.run(arenaFileBytes: UInt64(limits.fileBytes), arenaBytesMax: limits.bytesMax),
-            [task, output.descriptor])
+            Datagram.run(arenaFileBytes: UInt64(output.bytes), arenaBytesMax: limits.bytesMax), [task, output.file])
     }
 
     private func task(of model: Int) -> JSONValue {
@@ -187,6 +188,10 @@ extension Run {
         worker.deadline = nil
         if let identity = worker.identity { engine.identities?.give(back: identity) }
         worker.cgroup?.remove()
-        engine.store.end(reader: worker.id.number)
+        do {
+            try engine.store.end(worker.storeID)
+        } catch {
+            observer?.note("memory of worker \(worker.name) was not given back: \(error)")
+        }
     }
 }

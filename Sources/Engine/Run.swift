@@ -20,7 +20,7 @@ final class Run {
     let previewOf: [Int]
     var workers: [Scheduler.WorkerID: Worker] = [:]
     /// The published tables that are still held, by model.
-    var tables: [Int: PublishedTable] = [:]
+    var tables: [Int: TableID] = [:]
     var reports: [RunReport.Model]
     var failures: [RunReport.Failure] = []
     var previews: [Int: String] = [:]

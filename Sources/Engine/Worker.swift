@@ -1,5 +1,6 @@
 import Sandbox
 import Scheduler
+import Store
 import System
 
 /// The engine's side of one worker: its socket, its output, its limits, and what it has said.
@@ -22,9 +23,7 @@ final class Worker {
     /// Held once the zygote has answered.
     var pidfd: ProcessDescriptor?
     /// The segment its result is written to; the store's, until it is sealed or discarded.
-    var segment: UInt64?
-    /// The segments it may refer to in its result.
-    var inputSegments: Set<UInt64> = []
+    var segment: SegmentID?
     /// What it published; nil before.
     var published: Published?
     /// The text of a preview.
@@ -38,6 +37,9 @@ final class Worker {
 
     /// Notes that a step was reached.
     func mark(_ step: String) { marks[step + "_at_ms"] = Double(MonotonicClock.nanoseconds()) / 1e6 }
+
+    /// What the store calls it.
+    var storeID: Store.WorkerID { Store.WorkerID(rawValue: name) }
 
     /// What the zygote reported when the worker and all it started were dead.
     struct Exit {

@@ -28,6 +28,13 @@ enum Output {
         return Int(size.ws_col)
     }
 
+    /// The terminal's rows; 24 where there is none.
+    static func rows(_ descriptor: Int32) -> Int {
+        var size = winsize()
+        guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_row > 0 else { return 24 }
+        return Int(size.ws_row)
+    }
+
     /// Ends the process. Nothing of ours is left to clean up by then.
     static func leave(_ code: Int32) -> Never {
         fflush(nil)
