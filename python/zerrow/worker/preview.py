@@ -15,7 +15,7 @@ GAP = "  "
 def preview(table: pa.Table, rows: int, width: int | None = None) -> str:
     """Text of the first `rows` rows: names, types, aligned values, no line longer than `width` characters.
 
-    Numbers and times stand to the right. Columns that do not fit are counted in the last line, as are left out rows.
+    Numbers and times stand to the right. The last lines count the rows and name the columns that do not fit.
     """
     shown = table.slice(0, rows)
     columns, left = [], width
@@ -30,7 +30,7 @@ def preview(table: pa.Table, rows: int, width: int | None = None) -> str:
     for row in range(shown.num_rows + 2):
         cells = [_pad(cells[row], max(map(_width, cells)), right) for cells, right in columns]
         lines.append(_clip(GAP.join(cells).rstrip(), width))
-    lines.append(_clip(_footer(table, shown.num_rows, len(columns)), width))
+    lines += [_clip(line, width) for line in _footer(table, shown.num_rows, len(columns))]
     return "\n".join(lines)
 
 
@@ -97,10 +97,11 @@ def _clip(line: str, width: int | None) -> str:
     return line + "…"
 
 
-def _footer(table: pa.Table, rows: int, columns: int) -> str:
+def _footer(table: pa.Table, rows: int, columns: int) -> list[str]:
     text = f"{table.num_rows:,} {'row' if table.num_rows == 1 else 'rows'}"
-    if rows < table.num_rows:
-        text += f", the first {rows} shown"
-    if columns < table.num_columns:
-        text += f"; {table.num_columns - columns} more columns: {', '.join(table.column_names[columns:])}"
-    return text
+    lines = [text + f", the first {rows} shown" if rows < table.num_rows else text]
+    left = table.num_columns - columns
+    if left:
+        noun = "column" if left == 1 else "columns"
+        lines.append(f"{left} {noun} not shown: {', '.join(map(_one_line, table.column_names[columns:]))}")
+    return lines

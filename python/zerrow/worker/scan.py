@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from pyarrow.fs import LocalFileSystem
 
 from zerrow.worker.expression import columns_of, compile_filter, missing_column
 from zerrow.worker.failures import WorkerFailure
@@ -101,7 +102,7 @@ class _Source:
         kept = set(range(count))
         if tree is None or count < 2:
             return sorted(kept)
-        fragment = ds.ParquetFileFormat().make_fragment(self.path)
+        fragment = ds.ParquetFileFormat().make_fragment(self.path, LocalFileSystem())
         for conjunct in _conjuncts(tree):
             try:
                 subset = fragment.subset(filter=compile_filter(conjunct, schema, table))
