@@ -133,7 +133,7 @@ public struct PlanTree: Equatable, Sendable {
         private func line(_ node: Node, _ count: Int, _ prefix: String, _ mark: String) -> String {
             let clean = { (text: String) in text.withoutControls(keepingColours: false) }
             let ending = (count > 1 ? " \(style.times)\(count)" : "") + mark
-            let prefix = prefix.fitted(max(0, columns - ending.columns - 8), mark: style.ellipsis)
+            let prefix = prefix.fitted(max(0, columns - ending.columns - 2), mark: style.ellipsis)
             var room = columns - prefix.columns - ending.columns
             let name = clean(node.name).fitted(max(1, room), mark: style.ellipsis)
             room -= name.columns
