@@ -1,6 +1,7 @@
 import Engine
 import Glibc
 import System
+import Terminal
 
 /// From parsed arguments to an exit code: makes the engine, runs, prints.
 enum Session {

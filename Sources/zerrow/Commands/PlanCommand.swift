@@ -1,5 +1,6 @@
 import ArgumentParser
 import Engine
+import Terminal
 
 /// `zerrow plan`: the DAG, nothing run.
 struct PlanCommand: ParsableCommand {
