@@ -27,7 +27,7 @@ import Testing
                 top  python  models.py:41
                 └── revenue (*)
 
-                6 models: 2 scan, 3 python, 1 sql
+                6 models: 2 scan, 3 python, 1 sql. (*): drawn above
                 """)
     }
 
