@@ -75,6 +75,18 @@ private let page = Machine.pageBytes
         #expect(try store.usage().pooledBytes == 0)
     }
 
+    @Test func whatIsLeftInPiecesIsNotKept() throws {
+        let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 64 << 20)
+        var first = try Producer(store, "w1", bytes: 8 * huge)
+        try first.write(5000..<huge + 100, 0x77)
+        try first.write(2 * huge..<4 * huge + 5000, 0x77)
+        try first.write(7 * huge - 1..<8 * huge, 0x77)
+        try store.end("w1")
+        let second = try Producer(store, "w2", bytes: 8 * huge)
+        #expect(second.output.recycledBytes == 3 * huge)
+        #expect(try isZero(visible(second.output.file, bytes: 8 * huge), 0..<8 * huge))
+    }
+
     @Test func theSmallestSufficientFileIsUsedAgainAtTheSizeAsked() throws {
         let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 64 << 20)
         for (worker, count) in [("a", 1), ("b", 4), ("c", 2)] {
@@ -106,7 +118,8 @@ private let page = Machine.pageBytes
     @Test func aFileIsCleanedAheadOfItsNextUse() throws {
         let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 64 << 20)
         var producer = try Producer(store, "w1", bytes: 4 * huge)
-        try producer.write(0..<2 * huge, 5)
+        try producer.write(0..<huge, 5)
+        try producer.write(3 * huge..<4 * huge, 5)
         try store.end("w1")
         let cleaning = try #require(store.beginCleaning())
         #expect(store.beginCleaning() == nil)
