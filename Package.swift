@@ -25,7 +25,7 @@ let package = Package(
         .target(name: "System", dependencies: ["CLinux"], swiftSettings: swift),
         .target(name: "SIPC", dependencies: ["CArrow", "System"], swiftSettings: swift),
         .target(
-            name: "WorkerABI", dependencies: ["SIPC", "CLinux"], swiftSettings: swift,
+            name: "WorkerABI", dependencies: ["SIPC", "System", "CArrow"], exclude: ["export.map", "zerrow_worker.h"], swiftSettings: swift,
             linkerSettings: [
                 // One self-contained object that a Python process loads in milliseconds; only the ABI is exported, so it
                 // cannot clash with what the user's own packages load.

@@ -1,3 +1,11 @@
+/* What Swift needs of Linux and cannot import by itself, one header per noun. */
 #ifndef ZERROW_CLINUX_H
 #define ZERROW_CLINUX_H
+
+#include "machine.h"
+#include "child.h"
+#include "memory_file.h"
+#include "message.h"
+#include "notice.h"
+
 #endif

@@ -1,0 +1,98 @@
+import CLinux
+import Glibc
+
+extension SystemCall {
+    /// Opening a file by name.
+    public static let open: SystemCall = "open"
+    /// Duplicating a descriptor.
+    public static let duplicate: SystemCall = "fcntl(F_DUPFD_CLOEXEC)"
+    /// Setting flags of a descriptor.
+    public static let setFlags: SystemCall = "fcntl(F_SETFL)"
+    /// Making a pipe.
+    public static let pipe: SystemCall = "pipe2"
+}
+
+/// An open file descriptor with one owner, closed when that owner lets go of it.
+public struct FileDescriptor: ~Copyable, Sendable {
+    /// The number. It is valid as long as this value lives.
+    public let raw: Int32
+
+    /// Takes ownership of an open descriptor.
+    public init(owning raw: Int32) {
+        precondition(raw >= 0, "a file descriptor is not negative")
+        self.raw = raw
+    }
+
+    deinit {
+        // The number is free again whatever close says; Linux must not be asked twice.
+        _ = close(raw)
+    }
+
+    /// Gives the number away: the caller closes it.
+    public consuming func release() -> Int32 {
+        let raw = self.raw
+        discard self
+        return raw
+    }
+
+    /// A second, close-on-exec descriptor of the same open file; it shares offset and flags with this one.
+    public func duplicate() throws(SystemError) -> FileDescriptor {
+        let raw = self.raw
+        return FileDescriptor(owning: try perform(.duplicate, "descriptor \(raw)") { zerrow_duplicate(raw) })
+    }
+
+    /// A close-on-exec duplicate of a descriptor that somebody else owns.
+    public static func duplicate(of raw: Int32) throws(SystemError) -> FileDescriptor {
+        FileDescriptor(owning: try perform(.duplicate, "descriptor \(raw)") { zerrow_duplicate(raw) })
+    }
+
+    /// Opens a file by name, close-on-exec.
+    ///
+    /// - Parameters:
+    ///   - flags: `O_RDONLY` and so on.
+    ///   - mode: the permissions of a file that is made.
+    public static func open(
+        _ path: String, _ flags: Int32 = O_RDONLY, mode: mode_t = 0o600
+    ) throws(SystemError) -> FileDescriptor {
+        let raw = try perform(.open, path) { Glibc.open(path, flags | O_CLOEXEC, mode) }
+        return FileDescriptor(owning: raw)
+    }
+
+    /// A descriptor of the same file that can only read, with an offset of its own.
+    ///
+    /// Unlike a duplicate it cannot be mapped for writing. The file's permissions decide whether it can be opened again
+    /// for writing, as `open` through `/proc` checks them anew.
+    public func reopenReadOnly() throws(SystemError) -> FileDescriptor {
+        try FileDescriptor.open("/proc/self/fd/\(raw)", O_RDONLY)
+    }
+
+    /// Makes reads and writes that would wait fail with `EAGAIN` instead. It applies to every duplicate too.
+    public func setNonBlocking() throws(SystemError) {
+        let raw = self.raw
+        try perform(.setFlags, "descriptor \(raw)") { () -> Int32 in
+            let flags = fcntl(raw, F_GETFL)
+            return flags < 0 ? flags : fcntl(raw, F_SETFL, flags | O_NONBLOCK)
+        }
+    }
+}
+
+/// A file descriptor with several owners: closed when the last one lets go of the box.
+public final class DescriptorBox: Sendable {
+    /// The descriptor; borrow it, it stays in the box.
+    public let descriptor: FileDescriptor
+
+    /// Takes ownership of a descriptor.
+    public init(_ descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
+
+    /// The number. It is valid as long as the box lives.
+    public var raw: Int32 { descriptor.raw }
+
+    /// Both ends of a close-on-exec pipe.
+    public static func pipe() throws(SystemError) -> (reading: DescriptorBox, writing: DescriptorBox) {
+        var ends: (Int32, Int32) = (-1, -1)
+        try perform(.pipe, "a new pipe") {
+            withUnsafeMutableBytes(of: &ends) { zerrow_pipe($0.assumingMemoryBound(to: Int32.self).baseAddress) }
+        }
+        return (DescriptorBox(FileDescriptor(owning: ends.0)), DescriptorBox(FileDescriptor(owning: ends.1)))
+    }
+}

@@ -1,0 +1,81 @@
+import Glibc
+
+extension SystemCall {
+    /// Making a folder.
+    public static let makeDirectory: SystemCall = "mkdir"
+    /// Removing an empty folder.
+    public static let removeDirectory: SystemCall = "rmdir"
+    /// Removing a file.
+    public static let unlink: SystemCall = "unlink"
+    /// Listing a folder.
+    public static let list: SystemCall = "opendir"
+}
+
+/// Small files and folders by name: `/proc`, `/sys`, cgroups, state.
+public enum Files {
+    /// The whole content of a small file. `EFBIG` when it is longer than `bytesMax`.
+    public static func read(_ path: String, bytesMax: Int) throws(SystemError) -> [UInt8] {
+        let file = try FileDescriptor.open(path)
+        var content: [UInt8] = []
+        // Files of /proc and /sys say they are empty, and give what they have in pieces: read to the end.
+        var piece = [UInt8](repeating: 0, count: min(bytesMax, 64 << 10) + 1)
+        while true {
+            let count = try piece.withUnsafeMutableBufferPointer { (buffer) throws(SystemError) in
+                try file.read(into: UnsafeMutableRawBufferPointer(buffer))
+            }
+            if count == 0 { return content }
+            content += piece[..<count]
+            if content.count > bytesMax {
+                throw SystemError(.read, errno: EFBIG, context: "\(path), which exceeds \(bytesMax) bytes")
+            }
+        }
+    }
+
+    /// Writes a small file; it is made, or emptied first, unless `create` is off (as for control files).
+    public static func write(
+        _ path: String, _ content: String, create: Bool = true, mode: mode_t = 0o600
+    ) throws(SystemError) {
+        let flags = create ? O_WRONLY | O_CREAT | O_TRUNC : O_WRONLY
+        let file = try FileDescriptor.open(path, flags, mode: mode)
+        try Array(content.utf8).withUnsafeBufferPointer { (bytes) throws(SystemError) in
+            try file.writeAll(UnsafeRawBufferPointer(bytes))
+        }
+    }
+
+    /// Makes a folder. `EEXIST` when it is there.
+    public static func makeDirectory(_ path: String, mode: mode_t = 0o700) throws(SystemError) {
+        try perform(.makeDirectory, path) { mkdir(path, mode) }
+    }
+
+    /// Removes an empty folder.
+    public static func removeDirectory(_ path: String) throws(SystemError) {
+        try perform(.removeDirectory, path) { rmdir(path) }
+    }
+
+    /// Removes a file.
+    public static func remove(_ path: String) throws(SystemError) {
+        try perform(.unlink, path) { unlink(path) }
+    }
+
+    /// Whether there is something of that name that this process can see.
+    public static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+    /// The names in a folder, sorted, without `.` and `..`.
+    public static func list(_ path: String) throws(SystemError) -> [String] {
+        var stream: OpaquePointer?
+        try perform(.list, path) { () -> Int32 in
+            stream = opendir(path)
+            return stream == nil ? -1 : 0
+        }
+        guard let stream else { preconditionFailure("opendir said it succeeded") }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if name != "." && name != ".." { names.append(name) }
+        }
+        return names.sorted()
+    }
+}

@@ -1,0 +1,48 @@
+import CLinux
+import Glibc
+
+/// The machine this runs on.
+public enum Machine {
+    /// The size of a page, in bytes.
+    public static let pageBytes = Int(sysconf(Int32(_SC_PAGESIZE)))
+
+    /// The size of a huge page, in bytes: 2 MiB on x86-64, and on arm64 with 4 KiB pages.
+    public static let hugePageBytes = 2 << 20
+
+    /// Memory as the kernel counts it.
+    public struct Memory: Sendable, Equatable {
+        /// All the memory there is, in bytes.
+        public let bytesTotal: Int
+        /// What can be used without swapping, in bytes: the kernel's estimate.
+        public let bytesAvailable: Int
+    }
+
+    /// Total and available memory, from `/proc/meminfo`.
+    public static func memory() throws(SystemError) -> Memory {
+        let path = "/proc/meminfo"
+        let text = String(decoding: try Files.read(path, bytesMax: 64 << 10), as: UTF8.self)
+        var values: [Substring: Int] = [:]
+        for line in text.split(separator: "\n") {
+            let words = line.split { $0 == " " || $0 == ":" }
+            if words.count >= 2, let kibibytes = Int(words[1]) { values[words[0]] = kibibytes << 10 }
+        }
+        guard let total = values["MemTotal"], let available = values["MemAvailable"] else {
+            throw SystemError(.read, errno: EPROTO, context: "\(path), which lacks MemTotal or MemAvailable")
+        }
+        return Memory(bytesTotal: total, bytesAvailable: available)
+    }
+
+    /// How many processors this process may run on, at least 1.
+    public static func processorCount() -> Int { Int(zerrow_processor_count()) }
+}
+
+/// Time that never goes back and does not stop for anything but suspension.
+public enum MonotonicClock {
+    /// Nanoseconds since an arbitrary moment.
+    public static func nanoseconds() -> UInt64 {
+        var time = timespec()
+        // It can't fail: the clock exists on every kernel, and the pointer is good.
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+}
