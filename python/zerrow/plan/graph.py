@@ -88,7 +88,5 @@ def _report_cycle(project: Project, names: list[str], findings: Findings) -> Non
         model=first.name,
         file=first.file,
         line=tables_read(first)[names[1]],
-        hint="a name means the model before the source: rename one"
-        if len(names) == 2
-        else "remove one of these inputs",
+        hint="a model can't read itself: rename it" if len(names) == 2 else "remove one of these inputs",
     )

@@ -115,7 +115,8 @@ class _SqlFile:
                 continue
             if name.text not in parameters:
                 hint = did_you_mean(name.text, parameters, "parameters")
-                self._error("unknown-parameter", f"the project has no parameter {name.text!r}", dollar.line, hint)
+                line = text.count("\n", 0, dollar.start) + 1
+                self._error("unknown-parameter", f"the project has no parameter {name.text!r}", line, hint)
                 failed = True
                 continue
             pieces += [text[end : dollar.start], sql_literal(parameters[name.text])]
