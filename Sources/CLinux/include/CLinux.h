@@ -7,5 +7,8 @@
 #include "memory_file.h"
 #include "message.h"
 #include "notice.h"
+#include "system_call_filter.h"
+#include "worker_sandbox.h"
+#include "zygote.h"
 
 #endif
