@@ -46,7 +46,8 @@ public struct PlanTree: Equatable, Sendable {
             drawing.addTree(node)
         }
         drawing.addDeferred()
-        return (drawing.lines + [""] + counts.wrapped(columns)).joined(separator: "\n")
+        let legend = drawing.hasRepeats ? ". (*): drawn above" : ""
+        return (drawing.lines + [""] + (counts + legend).wrapped(columns)).joined(separator: "\n")
     }
 
     /// `12 models: 4 scan, 6 python, 2 sql`.
@@ -69,6 +70,8 @@ public struct PlanTree: Equatable, Sendable {
         let columns: Int
         let depthMax: Int
         var lines: [String] = []
+        /// Whether a `(*)` was drawn.
+        private(set) var hasRepeats = false
         private var isDrawn: Set<Int> = []
         private var waiting: [Int] = []
 
@@ -103,6 +106,7 @@ public struct PlanTree: Equatable, Sendable {
             let isRepeated = hasMore && isDrawn.contains(index)
             let isTooDeep = hasMore && !isRepeated && depth >= depthMax
             let mark = isRepeated ? " (*)" : isTooDeep ? " (below)" : ""
+            hasRepeats = hasRepeats || isRepeated
             lines.append(line(node, count, prefix, mark))
             guard hasMore, !isRepeated else {
                 return
@@ -133,7 +137,7 @@ public struct PlanTree: Equatable, Sendable {
         private func line(_ node: Node, _ count: Int, _ prefix: String, _ mark: String) -> String {
             let clean = { (text: String) in text.withoutControls(keepingColours: false) }
             let ending = (count > 1 ? " \(style.times)\(count)" : "") + mark
-            let prefix = prefix.fitted(max(0, columns - ending.columns - 8), mark: style.ellipsis)
+            let prefix = prefix.fitted(max(0, columns - ending.columns - 2), mark: style.ellipsis)
             var room = columns - prefix.columns - ending.columns
             let name = clean(node.name).fitted(max(1, room), mark: style.ellipsis)
             room -= name.columns

@@ -50,8 +50,8 @@ public struct Style: Equatable, Sendable {
         isColoured && !text.isEmpty ? "\u{1b}[\(tone.code)m\(text)\u{1b}[0m" : text
     }
 
-    var success: String { isUnicode ? "✓" : "+" }
-    var failure: String { isUnicode ? "✗" : "!" }
+    public var success: String { isUnicode ? "✓" : "+" }
+    public var failure: String { isUnicode ? "✗" : "!" }
     var ellipsis: String { isUnicode ? "…" : "..." }
     var separator: String { isUnicode ? " · " : ", " }
     var rule: String { isUnicode ? "─" : "-" }

@@ -13,8 +13,8 @@ public struct Summary: Equatable, Sendable {
 
     /// The table and a sentence below it, without a line break at the end.
     ///
-    /// Where it is too wide for the columns, less is shown: first how each model's bytes travelled becomes a few words,
-    /// then it is left to the sentence; then memory and bytes go; names are cut in the end.
+    /// Where it is too wide for the columns, less is shown: first how each model's bytes travelled becomes a few words;
+    /// then memory goes, or these words; then bytes; names are cut in the end.
     public func text(columns: Int, style: Style) -> String {
         let width = max(20, columns)
         let tables = Detail.allCases.lazy.map { Table(self, detail: $0, style: style) }
@@ -26,7 +26,7 @@ public struct Summary: Equatable, Sendable {
 
     /// How much a table shows, the most first.
     enum Detail: Int, CaseIterable {
-        case counts, words, memory, bytes, rows
+        case counts, words, wordsWithoutMemory, memory, bytes, rows
     }
 
     private var total: ModelResult.Travel {
@@ -52,15 +52,16 @@ public struct Summary: Equatable, Sendable {
             + (total.copiedBytes == 0 ? "nothing copied." : "\(Quantity.bytes(total.copiedBytes)) copied.")
     }
 
-    /// All ways but copying: `71% reshared, 29% born shared, 12.0 KiB packed`.
-    private static func words(_ travel: ModelResult.Travel) -> String {
+    /// All ways but copying: `71% reshared, 29% born shared, 12.0 KiB packed`. Where there is little room, what is packed
+    /// is left out if it is less than a hundredth.
+    private static func words(_ travel: ModelResult.Travel, isShort: Bool = false) -> String {
         let whole = travel.totalBytes
         let shares: [(UInt64, String)] = [
             (travel.resharedBytes, "reshared"), (travel.bornSharedBytes, "born shared"),
             (travel.deanonymizedBytes, "deanonymized"),
         ]
         var words = shares.filter { $0.0 > 0 }.map { "\(Quantity.share($0.0, of: whole)) \($0.1)" }
-        if travel.packedBytes > 0 {
+        if travel.packedBytes > (isShort && !words.isEmpty ? whole / 100 : 0) {
             words.append("\(Quantity.bytes(travel.packedBytes)) packed")
         }
         return words.isEmpty ? "none shared" : words.joined(separator: ", ")
@@ -102,6 +103,7 @@ public struct Summary: Equatable, Sendable {
                 titles +=
                     ["reshared", "born shared"] + (hasDeanonymized ? ["deanonymized"] : []) + ["packed", "copied"]
             case .words: titles.append("how the bytes travelled")
+            case .wordsWithoutMemory: titles[4] = "how the bytes travelled"
             case .memory: break
             case .bytes: titles.removeLast()
             case .rows: titles = ["model", "rows", "time"]
@@ -112,11 +114,13 @@ public struct Summary: Equatable, Sendable {
             let rows = summary.results.map { cells(Self.cells(of: $0)) }
             var sums = Self.cells(of: summary.total)
             sums["model"] = Cell("total", .strong)
+            // The sentence below says it.
+            sums["how the bytes travelled"] = nil
             let total = cells(sums)
             self.header = header
             self.rows = rows
             self.total = total
-            endsInWords = detail == .words
+            endsInWords = detail == .words || detail == .wordsWithoutMemory
             widths = titles.indices.map { column in
                 let widest = ([header, total] + rows).reduce(0) { max($0, $1[column].text.columns) }
                 return column == 0 ? min(widest, Self.nameColumnsMax) : widest
@@ -141,7 +145,7 @@ public struct Summary: Equatable, Sendable {
             func bytes(_ bytes: UInt64, _ tone: Style.Tone? = nil) -> Cell {
                 bytes == 0 ? Cell("-", .quiet) : Cell(Quantity.bytes(bytes), tone)
             }
-            var words = Summary.words(travel)
+            var words = Summary.words(travel, isShort: true)
             if travel.copiedBytes > 0 {
                 words += ", \(Quantity.bytes(travel.copiedBytes)) copied"
             }

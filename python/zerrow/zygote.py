@@ -23,12 +23,13 @@ CONTROL_DESCRIPTOR = 3
 
 SETTINGS = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
-    # Threads of allocators and of OpenBLAS that importing would start; a worker sets its own number of threads.
-    "JE_ARROW_MALLOC_CONF": "background_thread:false",
-    "_RJEM_MALLOC_CONF": "background_thread:false",
+    # Importing numpy would start OpenBLAS's threads. A worker sets its own number.
     "OPENBLAS_NUM_THREADS": "1",
 }
 """Environment variables that libraries read while they are loaded; those that are set already win."""
+
+ALLOCATORS = ("JE_ARROW_MALLOC_CONF", "_RJEM_MALLOC_CONF")
+"""Where the jemallocs of pyarrow and of polars read settings; they would start background threads."""
 
 
 class Zygote:
@@ -167,6 +168,8 @@ def main() -> int:
     # Before anything is imported that reads them.
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
+    for name in ALLOCATORS:
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), "background_thread:false")))
     # The engine ends a zygote by closing its socket; a Ctrl-C on the terminal is the engine's to handle.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.dont_write_bytecode = True

@@ -76,6 +76,22 @@ def compile_filter(tree: dict[str, Any], schema: pa.Schema, table: str) -> pc.Ex
     return _Compiler(schema, table).compile(tree, positive=True).expression
 
 
+def keep_rows(table: pa.Table, tree: dict[str, Any], name: str) -> pa.Table:
+    """The rows of a table for which a filter is true. Raises WorkerFailure of kind `input`.
+
+    Columns of views come out as plain large ones: pyarrow cannot filter views.
+    """
+    predicate = compile_filter(tree, table.schema, name)
+    for index, field in enumerate(table.schema):
+        if is_view(field.type):
+            kind = pa.large_string() if kinds.is_string_view(field.type) else pa.large_binary()
+            table = table.set_column(index, field.with_type(kind), table.column(index).cast(kind))
+    try:
+        return table.filter(predicate)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise WorkerFailure("input", f"the filter on {name!r} does not work: {error}") from error
+
+
 def missing_column(name: str, schema: pa.Schema, table: str) -> WorkerFailure:
     """The failure for a column the table does not have, with the nearest name."""
     near = difflib.get_close_matches(name, schema.names, 1)
@@ -270,7 +286,11 @@ def _literal(value: Any, kind: str | None) -> Operand:
         if parsed is None:
             raise WorkerFailure("input", f"{value!r} in a filter is no {kind}")
         value = parsed
-    return Operand(pc.scalar(pa.scalar(value)), pa.scalar(value).type, True, value)
+    try:
+        scalar = pa.scalar(value)
+    except OverflowError:  # an integer beyond 64 bits
+        scalar = pa.scalar(float(value))
+    return Operand(pc.scalar(scalar), scalar.type, True, value)
 
 
 def _typed(value: Any, kind: pa.DataType) -> Operand:

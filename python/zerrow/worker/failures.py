@@ -57,7 +57,7 @@ def is_memory(error: BaseException) -> bool:
     package = type(error).__module__.partition(".")[0]
     if isinstance(error, MemoryError) or (type(error).__name__ == "OutOfMemoryException" and "duckdb" in package):
         return True
-    return "Resources exhausted" in str(error) and "DataFusion" in str(error)
+    return package == "builtins" and _summary(error).startswith("Exception: DataFusion error: Resources exhausted")
 
 
 def _advise(error: BaseException) -> str:
@@ -111,7 +111,7 @@ def _relative_frame(frame: traceback.FrameSummary, folder: str) -> traceback.Fra
 
 def relative(filename: str, folder: str) -> str | None:
     """The file's name within the project folder; None when it is not the user's own."""
-    if filename.startswith("<"):
+    if not os.path.isabs(filename):  # code without a file, or a library's compiled part
         return None
     name = os.path.relpath(os.path.realpath(filename), os.path.realpath(folder))
     if name.startswith(os.pardir + os.sep) or "site-packages" in name.split(os.sep):

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import pyarrow as pa
 
 from zerrow.worker.abi import LibraryError, Session, WorkerLibrary
-from zerrow.worker.channel import Channel, Message, ProtocolError
+from zerrow.worker.channel import Channel, Message
 from zerrow.worker.failures import WorkerFailure, report
 from zerrow.worker.results import to_stream
 from zerrow.worker.tasks import execute, prepare_arguments
@@ -70,8 +70,6 @@ class _Worker:
             if not self._receive(session):
                 return 1
             op, fields, descriptors = self._answer(session)
-        except ProtocolError:
-            raise
         except BaseException as error:  # nothing a model raises may get lost, SystemExit and KeyboardInterrupt included
             op, fields, descriptors = "failed", {"error": self._describe(error)}, ()
         flush()

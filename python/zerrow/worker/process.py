@@ -1,4 +1,7 @@
-"""Making a forked copy of the zygote a process of its own: its descriptors, streams, threads and random numbers."""
+"""Making a forked copy of the zygote a process of its own: its descriptors, streams, threads and random numbers.
+
+polars fixes its number of threads when it is imported, so a polars that the zygote has imported uses all processors.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow.fs import LocalFileSystem
 
-from zerrow.worker.expression import columns_of, compile_filter, missing_column
+from zerrow.worker.expression import columns_of, compile_filter, keep_rows, missing_column
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.results import is_view, strip_field_ids
 
@@ -71,13 +71,16 @@ class _Source:
     def __init__(self, path: str, dictionary: list[str]) -> None:
         self.path = path
         try:
-            self._file = pq.ParquetFile(path, memory_map=True, read_dictionary=dictionary)
-            if any(is_view(field.type) for field in self._file.schema_arrow):
+            self._file = pq.ParquetFile(path, memory_map=True)
+            noted = self._file.schema_arrow
+            metadata = self._file.metadata
+            if any(is_view(field.type) for field in noted):
                 plain = _without_arrow_schema(path)
-                if plain is not None:
-                    again = pq.ParquetFile(path, metadata=plain, memory_map=True, read_dictionary=dictionary)
-                    if _same_but_views(self._file.schema_arrow, again.schema_arrow):
-                        self._file = again
+                if plain is not None and _same_but_views(noted, plain.schema.to_arrow_schema()):
+                    metadata = plain
+            encoded = [name for name in dictionary if name in noted.names]
+            if encoded or metadata is not self._file.metadata:
+                self._file = pq.ParquetFile(path, metadata=metadata, memory_map=True, read_dictionary=encoded)
         except FileNotFoundError as error:
             raise WorkerFailure("input", f"{path} does not exist") from error
         except (pa.ArrowException, OSError) as error:
@@ -86,13 +89,12 @@ class _Source:
 
     def windows(self, schema: pa.Schema, tree: dict[str, Any] | None, table: str, threads: bool) -> Iterator[pa.Table]:
         """The rows of the file that pass the filter, as tables of `schema`."""
-        predicate = compile_filter(tree, schema, table) if tree else None
         present = [name for name in schema.names if self.schema.get_field_index(name) >= 0]
         for groups in self._batched(self._groups(tree, schema, table)):
             window = self._file.read_row_groups(groups, columns=present, use_threads=threads)
             window = _conform(window, schema)
-            if predicate is not None:
-                window = window.filter(predicate)
+            if tree is not None:
+                window = keep_rows(window, tree, table)
             if window.num_rows:
                 yield window
 

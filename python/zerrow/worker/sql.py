@@ -15,10 +15,14 @@ DATAFUSION_BATCH_ROWS = 1 << 17
 """Measured: fewer rows cost calls and give buffers too small for the arena, more leave the processor's cache."""
 
 
+DUCKDB_QUERIES = ("SELECT", "MULTI")
+"""The kinds of statements that are queries; a PIVOT is of several parts."""
+
+
 def run_sql(task: dict[str, Any], arguments: dict[str, Any], cpus: int) -> pa.Table:
     """Run a task of kind `sql`: tables among `arguments` are its relations, other values its `$name` parameters.
 
-    Errors of the engine pass as they are. Raises WorkerFailure where the statement gives no table.
+    Errors of the engine pass as they are. Raises WorkerFailure for what is not one query.
     """
     tables = {name: value for name, value in arguments.items() if isinstance(value, pa.Table)}
     # An engine refuses a parameter that the text does not use.
@@ -49,7 +53,8 @@ def _run_datafusion(sql: str, tables: dict[str, pa.Table], values: dict[str, Any
     context = datafusion.SessionContext(config)
     for name, table in tables.items():
         context.register_record_batches(_quoted(name), _partitions(table, cpus))
-    frame = context.sql(sql, param_values=values) if values else context.sql(sql)
+    only_queries = datafusion.SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
+    frame = context.sql(sql, only_queries, values or None)
     table = collect_datafusion(frame)
     for index, field in enumerate(table.schema):
         if is_view(field.type):
@@ -73,9 +78,10 @@ def _run_duckdb(sql: str, tables: dict[str, pa.Table], values: dict[str, Any], c
     with duckdb.connect(config={"threads": cpus, "python_enable_replacements": False}) as connection:
         for name, table in tables.items():
             connection.register(name, table)
+        statements = connection.extract_statements(sql)
+        if len(statements) != 1 or statements[0].type.name not in DUCKDB_QUERIES:
+            raise WorkerFailure("user", "a SQL model is one query: a SELECT, nothing before or after it")
         relation = connection.sql(sql, params=values) if values else connection.sql(sql)
-        if relation is None:
-            raise WorkerFailure("result", "the statement gives no table: a SQL model is one SELECT")
         return relation.to_arrow_reader(BATCH_ROWS).read_all()
 
 

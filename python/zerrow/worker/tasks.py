@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from zerrow.worker.expression import columns_of, compile_filter, missing_column
+from zerrow.worker.expression import columns_of, keep_rows, missing_column
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.preview import preview
 from zerrow.worker.project import load_function
@@ -63,8 +63,5 @@ def _narrow(table: pa.Table, argument: dict[str, Any]) -> pa.Table:
             raise missing_column(column, table.schema, name)
     if tree is not None:
         needed = table if columns is None else table.select(list(dict.fromkeys([*columns, *columns_of(tree)])))
-        try:
-            table = needed.filter(compile_filter(tree, table.schema, name))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-            raise WorkerFailure("input", f"the filter on {name!r} does not work: {error}") from error
+        table = keep_rows(needed, tree, name)
     return table if columns is None else table.select(columns)
