@@ -38,15 +38,17 @@ let package = Package(
         .target(name: "Store", dependencies: ["SIPC", "System"], swiftSettings: swift),
         .target(name: "Scheduler", swiftSettings: swift),
         .target(name: "Engine", dependencies: ["Scheduler", "Store", "Sandbox", "SIPC", "System"], swiftSettings: swift),
+        .target(name: "Terminal", swiftSettings: swift),
         .executableTarget(
             name: "zerrow",
-            dependencies: ["Engine", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: ["Engine", "Terminal", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: swift),
         .testTarget(name: "SystemTests", dependencies: ["System"], swiftSettings: swift),
         .testTarget(name: "SIPCTests", dependencies: ["SIPC", "CArrow"], swiftSettings: swift),
         .testTarget(name: "SandboxTests", dependencies: ["Sandbox", "System"], swiftSettings: swift),
         .testTarget(name: "StoreTests", dependencies: ["Store", "SIPC", "System"], swiftSettings: swift),
         .testTarget(name: "SchedulerTests", dependencies: ["Scheduler"], swiftSettings: swift),
+        .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: swift),
         .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: swift),
     ]
 )

@@ -28,7 +28,7 @@ public final class Engine {
         self.options = options
         self.environment = environment
         // Workers that run as other users than the engine cannot reopen its files; else files are sealed.
-        let hasIdentities = options.isSandboxed && SandboxSupport.canSeparateUsers
+        let hasIdentities = options.isSandboxed && IdentityPool.isAvailable
         identities = hasIdentities ? IdentityPool() : nil
         store = SegmentStore(
             lock: hasIdentities ? .readOnlyDescriptor : .sealed,
@@ -80,6 +80,19 @@ public final class Engine {
         return (file / Machine.hugePageBytes * Machine.hugePageBytes, bytesMax)
     }
 
+    /// What a zygote of an environment reads: the interpreter's folders, and zerrow's own parts.
+    private func readPaths(_ environment: Plan.Environment) throws -> [String] {
+        guard let real = Path.resolved(environment.python) else {
+            throw EngineError.zygote("the interpreter \(environment.python) of environment '\(environment.id)' does not exist")
+        }
+        // …/bin/python in both: the environment's folder, and the one that Python itself is installed in.
+        return [Path.parent(Path.parent(environment.python)), Path.parent(Path.parent(real))]
+            + [installation.pythonFolder, installation.workerLibrary, installation.arenaLibrary]
+    }
+
+    /// A worker's /tmp and /dev/shm are memory: a quarter of the machine's, each.
+    private var tmpBytesMax: UInt64 { UInt64(((try? Machine.memory().bytesTotal) ?? (4 << 30)) / 4) }
+
     /// The zygote with that key, started if there is none.
     func zygote(_ key: ZygoteKey, of plan: Plan) throws -> ZygoteProcess {
         if let zygote = zygotes[key] { return zygote }
@@ -104,8 +117,8 @@ public final class Engine {
         let zygote = try Zygote.spawn(
             ZygoteSpec(
                 arguments: [environment.python, "-m", "zerrow.zygote"], environment: variables,
-                readPaths: [installation.home, environment.python] + key.readPaths + (key.projectFolder.map { [$0] } ?? []),
-                hasNetwork: key.hasNetwork, isSandboxed: options.isSandboxed),
+                readPaths: try readPaths(environment) + key.readPaths + (key.projectFolder.map { [$0] } ?? []),
+                hasNetwork: key.hasNetwork, isSandboxed: options.isSandboxed, tmpBytesMax: tmpBytesMax),
             control: theirs.descriptor, output: writing.descriptor)
         let process = ZygoteProcess(
             key: key, zygote: zygote, channel: Channel(ours), output: try LineReader(reading),

@@ -24,17 +24,7 @@ final class LineReader {
         var lines: [String] = []
         var chunk = [UInt8](repeating: 0, count: 64 * 1024)
         for _ in 0..<16 where !isClosed {
-            let count: Int
-            do {
-                count = try chunk.withUnsafeMutableBytes { buffer throws(SystemError) in
-                    try descriptor.descriptor.read(into: buffer)
-                }
-            } catch where error.errno == EAGAIN {
-                break
-            } catch {
-                isClosed = true
-                break
-            }
+            guard let count = read(into: &chunk) else { break }
             if count == 0 { isClosed = true }
             split(chunk[..<count], into: &lines)
         }
@@ -43,6 +33,19 @@ final class LineReader {
             rest = []
         }
         return lines
+    }
+
+    /// How much was read, 0 at the end or when the pipe fails; nil when nothing is there yet.
+    private func read(into chunk: inout [UInt8]) -> Int? {
+        do {
+            return try chunk.withUnsafeMutableBytes { buffer throws(SystemError) in
+                try descriptor.descriptor.read(into: buffer)
+            }
+        } catch let error as SystemError {
+            return error.errno == EAGAIN ? nil : 0
+        } catch {
+            return 0
+        }
     }
 
     private func split(_ bytes: ArraySlice<UInt8>, into lines: inout [String]) {

@@ -28,12 +28,12 @@ extension Run {
             }
             let (ours, theirs) = try MessageSocket.pair()
             let (reading, writing) = try DescriptorBox.pipe()
-            let identity = try engine.identities?.take()
+            let identity = engine.identities?.take()
             let memoryBytesMax = grant.memoryBytesMax.map { UInt64($0) } ?? engine.options.memoryBytesMax
             let worker = Worker(
                 id: id, name: "\(self.id)-\(id)", model: model, key: zygote.key, channel: Channel(ours),
                 output: try LineReader(reading), identity: identity, memoryBytesMax: memoryBytesMax)
-            worker.cgroup = try engine.cgroups?.make(worker.name, memoryBytesMax: memoryBytesMax)
+            worker.cgroup = engine.cgroups?.make(worker.name, memoryBytesMax: memoryBytesMax)
             worker.deadline = MonotonicClock.nanoseconds() + Self.graceSeconds * 1_000_000_000
             workers[id] = worker
             worker.mark("fork")

@@ -20,6 +20,8 @@ public struct Descriptor: Sendable {
     static let segmentBytesMax: UInt64 = 1 << 61
 
     let shapes: Shapes
+    /// The encapsulated schema message, ready to be sent.
+    let schemaMessage: Range<Int>
     let messages: [MessageView]
     private let layout: ContainerLayout
 
@@ -39,7 +41,7 @@ public struct Descriptor: Sendable {
         try Self.checkReferences(bytes, layout, segments)
 
         var reader = MessageReader(bytes, layout)
-        schema = try reader.schema()
+        (schema, schemaMessage) = try reader.schema()
         shapes = Shapes(schema)
         messages = try reader.bodies(shapes)
         var batches = 0

@@ -78,13 +78,13 @@ struct MessageReader {
     }
 
     /// Reads the first message.
-    mutating func schema() throws(SIPCError) -> Schema {
+    mutating func schema() throws(SIPCError) -> (Schema, Range<Int>) {
         guard layout.messageCount > 0 else { throw .malformed("it has no schema") }
         let entry = try next()
         guard entry.kind == .schema, entry.bodyBytes == 0, entry.referenceCount == 0, entry.firstNodeOffset == nil else {
             throw .malformed("its first message is not a schema")
         }
-        return try Schema(reading: entry.table)
+        return (try Schema(reading: entry.table), entry.encapsulated)
     }
 
     /// Reads all other messages.

@@ -2,6 +2,7 @@
 extension Scheduler {
     mutating func tableReady(_ model: Int) {
         precondition(models[model].phase == .sealing, "the table of model \(model) isn't being sealed")
+        slotsUsed -= 1
         models[model].table = .held
         settle(model, .success)
         for reader in graph.readers[model] {
@@ -14,6 +15,7 @@ extension Scheduler {
 
     mutating func tableRejected(_ model: Int, _ reason: String) {
         precondition(models[model].phase == .sealing, "the table of model \(model) isn't being sealed")
+        slotsUsed -= 1
         fail(model, .rejected(reason))
     }
 

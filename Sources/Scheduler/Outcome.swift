@@ -30,6 +30,12 @@ extension Scheduler {
             public let model: Int
             /// What happened to it.
             public let failure: Failure
+
+            /// A cause.
+            public init(model: Int, failure: Failure) {
+                self.model = model
+                self.failure = failure
+            }
         }
 
         /// The run's status.
@@ -38,6 +44,13 @@ extension Scheduler {
         public let cause: Cause?
         /// The status of each model, by index.
         public let models: [ModelStatus]
+
+        /// An outcome; only a scheduler makes one that means something.
+        public init(status: Status, cause: Cause?, models: [ModelStatus]) {
+            self.status = status
+            self.cause = cause
+            self.models = models
+        }
     }
 
     /// What becomes of the rest of a run when a model has failed.

@@ -12,7 +12,7 @@
 /// ```
 ///
 /// It holds at all times:
-/// - At most `slots` models are assigned. A slot is free only if no model is queued whose zygote is ready, or the run
+/// - At most `slots` models are assigned or sealing. A slot is free only if no model is queued whose zygote is ready, or the run
 ///   stops.
 /// - At most `workersAhead` further workers are alive; they are idle and belong to models that soon can run.
 /// - A worker is sent its inputs when all their tables are held, and they are held until the worker is over and, if it
@@ -87,7 +87,7 @@ public struct Scheduler: Sendable {
         case .zygoteReady(let environment): zygoteReady(self.environment(environment))
         case .zygoteFailed(let environment, let reason): zygoteFailed(self.environment(environment), reason)
         case .forked(let worker): forked(model(ofForking: worker))
-        case .forkFailed(let worker, let reason): forkFailed(model(ofForking: worker), reason)
+        case .forkFailed(let worker, let reason): loseWorker(model(ofForking: worker), .fork(reason))
         case .sendFailed(let worker, let reason): spoil(model(ofLive: worker), .send(reason))
         case .started(let worker): started(model(ofLive: worker))
         case .running(let worker): running(model(ofLive: worker))

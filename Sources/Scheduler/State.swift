@@ -6,9 +6,9 @@ extension Scheduler {
             case waiting
             /// All inputs are ready; it waits for its zygote or for a slot.
             case queued
-            /// It holds a slot, until its worker is over.
+            /// It holds a slot, and has a worker.
             case assigned
-            /// Its worker is over, its table is being locked.
+            /// Its worker is over, its table is being locked. It still holds its slot.
             case sealing
             /// It has its final status.
             case settled(ModelStatus)

@@ -74,25 +74,23 @@ extension Scheduler {
     mutating func exited(_ model: Int, _ exit: Exit) {
         let worker = models[model].worker!
         precondition(worker.isForked, "\(worker.id) can't be dead before it is forked")
-        removeWorker(model)
-        switch worker.phase {
-        case .starting, .idle, .sent, .running:
-            actions.append(.discard(worker: worker.id))
-            fail(model, .died(exit, during: worker.stage))
-        case .ending(let status):
-            actions.append(.discard(worker: worker.id))
-            settle(model, status)
-        case .delivered where graph.models[model].role == .table:
+        if worker.phase == .delivered, graph.models[model].role == .table {
+            // It keeps the slot: what reads the table is often more urgent than what else could run now.
+            models[model].worker = nil
             models[model].phase = .sealing
             actions.append(.seal(model: model, worker: worker.id))
+            return
+        }
+        removeWorker(model)
+        actions.append(.discard(worker: worker.id))
+        switch worker.phase {
+        case .starting, .idle, .sent, .running:
+            fail(model, .died(exit, during: worker.stage))
+        case .ending(let status):
+            settle(model, status)
         case .delivered:
-            actions.append(.discard(worker: worker.id))
             settle(model, .success)
         }
-    }
-
-    mutating func forkFailed(_ model: Int, _ reason: String) {
-        loseWorker(model, .fork(reason))
     }
 
     /// The worker of a model came to nothing before it was forked.

@@ -71,23 +71,32 @@ struct Pool {
         return entries.remove(at: place)
     }
 
-    /// Makes a file read as zero, keeping its pages up to a limit, beyond which they are freed.
+    /// Makes a file read as zero. Of its pages it keeps whole ranges of 2 MiB, up to a limit; the rest is freed.
+    ///
+    /// What is in pieces is not worth keeping: zeroing 4 KiB pages one fault at a time takes longer than new 2 MiB pages.
     static func clean(_ file: DescriptorBox, bytes: Int, zeroedBytesMax: Int) throws(SystemError) {
-        var left = zeroedBytesMax
-        var offset = 0
-        while let data = try file.descriptor.nextData(from: offset, to: bytes) {
-            offset = data.upperBound
-            let kept = data.lowerBound..<min(data.upperBound, data.lowerBound + left)
-            if !kept.isEmpty {
-                let mapping = try Mapping(
-                    file.descriptor, offset: kept.lowerBound, count: kept.count, access: .readWrite)
-                // One call for the whole range: the C library then writes past the caches, 2.5 times as fast.
-                memset(mapping.base, 0, kept.count)
-                withExtendedLifetime(mapping) {}
-                left -= kept.count
-            }
-            try file.descriptor.punchHole(kept.upperBound..<data.upperBound)
+        let huge = Machine.hugePageBytes
+        var kept: [Range<Int>] = []
+        var left = zeroedBytesMax & ~(huge - 1)
+        for data in try file.descriptor.dataRanges(in: 0..<bytes) {
+            let lower = (data.lowerBound + huge - 1) & ~(huge - 1)
+            let upper = max(lower, data.upperBound & ~(huge - 1))
+            let count = min(upper - lower, left)
+            if count > 0 { kept.append(lower..<lower + count) }
+            left -= count
         }
+        for range in RangeSet([0..<bytes]).subtracting(RangeSet(kept)).ranges {
+            try file.descriptor.punchHole(range)
+        }
+        if kept.isEmpty { return }
+        let mapping = try Mapping(file.descriptor, count: bytes, access: .readWrite)
+        for range in kept {
+            // Pages that are huge already stay as they are; where the kernel makes none, small ones are zeroed as well.
+            try? mapping.advise(.collapse, range)
+            // One call for the whole range: the C library then writes past the caches, 2.5 times as fast.
+            memset(mapping.base + range.lowerBound, 0, range.count)
+        }
+        withExtendedLifetime(mapping) {}
     }
 }
 

@@ -34,9 +34,10 @@ public struct ChildProcess {
     /// Starts a program found on the PATH, in `folder`, with its environment set to `environment`.
     ///
     /// Descriptors other than the three standard streams are closed in the child by their close-on-exec flag, which every
-    /// descriptor of this process has. Source: posix_spawn(3).
+    /// descriptor of this process has; `control`, if given, becomes its descriptor 3. Source: posix_spawn(3).
     public init(
-        _ arguments: [String], environment: [String: String], folder: String, output: Stream, errors: Stream
+        _ arguments: [String], environment: [String: String], folder: String, output: Stream, errors: Stream,
+        control: Int32? = nil
     ) throws(SystemError) {
         precondition(!arguments.isEmpty, "a program has a name")
         var actions = posix_spawn_file_actions_t()
@@ -49,6 +50,7 @@ public struct ChildProcess {
             case .descriptor(let raw): posix_spawn_file_actions_adddup2(&actions, raw, number)
             }
         }
+        if let control { posix_spawn_file_actions_adddup2(&actions, control, 3) }
         _ = zerrow_spawn_in(&actions, folder)
 
         var attributes = posix_spawnattr_t()
@@ -84,11 +86,18 @@ public struct ChildProcess {
 }
 
 /// A NULL-terminated list of C strings, as exec wants it; frees them.
-final class CStringList {
-    let pointers: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+public final class CStringList {
+    /// The strings, valid as long as the list lives.
+    public let pointers: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
     private let count: Int
 
-    init(_ strings: [String]) {
+    /// The same for who promises not to change them.
+    public var constant: UnsafePointer<UnsafePointer<CChar>?> {
+        UnsafeRawPointer(pointers).assumingMemoryBound(to: UnsafePointer<CChar>?.self)
+    }
+
+    /// Copies the strings.
+    public init(_ strings: [String]) {
         count = strings.count
         pointers = .allocate(capacity: strings.count + 1)
         for (index, string) in strings.enumerated() { pointers[index] = strdup(string) }

@@ -150,7 +150,7 @@ extension FileDescriptor {
         let raw = self.raw
         do {
             return Int(try perform(.seek, "descriptor \(raw)") { lseek(raw, off_t(offset), seekData) })
-        } catch where error.errno == ENXIO {
+        } catch  where error.errno == ENXIO {
             return nil
         }
     }

@@ -56,6 +56,16 @@ final class Session {
         return (try FileDescriptor.sealedMemory(named: "zerrow-descriptor", descriptor).release(), counts)
     }
 
+    func writeStream(_ descriptor: Int32, to raw: Int32) throws {
+        try read(descriptor).writeStream(Array(segments.values), to: FileDescriptor.duplicate(of: raw))
+    }
+
+    func openFile(_ raw: Int32, _ out: UnsafeMutablePointer<ArrowArrayStream>) throws {
+        // Its number is its own: it is known to this one table only.
+        let file = try MappedSegment(id: 1, FileDescriptor.duplicate(of: raw))
+        try Descriptor(arrowFile: file).open([file], to: out)
+    }
+
     private func read(_ raw: Int32) throws -> Descriptor {
         let file = try FileDescriptor.duplicate(of: raw)
         return try Descriptor(try file.bytes(0..<(try file.status().bytes)))

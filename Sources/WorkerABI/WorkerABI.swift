@@ -73,6 +73,22 @@ public func sessionPublish(
     }
 }
 
+/// Writes the table of a descriptor as a standard Arrow IPC stream.
+@c(zerrow_session_write_stream)
+public func sessionWriteStream(_ raw: UnsafeMutableRawPointer?, _ descriptor: Int32, _ out: Int32) -> Int32 {
+    guard let session = session(raw) else { return -EINVAL }
+    return session.call { try session.writeStream(descriptor, to: out) }
+}
+
+/// Opens an Arrow IPC file.
+@c(zerrow_session_open_file)
+public func sessionOpenFile(
+    _ raw: UnsafeMutableRawPointer?, _ fd: Int32, _ out: UnsafeMutablePointer<ArrowArrayStream>?
+) -> Int32 {
+    guard let session = session(raw), let out else { return -EINVAL }
+    return session.call { try session.openFile(fd, out) }
+}
+
 private func session(_ raw: UnsafeMutableRawPointer?) -> Session? {
     raw.map { Unmanaged<Session>.fromOpaque($0).takeUnretainedValue() }
 }

@@ -1,6 +1,7 @@
 import Engine
 import Glibc
 import System
+import Terminal
 
 /// From parsed arguments to an exit code: makes the engine, runs, prints.
 enum Session {
@@ -74,7 +75,7 @@ enum Session {
             for preview in report.previews { Output.result(preview.text) }
             return
         }
-        Output.result(Summary.text(of: report, columns: Output.columns(1), isColoured: Output.isColoured(1)))
+        Output.result(report.summary(columns: Output.columns(1), style: Style(for: 1)))
         for preview in report.previews { Output.result("\n\(preview.model)\n\(preview.text)") }
     }
 }

@@ -7,7 +7,7 @@ struct Violation: Error, CustomStringConvertible {
 
 /// Watches a run from outside and knows what may happen in it. It shares no code with the scheduler.
 struct Oracle {
-    struct Worker {
+    struct Worker: Equatable {
         let model: Int
         var isForked = false
         var hasStarted = false
@@ -33,6 +33,10 @@ struct Oracle {
     let distinctInputs: [[Int]]
     let readers: [[Int]]
     var workers: [Scheduler.WorkerID: Worker] = [:]
+    /// Workers that were neither sealed nor discarded.
+    var open: [Scheduler.WorkerID] = []
+    /// Every model's last worker.
+    var lastWorker: [Scheduler.WorkerID?]
     var tables: [Table]
     var statuses: [Scheduler.ModelStatus?]
     var zygotesAsked: Set<String> = []
@@ -57,6 +61,7 @@ struct Oracle {
             }
         }
         self.readers = readers
+        lastWorker = models.map { _ in nil }
         tables = models.map { _ in .none }
         statuses = models.map { _ in nil }
     }
@@ -69,8 +74,12 @@ struct Oracle {
         }
     }
 
-    func living(_ model: Int) -> [Scheduler.WorkerID: Worker] {
-        workers.filter { $0.value.model == model && !$0.value.isOver }
+    /// The model's worker, unless it is over; a model never has two.
+    func living(_ model: Int) -> Worker? {
+        guard let id = lastWorker[model], let worker = workers[id], !worker.isOver else {
+            return nil
+        }
+        return worker
     }
 
     // MARK: - events
@@ -140,7 +149,7 @@ struct Oracle {
         isTroubled = true
         let needs = models.indices.contains {
             models[$0].environment == environment && models[$0].role == .table && statuses[$0] == nil
-                && tables[$0] == .none && !living($0).values.contains { $0.hasResult }
+                && tables[$0] == .none && living($0)?.hasResult != true
         }
         if workload.failurePolicy == .stop, needs {
             stop()
@@ -217,10 +226,12 @@ struct Oracle {
     private mutating func sawFork(_ model: Int, _ worker: Scheduler.WorkerID) throws {
         try require(isStarted && !isStopping, "forks \(worker) in a run that is to stop")
         try require(workers[worker] == nil, "forks \(worker) twice")
-        try require(living(model).isEmpty && statuses[model] == nil, "forks for model \(model), which has a worker")
+        try require(living(model) == nil && statuses[model] == nil, "forks for model \(model), which has a worker")
         let environment = models[model].environment
         try require(zygotesReady.contains(environment) && !zygotesDead.contains(environment), "forks from no zygote")
         workers[worker] = Worker(model: model)
+        lastWorker[model] = worker
+        open.append(worker)
     }
 
     private mutating func sawSend(_ model: Int, _ worker: Scheduler.WorkerID) throws {
@@ -239,6 +250,7 @@ struct Oracle {
         try require(workers[worker]?.isOver == true, "closes \(worker), which isn't over")
         try require(workers[worker]?.isClosed == false, "closes \(worker) twice")
         workers[worker]!.isClosed = true
+        open.removeAll { $0 == worker }
     }
 
     private mutating func sawRelease(_ model: Int) throws {
@@ -252,10 +264,10 @@ struct Oracle {
 
     private mutating func sawSettle(_ model: Int, _ status: Scheduler.ModelStatus) throws {
         try require(statuses[model] == nil, "settles model \(model) twice")
-        try require(living(model).isEmpty, "settles model \(model) while its worker lives")
+        try require(living(model) == nil, "settles model \(model) while its worker lives")
         try require(tables[model] != .sealing, "settles model \(model) while it is sealed")
         statuses[model] = status
-        let delivered = workers.values.contains { $0.model == model && $0.hasResult && $0.isOver }
+        let delivered = lastWorker[model].map { workers[$0]!.hasResult } ?? false
         switch status {
         case .success:
             try require(delivered, "model \(model) succeeds without a result")
@@ -317,12 +329,13 @@ struct Oracle {
         guard outcome == nil else {
             return
         }
-        let alive = workers.values.filter { !$0.isOver }
-        try require(alive.count <= workload.slots + workload.workersAhead, "\(alive.count) workers live")
-        try require(alive.filter(\.isSent).count <= workload.slots, "more models run than there are slots")
-        for worker in workers.values where worker.isOver {
-            try require(worker.isClosed, "a worker of model \(worker.model) is over and was neither sealed nor discarded")
+        let alive = open.map { workers[$0]! }
+        for worker in alive where worker.isOver {
+            throw Violation(description: "the worker of model \(worker.model) is over, not sealed and not discarded")
         }
+        let sealing = tables.filter { $0 == .sealing }.count
+        try require(alive.count + sealing <= workload.slots + workload.workersAhead, "\(alive.count) workers live")
+        try require(alive.filter(\.isSent).count + sealing <= workload.slots, "more models run than there are slots")
         for model in models.indices where tables[model] == .held && !models[model].isFinal {
             try require(readers[model].contains { statuses[$0] == nil }, "the table of model \(model) lives on")
         }
@@ -330,24 +343,38 @@ struct Oracle {
             try require(worker.isKilled, "the worker of model \(worker.model) is not killed")
         }
         if isStarted, !isStopping {
-            try checkNoIdleSlot(alive)
+            try checkNoIdleSlot(alive, sealing)
+            try checkWorkersAhead(alive)
         }
     }
 
-    private func checkNoIdleSlot(_ alive: [Worker]) throws {
+    private func checkNoIdleSlot(_ alive: [Worker], _ sealing: Int) throws {
         // Whoever has all inputs and a worker may hold a slot; a model that has all inputs and was sent nothing waits
-        // for one, unless its worker is on its way.
+        // for one, unless its worker is on its way. A table that is being sealed has one.
         let busy = alive.filter { inputsAreHeld($0.model) }
         for model in models.indices where statuses[model] == nil && tables[model] == .none && inputsAreHeld(model) {
             guard zygotesReady.contains(models[model].environment) else {
                 continue
             }
-            let own = living(model).values.first
-            let waits = own == nil || (own!.isForked && own!.hasStarted && !own!.isSent && !own!.isSpoiled)
+            let own = living(model)
+            let waits = own.map { $0.isForked && $0.hasStarted && !$0.isSent && !$0.isSpoiled } ?? true
             if waits {
                 let others = busy.filter { $0.model != model }
-                try require(others.count >= workload.slots, "model \(model) waits while a slot is idle")
+                try require(others.count + sealing >= workload.slots, "model \(model) waits while a slot is idle")
             }
+        }
+    }
+    private func checkWorkersAhead(_ alive: [Worker]) throws {
+        let unsent = alive.filter { !$0.isSent }.count
+        guard unsent < workload.workersAhead else {
+            return
+        }
+        for model in models.indices where statuses[model] == nil && lastWorker[model] == nil {
+            let comes = distinctInputs[model].allSatisfy { input in
+                tables[input] == .held || tables[input] == .sealing || living(input)?.isSent == true
+            }
+            let couldFork = comes && zygotesReady.contains(models[model].environment)
+            try require(!couldFork, "no worker is forked ahead for model \(model)")
         }
     }
 }

@@ -2,6 +2,19 @@ import Scheduler
 
 /// Plays the engine, its zygotes and its workers, hostile ones among them, in random order.
 struct World {
+    /// A line of the trace.
+    enum Entry: Equatable, CustomStringConvertible {
+        case event(Scheduler.Event)
+        case action(Scheduler.Action)
+
+        var description: String {
+            switch self {
+            case .event(let event): "\(event)"
+            case .action(let action): "    \(action)"
+            }
+        }
+    }
+
     /// What may happen next; a worker's messages stay in order.
     private enum Source: Equatable {
         case zygote(String)
@@ -33,7 +46,7 @@ struct World {
     private var sources: [Source] = []
     private var processes: [Scheduler.WorkerID: Process] = [:]
     /// The events and actions so far, for a failure's message.
-    private(set) var trace: [String] = []
+    private(set) var trace: [Entry] = []
 
     init(seed: UInt64) {
         random = RandomSource(seed: seed)
@@ -78,13 +91,13 @@ struct World {
     }
 
     private mutating func feed(_ event: Scheduler.Event) throws {
-        trace.append("\(event)")
+        trace.append(.event(event))
         let wasFinished = oracle.outcome != nil
         if !wasFinished {
             oracle.see(event)
         }
         for action in scheduler.handle(event) {
-            trace.append("    \(action)")
+            trace.append(.action(action))
             try oracle.see(action)
             carryOut(action)
         }
@@ -136,8 +149,8 @@ struct World {
         case .startZygote(let environment):
             sources.append(.zygote(environment))
         case .fork(let model, let worker, _):
-            processes[worker] = Process(
-                environment: workload.graph.models[model].environment, script: script(workload.graph.models[model].role))
+            let model = workload.graph.models[model]
+            processes[worker] = Process(environment: model.environment, script: script(model.role))
             sources.append(.fork(worker))
             sources.append(.worker(worker))
         case .send(_, let worker):

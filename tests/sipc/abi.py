@@ -6,6 +6,7 @@ import ctypes
 import os
 import struct
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -46,13 +47,19 @@ def load_library() -> ctypes.CDLL:
         "session_open_file": (fd, [session, fd, stream]),
     }
     for name, (result, arguments) in signatures.items():
-        if not hasattr(library, "zerrow_" + name): continue
         function = getattr(library, "zerrow_" + name)
         function.restype, function.argtypes = result, arguments
     return library
 
 
 LIBRARY = load_library()
+
+
+def capsule_pointer(capsule: object, name: bytes) -> ctypes._Pointer[CStream]:
+    """The stream that a capsule owns."""
+    get = ctypes.pythonapi.PyCapsule_GetPointer
+    get.restype, get.argtypes = ctypes.POINTER(CStream), [ctypes.py_object, ctypes.c_char_p]
+    return get(capsule, name)
 
 
 class ZerrowError(Exception):
@@ -118,14 +125,12 @@ class Session:
             os.close(fd)
         return pa.RecordBatchReader._import_from_c(ctypes.addressof(stream))
 
-    def publish(self, table: object) -> tuple[bytes, Counts]:
+    def publish(self, table: Any) -> tuple[bytes, Counts]:
         """Publish what has ``__arrow_c_stream__``: the descriptor and the counts."""
-        stream, counts, fd = CStream(), Counts(), ctypes.c_int(-1)
-        reader = table if isinstance(table, pa.RecordBatchReader) else pa.RecordBatchReader.from_stream(table)
-        reader._export_to_c(ctypes.addressof(stream))
-        self.check(
-            LIBRARY.zerrow_session_publish(self.raw, ctypes.byref(stream), ctypes.byref(counts), ctypes.byref(fd))
-        )
+        counts, fd = Counts(), ctypes.c_int(-1)
+        capsule = table.__arrow_c_stream__()
+        source = capsule_pointer(capsule, b"arrow_array_stream")
+        self.check(LIBRARY.zerrow_session_publish(self.raw, source, ctypes.byref(counts), ctypes.byref(fd)))
         try:
             return content(fd.value), counts
         finally:
@@ -175,7 +180,7 @@ class Engine:
             os.close(fd)
         self.files.clear()
 
-    def publish(self, table: object, inputs: Session | None = None, bytes_max: int = 64 * MIB) -> tuple[bytes, Counts]:
+    def publish(self, table: Any, inputs: Session | None = None, bytes_max: int = 64 * MIB) -> tuple[bytes, Counts]:
         """Publish a table, reshared from what ``inputs`` has mapped, into a new segment."""
         session = inputs or Session()
         fd = memory_file(bytes_max)

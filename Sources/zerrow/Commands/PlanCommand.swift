@@ -1,5 +1,6 @@
 import ArgumentParser
 import Engine
+import Terminal
 
 /// `zerrow plan`: the DAG, nothing run.
 struct PlanCommand: ParsableCommand {
@@ -24,7 +25,7 @@ struct PlanCommand: ParsableCommand {
             for warning in plan.warnings ?? [] { Output.note("warning: " + warning.text) }
             switch output {
             case .json: Output.result(plan.json)
-            case .tty: Output.result(PlanTree.text(of: plan, columns: Output.columns(1), isColoured: Output.isColoured(1)))
+            case .tty: Output.result(plan.tree(columns: Output.columns(1), style: Style(for: 1)))
             }
         } catch {
             let failures = Session.failures(of: error)

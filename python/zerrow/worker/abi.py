@@ -74,6 +74,17 @@ class Published:
         return {name: every[name] for name in every if name.endswith("_bytes")}
 
 
+class _WorkerSpec(ctypes.Structure):
+    """A zerrow_worker_spec."""
+
+    _fields_ = (
+        ("uid", ctypes.c_uint32),
+        ("has_network", ctypes.c_uint32),
+        ("tmp_bytes_max", ctypes.c_uint64),
+        ("tmp_entries", ctypes.c_char_p),
+    )
+
+
 class WorkerLibrary:
     """The loaded library. One per process."""
 
@@ -101,6 +112,12 @@ class WorkerLibrary:
                 (ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(_Counts), ctypes.POINTER(ctypes.c_int)),
             ),
         )
+        functions += (
+            ("zerrow_fork_prepare", ctypes.c_int, ()),
+            ("zerrow_fork_restore", ctypes.c_int, ()),
+            ("zerrow_worker_enter", ctypes.c_int, (ctypes.POINTER(_WorkerSpec),)),
+            ("zerrow_worker_stage", ctypes.c_char_p, ()),
+        )
         for name, result, arguments in functions:
             try:
                 function = getattr(self._library, name)
@@ -110,6 +127,29 @@ class WorkerLibrary:
         version = self._library.zerrow_abi_version()
         if version != ABI_VERSION:
             raise LibraryError(f"{path} speaks worker ABI {version}, this package {ABI_VERSION}: rebuild both")
+
+    def fork_prepare(self) -> None:
+        """The next fork makes the first process of a pid namespace. Raises OSError."""
+        self._isolate(self._library.zerrow_fork_prepare())
+
+    def fork_restore(self) -> None:
+        """Later forks stay in this process's pid namespace. Raises OSError."""
+        self._isolate(self._library.zerrow_fork_restore())
+
+    def enter(self, uid: int | None) -> None:
+        """Isolate this process, for good; as user `uid`, or as the zygote's own where it is None. Raises OSError."""
+        environment = os.environ
+        spec = _WorkerSpec(
+            uid or 0,
+            int(environment.get("ZERROW_NETWORK", "0")),
+            int(environment["ZERROW_TMP_BYTES_MAX"]),
+            os.fsencode(environment.get("ZERROW_TMP_ENTRIES", "")),
+        )
+        self._isolate(self._library.zerrow_worker_enter(ctypes.byref(spec)))
+
+    def _isolate(self, code: int) -> None:
+        if code:
+            raise OSError(-code, f"{self._library.zerrow_worker_stage().decode()}: {os.strerror(-code)}")
 
     def session(self) -> Session:
         """A new session: segments, inputs and the result of one worker."""
