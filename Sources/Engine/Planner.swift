@@ -79,7 +79,7 @@ struct Planner {
         let output = try FileDescriptor.memory(named: "plan-output", bytes: 0, sealable: false)
         let errors = try FileDescriptor.memory(named: "plan-errors", bytes: 0, sealable: false)
         let child = try ChildProcess(
-            arguments, environment: pythonEnvironment, folder: "/", output: .descriptor(output.raw),
+            arguments, environment: pythonEnvironment, folder: ".", output: .descriptor(output.raw),
             errors: .descriptor(errors.raw))
         let ending = try child.wait()
         return (ending, try output.bytes(0..<output.status().bytes), try errors.bytes(0..<errors.status().bytes))
