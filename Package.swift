@@ -44,7 +44,8 @@ let package = Package(
             dependencies: ["Engine", "Terminal", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: swift),
         .testTarget(name: "SystemTests", dependencies: ["System"], swiftSettings: swift),
-        .testTarget(name: "SIPCTests", dependencies: ["SIPC", "CArrow"], swiftSettings: swift),
+        .testTarget(
+            name: "SIPCTests", dependencies: ["SIPC", "CArrow", "System"], exclude: ["golden"], swiftSettings: swift),
         .testTarget(name: "SandboxTests", dependencies: ["Sandbox", "System"], swiftSettings: swift),
         .testTarget(name: "StoreTests", dependencies: ["Store", "SIPC", "System"], swiftSettings: swift),
         .testTarget(name: "SchedulerTests", dependencies: ["Scheduler"], swiftSettings: swift),
