@@ -117,7 +117,7 @@ public final class Engine {
         let zygote = try Zygote.spawn(
             ZygoteSpec(
                 arguments: [environment.python, "-m", "zerrow.zygote"], environment: variables,
-                readPaths: try readPaths(environment) + key.readPaths + (key.projectFolder.map { [$0] } ?? []),
+                readPaths: try readPaths(environment) + key.readPaths,
                 hasNetwork: key.hasNetwork, isSandboxed: options.isSandboxed, tmpBytesMax: tmpBytesMax),
             control: theirs.descriptor, output: writing.descriptor)
         let process = ZygoteProcess(
