@@ -1,8 +1,8 @@
 """`zerrow bench handoff`: what it costs to hand a table from one isolated process to the next.
 
-Ten int64 columns. The producer has the table in memory; the clock starts when it begins to publish. `publish_ms` ends when
-any reader could start, `open_ms` when the reader's code has the table. Then it sums all columns twice. Systems take turns
-within each round.
+Ten int64 columns. The producer has the table in memory; the clock starts when it begins to publish. `publish_ms` ends
+when any reader could start, `open_ms` when the reader's code has the table. Then it sums all columns twice. Systems
+take turns within each round.
 """
 
 from __future__ import annotations
