@@ -122,7 +122,7 @@ class Zygote:
 
 
 def check_fork(message: Message) -> tuple[str, int | None, int, list[str]]:
-    """The worker's name, uid, cpus and what is hidden from it; raises ProtocolError for anything else than a proper `fork`."""
+    """The worker's name, uid, cpus and hidden folders; raises ProtocolError for anything else than a proper `fork`."""
     from zerrow.worker.channel import ProtocolError
 
     worker, uid, cpus = message.body.get("worker"), message.body.get("uid"), message.body.get("cpus", 1)
