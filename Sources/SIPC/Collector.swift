@@ -1,0 +1,254 @@
+import CArrow
+
+/// A stretch of this process's memory that holds one buffer.
+struct Extent: Equatable {
+    let address: UInt
+    let bytes: Int
+}
+
+/// Walks the arrays of a table, and writes down for each message its nodes and where its buffers lie.
+///
+/// It reads what the lengths of buffers depend on (the last offset, run ends, lengths of view data) and bitmaps whose
+/// nulls nobody counted. The arrays belong to this process and are trusted as far as the C interface asks.
+struct Collector {
+    private let shapes: Shapes
+    private(set) var builder: DescriptorBuilder
+    /// The buffers of all messages, in the order of their references.
+    private(set) var extents: [Extent] = []
+    private var lastDictionaries: [Collected?]
+
+    init(_ schema: Schema) {
+        shapes = Shapes(schema)
+        builder = DescriptorBuilder(schema)
+        lastDictionaries = Array(repeating: nil, count: shapes.dictionaries.count)
+    }
+
+    /// Adds a batch, and before it those of its dictionaries that are not the ones of the batch before.
+    mutating func append(_ batch: UnsafePointer<ArrowArray>) throws(SIPCError) {
+        let columns = try ArrowNode(batch, .structure, childCount: nil)
+        guard try columns.nullCount(from: 0, count: columns.length) == 0 else {
+            throw .invalidTable("a batch of the result has rows that are null as a whole")
+        }
+        var roots: [Int] = []
+        var node = 0
+        while node < shapes.nodes.count {
+            roots.append(node)
+            node = shapes.nodes[node].next
+        }
+        guard columns.childCount == roots.count else {
+            throw .invalidTable("a batch has \(columns.childCount) columns, the schema \(roots.count)")
+        }
+        var walk = BodyWalk()
+        walk.body.length = Int64(columns.length)
+        for (index, root) in roots.enumerated() {
+            try walk.append(
+                columns.child(index), shapes.nodes, root, from: columns.offset, count: columns.length, before: 0)
+        }
+        for (index, values) in walk.dictionaries { _ = try append(dictionary: index, values) }
+        builder.append(batch: walk.body)
+        extents += walk.extents
+    }
+
+    /// What was last sent for a dictionary.
+    private struct Collected {
+        let body: Body
+        let extents: [Extent]
+    }
+
+    /// Adds a dictionary if it differs from the last one, in itself or in the dictionaries of its values.
+    private mutating func append(
+        dictionary index: Int, _ values: UnsafePointer<ArrowArray>
+    ) throws(SIPCError) -> Bool {
+        let dictionary = shapes.dictionaries[index]
+        var walk = BodyWalk()
+        let length = Int(values.pointee.length)
+        walk.body.length = Int64(length)
+        if dictionary.isWrapped { walk.appendWrapper(length) }
+        try walk.append(values, dictionary.nodes, dictionary.isWrapped ? 1 : 0, from: 0, count: length, before: 0)
+        var isNew = false
+        for (inner, values) in walk.dictionaries where try append(dictionary: inner, values) { isNew = true }
+        if !isNew, let last = lastDictionaries[index], last.extents == walk.extents, last.body == walk.body {
+            return false
+        }
+        builder.append(dictionary: dictionary.id, walk.body)
+        extents += walk.extents
+        lastDictionaries[index] = Collected(body: walk.body, extents: walk.extents)
+        return true
+    }
+}
+
+/// Collects the nodes and buffers of one message.
+struct BodyWalk {
+    var body = Body()
+    private(set) var extents: [Extent] = []
+    /// The dictionaries met on the way: index into `Shapes.dictionaries`, and the values.
+    private(set) var dictionaries: [(Int, UnsafePointer<ArrowArray>)] = []
+
+    /// The struct round the values of a dictionary that needs one.
+    mutating func appendWrapper(_ length: Int) {
+        body.nodes += [Int64(length), 0]
+        body.nodeOffsets.append(0)
+        append(Extent(address: 0, bytes: 0), canonicalBytes: 0)
+    }
+
+    /// The part of an array that a message holds.
+    private struct Window {
+        /// Its first slot, counted from the start of the buffers.
+        let start: Int
+        let count: Int
+        /// How many slots before `start` the referenced buffers hold.
+        let skipped: Int
+
+        /// First slot that the referenced buffers hold.
+        var first: Int { start - skipped }
+    }
+
+    /// Adds the slots `from ..< from + count` of an array (not counting its own offset).
+    ///
+    /// - Parameter before: how many slots before them the buffers have to hold, since a parent's do.
+    mutating func append(
+        _ raw: UnsafePointer<ArrowArray>, _ shapes: [Shape], _ index: Int, from place: Int, count: Int, before: Int
+    ) throws(SIPCError) {
+        let shape = shapes[index]
+        let from = count == 0 ? 0 : place
+        let node = try ArrowNode(raw, shape.layout, childCount: Self.childCount(shapes, index))
+        guard from >= before, from <= node.length, count <= node.length - from else {
+            throw .invalidTable("an array of \(node.length) values is too short for its parent")
+        }
+        let nullCount = shape.layout == .null ? count : try node.nullCount(from: from, count: count)
+        let start = node.offset + from
+        var skipped = before
+        if count > 0 {
+            if shape.layout == .runEnd {
+                skipped = start
+            } else if shape.layout == .bits || (shape.layout.hasValidity && nullCount > 0) {
+                skipped += (start - before) & 7
+            }
+        }
+        let window = Window(start: start, count: count, skipped: skipped)
+        body.nodes.append(Int64(count))
+        body.nodes.append(Int64(nullCount))
+        body.nodeOffsets.append(UInt64(skipped))
+        if shape.layout.hasValidity {
+            if nullCount > 0 { try append(node, 0, window, bits: true) } else { appendEmpty() }
+        }
+        try appendBuffers(node, shape, window)
+        if shape.dictionary >= 0 { dictionaries.append((shape.dictionary, try node.dictionary())) }
+        if shape.layout == .runEnd {
+            try appendRuns(node, shapes, index, window, before: before)
+        } else {
+            try appendChildren(node, shapes, index, window)
+        }
+    }
+
+    private static func childCount(_ shapes: [Shape], _ index: Int) -> Int {
+        var count = 0
+        var child = index + 1
+        while child < shapes[index].next {
+            count += 1
+            child = shapes[child].next
+        }
+        return count
+    }
+
+    private mutating func appendBuffers(_ node: ArrowNode, _ shape: Shape, _ window: Window) throws(SIPCError) {
+        switch shape.layout {
+        case .null, .fixedSizeList, .structure, .runEnd: break
+        case .bits: try append(node, 1, window, bits: true)
+        case .fixed(let width): try append(node, 1, window, width: width)
+        case .variable(let width):
+            try append(node, 1, window, width: width, extra: 1)
+            let bytes = try node.lastOffset(width, window.start + window.count, isEmpty: window.count == 0)
+            try append(whole: node, 2, bytes: bytes)
+        case .view:
+            try append(node, 1, window, width: 16)
+            let lengths = try node.variadicLengths()
+            body.variadicCounts.append(Int64(lengths.count))
+            for (index, length) in lengths.enumerated() { try append(whole: node, 2 + index, bytes: length) }
+        case .list(let width): try append(node, 1, window, width: width, extra: 1)
+        case .listView(let width):
+            try append(node, 1, window, width: width)
+            try append(node, 2, window, width: width)
+        case .sparseUnion: try append(node, 0, window, width: 1)
+        case .denseUnion:
+            try append(node, 0, window, width: 1)
+            try append(node, 1, window, width: 4)
+        }
+    }
+
+    private mutating func appendChildren(
+        _ node: ArrowNode, _ shapes: [Shape], _ index: Int, _ window: Window
+    ) throws(SIPCError) {
+        var child = index + 1
+        var position = 0
+        while child < shapes[index].next {
+            let raw = try node.child(position)
+            switch shapes[index].layout {
+            case .structure, .sparseUnion:
+                try append(raw, shapes, child, from: window.start, count: window.count, before: window.skipped)
+            case .fixedSizeList(let size):
+                try append(
+                    raw, shapes, child, from: window.start * size, count: window.count * size,
+                    before: window.skipped * size)
+            default:
+                try append(raw, shapes, child, from: 0, count: Int(raw.pointee.length), before: 0)
+            }
+            position += 1
+            child = shapes[child].next
+        }
+    }
+
+    /// The children of a run-end encoded array: the runs that its window, and the slots before it, lie in.
+    private mutating func appendRuns(
+        _ node: ArrowNode, _ shapes: [Shape], _ index: Int, _ window: Window, before: Int
+    ) throws(SIPCError) {
+        guard case .fixed(let width) = shapes[index + 1].layout else { preconditionFailure("run ends of no width") }
+        let ends = try ArrowNode(node.child(0), .fixed(bytes: width), childCount: 0)
+        var first = 0
+        var firstOwn = 0
+        var last = -1
+        if window.count > 0 {
+            first = try ends.run(of: window.start - before, width)
+            firstOwn = before == 0 ? first : try ends.run(of: window.start, width)
+            last = try ends.run(of: window.start + window.count - 1, width)
+        }
+        let count = last - firstOwn + 1
+        try append(node.child(0), shapes, index + 1, from: firstOwn, count: count, before: firstOwn - first)
+        try append(
+            node.child(1), shapes, shapes[index + 1].next, from: firstOwn, count: count, before: firstOwn - first)
+    }
+
+    // MARK: - Buffers
+
+    private mutating func append(_ extent: Extent, canonicalBytes: Int) {
+        extents.append(extent.bytes == 0 ? Extent(address: 0, bytes: 0) : extent)
+        body.bufferBytes.append(Int64(canonicalBytes))
+    }
+
+    private mutating func appendEmpty() { append(Extent(address: 0, bytes: 0), canonicalBytes: 0) }
+
+    private mutating func append(whole node: ArrowNode, _ index: Int, bytes: Int) throws(SIPCError) {
+        if bytes == 0 { return appendEmpty() }
+        append(Extent(address: UInt(bitPattern: try node.buffer(index)), bytes: bytes), canonicalBytes: bytes)
+    }
+
+    /// A buffer of one bit per slot.
+    private mutating func append(_ node: ArrowNode, _ index: Int, _ window: Window, bits: Bool) throws(SIPCError) {
+        if window.count == 0 { return appendEmpty() }
+        let address = try node.buffer(index) + window.first / 8
+        append(
+            Extent(address: UInt(bitPattern: address), bytes: (window.skipped + window.count + 7) / 8),
+            canonicalBytes: (window.count + 7) / 8)
+    }
+
+    /// A buffer of `width` bytes per slot, and of `extra` slots more.
+    private mutating func append(
+        _ node: ArrowNode, _ index: Int, _ window: Window, width: Int, extra: Int = 0
+    ) throws(SIPCError) {
+        if window.count == 0 || width == 0 { return appendEmpty() }
+        let address = try node.buffer(index) + window.first * width
+        append(
+            Extent(address: UInt(bitPattern: address), bytes: (window.skipped + window.count + extra) * width),
+            canonicalBytes: (window.count + extra) * width)
+    }
+}

@@ -1,0 +1,209 @@
+import CArrow
+import Glibc
+
+/// How the bytes of a published table travelled: each in exactly one way, and counted once however often it is named.
+public struct PublishCounts: Sendable, Equatable {
+    /// Rows of the table.
+    public var rows: UInt64 = 0
+    /// Record batches of the table.
+    public var batches: UInt64 = 0
+    /// All bytes that the table names: the sum of the five below.
+    public var bytes: UInt64 = 0
+    /// In a segment that was an input.
+    public var resharedBytes: UInt64 = 0
+    /// In the arena, where they were born.
+    public var bornSharedBytes: UInt64 = 0
+    /// Moved into a segment without a copy.
+    public var deanonymizedBytes: UInt64 = 0
+    /// In small buffers, put together in the output segment.
+    public var packedBytes: UInt64 = 0
+    /// Copied into the output segment.
+    public var copiedBytes: UInt64 = 0
+}
+
+/// Publishes tables: gives each of their buffers a place in a segment, without a copy where it can be had.
+public struct Publisher {
+    /// Buffers smaller than this are packed rather than moved.
+    public static let packedBytesMax = 64 * 1024
+
+    /// A way of sharing memory where it lies, or of moving it without a copy.
+    public struct Way {
+        /// Looks at a range of this process's memory, and says where in the segment it is, if it is. A range may hold
+        /// several buffers that overlap.
+        public let place: (UnsafeRawBufferPointer) throws(SIPCError) -> (segment: Segment, offset: UInt64)?
+        /// The counter its bytes go to.
+        public let counter: WritableKeyPath<PublishCounts, UInt64>
+
+        /// A way of sharing by a function that finds or makes a place, and the counter its bytes go to.
+        public init(
+            counter: WritableKeyPath<PublishCounts, UInt64>,
+            _ place: @escaping (UnsafeRawBufferPointer) throws(SIPCError) -> (segment: Segment, offset: UInt64)?
+        ) {
+            self.counter = counter
+            self.place = place
+        }
+    }
+
+    /// Asked about every buffer, in this order.
+    private let ways: [Way]
+    /// Asked about what is left and not small, in this order: where de-anonymization belongs.
+    private let moves: [Way]
+    private let output: Segment
+    private let take: (Int) throws(SIPCError) -> (UnsafeMutableRawPointer, offset: UInt64)
+
+    /// - Parameters:
+    ///   - inputs: segments whose memory is reshared.
+    ///   - ways: asked next about every buffer, in their order.
+    ///   - moves: asked in their order about buffers that are not small, before they are copied.
+    ///   - output: the segment that packed and copied buffers go to.
+    ///   - take: gives zeroed, 64-byte-aligned room of so many bytes in the output segment, and its offset there.
+    public init(
+        inputs: [MappedSegment], ways: [Way], moves: [Way] = [], output: Segment,
+        take: @escaping (Int) throws(SIPCError) -> (UnsafeMutableRawPointer, offset: UInt64)
+    ) {
+        let map = SegmentMap(inputs)
+        let reshare = Way(counter: \.resharedBytes) { (bytes) throws(SIPCError) in
+            let extent = Extent(address: UInt(bitPattern: bytes.baseAddress), bytes: bytes.count)
+            guard let (segment, offset) = map.locate(extent) else { return nil }
+            return (Segment(id: segment.id, bytes: UInt64(segment.bytes)), offset)
+        }
+        self.ways = [reshare] + ways
+        self.moves = moves
+        self.output = output
+        self.take = take
+    }
+
+    /// Reads a stream to its end and publishes what it gave. The stream is moved from `source` and released, as are its
+    /// arrays once their bytes have a place. Returns the descriptor.
+    ///
+    /// - Parameter isRead: called when the stream has been read and nothing of it is released yet.
+    public func publish(
+        _ source: UnsafeMutablePointer<ArrowArrayStream>, isRead: () -> Void = {}
+    ) throws(SIPCError) -> (descriptor: [UInt8], counts: PublishCounts) {
+        let stream = try OwnedStream(moving: source)
+        var collector = Collector(try stream.schema())
+        // Until every buffer has its place, no array may be freed: an address must not come to mean two buffers.
+        var batches: [OwnedArray] = []
+        while let batch = try stream.next() {
+            try collector.append(batch.raw)
+            batches.append(batch)
+        }
+        isRead()
+        return try withExtendedLifetime(batches) { () throws(SIPCError) in
+            var counts = PublishCounts()
+            let (segments, references) = try place(collector.extents, &counts)
+            counts.rows = collector.builder.rows
+            counts.batches = collector.builder.batches
+            return (collector.builder.finish(segments: segments, references: references), counts)
+        }
+    }
+
+    // MARK: - Placing
+
+    /// Extents that overlap, and so have to stay together.
+    private struct Group {
+        let address: UInt
+        var bytes: Int
+        /// Where its members lie in the order of addresses.
+        var members: Range<Int>
+
+        var memory: UnsafeRawBufferPointer {
+            UnsafeRawBufferPointer(start: UnsafeRawPointer(bitPattern: address), count: bytes)
+        }
+    }
+
+    private func place(
+        _ extents: [Extent], _ counts: inout PublishCounts
+    ) throws(SIPCError) -> ([Segment], [Reference]) {
+        let (order, groups) = Self.groups(extents)
+        var table = SegmentTable()
+        var references = [Reference](repeating: .empty, count: extents.count)
+        func refer(_ group: Group, _ segment: Segment, _ offset: UInt64) {
+            let index = table.index(of: segment)
+            for member in order[group.members] {
+                let extent = extents[member]
+                references[member] = Reference(
+                    segment: index, offset: offset + UInt64(extent.address - group.address),
+                    length: UInt64(extent.bytes))
+            }
+        }
+        var rest: [Group] = []
+        for group in groups {
+            counts.bytes += UInt64(group.bytes)
+            let isSmall = group.bytes < Self.packedBytesMax
+            if let (place, counter) = try find(group, isSmall ? ways : ways + moves) {
+                counts[keyPath: counter] += UInt64(group.bytes)
+                refer(group, place.segment, place.offset)
+            } else {
+                counts[keyPath: isSmall ? \PublishCounts.packedBytes : \PublishCounts.copiedBytes] += UInt64(
+                    group.bytes)
+                rest.append(group)
+            }
+        }
+        for (group, offset) in try copy(rest) { refer(group, output, offset) }
+        return (table.segments, references)
+    }
+
+    private func find(
+        _ group: Group, _ ways: [Way]
+    ) throws(SIPCError) -> (place: (segment: Segment, offset: UInt64), counter: WritableKeyPath<PublishCounts, UInt64>)?
+    {
+        for way in ways {
+            if let place = try way.place(group.memory) { return (place, way.counter) }
+        }
+        return nil
+    }
+
+    /// Sorts the extents that are not empty by address, and joins those that overlap.
+    private static func groups(_ extents: [Extent]) -> (order: [Int], groups: [Group]) {
+        let order = extents.indices.filter { extents[$0].bytes > 0 }.sorted {
+            extents[$0].address < extents[$1].address
+        }
+        var groups: [Group] = []
+        for (position, index) in order.enumerated() {
+            let extent = extents[index]
+            let last = groups.count - 1
+            if last >= 0, extent.address < groups[last].address + UInt(groups[last].bytes) {
+                groups[last].bytes = max(groups[last].bytes, Int(extent.address - groups[last].address) + extent.bytes)
+                groups[last].members = groups[last].members.lowerBound..<(position + 1)
+            } else {
+                groups.append(Group(address: extent.address, bytes: extent.bytes, members: position..<(position + 1)))
+            }
+        }
+        return (order, groups)
+    }
+
+    /// Copies what has no place yet into the output segment, each byte as aligned to 64 as it was.
+    private func copy(_ groups: [Group]) throws(SIPCError) -> [(Group, offset: UInt64)] {
+        if groups.isEmpty { return [] }
+        let alignment = UInt(Container.alignment)
+        var end: UInt = 0
+        var starts: [UInt] = []
+        for group in groups {
+            let start = end + (group.address &- end) % alignment
+            starts.append(start)
+            end = start + UInt(group.bytes)
+        }
+        let (room, offset) = try take(Int(end))
+        var placed: [(Group, offset: UInt64)] = []
+        for (group, start) in zip(groups, starts) {
+            (room + Int(start)).copyMemory(from: UnsafeRawPointer(bitPattern: group.address)!, byteCount: group.bytes)
+            placed.append((group, offset + UInt64(start)))
+        }
+        return placed
+    }
+}
+
+/// The segments that a descriptor names, in the order of their first use.
+private struct SegmentTable {
+    private(set) var segments: [Segment] = []
+    private var indexes: [UInt64: UInt32] = [:]
+
+    mutating func index(of segment: Segment) -> UInt32 {
+        if let index = indexes[segment.id] { return index }
+        let index = UInt32(segments.count)
+        segments.append(segment)
+        indexes[segment.id] = index
+        return index
+    }
+}

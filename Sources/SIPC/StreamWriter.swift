@@ -1,0 +1,174 @@
+import System
+
+extension Descriptor {
+    /// Writes the table as a standard Arrow IPC stream to where `file` stands.
+    ///
+    /// The messages' metadata is sent as it is, then the referenced bytes. Only buffers of arrays that begin in the middle
+    /// of a byte, and the run ends of a slice, are made anew.
+    ///
+    /// - Parameter segments: at least those that the descriptor names.
+    public func writeStream(_ segments: [MappedSegment], to file: borrowing FileDescriptor) throws {
+        let source = try TableSource(self, segments)
+        var output = StreamOutput()
+        try bytes.withUnsafeBytes { try output.append(UnsafeRawBufferPointer(rebasing: $0[schemaMessage]), file) }
+        for message in messages {
+            var body = BodyPieces(source, message)
+            try bytes.withUnsafeBytes {
+                try output.append(UnsafeRawBufferPointer(rebasing: $0[message.encapsulated]), file)
+            }
+            while let piece = body.next() {
+                switch piece {
+                case .content(let content):
+                    try output.append(content, file)
+                    try output.pad(content.count, file)
+                case .made(let bytes):
+                    try bytes.withUnsafeBytes { try output.append($0, file) }
+                    try output.pad(bytes.count, file)
+                }
+            }
+        }
+        let end: [UInt8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]
+        try end.withUnsafeBytes { try output.append($0, file) }
+        try output.flush(file)
+    }
+}
+
+/// Puts small pieces together, so that ten thousand columns are not as many system calls.
+private struct StreamOutput {
+    private static let pieceBytesMax = 32 * 1024
+    private static let pendingBytesMax = 1 << 20
+    private var pending: [UInt8] = []
+
+    mutating func append(_ bytes: UnsafeRawBufferPointer, _ file: borrowing FileDescriptor) throws {
+        if bytes.count <= Self.pieceBytesMax {
+            pending += bytes
+            if pending.count > Self.pendingBytesMax { try flush(file) }
+        } else {
+            try flush(file)
+            try file.writeAll(bytes)
+        }
+    }
+
+    mutating func pad(_ count: Int, _ file: borrowing FileDescriptor) throws {
+        pending += repeatElement(0, count: Container.padding(count))
+    }
+
+    mutating func flush(_ file: borrowing FileDescriptor) throws {
+        try pending.withUnsafeBytes { try file.writeAll($0) }
+        pending.removeAll(keepingCapacity: true)
+    }
+}
+
+/// The buffers of a message's contiguous body, one after the other.
+struct BodyPieces {
+    /// The bytes of one buffer.
+    enum Piece {
+        /// As they lie in a segment.
+        case content(UnsafeRawBufferPointer)
+        /// Made anew.
+        case made([UInt8])
+    }
+
+    /// What becomes of the slots before a node's first.
+    private enum Cut {
+        case none
+        case bits(Int, count: Int)
+        case bytes(Int)
+        case runs(width: Int, skipped: Int, logicalStart: Int64, length: Int64)
+    }
+
+    private let source: TableSource
+    private let message: MessageView
+    private let shapes: [Shape]
+    private var cuts: [Cut] = []
+    private var node = 0
+    private var buffer = 0
+    private var variadic = 0
+    /// When the next node holds run ends: where the slots they encode begin, and how many there are.
+    private var runs: (logicalStart: Int64, length: Int64)?
+
+    init(_ source: TableSource, _ message: MessageView) {
+        self.source = source
+        self.message = message
+        let all = source.descriptor.shapes
+        shapes = message.dictionary.map { all.dictionaries[$0].nodes } ?? all.nodes
+    }
+
+    mutating func next() -> Piece? {
+        while cuts.isEmpty {
+            guard node < shapes.count else { return nil }
+            cuts = nextCuts().reversed()
+        }
+        defer { buffer += 1 }
+        let content = source.content(source.descriptor.reference(message.firstReference + buffer))
+        let bytes = source.descriptor.bytes
+        let length = Int(bytes.loadLittle(message.buffers + buffer * 16 + 8, as: Int64.self))
+        let cut = cuts.removeLast()
+        if content.isEmpty { return .content(content) }
+        switch cut {
+        case .none: return .content(content)
+        case .bytes(let skipped):
+            return .content(UnsafeRawBufferPointer(rebasing: content[skipped..<(skipped + length)]))
+        case .bits(let skipped, let count):
+            if skipped & 7 == 0 {
+                return .content(UnsafeRawBufferPointer(rebasing: content[(skipped / 8)..<(skipped / 8 + length)]))
+            }
+            return .made(Bitmap.realigned(content, from: skipped, count: count))
+        case .runs(let width, let skipped, let start, let slots):
+            let ends = UnsafeRawBufferPointer(rebasing: content[(skipped * width)..<(skipped * width + length)])
+            return Self.runEnds(ends, width, start: start, slots: slots)
+        }
+    }
+
+    /// How the buffers of the next node are cut; most nodes have nothing to drop.
+    private mutating func nextCuts() -> [Cut] {
+        let shape = shapes[node]
+        let skipped = Int(source.descriptor.nodeOffset(message, node))
+        let length = source.descriptor.bytes.loadLittle(message.nodes + node * 16, as: Int64.self)
+        let parent = runs
+        runs = shape.layout == .runEnd ? (Int64(skipped), length) : nil
+        node += 1
+        let bits: Cut = skipped == 0 ? .none : .bits(skipped, count: Int(length))
+        var cuts: [Cut] = shape.layout.hasValidity ? [bits] : []
+        func slots(_ width: Int) -> Cut { skipped == 0 ? .none : .bytes(skipped * width) }
+        switch shape.layout {
+        case .null, .fixedSizeList, .structure, .runEnd: break
+        case .bits: cuts.append(bits)
+        case .fixed(let width):
+            if let parent {
+                cuts.append(
+                    .runs(width: width, skipped: skipped, logicalStart: parent.logicalStart, length: parent.length))
+            } else {
+                cuts.append(slots(width))
+            }
+        case .variable(let width): cuts += [slots(width), .none]
+        case .view:
+            cuts.append(slots(16))
+            let at = message.variadicCounts + variadic * 8
+            cuts += Array(repeating: Cut.none, count: Int(source.descriptor.bytes.loadLittle(at, as: Int64.self)))
+            variadic += 1
+        case .list(let width): cuts.append(slots(width))
+        case .listView(let width): cuts += [slots(width), slots(width)]
+        case .sparseUnion: cuts.append(slots(1))
+        case .denseUnion: cuts += [slots(1), slots(4)]
+        }
+        return cuts
+    }
+
+    /// Run ends counted from `start`, none past `slots`; as they are when that changes nothing.
+    private static func runEnds(
+        _ content: UnsafeRawBufferPointer, _ width: Int, start: Int64, slots: Int64
+    ) -> Piece {
+        func moved<T: FixedWidthInteger>(_ type: T.Type) -> Piece {
+            func end(_ at: Int) -> Int64 { Int64(content.loadUnaligned(fromByteOffset: at, as: type)) }
+            if start == 0, end(content.count - width) <= slots { return .content(content) }
+            var bytes: [UInt8] = []
+            bytes.reserveCapacity(content.count)
+            for at in stride(from: 0, to: content.count, by: width) {
+                bytes.appendLittle(T(truncatingIfNeeded: min(end(at) &- start, slots)))
+            }
+            return .made(bytes)
+        }
+        return width == 2 ? moved(Int16.self) : width == 4 ? moved(Int32.self) : moved(Int64.self)
+    }
+}

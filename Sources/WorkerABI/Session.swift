@@ -1,0 +1,73 @@
+import CArrow
+import Glibc
+import SIPC
+import System
+
+/// What a worker has been given, and the last error: the object behind `zerrow_session`.
+///
+/// For one thread at a time; what it gives out keeps its own memory.
+final class Session {
+    private var segments: [UInt64: MappedSegment] = [:]
+    private var output: Output?
+    private var errorText = strdup("")
+
+    deinit { free(errorText) }
+
+    /// The message of the last failure; valid until the next call.
+    var error: UnsafePointer<CChar>? { errorText.map { UnsafePointer($0) } }
+
+    /// Runs one call: 0, or a negative errno and the message kept.
+    func call(_ body: () throws -> Void) -> Int32 {
+        do {
+            try body()
+            return 0
+        } catch {
+            free(errorText)
+            errorText = strdup("\(error)")
+            switch error {
+            case let error as SIPCError: return error.errno == 0 ? -EIO : -abs(error.errno)
+            case let error as SystemError: return -error.errno
+            default: return -EIO
+            }
+        }
+    }
+
+    func addSegment(_ id: UInt64, _ file: consuming FileDescriptor) throws {
+        guard id != Output.id else { throw SIPCError.misuse(EINVAL, "segment id 0 is the worker's own output") }
+        guard segments[id] == nil else { throw SIPCError.misuse(EEXIST, "segment \(id) was given already") }
+        segments[id] = try MappedSegment(id: id, file)
+    }
+
+    func setOutput(_ file: consuming FileDescriptor, fileBytes: UInt64, bytesMax: UInt64) throws {
+        guard output == nil else { throw SIPCError.misuse(EALREADY, "the session has an output segment already") }
+        guard fileBytes > 0, fileBytes <= UInt64(try file.status().bytes) else {
+            throw SIPCError.misuse(EINVAL, "the output segment is smaller than the \(fileBytes) bytes it should have")
+        }
+        output = try Output(file, fileBytes: fileBytes, bytesMax: bytesMax)
+    }
+
+    func open(_ descriptor: Int32, _ out: UnsafeMutablePointer<ArrowArrayStream>) throws {
+        try read(descriptor).open(Array(segments.values), to: out)
+    }
+
+    func publish(_ stream: UnsafeMutablePointer<ArrowArrayStream>) throws -> (Int32, PublishCounts) {
+        guard let output else { throw SIPCError.misuse(EBADF, "the session has no output segment to publish to") }
+        let (descriptor, counts) = try output.publisher(Array(segments.values)).publish(stream) { output.freeze() }
+        return (try FileDescriptor.sealedMemory(named: "zerrow-descriptor", descriptor).release(), counts)
+    }
+
+    func writeStream(_ descriptor: Int32, to raw: Int32) throws {
+        try read(descriptor).writeStream(Array(segments.values), to: FileDescriptor.duplicate(of: raw))
+    }
+
+    func openFile(_ raw: Int32, _ out: UnsafeMutablePointer<ArrowArrayStream>) throws {
+        // Its number is its own: it is known to this one table only.
+        let file = try MappedSegment(id: 1, FileDescriptor.duplicate(of: raw))
+        try Descriptor(arrowFile: file).open([file], to: out)
+    }
+
+    private func read(_ raw: Int32) throws -> Descriptor {
+        let file = try FileDescriptor.duplicate(of: raw)
+        return try Descriptor(try file.bytes(0..<(try file.status().bytes)))
+    }
+}

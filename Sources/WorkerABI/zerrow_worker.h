@@ -1,0 +1,89 @@
+/*
+ * libzerrow_worker.so: SIPC for a process that runs models. It exports these functions and nothing else, starts no
+ * thread, and is loaded in a few milliseconds. Written in Swift; this header is for its readers and callers.
+ *
+ * A session is for one thread at a time. The arrays and streams it gives out are released by their receiver, on any
+ * thread, also after the session is gone: they keep the memory that they point into mapped.
+ *
+ * Functions that return int give 0 or a negative errno; zerrow_session_error() says in words what was wrong. Bytes from
+ * another process that break the format give -EINVAL, never a crash.
+ */
+#ifndef ZERROW_WORKER_H
+#define ZERROW_WORKER_H
+
+#include <stdint.h>
+
+struct ArrowArrayStream; /* https://arrow.apache.org/docs/format/CStreamInterface.html */
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct zerrow_session zerrow_session;
+
+/* 1. A library of another version has another ABI: don't call it. */
+uint32_t zerrow_abi_version(void);
+
+/* A new session, freed by zerrow_session_free(). Freeing NULL does nothing. */
+zerrow_session *zerrow_session_new(void);
+void zerrow_session_free(zerrow_session *);
+
+/* What the last call that failed says, "" if none did; UTF-8, valid until the next call with this session. */
+const char *zerrow_session_error(zerrow_session *);
+
+/*
+ * Map the segment `id` read-only, whole, once: -EEXIST when the id is known, -EINVAL for id 0. Takes the descriptor,
+ * also when it fails, and closes it. The file must not be able to shrink.
+ */
+int zerrow_session_segment(zerrow_session *, uint64_t id, int fd);
+
+/*
+ * The output segment, which has id 0 in what this session publishes. Takes the descriptor, also when it fails. Once.
+ *
+ * Where the process has the arena (libzerrow_arena.so), it is attached to the file, and what has to be packed or copied
+ * takes extents of the arena. Else the file is mapped and filled from its beginning.
+ *
+ * file_bytes  the size of the file, a multiple of 2 MiB; its content is zero
+ * bytes_max   the most memory that the process may take in it; past it -ENOMEM
+ */
+int zerrow_session_output(zerrow_session *, int fd, uint64_t file_bytes, uint64_t bytes_max);
+
+/*
+ * Open the table whose SIPC descriptor is the content of `descriptor_fd`, which stays the caller's. Its segments must
+ * have been given. `out` is filled with a stream that the caller releases; its buffers are those of the segments.
+ */
+int zerrow_session_open(zerrow_session *, int descriptor_fd, struct ArrowArrayStream *out);
+
+/* How the bytes of a published table travelled; bytes is the sum of the last five. Each byte is counted once. */
+struct zerrow_counts {
+    uint64_t rows;
+    uint64_t batches;
+    uint64_t bytes;
+    uint64_t reshared_bytes;
+    uint64_t born_shared_bytes;
+    uint64_t deanonymized_bytes;
+    uint64_t packed_bytes;
+    uint64_t copied_bytes;
+};
+
+/*
+ * Read the stream to its end and publish the table. The stream is released, also on failure. `*descriptor_fd` becomes a
+ * sealed memfd with the SIPC descriptor, which the caller closes. -EINVAL when what was streamed is not a table,
+ * -ENOMEM when the output segment is full, else the stream's own error.
+ */
+int zerrow_session_publish(zerrow_session *, struct ArrowArrayStream *in, struct zerrow_counts *counts,
+                           int *descriptor_fd);
+
+/* Write the table as a standard Arrow IPC stream. Both descriptors stay the caller's. */
+int zerrow_session_write_stream(zerrow_session *, int descriptor_fd, int out_fd);
+
+/*
+ * Open an uncompressed Arrow IPC file; `fd` stays the caller's. The buffers are the file's own pages: nothing is
+ * copied. The file must not shrink while an array lives.
+ */
+int zerrow_session_open_file(zerrow_session *, int fd, struct ArrowArrayStream *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
