@@ -29,7 +29,8 @@ let package = Package(
         .target(name: "System", dependencies: ["CLinux"], swiftSettings: swift),
         .target(name: "SIPC", dependencies: ["CArrow", "System"], swiftSettings: swift + fuzzed),
         .target(
-            name: "WorkerABI", dependencies: ["SIPC", "System", "CArrow"], exclude: ["export.map", "zerrow_worker.h"], swiftSettings: swift,
+            name: "WorkerABI", dependencies: ["SIPC", "System", "CArrow"], exclude: ["export.map", "zerrow_worker.h"],
+            swiftSettings: swift,
             linkerSettings: [
                 // One self-contained object that a Python process loads in milliseconds; only the ABI is exported, so it
                 // cannot clash with what the user's own packages load.
@@ -41,10 +42,12 @@ let package = Package(
         .target(name: "Sandbox", dependencies: ["System", "CLinux"], swiftSettings: swift),
         .target(name: "Store", dependencies: ["SIPC", "System"], swiftSettings: swift),
         .target(name: "Scheduler", swiftSettings: swift),
-        .target(name: "Engine", dependencies: ["Scheduler", "Store", "Sandbox", "SIPC", "System"], swiftSettings: swift),
+        .target(
+            name: "Engine", dependencies: ["Scheduler", "Store", "Sandbox", "SIPC", "System"], swiftSettings: swift),
+        .target(name: "Terminal", swiftSettings: swift),
         .executableTarget(
             name: "zerrow",
-            dependencies: ["Engine", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: ["Engine", "Terminal", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: swift),
         .testTarget(name: "SystemTests", dependencies: ["System"], swiftSettings: swift),
         .testTarget(
@@ -52,6 +55,7 @@ let package = Package(
         .testTarget(name: "SandboxTests", dependencies: ["Sandbox", "System"], swiftSettings: swift),
         .testTarget(name: "StoreTests", dependencies: ["Store", "SIPC", "System"], swiftSettings: swift),
         .testTarget(name: "SchedulerTests", dependencies: ["Scheduler"], swiftSettings: swift),
+        .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: swift),
         .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: swift),
     ]
 )

@@ -1,1 +1,132 @@
-// Placeholder, replaced by the module.
+import Glibc
+import SIPC
+import Sandbox
+import Store
+import System
+
+/// Runs plans: keeps what is warm (zygotes, faulted-in segments) from run to run.
+///
+/// Owns everything it starts. `shutDown`, or the end of the process by whatever means, leaves no process, segment, cgroup or
+/// mount behind. Used on one thread, the one that made it: a zygote dies with the thread that started it.
+public final class Engine {
+    /// Seconds a zygote may take to import its packages.
+    static let zygoteSecondsMax: UInt64 = 300
+
+    let installation: Installation
+    let options: EngineOptions
+    let environment: [String: String]
+    let store: SegmentStore
+    let cgroups: CgroupTree?
+    let identities: IdentityPool?
+    let janitor: Janitor?
+    var zygotes: [ZygoteKey: ZygoteProcess] = [:]
+    private var runCount = 0
+
+    /// An engine that has started nothing but its janitor.
+    public init(installation: Installation, options: EngineOptions, environment: [String: String]) throws {
+        self.installation = installation
+        self.options = options
+        self.environment = environment
+        // Workers that run as other users than the engine cannot reopen its files; else files are sealed.
+        let hasIdentities = options.isSandboxed && IdentityPool.isAvailable
+        identities = hasIdentities ? IdentityPool() : nil
+        store = SegmentStore(
+            lock: hasIdentities ? .readOnlyDescriptor : .sealed,
+            poolBytesMax: ((try? Machine.memory().bytesTotal) ?? 0) / 8)
+        cgroups = CgroupTree.make()
+        janitor = try cgroups.map { try Janitor.start(executable: installation.executable, cgroups: $0) }
+    }
+
+    /// Reads a project. Sources that are missing are made first, if the project says how.
+    public func plan(
+        folder: String, parameters: [String], query: String? = nil, note: (String) -> Void = { _ in }
+    ) throws -> Plan {
+        try Planner(installation: installation, environment: environment)
+            .plan(folder: folder, parameters: parameters, query: query, prepares: true, note: note)
+    }
+
+    /// Reads a project without an engine; nothing is made.
+    public static func plan(
+        installation: Installation, environment: [String: String], folder: String, parameters: [String]
+    ) throws -> Plan {
+        try Planner(installation: installation, environment: environment)
+            .plan(folder: folder, parameters: parameters, query: nil, prepares: false, note: { _ in })
+    }
+
+    /// Runs a plan to its end. Failures of models are in the report, not thrown.
+    public func run(_ plan: Plan, observer: (any RunObserver)? = nil, signals: SignalDescriptor? = nil) throws
+        -> RunReport
+    {
+        runCount += 1
+        let run = try Run(plan, engine: self, id: "r\(getpid())-\(runCount)", observer: observer, signals: signals)
+        return run.run()
+    }
+
+    /// Ends the zygotes, and with them all that they started.
+    public func shutDown() {
+        for zygote in zygotes.values { zygote.zygote.kill() }
+        for zygote in zygotes.values { zygote.zygote.wait() }
+        zygotes = [:]
+        cgroups?.remove()
+        janitor?.dismiss()
+    }
+
+    deinit { shutDown() }
+
+    /// How large a worker's output segment may be, and how much of it may be used.
+    func arenaLimits(memoryBytesMax: UInt64?) -> (fileBytes: Int, bytesMax: UInt64) {
+        let total = (try? Machine.memory().bytesTotal) ?? (8 << 30)
+        let bytesMax = min(memoryBytesMax ?? .max, UInt64(total))
+        // Address space is plenty and holes cost nothing: room for extents to grow in place.
+        let file = max(64 << 30, total * 4)
+        return (file / Machine.hugePageBytes * Machine.hugePageBytes, bytesMax)
+    }
+
+    /// What a zygote of an environment reads: the interpreter's folders, and zerrow's own parts.
+    private func readPaths(_ environment: Plan.Environment) throws -> [String] {
+        guard let real = Path.resolved(environment.python) else {
+            throw EngineError.zygote(
+                "the interpreter \(environment.python) of environment '\(environment.id)' does not exist")
+        }
+        // …/bin/python in both: the environment's folder, and the one that Python itself is installed in.
+        return [Path.parent(Path.parent(environment.python)), Path.parent(Path.parent(real))]
+            + [installation.pythonFolder, installation.workerLibrary, installation.arenaLibrary]
+    }
+
+    /// A worker's /tmp and /dev/shm are memory: a quarter of the machine's, each.
+    private var tmpBytesMax: UInt64 { UInt64(((try? Machine.memory().bytesTotal) ?? (4 << 30)) / 4) }
+
+    /// The zygote with that key, started if there is none.
+    func zygote(_ key: ZygoteKey, of plan: Plan) throws -> ZygoteProcess {
+        if let zygote = zygotes[key] { return zygote }
+        guard let environment = plan.environments.first(where: { $0.id == key.environment }) else {
+            preconditionFailure("a plan with an unknown environment was not refused")
+        }
+        let (ours, theirs) = try MessageSocket.pair()
+        let (reading, writing) = try DescriptorBox.pipe()
+        var variables = [
+            "ZERROW_WORKER_LIBRARY": installation.workerLibrary,
+            "ZERROW_SANDBOX": options.isSandboxed ? "1" : "0",
+            "ZERROW_PRELOAD_MODULES": environment.modules.joined(separator: ","),
+            "PYTHONPATH": installation.pythonFolder,
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PATH": Path.parent(environment.python) + ":/usr/local/bin:/usr/bin:/bin",
+            "HOME": "/tmp",
+            "LANG": self.environment["LANG"] ?? "C.UTF-8",
+            "ARROW_DEFAULT_MEMORY_POOL": self.environment["ARROW_DEFAULT_MEMORY_POOL"] ?? "system",
+        ]
+        if options.hasArena { variables["LD_PRELOAD"] = installation.arenaLibrary }
+        let zygote = try Zygote.spawn(
+            ZygoteSpec(
+                arguments: [environment.python, "-m", "zerrow.zygote"], environment: variables,
+                readPaths: try readPaths(environment) + key.readPaths,
+                hasNetwork: key.hasNetwork, isSandboxed: options.isSandboxed, tmpBytesMax: tmpBytesMax),
+            control: theirs.descriptor, output: writing.descriptor)
+        let process = ZygoteProcess(
+            key: key, zygote: zygote, channel: Channel(ours), output: try LineReader(reading),
+            deadline: MonotonicClock.nanoseconds() + Self.zygoteSecondsMax * 1_000_000_000)
+        zygotes[key] = process
+        return process
+    }
+}

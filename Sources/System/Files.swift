@@ -57,6 +57,15 @@ public enum Files {
         try perform(.unlink, path) { unlink(path) }
     }
 
+    /// What a symbolic link holds; nil for anything else.
+    public static func linkTarget(_ path: String) -> String? {
+        var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
+        let count = buffer.withUnsafeMutableBytes {
+            readlink(path, $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
+        }
+        return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
+    }
+
     /// Whether there is something of that name that this process can see.
     public static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 

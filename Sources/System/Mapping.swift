@@ -61,14 +61,19 @@ public final class Mapping: @unchecked Sendable {
     public init(
         _ file: borrowing FileDescriptor, offset: Int = 0, count: Int, access: Access = .readOnly
     ) throws(SystemError) {
+        precondition(count > 0 && offset >= 0, "an empty or negative range can't be mapped")
         let raw = file.raw
         let protection = access == .readOnly ? PROT_READ : PROT_READ | PROT_WRITE
-        var address: UnsafeMutableRawPointer?
-        try perform(.map, "descriptor \(raw), \(count) bytes at \(offset)") { () -> Int32 in
-            address = mmap(nil, count, protection, MAP_SHARED | MAP_NORESERVE, raw, off_t(offset))
-            return address == MAP_FAILED ? -1 : 0
+        let address = try Self.reserve(count: count, offset: offset)
+        do {
+            try perform(.map, "descriptor \(raw), \(count) bytes at \(offset)") { () -> Int32 in
+                let flags = MAP_SHARED | MAP_NORESERVE | MAP_FIXED
+                return mmap(address, count, protection, flags, raw, off_t(offset)) == MAP_FAILED ? -1 : 0
+            }
+        } catch {
+            munmap(address, count)
+            throw error
         }
-        guard let address else { preconditionFailure("mmap without a fixed address gave address 0") }
         self.base = address
         self.count = count
         self.access = access
@@ -76,10 +81,30 @@ public final class Mapping: @unchecked Sendable {
 
     deinit { munmap(base, count) }
 
-    /// The mapped bytes; valid as long as the mapping lives.
+    /// Address space for a mapping, placed so that the file's 2 MiB pages can be mapped as such: the address and the offset
+    /// are equal modulo 2 MiB.
+    private static func reserve(count: Int, offset: Int) throws(SystemError) -> UnsafeMutableRawPointer {
+        let slack = count >= Machine.hugePageBytes ? Machine.hugePageBytes : 0
+        var reserved: UnsafeMutableRawPointer?
+        try perform(.map, "\(count) bytes of address space") { () -> Int32 in
+            reserved = mmap(nil, count + slack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+            return reserved == MAP_FAILED ? -1 : 0
+        }
+        guard let reserved else { preconditionFailure("mmap without a fixed address gave address 0") }
+        if slack == 0 { return reserved }
+        let skipped = (offset - Int(bitPattern: reserved)) & (slack - 1)
+        let pages = (count + Machine.pageBytes - 1) & ~(Machine.pageBytes - 1)
+        if skipped > 0 { munmap(reserved, skipped) }
+        let end = skipped + pages
+        if count + slack > end { munmap(reserved + end, count + slack - end) }
+        return reserved + skipped
+    }
+
+    /// The mapped bytes, valid as long as the mapping lives: the optimizer may end an object's life after its last use, so
+    /// keep it in a stored property, or use the bytes inside `withExtendedLifetime`.
     public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
 
-    /// The mapped bytes for writing; valid as long as the mapping lives. Traps when it is read-only.
+    /// The mapped bytes for writing, valid as long as the mapping lives, as for `bytes`. Traps when it is read-only.
     public var mutableBytes: UnsafeMutableRawBufferPointer {
         precondition(access == .readWrite, "the mapping is read-only")
         return UnsafeMutableRawBufferPointer(start: base, count: count)

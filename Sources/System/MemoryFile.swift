@@ -143,21 +143,29 @@ extension FileDescriptor {
         }
     }
 
-    /// The first stretch of data at or after an offset, cut to `end`; nil when only a hole is left.
+    /// Where the first data at or after an offset begins; nil when only a hole is left.
     ///
     /// Pages that were reserved and never written count as a hole. Moves the file offset.
-    public func nextData(from offset: Int, to end: Int) throws(SystemError) -> Range<Int>? {
-        if offset >= end { return nil }
+    public func nextDataStart(from offset: Int) throws(SystemError) -> Int? {
         let raw = self.raw
-        let start: Int
         do {
-            start = try perform(.seek, "descriptor \(raw)") { lseek(raw, off_t(offset), seekData) }
+            return Int(try perform(.seek, "descriptor \(raw)") { lseek(raw, off_t(offset), seekData) })
         } catch  where error.errno == ENXIO {
             return nil
         }
-        if start >= end { return nil }
-        let stop = try perform(.seek, "descriptor \(raw)") { lseek(raw, off_t(start), seekHole) }
-        return start..<min(stop, end)
+    }
+
+    /// Where the first hole at or after an offset begins; the end of the file counts as one. It takes time in proportion
+    /// to the pages passed over. Moves the file offset. `ENXIO` at or past the end of the file.
+    public func nextHoleStart(from offset: Int) throws(SystemError) -> Int {
+        let raw = self.raw
+        return Int(try perform(.seek, "descriptor \(raw)") { lseek(raw, off_t(offset), seekHole) })
+    }
+
+    /// The first stretch of data at or after an offset, cut to `end`; nil when only a hole is left. Moves the file offset.
+    public func nextData(from offset: Int, to end: Int) throws(SystemError) -> Range<Int>? {
+        guard offset < end, let start = try nextDataStart(from: offset), start < end else { return nil }
+        return start..<min(try nextHoleStart(from: start), end)
     }
 
     /// Every stretch of data within a range, in order. Moves the file offset.

@@ -1,0 +1,12 @@
+/*
+ * Children: the part of posix_spawn that is behind _GNU_SOURCE.
+ */
+#ifndef ZERROW_CHILD_H
+#define ZERROW_CHILD_H
+
+#include <spawn.h>
+
+/* The child starts in this folder. An error number, 0 for none. Source: posix_spawn_file_actions_addchdir_np(3). */
+int zerrow_spawn_in(posix_spawn_file_actions_t *actions, const char *folder);
+
+#endif

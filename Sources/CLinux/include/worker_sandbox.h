@@ -1,0 +1,41 @@
+/*
+ * Isolating a worker: what a process that a zygote has forked does to itself before it runs a model.
+ *
+ * The functions are exported from libzerrow_worker.so for the zygote's and the worker's Python. They return 0 or a
+ * negative errno; zerrow_worker_stage() says what failed. Sources: namespaces(7), capabilities(7), seccomp(2).
+ */
+#ifndef ZERROW_WORKER_SANDBOX_H
+#define ZERROW_WORKER_SANDBOX_H
+
+#include <stdint.h>
+
+/*
+ * In the zygote: the next fork makes the first process of a new pid namespace. To be followed, after the fork, by
+ * zerrow_fork_restore() in the parent.
+ */
+int zerrow_fork_prepare(void);
+int zerrow_fork_restore(void);
+
+struct zerrow_worker_spec {
+    /* The user and group to become, in the zygote's user namespace; 0 stays what the zygote is. */
+    uint32_t uid;
+    /* 1: the zygote's network namespace is the host's, and stays. 0: a new one with nothing in it. */
+    uint32_t has_network;
+    /* The size of /tmp and of /dev/shm, each. */
+    uint64_t tmp_bytes_max;
+    /* What lies below /tmp and stays visible in the new one (a project in /tmp), separated by ':'; may be NULL. */
+    const char *tmp_entries;
+    /* Folders and files to cover so that they can't be seen, separated by ':'; may be NULL. */
+    const char *hidden;
+};
+
+/*
+ * In the forked child, which has one thread: new mounts of /proc, /tmp and /dev/shm that show nothing of others, no
+ * network, its own user, no capabilities, no new privileges, the system call filter. There is no way back.
+ */
+int zerrow_worker_enter(const struct zerrow_worker_spec *spec);
+
+/* What the last of these functions was doing; a static string. */
+const char *zerrow_worker_stage(void);
+
+#endif

@@ -1,0 +1,74 @@
+/*
+ * Spawning a zygote: a process in namespaces of its own, with a private root that shows a few folders read-only.
+ *
+ * Everything between the clone and the exec runs in the child of a process that may have threads, so it is C that uses
+ * nothing but system calls. Sources: clone3(2), user_namespaces(7), mount_setattr(2), open_tree(2), pivot_root(2).
+ */
+#ifndef ZERROW_ZYGOTE_H
+#define ZERROW_ZYGOTE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* One thing that the private root shows. */
+struct zerrow_zygote_entry {
+    /* A file or folder of the host, shown read-only at the same path; or the path of a symbolic link. Absolute. */
+    const char *path;
+    /* The content of the symbolic link; NULL for a file or folder. */
+    const char *link;
+};
+
+struct zerrow_zygote_spec {
+    /* NULL-terminated; arguments[0] is the absolute path of the program. */
+    const char *const *arguments;
+    const char *const *environment;
+    /* Ancestors before what lies below them. */
+    const struct zerrow_zygote_entry *entries;
+    size_t entry_count;
+    /* Borrowed: become descriptor 3, and 1 and 2. */
+    int control;
+    int output;
+    /* User and group ids 0 … id_count - 1 inside are id_first … outside. One id needs no privilege: the caller's own.
+     */
+    uint32_t id_first;
+    uint32_t group_first;
+    uint32_t id_count;
+    /* Whether it stays in the caller's network namespace; else it has one with nothing in it. */
+    int has_network;
+    /* The size of /tmp and of /dev/shm, each. */
+    uint64_t tmp_bytes_max;
+};
+
+/* How far the child had come when something failed. */
+enum zerrow_zygote_stage {
+    ZERROW_STAGE_NONE = 0,
+    ZERROW_STAGE_CLONE,
+    ZERROW_STAGE_ID_MAP,
+    ZERROW_STAGE_ENTRY,
+    ZERROW_STAGE_IDENTITY,
+    ZERROW_STAGE_ROOT,
+    ZERROW_STAGE_DEVICES,
+    ZERROW_STAGE_PROC,
+    ZERROW_STAGE_PIVOT,
+    ZERROW_STAGE_DESCRIPTORS,
+    ZERROW_STAGE_EXEC,
+};
+
+struct zerrow_zygote_failure {
+    int stage;
+    int error;
+    /* The entry that failed, where the stage is about entries. */
+    int entry;
+};
+
+/*
+ * Starts the zygote and waits until it has exec'ed. It is the first process of its pid namespace, dies with the calling
+ * thread, and keeps all capabilities in its user namespace, which it needs to isolate workers.
+ *
+ * Returns 0 with *pid and *pidfd (close-on-exec, the caller's), or -1 with *failure; then nothing is left behind.
+ */
+int zerrow_zygote_spawn(const struct zerrow_zygote_spec *spec, pid_t *pid, int *pidfd,
+                        struct zerrow_zygote_failure *failure);
+
+#endif

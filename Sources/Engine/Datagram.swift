@@ -1,0 +1,74 @@
+import System
+
+/// One datagram of the protocol (`docs/protocol.md`): a JSON object with an `op`, and descriptors beside it.
+struct Datagram {
+    /// The most bytes a datagram may have.
+    static let bytesMax = 128 * 1024
+    /// The most descriptors that travel with one datagram.
+    static let descriptorsMax = 200
+
+    let op: String
+    let body: JSONValue
+
+    /// Reads what a process sent: nil when it is not an object with an `op`.
+    init?(parsing bytes: [UInt8]) {
+        guard let body = JSONValue(parsing: bytes), let op = body["op"]?.string else { return nil }
+        self.op = op
+        self.body = body
+    }
+}
+
+extension Datagram {
+    /// A zygote's call to fork a worker.
+    static func fork(worker: String, uid: UInt32?, cpus: Int, hiding paths: [String]) -> JSONValue {
+        var members: [String: JSONValue] = [
+            "op": "fork", "worker": .string(worker), "cpus": .integer(Int64(cpus)),
+            "hide": .array(paths.map { .string($0) }),
+        ]
+        if let uid { members["uid"] = .integer(Int64(uid)) }
+        return .object(members)
+    }
+
+    /// Read-only segments on their way to a worker, one descriptor per id.
+    static func segments(_ ids: some Sequence<UInt64>) -> JSONValue {
+        ["op": "segments", "ids": .array(ids.map { .integer(Int64($0)) })]
+    }
+
+    /// A table on its way to a worker.
+    static func table(input: Int) -> JSONValue {
+        ["op": "table", "input": .integer(Int64(input))]
+    }
+
+    /// The call to run the task.
+    static func run(arenaFileBytes: UInt64, arenaBytesMax: UInt64) -> JSONValue {
+        [
+            "op": "run", "arena_file_bytes": .integer(Int64(arenaFileBytes)),
+            "arena_bytes_max": .integer(Int64(clamping: arenaBytesMax)),
+        ]
+    }
+
+    /// The counters of a `published` message; nil when one is missing or negative.
+    var counts: ByteCounts? {
+        guard let counts = body["counts"] else { return nil }
+        func count(_ key: String) -> UInt64? {
+            counts[key]?.integer.flatMap { UInt64(exactly: $0) }
+        }
+        guard let reshared = count("reshared_bytes"), let bornShared = count("born_shared_bytes"),
+            let deanonymized = count("deanonymized_bytes"), let packed = count("packed_bytes"),
+            let copied = count("copied_bytes")
+        else { return nil }
+        var result = ByteCounts()
+        result.resharedBytes = reshared
+        result.bornSharedBytes = bornShared
+        result.deanonymizedBytes = deanonymized
+        result.packedBytes = packed
+        result.copiedBytes = copied
+        return result
+    }
+
+    /// The worker's own account of where its time went, in milliseconds.
+    var timing: [String: Double] {
+        guard case .object(let members)? = body["timing"] else { return [:] }
+        return members.compactMapValues(\.number)
+    }
+}

@@ -1,0 +1,167 @@
+import Glibc
+import Sandbox
+import System
+
+/// What this machine offers, found out by trying.
+public enum Doctor {
+    /// One thing that zerrow uses.
+    public struct Check: Sendable {
+        /// Whether it is there.
+        public enum Status: String, Sendable {
+            /// There.
+            case present
+            /// Not there; zerrow works without, worse.
+            case limited
+            /// Not there; models can't be run in a sandbox.
+            case missing
+        }
+
+        /// What it is.
+        public let name: String
+        /// Whether it is there.
+        public let status: Status
+        /// What was found, and what it is for.
+        public let detail: String
+        /// What to change.
+        public let remedy: String?
+    }
+
+    /// Tries everything. Leaves nothing behind.
+    public static func checks(environment: [String: String]) -> [Check] {
+        [
+            installation(environment), kernel(), sandbox(environment), users(), cgroups(), hugePages(), sealing(),
+            overcommit(),
+            memory(), kernelZero(),
+        ]
+    }
+
+    /// The checks as one JSON object.
+    public static func json(_ checks: [Check]) -> String {
+        let list = checks.map { check -> JSONValue in
+            [
+                "name": .string(check.name), "status": .string(check.status.rawValue), "detail": .string(check.detail),
+                "remedy": check.remedy.map { .string($0) } ?? .null,
+            ]
+        }
+        return String(decoding: JSONValue.object(["checks": .array(list)]).utf8, as: UTF8.self)
+    }
+
+    private static func installation(_ environment: [String: String]) -> Check {
+        do {
+            let found = try Installation.find(environment: environment)
+            return Check(name: "installation", status: .present, detail: found.home, remedy: nil)
+        } catch {
+            return Check(
+                name: "installation", status: .missing, detail: "\(error)", remedy: "start zerrow with its launcher")
+        }
+    }
+
+    private static func kernel() -> Check {
+        var name = utsname()
+        uname(&name)
+        let release = withUnsafeBytes(of: name.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        let numbers = release.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
+        let isNew = numbers.count == 2 && (numbers[0], numbers[1]) >= (6, 1)
+        return Check(
+            name: "kernel", status: isNew ? .present : .limited, detail: "Linux \(release)",
+            remedy: isNew ? nil : "2 MiB pages in sealable memory need Linux 6.1 or later")
+    }
+
+    private static func sandbox(_ environment: [String: String]) -> Check {
+        do {
+            try SandboxProbe.run()
+            return Check(
+                name: "sandbox", status: .present,
+                detail: "user, process, mount, network and IPC namespaces, system call filter",
+                remedy: nil)
+        } catch let error as SandboxError {
+            return Check(
+                name: "sandbox", status: .missing, detail: "\(error.step): \(SystemError.reason(error.errno))",
+                remedy: error.remedy)
+        } catch {
+            return Check(name: "sandbox", status: .missing, detail: "\(error)", remedy: nil)
+        }
+    }
+
+    private static func users() -> Check {
+        guard IdentityPool.isAvailable else {
+            return Check(
+                name: "users", status: .present, detail: "workers run as this user; published memory is sealed",
+                remedy: nil)
+        }
+        return Check(
+            name: "users", status: .present,
+            detail: "each worker has a user of its own; published memory can't be opened for writing", remedy: nil)
+    }
+
+    private static func cgroups() -> Check {
+        guard let tree = CgroupTree.make() else {
+            return Check(
+                name: "memory limits", status: .limited,
+                detail: "no control group can be made here: --memory limits only the arena",
+                remedy: "run as root, or in a delegated group: systemd-run --user --scope -p Delegate=yes zerrow …")
+        }
+        tree.remove()
+        return Check(
+            name: "memory limits", status: .present, detail: "control groups, version \(tree.version == .v1 ? 1 : 2)",
+            remedy: nil)
+    }
+
+    /// Collapses one page of a memory file; the way the arena does it.
+    private static func hugePages() -> Check {
+        let bytes = Machine.hugePageBytes
+        do {
+            let file = try FileDescriptor.memory(named: "doctor", bytes: 2 * bytes, sealable: true)
+            let mapping = try Mapping(file, count: 2 * bytes, access: .readWrite)
+            let start = (bytes - Int(bitPattern: mapping.base) % bytes) % bytes
+            mapping.base.storeBytes(of: 1, toByteOffset: start, as: UInt8.self)
+            try mapping.advise(.collapse, start..<(start + bytes))
+            return Check(
+                name: "2 MiB pages", status: .present, detail: "MADV_COLLAPSE works on memory files", remedy: nil)
+        } catch {
+            return Check(
+                name: "2 MiB pages", status: .limited, detail: "\(error)",
+                remedy: "tables are shared in 4 KiB pages: still no copy, but more page faults")
+        }
+    }
+
+    private static func sealing() -> Check {
+        do {
+            let file = try FileDescriptor.memory(named: "doctor", bytes: 4096, sealable: true)
+            try file.addSeals(.all)
+            return Check(name: "sealing", status: .present, detail: "memory files can be sealed", remedy: nil)
+        } catch {
+            return Check(name: "sealing", status: .missing, detail: "\(error)", remedy: nil)
+        }
+    }
+
+    private static func overcommit() -> Check {
+        let mode = (try? Files.read("/proc/sys/vm/overcommit_memory", bytesMax: 16)).map {
+            String(decoding: $0, as: UTF8.self)
+        }
+        let isStrict = mode?.first == "2"
+        return Check(
+            name: "overcommit", status: isStrict ? .limited : .present,
+            detail: "vm.overcommit_memory = \(mode?.first.map(String.init) ?? "?")",
+            remedy: isStrict ? "sparse files count in full under mode 2: set it to 0 or 1" : nil)
+    }
+
+    private static func memory() -> Check {
+        guard let memory = try? Machine.memory() else {
+            return Check(name: "memory", status: .limited, detail: "unknown", remedy: "mount /proc")
+        }
+        let free = memory.bytesAvailable >> 20
+        return Check(
+            name: "memory", status: free > 1024 ? .present : .limited,
+            detail: "\(free) MiB of \(memory.bytesTotal >> 20) MiB available, \(Machine.processorCount()) cores",
+            remedy: free > 1024 ? nil : "end other programs, or limit models with --memory")
+    }
+
+    private static func kernelZero() -> Check {
+        let isThere = Files.exists("/dev/kernelzero")
+        return Check(
+            name: "KernelZero", status: .present,
+            detail: isThere ? "loaded" : "not loaded: not needed, as the arena has results born in shared memory",
+            remedy: nil)
+    }
+}

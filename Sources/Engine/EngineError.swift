@@ -1,0 +1,27 @@
+/// Why the engine could not do what it was asked, in words for the user.
+public enum EngineError: Error, CustomStringConvertible {
+    /// The project has mistakes; all that can be known before anything runs.
+    case project([Plan.Problem])
+    /// The planner itself failed or spoke a language we do not know.
+    case planner(String)
+    /// The project's prepare command failed.
+    case prepare(String)
+    /// A zygote could not be started.
+    case zygote(String)
+    /// A process broke the protocol.
+    case protocolBroken(String)
+    /// The installation lacks something.
+    case installation(String)
+
+    /// The message, without a trailing full stop.
+    public var description: String {
+        switch self {
+        case .project(let problems): problems.map(\.text).joined(separator: "\n")
+        case .planner(let message): "the planner failed: \(message)"
+        case .prepare(let message): message
+        case .zygote(let message): message
+        case .protocolBroken(let message): "protocol broken: \(message)"
+        case .installation(let message): message
+        }
+    }
+}

@@ -1,0 +1,43 @@
+import System
+
+/// Where the parts of zerrow lie on this machine.
+public struct Installation: Sendable {
+    /// Its home folder: Python package, examples, bench.
+    public var home: String
+    /// The interpreter of the default environment.
+    public var python: String
+    /// `libzerrow_worker.so`, loaded by zygotes.
+    public var workerLibrary: String
+    /// `libzerrow_arena.so`, preloaded into zygotes.
+    public var arenaLibrary: String
+    /// The command's own executable.
+    public var executable: String
+
+    /// The folder of zerrow's Python package.
+    public var pythonFolder: String { home + "/python" }
+
+    /// Finds the parts from `ZERROW_HOME` (set by the launcher) and the place of the running executable.
+    ///
+    /// `ZERROW_PYTHON` names another interpreter for the default environment.
+    public static func find(environment: [String: String]) throws -> Installation {
+        guard let executable = Path.resolved("/proc/self/exe") else {
+            throw EngineError.installation("cannot tell where the executable is: is /proc mounted?")
+        }
+        let folder = Path.parent(executable)
+        guard let home = environment["ZERROW_HOME"] ?? Path.ancestor(of: folder, holding: "python/zerrow/__init__.py")
+        else {
+            throw EngineError.installation("ZERROW_HOME is not set: start zerrow with the launcher of the repository")
+        }
+        let installation = Installation(
+            home: home,
+            python: environment["ZERROW_PYTHON"] ?? home + "/.zerrow/env/bin/python",
+            workerLibrary: folder + "/libzerrow_worker.so",
+            arenaLibrary: folder + "/libzerrow_arena.so",
+            executable: executable)
+        for part in [installation.python, installation.workerLibrary, installation.arenaLibrary]
+        where !Files.exists(part) {
+            throw EngineError.installation("\(part) is missing: start zerrow with the launcher, which makes it")
+        }
+        return installation
+    }
+}

@@ -1,0 +1,137 @@
+import FoundationEssentials
+
+/// What the planner read from a project: the DAG, ready to run (`docs/plan.md`).
+public struct Plan: Codable, Sendable {
+    /// The version of the format this engine reads.
+    public static let version = 1
+
+    /// The project the plan was read from.
+    public struct Project: Codable, Sendable {
+        /// Its name, as the project file gives it or the folder's.
+        public var name: String
+        /// Its folder, absolute.
+        public var folder: String
+    }
+
+    /// A command of the project that makes source files which are missing.
+    public struct Prepare: Codable, Sendable {
+        /// Program and arguments; `python` stands for the environment's interpreter.
+        public var command: [String]
+        /// The source tables that have no file yet.
+        public var missing: [String]
+    }
+
+    /// A Python interpreter with packages; a zygote serves one.
+    public struct Environment: Codable, Sendable {
+        /// What models name it by.
+        public var id: String
+        /// The interpreter, absolute.
+        public var python: String
+        /// Modules worth importing before the first worker is forked.
+        public var modules: [String]
+    }
+
+    /// One node of the DAG.
+    public struct Model: Codable, Sendable {
+        /// `scan`, `python` or `sql`.
+        public var kind: String
+        /// Unique in the plan.
+        public var name: String
+        /// The environment's id.
+        public var environment: String
+        /// Names of models of this plan, one per table argument, in the task's order.
+        public var inputs: [String]
+        /// Folders that its worker may read beyond the project; only scans have any.
+        public var readPaths: [String]
+        /// Whether its worker may use the network.
+        public var network: Bool
+        /// The most memory its worker may take.
+        public var memoryBytesMax: UInt64?
+        /// The most seconds it may run.
+        public var timeoutSeconds: Double?
+        /// Whether no other model reads it.
+        public var final: Bool
+        /// The file that declares it, relative to the project folder.
+        public var file: String?
+        /// The line in that file.
+        public var line: Int?
+        /// What its worker reads; the engine passes it on unread.
+        public var task: JSONValue
+
+        enum CodingKeys: String, CodingKey {
+            case kind, name, environment, inputs, network, final, file, line, task
+            case readPaths = "read_paths"
+            case memoryBytesMax = "memory_bytes_max"
+            case timeoutSeconds = "timeout_s"
+        }
+    }
+
+    /// The format's version.
+    public var version: Int
+    /// The project.
+    public var project: Project
+    /// Set when sources are missing and the project says how to make them.
+    public var prepare: Prepare?
+    /// What could be better in the project, for the user.
+    public var warnings: [Problem]?
+    /// The environments that models name.
+    public var environments: [Environment]
+    /// The models, in a topological order.
+    public var models: [Model]
+
+    /// Something wrong in a project, and where.
+    public struct Problem: Codable, Sendable {
+        /// A stable word for its kind.
+        public var code: String
+        /// What is wrong, in a sentence.
+        public var message: String
+        /// The model it concerns.
+        public var model: String?
+        /// The file, relative to the project folder.
+        public var file: String?
+        /// The line in that file.
+        public var line: Int?
+        /// What to do.
+        public var hint: String?
+
+        /// The problem as a user reads it: `models.py:12: message (hint)`.
+        public var text: String {
+            var place = file ?? ""
+            if let line, file != nil { place += ":\(line)" }
+            if !place.isEmpty { place += ": " }
+            let named = model.map { message.contains($0) ? "" : "model '\($0)': " } ?? ""
+            return place + named + message + (hint.map { "\n  hint: \($0)" } ?? "")
+        }
+    }
+}
+
+extension Plan {
+    /// The plan as one JSON object.
+    public var json: String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
+        guard let data = try? encoder.encode(self) else { preconditionFailure("a plan that JSON cannot hold") }
+        return String(decoding: data, as: UTF8.self)
+    }
+
+    /// Checks what the rest of the engine relies on: each input is a model before its reader, names are unique and
+    /// environments exist. The planner keeps to this; a plan that does not is `EngineError.planner`.
+    func check() throws {
+        guard version == Plan.version else {
+            throw EngineError.planner("the planner speaks version \(version) of the plan, this engine \(Plan.version)")
+        }
+        let known = Set(environments.map(\.id))
+        var seen: Set<String> = []
+        for model in models {
+            guard known.contains(model.environment) else {
+                throw EngineError.planner("model '\(model.name)' names an unknown environment '\(model.environment)'")
+            }
+            for input in model.inputs where !seen.contains(input) {
+                throw EngineError.planner("model '\(model.name)' comes before its input '\(input)' in the plan")
+            }
+            guard seen.insert(model.name).inserted else {
+                throw EngineError.planner("two models of the plan are named '\(model.name)'")
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+import Glibc
+import Scheduler
+import System
+
+/// How a run waits: one `poll` over signals, zygotes, workers and what they print.
+extension Run {
+    /// Waits until something happens, at most a tenth of a second, and handles it.
+    func waitAndHandle() {
+        var entries: [(raw: Int32, events: Poll.Events)] = []
+        var handlers: [(Poll.Events) -> Void] = []
+        func watch(_ raw: Int32, _ events: Poll.Events, _ handler: @escaping (Poll.Events) -> Void) {
+            entries.append((raw, events))
+            handlers.append(handler)
+        }
+        if let signals { watch(signals.raw, .read) { _ in self.handleSignals() } }
+        for zygote in engine.zygotes.values where zygote.state != .dead {
+            watch(zygote.channel.socket.raw, zygote.channel.interest) { _ in self.handle(zygote) }
+            if !zygote.output.isClosed {
+                watch(zygote.output.descriptor.raw, .read) { _ in self.printOutput(of: zygote) }
+            }
+        }
+        for worker in workers.values {
+            if !worker.channel.isClosed {
+                watch(worker.channel.socket.raw, worker.channel.interest) { ready in
+                    if ready.contains(.write) { worker.channel.flush() }
+                    self.handleMessages(of: worker)
+                }
+            }
+            if !worker.output.isClosed {
+                watch(worker.output.descriptor.raw, .read) { _ in self.printOutput(of: worker) }
+            }
+        }
+        guard let ready = try? Poll.wait(entries, timeoutMilliseconds: 100) else {
+            preconditionFailure("poll failed on descriptors of our own")
+        }
+        for (index, events) in ready.enumerated() where events.rawValue != 0 { handlers[index](events) }
+        checkDeadlines()
+        observer?.tick()
+    }
+
+    private func handleSignals() {
+        while let signal = try? signals?.next() {
+            observer?.note(signal == SIGINT ? "interrupted: stopping all models" : "terminated: stopping all models")
+            feed(.cancel)
+        }
+    }
+
+    private func checkDeadlines() {
+        let now = MonotonicClock.nanoseconds()
+        for worker in workers.values {
+            if let deadline = worker.deadline, now >= deadline {
+                worker.deadline = nil
+                // A worker that does not exist yet can't be killed: the zygote hangs.
+                if scheduler.isForking(worker.id), let zygote = engine.zygotes[worker.key] {
+                    fail(zygote, "it did not fork a worker within \(Self.graceSeconds) seconds")
+                } else {
+                    feed(.timedOut(worker.id))
+                }
+            }
+        }
+        for zygote in engine.zygotes.values where zygote.state == .starting && now >= zygote.deadline {
+            fail(zygote, "it was not ready within \(Engine.zygoteSecondsMax) seconds")
+        }
+    }
+
+    // MARK: Zygotes
+
+    private func handle(_ zygote: ZygoteProcess) {
+        zygote.channel.flush()
+        while zygote.state != .dead {
+            switch zygote.channel.receive() {
+            case .nothing: return
+            case .closed: fail(zygote, "it ended")
+            case .malformed(let what): fail(zygote, "it sent \(what)")
+            case .message(let message, let descriptors): handle(message, descriptors, from: zygote)
+            }
+        }
+    }
+
+    private func handle(_ message: Datagram, _ descriptors: [DescriptorBox], from zygote: ZygoteProcess) {
+        if message.op == "ready" {
+            zygote.state = .ready
+            if isOurs(zygote) { feed(.zygoteReady(environment: zygote.key.name)) }
+            return
+        }
+        guard let name = message.body["worker"]?.string else {
+            return fail(zygote, "it sent a message without a worker")
+        }
+        // A worker of an earlier run of this engine can be no more: a run ends when all its workers are over.
+        guard let worker = workers.values.first(where: { $0.name == name }) else { return }
+        let isForking = scheduler.isForking(worker.id)
+        switch message.op {
+        case "forked" where isForking:
+            guard descriptors.count == 1 else { return fail(zygote, "it sent no descriptor of a worker") }
+            forked(worker, descriptors[0])
+        case "fork-failed" where isForking:
+            let reason = message.body["message"]?.string ?? "no reason given"
+            workers[worker.id] = nil
+            free(worker)
+            feed(.forkFailed(worker.id, reason: reason))
+        case "exited" where !isForking:
+            exited(worker, message)
+        default:
+            fail(zygote, "it sent an unexpected message '\(message.op.prefix(40))'")
+        }
+    }
+
+    /// Whether this run uses the zygote; another one may have been started by an earlier run.
+    private func isOurs(_ zygote: ZygoteProcess) -> Bool {
+        scheduler.graph.environments.contains(zygote.key.name)
+    }
+
+    /// A zygote is dead, or is killed now; its workers die with it, as it is the first process of their pid namespace.
+    func fail(_ zygote: ZygoteProcess, _ reason: String) {
+        guard zygote.state != .dead else { return }
+        zygote.record(zygote.output.lines())
+        zygote.state = .dead
+        zygote.zygote.kill()
+        engine.zygotes[zygote.key] = nil
+        let details = zygote.lastLines.isEmpty ? "" : ":\n  " + zygote.lastLines.joined(separator: "\n  ")
+        guard isOurs(zygote) else { return }
+        feed(.zygoteFailed(environment: zygote.key.name, reason: "the zygote failed: \(reason)\(details)"))
+        for worker in workers.values where worker.key == zygote.key {
+            guard worker.pidfd != nil else {
+                workers[worker.id] = nil
+                free(worker)
+                continue
+            }
+            handleMessages(of: worker)
+            worker.exit = Worker.Exit(status: 0, signal: SIGKILL, memoryBytesMax: 0, cpuMilliseconds: 0)
+            end(worker)
+        }
+    }
+
+    // MARK: What user code prints
+
+    private func printOutput(of zygote: ZygoteProcess) {
+        let lines = zygote.output.lines()
+        zygote.record(lines)
+        // Warnings of packages while they are imported are of interest only if the zygote fails.
+    }
+
+    func printOutput(of worker: Worker) {
+        for line in worker.output.lines() { observer?.printed(name(of: worker.model), line: line) }
+    }
+}

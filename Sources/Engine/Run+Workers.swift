@@ -1,0 +1,200 @@
+import Glibc
+import SIPC
+import Sandbox
+import Scheduler
+import Store
+import System
+
+/// The life of a worker as the engine sees it: fork, send, what it says, its death.
+extension Run {
+    /// Seconds a worker may take to enter its sandbox, and to leave after its last message.
+    static let graceSeconds: UInt64 = 60
+
+    func startZygote(_ name: String) {
+        guard let key = scheduler.graph.models.indices.lazy.map({ self.key(of: $0) }).first(where: { $0.name == name })
+        else { preconditionFailure("no model has the environment \(name)") }
+        do {
+            let zygote = try engine.zygote(key, of: plan)
+            if zygote.state == .ready { feed(.zygoteReady(environment: name)) }
+        } catch {
+            feed(.zygoteFailed(environment: name, reason: "\(error)"))
+        }
+    }
+
+    func fork(_ model: Int, _ id: Scheduler.WorkerID, _ grant: Scheduler.Grant) {
+        do {
+            guard let zygote = engine.zygotes[key(of: model)], zygote.state == .ready else {
+                throw EngineError.zygote("its zygote is gone")
+            }
+            let (ours, theirs) = try MessageSocket.pair()
+            let (reading, writing) = try DescriptorBox.pipe()
+            let identity = engine.identities?.take()
+            let memoryBytesMax = grant.memoryBytesMax.map { UInt64($0) } ?? engine.options.memoryBytesMax
+            let worker = Worker(
+                id: id, name: "\(self.id)-\(id)", model: model, key: zygote.key, channel: Channel(ours),
+                output: try LineReader(reading), identity: identity, memoryBytesMax: memoryBytesMax)
+            worker.cgroup = engine.cgroups?.make(worker.name, memoryBytesMax: memoryBytesMax)
+            worker.deadline = MonotonicClock.nanoseconds() + Self.graceSeconds * 1_000_000_000
+            workers[id] = worker
+            worker.mark("fork")
+            zygote.channel.send(
+                Datagram.fork(
+                    worker: worker.name, uid: identity?.uid, cpus: Machine.processorCount(),
+                    hiding: plan.hiddenPaths(from: isPreview(model) ? nil : planModel(model))),
+                [DescriptorBox(try theirs.descriptor.duplicate()), writing])
+        } catch {
+            workers[id].map(free)
+            workers[id] = nil
+            feed(.forkFailed(id, reason: "\(error)"))
+        }
+    }
+
+    func forked(_ worker: Worker, _ pidfd: DescriptorBox) {
+        do {
+            let process = ProcessDescriptor(try pidfd.descriptor.duplicate())
+            // Before it is given any work: what it allocates is charged to its own group.
+            if let cgroup = worker.cgroup, let pid = try process.process() { try cgroup.add(pid) }
+            worker.pidfd = process
+            feed(.forked(worker.id))
+        } catch {
+            worker.pidfd = try? ProcessDescriptor(pidfd.descriptor.duplicate())
+            feed(.forked(worker.id))
+            feed(.sendFailed(worker.id, reason: "\(error)"))
+        }
+    }
+
+    func send(_ model: Int, _ id: Scheduler.WorkerID) {
+        guard let worker = workers[id] else { preconditionFailure("\(id) is not there") }
+        if !isPreview(model) {
+            reports[model].startMilliseconds = elapsed()
+            observer?.modelStarted(plan.models[model].name)
+        }
+        worker.mark("send")
+        do {
+            try handOver(model, to: worker)
+            let timeout = isPreview(model) ? nil : plan.models[model].timeoutSeconds
+            worker.deadline = timeout.map { MonotonicClock.nanoseconds() + UInt64($0 * 1e9) }
+        } catch {
+            feed(.sendFailed(id, reason: "\(error)"))
+        }
+    }
+
+    /// Sends the segments, the tables, the task, and the segment to write to.
+    private func handOver(_ model: Int, to worker: Worker) throws {
+        let loans = inputs(of: model).map { engine.store.lend(tables[$0]!, to: worker.storeID) }
+        var segments: [SegmentID: DescriptorBox] = [:]
+        for loan in loans {
+            for segment in loan.segments { segments[segment.id] = segment.file }
+        }
+        let ids = segments.keys.sorted()
+        for start in stride(from: 0, to: ids.count, by: Datagram.descriptorsMax) {
+            let chunk = ids[start..<min(start + Datagram.descriptorsMax, ids.count)]
+            worker.channel.send(Datagram.segments(chunk.map(\.rawValue)), chunk.map { segments[$0]! })
+        }
+        for (index, loan) in loans.enumerated() {
+            worker.channel.send(Datagram.table(input: index), [loan.descriptor])
+        }
+        let limits = engine.arenaLimits(memoryBytesMax: worker.memoryBytesMax)
+        let output = try engine.store.makeOutputSegment(bytes: limits.fileBytes, for: worker.storeID)
+        worker.segment = output.id
+        let task = DescriptorBox(try FileDescriptor.sealedMemory(named: "task", self.task(of: model).utf8))
+        worker.channel.send(
+            Datagram.run(arenaFileBytes: UInt64(output.bytes), arenaBytesMax: limits.bytesMax), [task, output.file])
+    }
+
+    private func task(of model: Int) -> JSONValue {
+        guard isPreview(model) else { return plan.models[model].task }
+        return [
+            "kind": "preview", "rows": .integer(Int64(engine.options.previewRows)),
+            "width": .integer(Int64(engine.options.previewWidth)),
+        ]
+    }
+
+    // MARK: What a worker says
+
+    func handleMessages(of worker: Worker) {
+        while !worker.channel.isClosed, scheduler.isAlive(worker.id) {
+            switch worker.channel.receive() {
+            case .nothing, .closed: return
+            case .malformed(let what): feed(.misbehaved(worker.id, reason: "it sent \(what)"))
+            case .message(let message, let descriptors): handle(message, descriptors, from: worker)
+            }
+        }
+    }
+
+    private func handle(_ message: Datagram, _ descriptors: [DescriptorBox], from worker: Worker) {
+        switch message.op {
+        case "started":
+            worker.deadline = nil
+            worker.mark("started")
+            feed(.started(worker.id))
+        case "running":
+            worker.mark("running")
+            feed(.running(worker.id))
+        case "done":
+            lastMessageCame(from: worker)
+            worker.text = message.body["text"]?.string
+            feed(.done(worker.id))
+        case "failed":
+            lastMessageCame(from: worker)
+            feed(.failed(worker.id, Scheduler.WorkerError(message.body["error"])))
+        case "published":
+            lastMessageCame(from: worker)
+            if worker.published == nil, let published = Worker.Published(message, descriptors) {
+                worker.published = published
+                worker.mark("published")
+                feed(.published(worker.id))
+            } else {
+                feed(.misbehaved(worker.id, reason: "it sent a broken result"))
+            }
+        default: feed(.misbehaved(worker.id, reason: "it sent an unknown message '\(message.op.prefix(40))'"))
+        }
+    }
+
+    private func lastMessageCame(from worker: Worker) {
+        worker.deadline = MonotonicClock.nanoseconds() + Self.graceSeconds * 1_000_000_000
+    }
+
+    // MARK: Its end
+
+    func kill(_ id: Scheduler.WorkerID) {
+        guard let worker = workers[id] else { return }
+        worker.cgroup?.kill()
+        // ESRCH: it is dead already, and its end is on its way.
+        try? worker.pidfd?.send(signal: SIGKILL)
+    }
+
+    func exited(_ worker: Worker, _ message: Datagram) {
+        worker.exit = Worker.Exit(
+            status: Int32(clamping: message.body["status"]?.integer ?? 0),
+            signal: message.body["signal"]?.integer.map { Int32(clamping: $0) },
+            memoryBytesMax: UInt64(clamping: message.body["memory_bytes_max"]?.integer ?? 0),
+            cpuMilliseconds: message.body["cpu_ms"]?.number ?? 0)
+        worker.mark("exited")
+        handleMessages(of: worker)
+        end(worker)
+    }
+
+    /// The worker and all it started are dead, and what it said has been read.
+    func end(_ worker: Worker) {
+        guard let exit = worker.exit, scheduler.isAlive(worker.id) else { return }
+        printOutput(of: worker)
+        let wasKilledForMemory = (worker.cgroup?.outOfMemoryKills ?? 0) > 0
+        if !isPreview(worker.model) {
+            reports[worker.model].memoryBytesMax = max(exit.memoryBytesMax, worker.cgroup?.memoryBytesMax ?? 0)
+        }
+        feed(.exited(worker.id, .init(status: exit.status, signal: exit.signal, isOutOfMemory: wasKilledForMemory)))
+    }
+
+    /// Gives back what the engine holds for a worker, but for a segment, which `seal` and `discard` see to.
+    func free(_ worker: Worker) {
+        worker.deadline = nil
+        if let identity = worker.identity { engine.identities?.give(back: identity) }
+        worker.cgroup?.remove()
+        do {
+            try engine.store.end(worker.storeID)
+        } catch {
+            observer?.note("memory of worker \(worker.name) was not given back: \(error)")
+        }
+    }
+}

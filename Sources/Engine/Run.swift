@@ -1,0 +1,124 @@
+import Glibc
+import SIPC
+import Sandbox
+import Scheduler
+import Store
+import System
+
+/// One execution of a plan: feeds the scheduler with what happens, and does what it says.
+///
+/// Lives on the engine's thread; nothing here waits but the one `poll`.
+final class Run {
+    let engine: Engine
+    let plan: Plan
+    let id: String
+    weak var observer: (any RunObserver)?
+    let signals: SignalDescriptor?
+
+    var scheduler: Scheduler
+    /// The models of the plan, then one preview for each final model.
+    let previewOf: [Int]
+    var workers: [Scheduler.WorkerID: Worker] = [:]
+    /// The published tables that are still held, by model.
+    var tables: [Int: TableID] = [:]
+    var reports: [RunReport.Model]
+    var failures: [RunReport.Failure] = []
+    var previews: [Int: String] = [:]
+    /// Events that came up while actions were carried out.
+    var events: [Scheduler.Event] = []
+    var outcome: Scheduler.Outcome?
+    let beganAt = MonotonicClock.nanoseconds()
+    var endedAt: UInt64?
+    private var isHandling = false
+
+    init(_ plan: Plan, engine: Engine, id: String, observer: (any RunObserver)?, signals: SignalDescriptor?) throws {
+        self.plan = plan
+        self.engine = engine
+        self.id = id
+        self.observer = observer
+        self.signals = signals
+        let options = engine.options
+        let index = Dictionary(uniqueKeysWithValues: plan.models.enumerated().map { ($1.name, $0) })
+        var models = plan.models.map { model in
+            Scheduler.Model(
+                inputs: model.inputs.map { index[$0]! }, environment: ZygoteKey(model, of: plan).name,
+                isFinal: model.final, memoryBytesMax: model.memoryBytesMax.map { Int(clamping: $0) })
+        }
+        previewOf = options.previewRows > 0 ? plan.models.indices.filter { plan.models[$0].final } : []
+        for model in previewOf {
+            models.append(
+                Scheduler.Model(
+                    inputs: [model], environment: ZygoteKey(plan.models[model], of: plan).name, role: .preview))
+        }
+        scheduler = Scheduler(
+            graph: try Scheduler.Graph(models), slots: options.slots, workersAhead: 1,
+            failurePolicy: options.keepsGoing ? .keepGoing : .stop)
+        reports = plan.models.map {
+            RunReport.Model(
+                name: $0.name, status: "cancelled", startMilliseconds: nil, wallMilliseconds: nil, memoryBytesMax: nil,
+                timing: [:], output: nil)
+        }
+    }
+
+    /// Runs to the end, whatever that is.
+    func run() -> RunReport {
+        observer?.runBegan(plan)
+        feed(.start)
+        while outcome == nil {
+            waitAndHandle()
+        }
+        return report()
+    }
+
+    // MARK: Events in, actions out
+
+    /// Hands an event to the scheduler and carries out what it answers; events that come up meanwhile follow in order.
+    func feed(_ event: Scheduler.Event) {
+        events.append(event)
+        guard !isHandling else { return }
+        isHandling = true
+        defer { isHandling = false }
+        while !events.isEmpty {
+            for action in scheduler.handle(events.removeFirst()) { perform(action) }
+        }
+    }
+
+    private func perform(_ action: Scheduler.Action) {
+        switch action {
+        case .startZygote(let name): startZygote(name)
+        case .fork(let model, let worker, let grant): fork(model, worker, grant)
+        case .send(let model, let worker): send(model, worker)
+        case .kill(let worker): kill(worker)
+        case .seal(let model, let worker): seal(model, worker)
+        case .discard(let worker): discard(worker)
+        case .release(let model): release(model)
+        case .settle(let model, let status): settle(model, status)
+        case .finish(let outcome):
+            self.outcome = outcome
+            if endedAt == nil { endedAt = MonotonicClock.nanoseconds() }
+        }
+    }
+
+    /// A preview's place in the scheduler's list comes after the plan's models.
+    func isPreview(_ model: Int) -> Bool { model >= plan.models.count }
+
+    /// The name for messages.
+    func name(of model: Int) -> String {
+        isPreview(model)
+            ? "preview of \(plan.models[previewOf[model - plan.models.count]].name)" : plan.models[model].name
+    }
+
+    func key(of model: Int) -> ZygoteKey { ZygoteKey(planModel(model), of: plan) }
+
+    /// The plan's model: itself, or what a preview shows.
+    func planModel(_ model: Int) -> Plan.Model {
+        plan.models[isPreview(model) ? previewOf[model - plan.models.count] : model]
+    }
+
+    func inputs(of model: Int) -> [Int] { scheduler.graph.models[model].inputs }
+
+    /// Milliseconds since the run began.
+    func elapsed(_ nanoseconds: UInt64 = MonotonicClock.nanoseconds()) -> Double {
+        nanoseconds > beganAt ? Double(nanoseconds - beganAt) / 1e6 : 0
+    }
+}

@@ -1,0 +1,22 @@
+/// Who watches a run: the command line's progress, a test.
+///
+/// Called on the engine's thread, in the order of events; it must return quickly.
+public protocol RunObserver: AnyObject {
+    /// The run's models, before anything starts.
+    func runBegan(_ plan: Plan)
+    /// A model's worker has been asked for.
+    func modelStarted(_ model: String)
+    /// A model has its final status, with what is known of it.
+    func modelEnded(_ model: RunReport.Model, failure: String?)
+    /// A line that user code printed.
+    func printed(_ model: String, line: String)
+    /// The engine has something to tell.
+    func note(_ text: String)
+    /// About ten times a second while the run lasts.
+    func tick()
+}
+
+extension RunObserver {
+    /// Nothing to do.
+    public func tick() {}
+}

@@ -1,0 +1,184 @@
+import FoundationEssentials
+
+/// How the bytes of a model's result travelled; each byte is in exactly one of the counters.
+public struct ByteCounts: Codable, Sendable, Equatable {
+    /// References to a table the model read.
+    public var resharedBytes: UInt64 = 0
+    /// Allocated in the worker's arena, so in a file already.
+    public var bornSharedBytes: UInt64 = 0
+    /// Moved into a file by KernelZero.
+    public var deanonymizedBytes: UInt64 = 0
+    /// Small buffers gathered into one place.
+    public var packedBytes: UInt64 = 0
+    /// Copied.
+    public var copiedBytes: UInt64 = 0
+
+    /// No bytes at all.
+    public init() {}
+
+    enum CodingKeys: String, CodingKey {
+        case resharedBytes = "reshared_bytes"
+        case bornSharedBytes = "born_shared_bytes"
+        case deanonymizedBytes = "deanonymized_bytes"
+        case packedBytes = "packed_bytes"
+        case copiedBytes = "copied_bytes"
+    }
+
+    /// All of them together.
+    public var total: UInt64 {
+        resharedBytes &+ bornSharedBytes &+ deanonymizedBytes &+ packedBytes &+ copiedBytes
+    }
+}
+
+/// What `--output json` prints: the run and each of its models.
+public struct RunReport: Codable, Sendable {
+    /// What went wrong, and in which model if it was in one.
+    public struct Failure: Codable, Sendable {
+        /// The model's name; null when the run itself failed.
+        public var model: String?
+        /// What happened, in words for the user.
+        public var message: String
+
+        /// A failure of a model, or of the run as a whole.
+        public init(model: String?, message: String) {
+            self.model = model
+            self.message = message
+        }
+
+        /// The model is written even when it is null.
+        public func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(model, forKey: .model)
+            try container.encode(message, forKey: .message)
+        }
+    }
+
+    /// A published table.
+    public struct Output: Codable, Sendable {
+        /// Rows of the table.
+        public var rows: Int64
+        /// Bytes of all its buffers, each counted once.
+        public var bytes: UInt64
+        /// How they travelled.
+        public var counts: ByteCounts
+
+        enum CodingKeys: String, CodingKey { case rows, bytes }
+
+        /// A table of `rows` rows whose bytes are those of `counts`.
+        public init(rows: Int64, counts: ByteCounts) {
+            self.rows = rows
+            self.bytes = counts.total
+            self.counts = counts
+        }
+
+        /// Reads the counters from beside `rows` and `bytes`.
+        public init(from decoder: any Decoder) throws {
+            let container = try decoder.container(keyedBy: CodingKeys.self)
+            rows = try container.decode(Int64.self, forKey: .rows)
+            bytes = try container.decode(UInt64.self, forKey: .bytes)
+            counts = try ByteCounts(from: decoder)
+        }
+
+        /// Writes the counters beside `rows` and `bytes`.
+        public func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(rows, forKey: .rows)
+            try container.encode(bytes, forKey: .bytes)
+            try counts.encode(to: encoder)
+        }
+    }
+
+    /// One model of the run.
+    public struct Model: Codable, Sendable {
+        /// Its name.
+        public var name: String
+        /// `success`, `failed`, `cancelled` or `skipped`.
+        public var status: String
+        /// When its worker was asked for, since the run began.
+        public var startMilliseconds: Double?
+        /// From then to the table being readable.
+        public var wallMilliseconds: Double?
+        /// The most memory its worker held.
+        public var memoryBytesMax: UInt64?
+        /// Where the time went, by the worker's own clock.
+        public var timing: [String: Double]
+        /// The table; null when there is none.
+        public var output: Output?
+
+        enum CodingKeys: String, CodingKey {
+            case name, status, timing, output
+            case startMilliseconds = "start_ms"
+            case wallMilliseconds = "wall_ms"
+            case memoryBytesMax = "memory_bytes_max"
+        }
+
+        /// Every key is there, null where there is no value.
+        public func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(name, forKey: .name)
+            try container.encode(status, forKey: .status)
+            try container.encode(startMilliseconds, forKey: .startMilliseconds)
+            try container.encode(wallMilliseconds, forKey: .wallMilliseconds)
+            try container.encode(memoryBytesMax, forKey: .memoryBytesMax)
+            try container.encode(timing, forKey: .timing)
+            try container.encode(output, forKey: .output)
+        }
+    }
+
+    /// The first rows of a final table, as text.
+    public struct Preview: Codable, Sendable {
+        /// The model.
+        public var model: String
+        /// The text, several lines.
+        public var text: String
+    }
+
+    /// The run's id.
+    public var run: String
+    /// `success`, `failed` or `cancelled`.
+    public var status: String
+    /// From the first model to the last table.
+    public var wallMilliseconds: Double
+    /// The first failure; null when there is none.
+    public var error: Failure?
+    /// Every failure, the first one included.
+    public var errors: [Failure]
+    /// All models, in the plan's order.
+    public var models: [Model]
+    /// The first rows of the final tables; not part of the JSON.
+    public var previews: [Preview] = []
+
+    enum CodingKeys: String, CodingKey {
+        case run, status, error, errors, models
+        case wallMilliseconds = "wall_ms"
+    }
+
+    /// A report of a run that did not get as far as its models.
+    public init(run: String, failures: [Failure]) {
+        self.run = run
+        status = "failed"
+        wallMilliseconds = 0
+        error = failures.first
+        errors = failures
+        models = []
+    }
+
+    /// `error` is written even when it is null.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(run, forKey: .run)
+        try container.encode(status, forKey: .status)
+        try container.encode(wallMilliseconds, forKey: .wallMilliseconds)
+        try container.encode(error, forKey: .error)
+        try container.encode(errors, forKey: .errors)
+        try container.encode(models, forKey: .models)
+    }
+
+    /// The report as one JSON object.
+    public var json: String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
+        guard let data = try? encoder.encode(self) else { preconditionFailure("a report that JSON cannot hold") }
+        return String(decoding: data, as: UTF8.self)
+    }
+}

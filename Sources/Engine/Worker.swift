@@ -1,0 +1,101 @@
+import Sandbox
+import Scheduler
+import Store
+import System
+
+/// The engine's side of one worker: its socket, its output, its limits, and what it has said.
+///
+/// Used on the engine's thread alone.
+final class Worker {
+    let id: Scheduler.WorkerID
+    /// What the zygote calls it; unique among all runs of the engine.
+    let name: String
+    /// Its place in the scheduler's list of models.
+    let model: Int
+    let key: ZygoteKey
+    let channel: Channel
+    /// The read end of the pipe that is the worker's standard output and error.
+    let output: LineReader
+    let identity: WorkerIdentity?
+    let memoryBytesMax: UInt64?
+
+    var cgroup: WorkerCgroup?
+    /// Held once the zygote has answered.
+    var pidfd: ProcessDescriptor?
+    /// The segment its result is written to; the store's, until it is sealed or discarded.
+    var segment: SegmentID?
+    /// What it published; nil before.
+    var published: Published?
+    /// The text of a preview.
+    var text: String?
+    /// When it is too late for whatever it is doing, in nanoseconds of the monotonic clock.
+    var deadline: UInt64?
+    /// The zygote's last word on it.
+    var exit: Exit?
+    /// When the engine learned of each step, in milliseconds of the monotonic clock: `fork_at_ms` and so on.
+    var marks: [String: Double] = [:]
+
+    /// Notes that a step was reached.
+    func mark(_ step: String) { marks[step + "_at_ms"] = Double(MonotonicClock.nanoseconds()) / 1e6 }
+
+    /// What the store calls it.
+    var storeID: Store.WorkerID { Store.WorkerID(rawValue: name) }
+
+    /// What the zygote reported when the worker and all it started were dead.
+    struct Exit {
+        var status: Int32
+        var signal: Int32?
+        var memoryBytesMax: UInt64
+        var cpuMilliseconds: Double
+    }
+
+    init(
+        id: Scheduler.WorkerID, name: String, model: Int, key: ZygoteKey, channel: Channel, output: LineReader,
+        identity: WorkerIdentity?, memoryBytesMax: UInt64?
+    ) {
+        self.id = id
+        self.name = name
+        self.model = model
+        self.key = key
+        self.channel = channel
+        self.output = output
+        self.identity = identity
+        self.memoryBytesMax = memoryBytesMax
+    }
+}
+
+extension Worker {
+    /// A `published` message, its descriptor already read: the worker can change it no more.
+    struct Published {
+        /// The most bytes a SIPC descriptor may have; ten thousand columns in thousands of batches stay far below.
+        static let descriptorBytesMax = 1 << 30
+
+        var descriptor: [UInt8]
+        var rows: Int64
+        var counts: ByteCounts
+        var timing: [String: Double]
+
+        /// Reads the message; nil when anything is missing from it or its descriptor can't be read.
+        init?(_ message: Datagram, _ descriptors: [DescriptorBox]) {
+            guard descriptors.count == 1, let rows = message.body["rows"]?.integer, rows >= 0,
+                let counts = message.counts,
+                let status = try? descriptors[0].descriptor.status(), status.bytes <= Self.descriptorBytesMax,
+                let bytes = try? descriptors[0].descriptor.bytes(0..<status.bytes)
+            else { return nil }
+            self.descriptor = bytes
+            self.rows = rows
+            self.counts = counts
+            timing = message.timing
+        }
+    }
+}
+
+extension Scheduler.WorkerError {
+    /// Reads a worker's `error` member; what is missing gets a word that says so.
+    init(_ body: JSONValue?) {
+        self.init(
+            kind: body?["kind"]?.string ?? "internal", message: body?["message"]?.string ?? "the worker gave no reason",
+            traceback: body?["traceback"]?.string, file: body?["file"]?.string,
+            line: body?["line"]?.integer.map { Int(clamping: $0) })
+    }
+}

@@ -1,0 +1,224 @@
+import Glibc
+import System
+
+/// The engine's control groups: one folder, and below it one group per worker, with a memory limit each.
+///
+/// Version 2 where it has the memory controller, version 1 where that is what is mounted. Sources: the kernel's
+/// admin-guide/cgroup-v2 and cgroup-v1/memory.
+public final class CgroupTree {
+    /// Which interface the files speak.
+    public enum Version: Sendable { case v1, v2 }
+
+    /// Which interface it is.
+    public let version: Version
+    /// The engine's folder.
+    public let folder: String
+    /// Groups that could not be removed yet: the kernel lets go of a dead process a little later than of its parent.
+    private var leftovers: [String] = []
+
+    private init(version: Version, folder: String) {
+        self.version = version
+        self.folder = folder
+    }
+
+    /// Where groups may be made, or why they may not.
+    public struct Place: Sendable {
+        /// The interface.
+        public let version: Version
+        /// The folder to make the engine's group in.
+        public let parent: String
+    }
+
+    /// The engine's groups; nil where none can be had.
+    ///
+    /// Groups of engines that are dead are removed on the way.
+    public static func make() -> CgroupTree? {
+        for place in places() {
+            sweep(place)
+            let folder = "\(place.parent)/\(name(of: getpid()) ?? "zerrow-\(getpid())-0")"
+            guard (try? Files.makeDirectory(folder, mode: 0o755)) != nil else { continue }
+            let tree = CgroupTree(version: place.version, folder: folder)
+            if tree.works() { return tree }
+            tree.remove()
+        }
+        return nil
+    }
+
+    /// Where this process could make groups, best first.
+    public static func places() -> [Place] {
+        var own: [Version: String] = [:]
+        for line in lines("/proc/self/cgroup") {
+            let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+            guard parts.count == 3 else { continue }
+            if parts[0] == "0" { own[.v2] = String(parts[2]) }
+            if parts[1].split(separator: ",").contains("memory") { own[.v1] = String(parts[2]) }
+        }
+        var places: [Place] = []
+        for line in lines("/proc/self/mountinfo") {
+            let words = line.split(separator: " ")
+            guard let separator = words.firstIndex(of: "-") else { continue }
+            let before = words[..<separator]
+            let after = words[(separator + 1)...]
+            guard before.count > 4, let type = after.first else { continue }
+            let (root, mount) = (String(before[3]), String(before[4]))
+            if type == "cgroup2", let path = own[.v2] {
+                // A group that has processes can't give controllers to groups below it: the ancestors may.
+                for ancestor in ancestors(of: inside(path, root)) {
+                    places.append(Place(version: .v2, parent: mount + ancestor))
+                }
+            } else if type == "cgroup", after.last?.split(separator: ",").contains("memory") == true,
+                let path = own[.v1]
+            {
+                places.append(Place(version: .v1, parent: mount + inside(path, root)))
+            }
+        }
+        return places.filter { access($0.parent, W_OK) == 0 }
+    }
+
+    /// Makes the group of one worker. Nil when the machine does not let us, which costs the limit, not the run.
+    public func make(_ name: String, memoryBytesMax: UInt64?) -> WorkerCgroup? {
+        collect()
+        let path = "\(folder)/\(name)"
+        guard (try? Files.makeDirectory(path, mode: 0o755)) != nil else { return nil }
+        let group = WorkerCgroup(tree: self, path: path)
+        if let memoryBytesMax, !group.limit(memoryBytesMax) {
+            group.remove()
+            return nil
+        }
+        return group
+    }
+
+    /// Removes a group now, or when that is possible.
+    func remove(_ path: String) {
+        if (try? Files.removeDirectory(path)) == nil, Files.exists(path) { leftovers.append(path) }
+    }
+
+    /// Removes all groups. What is alive in them is killed.
+    public func remove() { Self.remove(tree: folder, version: version) }
+
+    private func collect() {
+        leftovers = leftovers.filter { (try? Files.removeDirectory($0)) == nil && Files.exists($0) }
+    }
+
+    private func works() -> Bool {
+        if version == .v2 { _ = try? Files.write(folder + "/cgroup.subtree_control", "+memory") }
+        guard let probe = make("probe", memoryBytesMax: 1 << 30) else { return false }
+        probe.remove()
+        return true
+    }
+
+    // MARK: Groups of dead engines
+
+    /// `zerrow-<pid>-<start time>`: names one process for as long as the machine runs.
+    static func name(of pid: pid_t) -> String? {
+        guard let bytes = try? Files.read("/proc/\(pid)/stat", bytesMax: 4096) else { return nil }
+        let text = String(decoding: bytes, as: UTF8.self)
+        guard let end = text.lastIndex(of: ")") else { return nil }
+        let fields = text[text.index(after: end)...].split(separator: " ")
+        return fields.count > 19 ? "zerrow-\(pid)-\(fields[19])" : nil
+    }
+
+    private static func sweep(_ place: Place) {
+        for entry in (try? Files.list(place.parent)) ?? [] where entry.hasPrefix("zerrow-") {
+            let parts = entry.split(separator: "-")
+            guard parts.count == 3, let pid = pid_t(parts[1]), name(of: pid) != entry else { continue }
+            remove(tree: "\(place.parent)/\(entry)", version: place.version)
+        }
+    }
+
+    /// Kills what is in a tree of groups and removes it; waits, at most some seconds, for the dead to be gone.
+    static func remove(tree folder: String, version: Version) {
+        for _ in 0..<500 {
+            let groups = ((try? Files.list(folder)) ?? []).map { "\(folder)/\($0)" }.filter(isFolder)
+            for group in groups + [folder] {
+                kill(group, version)
+                _ = try? Files.removeDirectory(group)
+            }
+            guard Files.exists(folder) else { return }
+            usleep(10_000)
+        }
+    }
+
+    static func kill(_ group: String, _ version: Version) {
+        if version == .v2, (try? Files.write(group + "/cgroup.kill", "1")) != nil { return }
+        for line in lines(group + "/cgroup.procs") { pid_t(line).map { _ = Glibc.kill($0, SIGKILL) } }
+    }
+
+    // MARK: Text
+
+    static func lines(_ path: String) -> [Substring] {
+        guard let bytes = try? Files.read(path, bytesMax: 4 << 20) else { return [] }
+        return String(decoding: bytes, as: UTF8.self).split(separator: "\n")
+    }
+
+    private static func isFolder(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
+    /// The own group's path as seen below a mount that may show only part of the hierarchy.
+    private static func inside(_ path: String, _ root: String) -> String {
+        var path = path
+        if root != "/", path.hasPrefix(root) { path.removeFirst(root.count) }
+        return path == "/" ? "" : path
+    }
+
+    private static func ancestors(of path: String) -> [String] {
+        var result = [path]
+        var path = path
+        while !path.isEmpty {
+            path = path.contains("/") ? String(path[..<path.lastIndex(of: "/")!]) : ""
+            result.append(path)
+        }
+        return result
+    }
+}
+
+/// The control group of one worker and of all that it starts.
+public final class WorkerCgroup {
+    private let tree: CgroupTree
+    private let path: String
+
+    init(tree: CgroupTree, path: String) {
+        self.tree = tree
+        self.path = path
+    }
+
+    func limit(_ bytes: UInt64) -> Bool {
+        switch tree.version {
+        case .v1:
+            guard (try? Files.write(path + "/memory.limit_in_bytes", "\(bytes)")) != nil else { return false }
+            // Swap is no way round the limit. The file is there only where swap is accounted.
+            _ = try? Files.write(path + "/memory.memsw.limit_in_bytes", "\(bytes)")
+        case .v2:
+            guard (try? Files.write(path + "/memory.max", "\(bytes)")) != nil else { return false }
+            _ = try? Files.write(path + "/memory.swap.max", "0")
+        }
+        return true
+    }
+
+    /// Puts a process into the group; what it starts from then on is in it too.
+    public func add(_ pid: pid_t) throws(SystemError) { try Files.write(path + "/cgroup.procs", "\(pid)") }
+
+    /// Kills all that is in it.
+    public func kill() { CgroupTree.kill(path, tree.version) }
+
+    /// Processes of the group that the kernel killed because the limit was reached.
+    public var outOfMemoryKills: Int {
+        let file = tree.version == .v1 ? "/memory.oom_control" : "/memory.events"
+        for line in CgroupTree.lines(path + file) {
+            let words = line.split(separator: " ")
+            if words.count == 2, words[0] == "oom_kill" { return Int(words[1]) ?? 0 }
+        }
+        return 0
+    }
+
+    /// The most memory it ever held, in bytes; 0 where the kernel does not say.
+    public var memoryBytesMax: UInt64 {
+        let file = tree.version == .v1 ? "/memory.max_usage_in_bytes" : "/memory.peak"
+        return CgroupTree.lines(path + file).first.flatMap { UInt64($0) } ?? 0
+    }
+
+    /// Gives it up; everything in it is dead.
+    public func remove() { tree.remove(path) }
+}

@@ -1,0 +1,68 @@
+import Glibc
+import System
+
+/// Which users of the host the users of a sandbox are.
+struct IdentityMap {
+    /// The host's user that user 0 inside is.
+    var userFirst: UInt32
+    /// The host's group that group 0 inside is.
+    var groupFirst: UInt32
+    /// How many there are.
+    var count: UInt32
+
+    /// Far above what systems give out to accounts and containers, below the numbers that are negative as 32-bit ones.
+    static let first: UInt32 = 0x6a00_0000
+    /// Room for a worker each, for as long as numbers are not reused at once.
+    static let count: UInt32 = 65_536
+
+    /// A range of users of its own where the engine is root and owns them; else the engine's own user alone.
+    static let available: IdentityMap =
+        if geteuid() == 0, isMapped(first, count, "/proc/self/uid_map"), isMapped(first, count, "/proc/self/gid_map") {
+            IdentityMap(userFirst: first, groupFirst: first, count: count)
+        } else {
+            IdentityMap(userFirst: geteuid(), groupFirst: getegid(), count: 1)
+        }
+
+    /// In a container root may own only some of the host's ids.
+    private static func isMapped(_ first: UInt32, _ count: UInt32, _ path: String) -> Bool {
+        guard let bytes = try? Files.read(path, bytesMax: 64 << 10) else { return false }
+        return String(decoding: bytes, as: UTF8.self).split(separator: "\n").contains { line in
+            let numbers = line.split(separator: " ").compactMap { UInt64($0) }
+            return numbers.count == 3 && numbers[0] <= UInt64(first)
+                && UInt64(first) + UInt64(count) <= numbers[0] + numbers[2]
+        }
+    }
+}
+
+/// The user that one worker runs as, in its zygote's user namespace.
+public struct WorkerIdentity: Sendable, Equatable {
+    /// User and group id inside.
+    public let uid: UInt32
+}
+
+/// Hands out users, so that no two workers that live at the same time share one.
+public final class IdentityPool {
+    private static let first: UInt32 = 1000
+    private var next = IdentityPool.first
+    private var inUse: Set<UInt32> = []
+
+    /// All users are free.
+    public init() {}
+
+    /// Whether workers can have users of their own on this machine.
+    public static var isAvailable: Bool { IdentityMap.available.count > 1 }
+
+    /// The next user that nobody is. Traps when tens of thousands of workers are alive.
+    public func take() -> WorkerIdentity {
+        precondition(inUse.count < Int(IdentityMap.count - Self.first) / 2, "more workers than users")
+        while inUse.contains(next) { advance() }
+        inUse.insert(next)
+        defer { advance() }
+        return WorkerIdentity(uid: next)
+    }
+
+    /// The worker and all it started are dead.
+    public func give(back identity: WorkerIdentity) { inUse.remove(identity.uid) }
+
+    private func advance() { next = next + 1 < IdentityMap.count ? next + 1 : Self.first }
+}

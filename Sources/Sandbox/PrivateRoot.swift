@@ -1,0 +1,72 @@
+import Glibc
+import System
+
+/// One thing that a sandbox's root shows: a file or folder of the host, read-only, or a symbolic link.
+struct RootEntry: Equatable {
+    var path: String
+    var link: String?
+}
+
+/// What workers see of the file system: programs and libraries, a few files of /etc, and what they are given. Nothing else.
+struct PrivateRoot {
+    /// Entries, ancestors before what lies below them.
+    let entries: [RootEntry]
+
+    /// The system's folders; where the host has a symbolic link (`/bin` on a merged /usr) so has the sandbox.
+    static let system = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"]
+    /// What name look-ups, certificates, time zones and the loader need.
+    static let configuration = [
+        "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/ssl", "/etc/pki",
+        "/etc/ca-certificates", "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group",
+        "/etc/localtime", "/etc/timezone", "/etc/mime.types", "/etc/protocols", "/etc/services",
+    ]
+    /// Places that the sandbox makes anew for every worker; what lies in them can't be shown.
+    static let privatePlaces = ["/proc", "/dev", "/sys"]
+
+    /// Shows the system and the given files and folders, with whatever their symbolic links lead to.
+    init(showing paths: [String]) throws(SandboxError) {
+        var shown: [RootEntry] = []
+        for path in Self.system + Self.configuration { Self.add(path, to: &shown) }
+        for path in paths {
+            guard path.hasPrefix("/"), let real = Path.resolved(path) else {
+                throw SandboxError("showing \(path) to the models", errno: ENOENT)
+            }
+            guard real != "/", !Self.privatePlaces.contains(where: { real == $0 || real.hasPrefix($0 + "/") }) else {
+                throw SandboxError(
+                    "showing \(path) to the models", errno: EINVAL,
+                    remedy: "move it to an ordinary folder below /home, for example")
+            }
+            Self.add(path, to: &shown)
+        }
+        entries = Self.withoutNested(shown)
+    }
+
+    /// Adds a path: as it is, or as the link it is and what the link leads to.
+    private static func add(_ path: String, to entries: inout [RootEntry]) {
+        guard let real = Path.resolved(path) else { return }
+        if real != path {
+            var status = stat()
+            // A link on the last component is shown as a link; one further up is hidden behind the shown path.
+            if lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFLNK, let target = Files.linkTarget(path) {
+                entries.append(RootEntry(path: path, link: target))
+            } else {
+                entries.append(RootEntry(path: path))
+            }
+        }
+        entries.append(RootEntry(path: real))
+    }
+
+    /// What lies in a folder that is shown is shown with it; the rest in the order of depth.
+    private static func withoutNested(_ entries: [RootEntry]) -> [RootEntry] {
+        var kept: [RootEntry] = []
+        for entry in entries.sorted(by: { $0.path < $1.path })
+        where !kept.contains(where: { $0.path == entry.path || $0.link == nil && entry.path.hasPrefix($0.path + "/") })
+        {
+            kept.append(entry)
+        }
+        return kept
+    }
+
+    /// What lies below /tmp, which every worker has a new one of.
+    var belowTmp: [String] { entries.filter { $0.link == nil && $0.path.hasPrefix("/tmp/") }.map(\.path) }
+}

@@ -1,0 +1,116 @@
+import CLinux
+import Glibc
+import System
+
+/// What a zygote is: a program, and what it and its workers may see.
+public struct ZygoteSpec: Sendable {
+    /// The program, absolute, and its arguments.
+    public var arguments: [String]
+    /// Its environment variables, all of them.
+    public var environment: [String: String]
+    /// Files and folders that it may read beside the system's.
+    public var readPaths: [String]
+    /// Whether it has the host's network.
+    public var hasNetwork: Bool
+    /// Whether it is isolated at all.
+    public var isSandboxed: Bool
+    /// The size of a worker's /tmp and of its /dev/shm, in bytes.
+    public var tmpBytesMax: UInt64
+
+    /// A zygote.
+    public init(
+        arguments: [String], environment: [String: String], readPaths: [String], hasNetwork: Bool, isSandboxed: Bool,
+        tmpBytesMax: UInt64
+    ) {
+        precondition(arguments.first?.hasPrefix("/") == true, "a zygote's program has an absolute path")
+        self.arguments = arguments
+        self.environment = environment
+        self.readPaths = readPaths
+        self.hasNetwork = hasNetwork
+        self.isSandboxed = isSandboxed
+        self.tmpBytesMax = tmpBytesMax
+    }
+}
+
+/// A warm process that forks workers; the first one of its pid namespace, so that its end is the end of all of them.
+///
+/// It dies with the thread that spawned it. Not reaped before `wait`.
+public final class Zygote {
+    /// Its process id, the engine's to wait for.
+    public let pid: pid_t
+    private let pidfd: ProcessDescriptor
+    private var isReaped = false
+
+    private init(pid: pid_t, pidfd: ProcessDescriptor) {
+        self.pid = pid
+        self.pidfd = pidfd
+    }
+
+    /// Starts a zygote and waits until it runs its program. `control` becomes its descriptor 3, `output` 1 and 2; both stay
+    /// the caller's.
+    ///
+    /// - Throws: `SandboxError`, or `SystemError` without a sandbox.
+    public static func spawn(
+        _ spec: ZygoteSpec, control: borrowing FileDescriptor, output: borrowing FileDescriptor
+    ) throws -> Zygote {
+        guard spec.isSandboxed else {
+            let child = try ChildProcess(
+                spec.arguments, environment: spec.environment, folder: "/", output: .descriptor(output.raw),
+                errors: .descriptor(output.raw), control: control.raw)
+            return Zygote(pid: child.pid, pidfd: try ProcessDescriptor(process: child.pid))
+        }
+        let root = try PrivateRoot(showing: spec.readPaths)
+        var environment = spec.environment
+        environment["ZERROW_NETWORK"] = spec.hasNetwork ? "1" : "0"
+        environment["ZERROW_TMP_BYTES_MAX"] = "\(spec.tmpBytesMax)"
+        environment["ZERROW_TMP_ENTRIES"] = root.belowTmp.joined(separator: ":")
+        let arguments = CStringList(spec.arguments)
+        let variables = CStringList(environment.map { "\($0.key)=\($0.value)" })
+        let paths = CStringList(root.entries.map(\.path))
+        let links = CStringList(root.entries.map { $0.link ?? "" })
+        let entries = root.entries.indices.map { index in
+            zerrow_zygote_entry(
+                path: paths.pointers[index],
+                link: root.entries[index].link == nil ? nil : UnsafePointer(links.pointers[index]))
+        }
+        let map = IdentityMap.available
+        var pid: pid_t = -1
+        var pidfd: Int32 = -1
+        var failure = zerrow_zygote_failure()
+        let (controlRaw, outputRaw) = (control.raw, output.raw)
+        let code = entries.withUnsafeBufferPointer { entries in
+            withExtendedLifetime((arguments, variables, paths, links)) {
+                var c = zerrow_zygote_spec()
+                c.arguments = arguments.constant
+                c.environment = variables.constant
+                c.entries = entries.baseAddress
+                c.entry_count = entries.count
+                c.control = controlRaw
+                c.output = outputRaw
+                c.id_first = map.userFirst
+                c.group_first = map.groupFirst
+                c.id_count = map.count
+                c.has_network = spec.hasNetwork ? 1 : 0
+                c.tmp_bytes_max = spec.tmpBytesMax
+                return zerrow_zygote_spawn(&c, &pid, &pidfd, &failure)
+            }
+        }
+        guard code == 0 else { throw SandboxError(failure, root.entries) }
+        return Zygote(pid: pid, pidfd: ProcessDescriptor(FileDescriptor(owning: pidfd)))
+    }
+
+    /// Kills it and, with it, all its workers and all that these started.
+    public func kill() { try? pidfd.send(signal: SIGKILL) }
+
+    /// Waits until it and everything in its pid namespace are gone, and reaps it.
+    public func wait() {
+        guard !isReaped else { return }
+        while waitpid(pid, nil, 0) < 0 && errno == EINTR {}
+        isReaped = true
+    }
+
+    deinit {
+        kill()
+        wait()
+    }
+}

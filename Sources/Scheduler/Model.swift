@@ -1,0 +1,74 @@
+extension Scheduler {
+    /// One node of the graph: a model of the project, or the preview of one.
+    public struct Model: Equatable, Sendable {
+        /// What a worker of the model hands back.
+        public enum Role: Equatable, Sendable {
+            /// A table (`published`). Its failure fails the run.
+            case table
+            /// Text (`done`): the first rows of a table. It runs when nothing else can, nothing may read it, and its failure
+            /// is reported but leaves the run's outcome alone.
+            case preview
+        }
+
+        /// Indexes of the models whose tables it reads, in the task's order. One model may appear several times.
+        public var inputs: [Int]
+
+        /// Key of the environment whose zygote forks the worker.
+        public var environment: String
+
+        /// Whether the table is a result of the run: it is then kept until the run ends.
+        public var isFinal: Bool
+
+        /// What a worker of the model hands back.
+        public var role: Role
+
+        /// How long the model is expected to run, if that is known. It orders models, nothing else.
+        public var expectedTime: Duration?
+
+        /// Upper limit of the worker's memory in bytes, nil for no limit of its own.
+        public var memoryBytesMax: Int?
+
+        /// A model; only its inputs and its environment have no default.
+        public init(
+            inputs: [Int], environment: String, isFinal: Bool = false, role: Role = .table,
+            expectedTime: Duration? = nil, memoryBytesMax: Int? = nil
+        ) {
+            self.inputs = inputs
+            self.environment = environment
+            self.isFinal = isFinal
+            self.role = role
+            self.expectedTime = expectedTime
+            self.memoryBytesMax = memoryBytesMax
+        }
+    }
+
+    /// What a worker is admitted with. The scheduler decides it when it asks for the fork, the engine enforces it.
+    public struct Grant: Equatable, Sendable {
+        /// Upper limit of the worker's memory in bytes, nil for none.
+        public var memoryBytesMax: Int?
+
+        /// A grant.
+        public init(memoryBytesMax: Int?) {
+            self.memoryBytesMax = memoryBytesMax
+        }
+    }
+
+    /// Names one worker of a run; never reused. A model that is run again gets a new one.
+    public struct WorkerID: Hashable, Comparable, Sendable, CustomStringConvertible {
+        /// Counts up from 0 in the order of the fork actions.
+        public let number: Int
+
+        /// The worker with that number.
+        public init(_ number: Int) {
+            self.number = number
+        }
+
+        /// The protocol's name of the worker: `w7`.
+        public var description: String { "w\(number)" }
+
+        /// Orders workers by age.
+        public static func < (left: WorkerID, right: WorkerID) -> Bool {
+            left.number < right.number
+        }
+    }
+}

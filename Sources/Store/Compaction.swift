@@ -1,0 +1,137 @@
+import Glibc
+import System
+
+/// Where the live ranges of a segment have moved to.
+public struct Remap: Sendable {
+    /// The segment they were in.
+    public let from: SegmentID
+    /// The segment they are in now.
+    public let to: SegmentID
+    let old: RangeSet
+    let new: [Int]
+
+    /// The new offset of a reference to the old segment; nil when it names bytes that were not live.
+    public func offset(of offset: UInt64, length: UInt64) -> UInt64? {
+        guard let lower = Int(exactly: offset), let count = Int(exactly: length),
+            !lower.addingReportingOverflow(count).overflow, let place = old.index(holding: lower..<lower + count)
+        else { return nil }
+        return UInt64(new[place] + lower - old.ranges[place].lowerBound)
+    }
+}
+
+/// What a compaction did.
+public struct Compaction: Sendable {
+    /// Where everything is now.
+    public let remap: Remap
+    /// The bytes that were copied: counted as copied, like any other copy.
+    public let copiedBytes: Int
+}
+
+extension SegmentStore {
+    /// A sealed segment is worth rewriting when more than this is dead in it, in bytes…
+    public static let compactionDeadBytesMin = 16 << 20
+    /// …and less than one part in this many is live.
+    public static let compactionLiveShare = 4
+
+    /// The sealed segments of which little is live and which nobody is reading. Others can be punched, and need no copy.
+    public func compactable() throws(StoreError) -> [SegmentID] {
+        var result: [SegmentID] = []
+        for segment in segments.values where segment.lock == .sealed && segment.phase == .published {
+            if segment.tables.contains(where: { tables[$0]?.readers.isEmpty == false }) { continue }
+            let (live, resident) = (segment.named.bytes, try segment.residentBytes())
+            if resident - live > Self.compactionDeadBytesMin, live < resident / Self.compactionLiveShare {
+                result.append(segment.id)
+            }
+        }
+        return result.sorted()
+    }
+
+    /// Rewrites what is live of a segment into a new one, and frees the old one. All or nothing.
+    ///
+    /// - Parameters:
+    ///   - id: one that `compactable` gave.
+    ///   - rewrite: makes a table's new descriptor from its old one; it is called for every table that names the segment.
+    public func compact(
+        _ id: SegmentID, rewrite: (TableID, DescriptorBox, Remap) throws -> DescriptorBox
+    ) throws -> Compaction {
+        guard let old = segments[id], let reader = old.reader else {
+            preconditionFailure("segment \(id) is not published")
+        }
+        precondition(
+            old.tables.allSatisfy { tables[$0]?.readers.isEmpty == true }, "segment \(id) is being read: it can't move")
+        let newID = nextSegmentID()
+        let (places, size) = Self.place(old.named)
+        let remap = Remap(from: id, to: newID, old: old.named, new: places)
+        let file = try Segment.makeFile(newID, bytes: size, lock: lock)
+        try onSegment(newID, "rewriting segment \(id)") { () throws(SystemError) in
+            try Self.copy(old.named, from: reader.descriptor, size: old.bytes, to: file.descriptor, at: places)
+        }
+        let new = Segment(id: newID, lock: lock, bytes: size, producer: "", file: file)
+        new.reader = try new.applyLock()
+        if lock == .sealed { new.writer = nil }
+        new.phase = .published
+        var descriptors: [TableID: DescriptorBox] = [:]
+        for table in old.tables {
+            guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
+            descriptors[table] = try rewrite(table, entry.descriptor, remap)
+        }
+        // Nothing can fail from here on.
+        for (table, descriptor) in descriptors {
+            let ranges = tables[table]?.named.removeValue(forKey: id) ?? RangeSet()
+            tables[table]?.named[newID] = RangeSet(ranges.ranges.compactMap { remap.range(of: $0) })
+            tables[table]?.descriptor = descriptor
+        }
+        new.tables = old.tables
+        new.named = RangeSet(old.named.ranges.compactMap { remap.range(of: $0) })
+        segments[newID] = new
+        segments[id] = nil
+        return Compaction(remap: remap, copiedBytes: old.named.bytes)
+    }
+
+    /// Puts ranges close together, each at the alignment (modulo 64 bytes) it had.
+    private static func place(_ ranges: RangeSet) -> (places: [Int], size: Int) {
+        var end = 0
+        let places = ranges.ranges.map { range in
+            let place = end + ((range.lowerBound - end) & 63)
+            end = place + range.count
+            return place
+        }
+        let huge = Machine.hugePageBytes
+        return (places, max(huge, (end + huge - 1) & ~(huge - 1)))
+    }
+
+    private static func copy(
+        _ ranges: RangeSet, from old: borrowing FileDescriptor, size: Int, to new: borrowing FileDescriptor,
+        at places: [Int]
+    ) throws(SystemError) {
+        let end = (places.last ?? 0) + (ranges.ranges.last?.count ?? 0)
+        try collapse(new, bytes: end & ~(Machine.hugePageBytes - 1))
+        let mapping = try Mapping(old, count: size)
+        // Written through the descriptor: memory that runs out is an error there, and a SIGBUS in a mapping.
+        for (range, place) in zip(ranges.ranges, places) {
+            try new.writeAll(UnsafeRawBufferPointer(rebasing: mapping.bytes[range]), at: place)
+        }
+        withExtendedLifetime(mapping) {}
+    }
+
+    /// Makes 2 MiB pages of the beginning of a new file; where the kernel won't, 4 KiB pages do.
+    private static func collapse(_ file: borrowing FileDescriptor, bytes: Int) throws(SystemError) {
+        if bytes == 0 { return }
+        let zero: [UInt8] = [0]
+        for offset in stride(from: 0, to: bytes, by: Machine.hugePageBytes) {
+            try zero.withUnsafeBufferPointer { (byte) throws(SystemError) in
+                try file.writeAll(UnsafeRawBufferPointer(byte), at: offset)
+            }
+        }
+        let mapping = try Mapping(file, count: bytes, access: .readWrite)
+        try? mapping.advise(.collapse, 0..<bytes)
+        withExtendedLifetime(mapping) {}
+    }
+}
+
+extension Remap {
+    fileprivate func range(of range: Range<Int>) -> Range<Int>? {
+        guard let lower = offset(of: UInt64(range.lowerBound), length: UInt64(range.count)) else { return nil }
+        return Int(lower)..<Int(lower) + range.count
+    }
+}

@@ -1,0 +1,113 @@
+import Glibc
+import System
+
+/// A shared-memory file that holds buffers, and what the store knows of it.
+///
+/// Owned by one `SegmentStore`, and used by it alone.
+final class Segment {
+    /// Where a segment is in its life.
+    enum Phase: Equatable {
+        /// A worker may be writing it.
+        case output(WorkerID)
+        /// It is locked; tables name parts of it.
+        case published
+    }
+
+    let id: SegmentID
+    let lock: Lock
+    /// The size of the file, holes included.
+    let bytes: Int
+    var phase: Phase
+    /// The writable descriptor: the producer's, later the store's for punching. Nil once the file is sealed.
+    var writer: DescriptorBox?
+    /// The descriptor that readers get; nil before it is published.
+    var reader: DescriptorBox?
+    /// What the tables name.
+    var named = RangeSet()
+    /// The tables that name parts of it.
+    var tables: Set<TableID> = []
+    /// A punch failed: memory is held that nobody names, and the next release tries again over the whole file.
+    var owesTrim = false
+
+    init(id: SegmentID, lock: Lock, bytes: Int, producer: WorkerID, file: DescriptorBox) {
+        self.id = id
+        self.lock = lock
+        self.bytes = bytes
+        self.phase = .output(producer)
+        self.writer = file
+    }
+
+    /// A new, empty memory file that can be locked in the given way.
+    static func makeFile(_ id: SegmentID, bytes: Int, lock: Lock) throws(StoreError) -> DescriptorBox {
+        try onSegment(id, "making a segment of \(bytes) bytes") { () throws(SystemError) in
+            let file = try FileDescriptor.memory(
+                named: "zerrow-\(id)", bytes: bytes, sealable: lock == .sealed)
+            try file.changeMode(0o600)
+            return DescriptorBox(file)
+        }
+    }
+
+    /// The seals an unlocked file must have: any other says that a worker added some.
+    static func sealsBefore(_ lock: Lock) -> Seals { lock == .sealed ? [] : .seal }
+
+    /// Checks that the producer left size, seals, owner and permissions as they were.
+    func checkUntouched() throws(StoreError) {
+        guard let writer else { preconditionFailure("segment \(id) is locked already") }
+        let (status, seals) = try onSegment(id, "checking the output") { () throws(SystemError) in
+            (try writer.descriptor.status(), try writer.descriptor.seals())
+        }
+        if status.bytes != bytes {
+            throw StoreError(
+                .tampered, id, "the worker changed the size of its output from \(bytes) to \(status.bytes) bytes")
+        }
+        if seals != Self.sealsBefore(lock) {
+            throw StoreError(.tampered, id, "the worker changed the seals of its output (now \(seals.rawValue))")
+        }
+        if status.mode != 0o600 || status.owner != geteuid() {
+            throw StoreError(.tampered, id, "the worker changed the owner or the permissions of its output")
+        }
+    }
+
+    /// Leaves nothing in the file but the named bytes; everything else reads as zero.
+    ///
+    /// Only while nobody else can write the file. Repeating it after a failure is fine.
+    func trim(to named: RangeSet) throws(StoreError) {
+        guard let writer else { preconditionFailure("segment \(id) is sealed: it can't be trimmed") }
+        let plan = Trim(named: named, windows: RangeSet([0..<bytes]))
+        try onSegment(id, "trimming the output") { () throws(SystemError) in
+            try plan.punch(writer.descriptor)
+            try plan.zero(writer.descriptor)
+        }
+    }
+
+    /// Makes the content unchangeable for everyone but this store, and returns the descriptor that readers get.
+    ///
+    /// With `sealed` the content is unchangeable for the store too.
+    func applyLock() throws(StoreError) -> DescriptorBox {
+        guard let writer else { preconditionFailure("segment \(id) is locked already") }
+        return try onSegment(id, "locking the output") { () throws(SystemError) in
+            if lock == .sealed { try writer.descriptor.addSeals(.all) }
+            return DescriptorBox(try writer.descriptor.reopenReadOnly())
+        }
+    }
+
+    /// Frees the pages that no table names any more, where the lock allows it.
+    ///
+    /// - Parameter dead: what has just ceased to be named.
+    func punch(dead: RangeSet) throws(StoreError) {
+        guard lock == .readOnlyDescriptor, let writer else { return }
+        let huge = Machine.hugePageBytes
+        let windows = dead.ranges.map { $0.lowerBound & ~(huge - 1)..<($0.upperBound + huge - 1) & ~(huge - 1) }
+        let plan = Trim(named: named, windows: owesTrim ? RangeSet([0..<bytes]) : RangeSet(windows))
+        owesTrim = true
+        // What was published may stay in pages that remain: only whole pages are given back, nothing is zeroed.
+        try onSegment(id, "giving back memory") { () throws(SystemError) in try plan.punch(writer.descriptor) }
+        owesTrim = false
+    }
+
+    /// The memory that the file takes, in bytes, in RAM and in swap.
+    func residentBytes() throws(StoreError) -> Int {
+        guard let file = reader ?? writer else { preconditionFailure("segment \(id) has no descriptor") }
+        return try onSegment(id, "measuring") { () throws(SystemError) in try file.descriptor.status().residentBytes }
+    }
+}

@@ -1,0 +1,206 @@
+import Glibc
+import System
+
+/// Segments and tables: who holds what, and when memory goes.
+///
+/// A segment is born as the output of one worker. Publishing the worker's table trims and locks it; from then on tables
+/// name ranges of it, and what no table names is given back. A table lives until the engine has released it and every
+/// worker it was lent to has ended.
+///
+/// Not thread-safe, on purpose: the engine calls it from one place.
+public final class SegmentStore {
+    /// How published bytes are kept from changing.
+    public let lock: Lock
+
+    var segments: [SegmentID: Segment] = [:]
+    var tables: [TableID: Table] = [:]
+    var pool: Pool
+    var lastSegment: UInt64 = 0
+    private var lastTable: UInt64 = 0
+    private var outputs: [WorkerID: SegmentID] = [:]
+    private var loans: [WorkerID: Set<TableID>] = [:]
+    var residentBytesPeak = 0
+
+    /// An empty store.
+    ///
+    /// - Parameters:
+    ///   - lock: `readOnlyDescriptor` only where every worker runs as another user than the engine.
+    ///   - poolBytesMax: the most memory that is kept faulted in for future outputs.
+    public init(lock: Lock, poolBytesMax: Int) {
+        self.lock = lock
+        self.pool = Pool(bytesMax: poolBytesMax)
+    }
+
+    /// Makes the segment for a worker's output: a sparse file, all zero, recycled where there is one to recycle.
+    ///
+    /// - Parameters:
+    ///   - bytes: the size of the file (address space, not memory); rounded up to 2 MiB.
+    ///   - worker: its producer, which has no other output.
+    ///   - expectedBytes: how much memory it will probably use, to choose what to recycle; 0 when unknown.
+    public func makeOutputSegment(
+        bytes: Int, for worker: WorkerID, expectedBytes: Int = 0
+    ) throws(StoreError) -> Output {
+        precondition(bytes > 0, "an output segment has room for something")
+        precondition(outputs[worker] == nil, "worker \(worker) has an output already")
+        let rounded = (bytes + Machine.hugePageBytes - 1) & ~(Machine.hugePageBytes - 1)
+        let id = nextSegmentID()
+        let recycled = pool.take(bytes: rounded, expectedBytes: expectedBytes)
+        let file = if let recycled { recycled.file } else { try Segment.makeFile(id, bytes: rounded, lock: lock) }
+        segments[id] = Segment(id: id, lock: lock, bytes: rounded, producer: worker, file: file)
+        outputs[worker] = id
+        return Output(id: id, file: file, bytes: rounded, recycledBytes: recycled?.residentBytes ?? 0)
+    }
+
+    func nextSegmentID() -> SegmentID {
+        lastSegment += 1
+        return SegmentID(rawValue: lastSegment)
+    }
+
+    /// Publishes a worker's table: checks its references, trims and locks its output, and takes the table in.
+    ///
+    /// Only after the worker and everything it started are dead, and before `end(worker)`. All or nothing: after an error no
+    /// table is there, and what remains of the worker goes with `end(worker)`; the call may also be repeated.
+    ///
+    /// - Parameters:
+    ///   - worker: the producer.
+    ///   - descriptor: the SIPC descriptor for readers: sealed, and checked by the caller.
+    ///   - references: every reference in it; to the output, and to what was lent to the worker.
+    /// - Throws: `badReference`, `tampered`, `stillMapped`, `system`.
+    public func publish(
+        by worker: WorkerID, descriptor: DescriptorBox, references: References
+    ) throws(StoreError) -> TableID {
+        guard let output = outputs[worker].flatMap({ segments[$0] }) else {
+            preconditionFailure("worker \(worker) has no output, or has published it")
+        }
+        var named: [SegmentID: RangeSet] = [:]
+        for list in references.lists { named[list.segment] = RangeSet(list.ranges) }
+        for (id, ranges) in named where id != output.id { try checkLent(ranges, of: id, to: worker) }
+        try output.checkUntouched()
+        if let own = named[output.id] {
+            if let bounds = own.bounds, bounds.upperBound > output.bytes {
+                let message = "a reference ends at byte \(bounds.upperBound) of the output, which has \(output.bytes)"
+                throw StoreError(.badReference, output.id, message)
+            }
+            noteResidentPeak()
+            try output.trim(to: own)
+            output.reader = try output.applyLock()
+            if lock == .sealed { output.writer = nil }
+            output.phase = .published
+            outputs[worker] = nil
+        }
+        // Nothing can fail from here on. An output that the table does not name stays the worker's until it ends.
+        return take(Table(descriptor: descriptor, named: named))
+    }
+
+    private func take(_ table: Table) -> TableID {
+        lastTable += 1
+        let id = TableID(rawValue: lastTable)
+        for (segment, ranges) in table.named {
+            guard let segment = segments[segment] else { preconditionFailure("a checked segment is gone") }
+            segment.tables.insert(id)
+            segment.named = segment.named.union(ranges)
+        }
+        tables[id] = table
+        return id
+    }
+
+    /// Checks that a worker names nothing of an input but what tables lent to it name.
+    private func checkLent(_ ranges: RangeSet, of id: SegmentID, to worker: WorkerID) throws(StoreError) {
+        var lent = RangeSet()
+        for table in loans[worker] ?? [] {
+            if let part = tables[table]?.named[id] { lent = lent.union(part) }
+        }
+        guard let stray = ranges.ranges.first(where: { lent.index(holding: $0) == nil }) else { return }
+        throw StoreError(
+            .badReference, id, "worker \(worker) names bytes \(stray) of it, which no table lent to the worker names")
+    }
+
+    /// Lends a table to a worker: it stays until the worker has ended, whether it is released or not.
+    ///
+    /// A worker that reads no table of a segment never gets the segment.
+    public func lend(_ table: TableID, to worker: WorkerID) -> Loan {
+        guard var entry = tables[table] else { preconditionFailure("table \(table) is gone") }
+        entry.readers.insert(worker)
+        tables[table] = entry
+        loans[worker, default: []].insert(table)
+        let files = entry.named.keys.sorted().map { id in
+            guard let file = segments[id]?.reader else { preconditionFailure("segment \(id) is not published") }
+            return (id: id, file: file)
+        }
+        return Loan(descriptor: entry.descriptor, segments: files)
+    }
+
+    /// A table's SIPC descriptor.
+    public func descriptor(of table: TableID) -> DescriptorBox {
+        guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
+        return entry.descriptor
+    }
+
+    /// Whether the store still has a table.
+    public func contains(_ table: TableID) -> Bool { tables[table] != nil }
+
+    /// The engine needs a table no more: it goes now, or with the last worker that may be reading it.
+    ///
+    /// - Throws: `system` when memory could not be given back. The table is gone nevertheless, and the memory goes with the next
+    ///   release on the same segment.
+    public func release(_ table: TableID) throws(StoreError) {
+        guard tables[table] != nil else { preconditionFailure("table \(table) is gone") }
+        tables[table]?.isReleased = true
+        try dropUnneeded([table])
+    }
+
+    /// A worker and everything it started are dead: its output goes unless it was published, and so does what only it read.
+    ///
+    /// - Throws: as `release`.
+    public func end(_ worker: WorkerID) throws(StoreError) {
+        if let output = outputs.removeValue(forKey: worker), let segment = segments.removeValue(forKey: output) {
+            recycle(segment)
+        }
+        let lent = loans.removeValue(forKey: worker) ?? []
+        for table in lent { tables[table]?.readers.remove(worker) }
+        try dropUnneeded(lent.sorted())
+    }
+
+    private func dropUnneeded(_ candidates: [TableID]) throws(StoreError) {
+        var affected: Set<SegmentID> = []
+        for id in candidates {
+            guard let table = tables[id], table.isReleased, table.readers.isEmpty else { continue }
+            tables[id] = nil
+            for segment in table.named.keys {
+                segments[segment]?.tables.remove(id)
+                affected.insert(segment)
+            }
+        }
+        var failure: StoreError?
+        for id in affected.sorted() {
+            guard let segment = segments[id] else { continue }
+            do throws(StoreError) {
+                try giveBack(segment)
+            } catch {
+                failure = failure ?? error
+            }
+        }
+        if let failure { throw failure }
+    }
+
+    /// Frees what no table of a segment names any more.
+    private func giveBack(_ segment: Segment) throws(StoreError) {
+        if segment.tables.isEmpty {
+            segments[segment.id] = nil
+            recycle(segment)
+            return
+        }
+        let before = segment.named
+        segment.named = segment.tables.reduce(RangeSet()) { $0.union(tables[$1]?.named[segment.id] ?? RangeSet()) }
+        let dead = before.subtracting(segment.named)
+        if !dead.isEmpty || segment.owesTrim { try segment.punch(dead: dead) }
+    }
+
+    /// Keeps the memory of a segment that is wholly free for a later output, where its file can still be written.
+    ///
+    /// No live worker has it: its producer is dead, and a reader's table would still name it.
+    private func recycle(_ segment: Segment) {
+        guard let writer = segment.writer, (try? segment.checkUntouched()) != nil else { return }
+        pool.add(writer, bytes: segment.bytes)
+    }
+}

@@ -1,0 +1,57 @@
+import System
+
+/// How much memory the store holds, and for what.
+public struct Usage: Sendable, Equatable {
+    /// Bytes that tables name; each byte once.
+    public var namedBytes = 0
+    /// Memory of published segments and of outputs being written, in RAM and in swap.
+    public var residentBytes = 0
+    /// Memory kept for future outputs.
+    public var pooledBytes = 0
+    /// The most that `residentBytes` and `pooledBytes` together were whenever somebody looked or published.
+    public var residentBytesPeak = 0
+    /// How many segments there are, the pool left out.
+    public var segments = 0
+    /// How many tables there are.
+    public var tables = 0
+}
+
+extension SegmentStore {
+    /// What is held now. It asks the kernel about each segment.
+    public func usage() throws(StoreError) -> Usage {
+        var usage = Usage()
+        for segment in segments.values {
+            usage.namedBytes += segment.named.bytes
+            usage.residentBytes += try segment.residentBytes()
+        }
+        usage.pooledBytes = pool.residentBytes
+        residentBytesPeak = max(residentBytesPeak, usage.residentBytes + usage.pooledBytes)
+        usage.residentBytesPeak = residentBytesPeak
+        usage.segments = segments.count
+        usage.tables = tables.count
+        return usage
+    }
+
+    /// Takes the peak just before a trim, when an output is at its largest.
+    func noteResidentPeak() {
+        // A figure for people: where it can't be had, publishing goes on.
+        _ = try? usage()
+    }
+
+    /// The bytes a table names, each once.
+    public func namedBytes(of table: TableID) -> Int {
+        guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
+        return entry.named.values.reduce(0) { $0 + $1.bytes }
+    }
+
+    /// The bytes that only this table names: what its release sets free, where segments can be punched.
+    public func exclusiveBytes(of table: TableID) -> Int {
+        guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
+        var bytes = 0
+        for (id, ranges) in entry.named {
+            let others = (segments[id]?.tables ?? []).subtracting([table])
+            bytes += others.reduce(ranges) { $0.subtracting(tables[$1]?.named[id] ?? RangeSet()) }.bytes
+        }
+        return bytes
+    }
+}

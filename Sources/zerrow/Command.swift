@@ -1,0 +1,38 @@
+import ArgumentParser
+
+/// The command line: parse, call the engine, print.
+@main
+struct Command: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "zerrow",
+        abstract: "Runs pipelines of isolated Python and SQL models over Arrow tables, without copying column data.",
+        discussion: """
+            A project is a folder with a zerrow_project.yml, Python files whose functions are marked @zerrow.model, and SQL \
+            files. Each model runs in a sandboxed process of its own; tables pass between them in shared memory.
+
+            Try it:
+              zerrow run -p examples/tpch        run a pipeline and show its result
+              zerrow plan -p examples/tpch       show the DAG, run nothing
+              zerrow doctor                      what this machine offers, and what to change
+
+            Exit code 0: success. 1: the run failed. 2: wrong usage.
+            """,
+        version: "0.1.0",
+        subcommands: [
+            RunCommand.self, PlanCommand.self, QueryCommand.self, DoctorCommand.self, BenchCommand.self,
+            JanitorCommand.self,
+        ])
+
+    /// Parses and runs. Wrong usage is exit code 2, as DESIGN's command line has it; the library's own is 64.
+    static func main() {
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch {
+            let code = exitCode(for: error)
+            guard code == .validationFailure else { exit(withError: error) }
+            Output.error(fullMessage(for: error))
+            Output.leave(2)
+        }
+    }
+}

@@ -1,0 +1,52 @@
+import ArgumentParser
+import Engine
+import System
+
+/// `zerrow bench`: the benchmarks, each against what one would use otherwise, side by side in one run.
+struct BenchCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bench",
+        abstract: "Measure zerrow against its alternatives, side by side.",
+        discussion: """
+            handoff   publish, open and read a table of 64 MiB, 1 GiB and 4 GiB: zerrow, an Arrow IPC file in /dev/shm (mapped and read), \
+            Ray's warm object store
+            pipeline  examples/tpch in sandboxed processes, in one process that passes pointers, and through Arrow IPC files
+
+            Medians of interleaved rounds. Arguments after the name go to the benchmark; `zerrow bench handoff --help` lists them. How the figures \
+            are made: bench/README.md.
+
+              zerrow bench handoff --output json
+              zerrow bench handoff --sizes 64 --rounds 3
+              zerrow bench pipeline
+            """)
+
+    @Argument(help: ArgumentHelp("handoff or pipeline.", valueName: "name"))
+    var name: String
+
+    @Argument(parsing: .captureForPassthrough, help: ArgumentHelp("Options of the benchmark.", valueName: "options"))
+    var options: [String] = []
+
+    func validate() throws {
+        guard ["handoff", "pipeline"].contains(name) else {
+            throw ValidationError("there is no benchmark '\(name)': handoff or pipeline")
+        }
+    }
+
+    func run() throws {
+        let variables = Environment.variables
+        do {
+            let installation = try Installation.find(environment: variables)
+            var environment = variables
+            environment["PYTHONPATH"] = installation.pythonFolder
+            environment["ZERROW_HOME"] = installation.home
+            let child = try ChildProcess(
+                [installation.python, installation.home + "/bench/\(name).py"] + options, environment: environment,
+                folder: ".", output: .descriptor(1), errors: .descriptor(2))
+            if case .exited(let code) = try child.wait() { Output.leave(code) }
+            Output.leave(1)
+        } catch {
+            Output.error("\(error)")
+            Output.leave(1)
+        }
+    }
+}

@@ -1,0 +1,15 @@
+import ArgumentParser
+import Sandbox
+
+/// `zerrow janitor`: started by an engine, not by people.
+struct JanitorCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "janitor", abstract: "Removes what a killed engine left.", shouldDisplay: false)
+
+    @Argument var version: String
+    @Argument var folder: String
+
+    func run() {
+        Janitor.serve(version: version == "v2" ? .v2 : .v1, folder: folder)
+    }
+}

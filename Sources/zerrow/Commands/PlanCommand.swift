@@ -1,0 +1,37 @@
+import ArgumentParser
+import Engine
+import Terminal
+
+/// `zerrow plan`: the DAG, nothing run.
+struct PlanCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "plan",
+        abstract: "Show a project's DAG; run nothing.",
+        discussion: """
+            Reads the project's files without importing any of its code, checks all that can be checked before a run (tables, columns, \
+            filters, parameters, cycles), and shows each model with what it reads.
+
+              zerrow plan -p examples/tpch
+            """)
+
+    @OptionGroup var project: ProjectOptions
+
+    @Option(
+        name: [.customShort("O"), .long], help: "tty: a tree for people. json: the plan as one JSON object on stdout.")
+    var output = OutputFormat.tty
+
+    func run() throws {
+        do {
+            let plan = try Session.plan(project)
+            for warning in plan.warnings ?? [] { Output.note("warning: " + warning.text) }
+            switch output {
+            case .json: Output.result(plan.json)
+            case .tty: Output.result(plan.tree(columns: Output.columns(1), style: Style(for: 1)))
+            }
+        } catch {
+            let failures = Session.failures(of: error)
+            for failure in failures { Output.error(failure.text) }
+            Output.leave(1)
+        }
+    }
+}

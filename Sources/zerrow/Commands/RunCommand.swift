@@ -1,0 +1,73 @@
+import ArgumentParser
+import Engine
+import Glibc
+import System
+
+/// `zerrow run`: execute a project.
+struct RunCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Run a project's models and show what came out.",
+        discussion: """
+            Reads the project, starts a warm process per environment, and runs every model in a sandboxed process forked from it, as \
+            many at once as the DAG and the cores allow. Progress and what models print go to stderr. At the end: rows, bytes, time and \
+            peak memory per model, how the bytes travelled, and the first rows of the last models' tables.
+
+            How bytes travel: reshared (the model returned memory of its input), born shared (allocated in shared memory from the \
+            start), packed (buffers under 64 KiB, gathered), copied (none of these: correct, but it cost a copy).
+
+              zerrow run -p examples/tpch
+              zerrow run -p examples/tpch --param segment=MACHINERY
+              zerrow run -p examples/tpch --output json | jq .wall_ms
+            """)
+
+    @OptionGroup var project: ProjectOptions
+    @OptionGroup var engineOptions: EngineOptionGroup
+
+    @Flag(name: .customLong("dry-run"), help: "Run all models but keep and show no result but the summary.")
+    var dryRun = false
+
+    @Option(name: [.customShort("O"), .long], help: "tty: a table for people. json: one JSON object on stdout.")
+    var output = OutputFormat.tty
+
+    @Option(name: .long, help: ArgumentHelp("Rows of each final table to show.", valueName: "n"))
+    var rows = 10
+
+    // For the benchmarks: a warm engine without a server.
+    @Flag(name: .customLong("again-on-line"), help: .hidden)
+    var againOnLine = false
+
+    func run() throws {
+        Session.run(
+            project, engineOptions, output: output, rows: dryRun || output == .json ? 0 : rows, query: nil,
+            againOnLine: againOnLine)
+    }
+}
+
+/// `zerrow query`: one SQL statement over a project's tables.
+struct QueryCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "query",
+        abstract: "Run one SQL statement over a project's sources and models.",
+        discussion: """
+            Runs only the models that the statement needs.
+
+              zerrow query -p examples/tpch 'select count(*) from lineitem'
+            """)
+
+    @Argument(help: ArgumentHelp("The statement.", valueName: "SQL"))
+    var sql: String
+
+    @OptionGroup var project: ProjectOptions
+    @OptionGroup var engineOptions: EngineOptionGroup
+
+    @Option(name: [.customShort("O"), .long], help: "tty: the rows. json: the run as one JSON object on stdout.")
+    var output = OutputFormat.tty
+
+    @Option(name: .long, help: ArgumentHelp("Rows to show.", valueName: "n"))
+    var rows = 40
+
+    func run() throws {
+        Session.run(project, engineOptions, output: output, rows: output == .json ? 0 : rows, query: sql)
+    }
+}

@@ -1,0 +1,83 @@
+import ArgumentParser
+import Engine
+
+/// Which project, and its parameters.
+struct ProjectOptions: ParsableArguments {
+    @Option(name: [.customShort("p"), .long], help: ArgumentHelp("The project's folder.", valueName: "dir"))
+    var project = "."
+
+    @Option(
+        name: .customLong("param"),
+        help: ArgumentHelp("A parameter of the project, as name=value; repeat for more.", valueName: "name=value"))
+    var parameters: [String] = []
+
+    func validate() throws {
+        for parameter in parameters where !parameter.dropFirst().contains("=") {
+            throw ValidationError("'--param \(parameter)' is not name=value")
+        }
+    }
+}
+
+/// How the result is printed.
+enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
+    case tty, json
+}
+
+/// How the engine runs models.
+struct EngineOptionGroup: ParsableArguments {
+    @Flag(
+        name: .customLong("no-sandbox"),
+        help: "Run models as ordinary processes, without isolation. For machines that forbid namespaces.")
+    var noSandbox = false
+
+    @Flag(
+        name: .customLong("no-arena"),
+        help: "Do not preload the arena: results are copied into shared memory. For comparison.")
+    var noArena = false
+
+    @Flag(name: .customLong("keep-going"), help: "When a model fails, still run what does not need it.")
+    var keepGoing = false
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp("How many models may run at once; as many as there are cores by default.", valueName: "n"))
+    var jobs: Int?
+
+    @Option(
+        name: .long, help: ArgumentHelp("The most memory one worker may take, as 512MiB or 4GiB.", valueName: "size"))
+    var memory: ByteSize?
+
+    func validate() throws {
+        if let jobs, jobs < 1 { throw ValidationError("--jobs must be 1 or more") }
+    }
+
+    /// The same for the engine.
+    var engineOptions: EngineOptions {
+        var options = EngineOptions()
+        options.isSandboxed = !noSandbox
+        options.hasArena = !noArena
+        options.keepsGoing = keepGoing
+        if let jobs { options.slots = jobs }
+        options.memoryBytesMax = memory?.bytes
+        return options
+    }
+}
+
+/// A number of bytes as a user writes it: `1048576`, `512MiB`, `4G`.
+struct ByteSize: ExpressibleByArgument {
+    let bytes: UInt64
+
+    init?(argument: String) {
+        let digits = argument.prefix { $0.isNumber || $0 == "." }
+        let unit = argument.dropFirst(digits.count).lowercased()
+        let powers = [
+            "": 0, "b": 0, "k": 1, "kib": 1, "kb": 1, "m": 2, "mib": 2, "mb": 2, "g": 3, "gib": 3, "gb": 3, "t": 4,
+            "tib": 4, "tb": 4,
+        ]
+        guard let number = Double(digits), number > 0, let power = powers[unit] else { return nil }
+        var value = number
+        for _ in 0..<power { value *= 1024 }
+        guard value >= 1, value < 9e18 else { return nil }
+        bytes = UInt64(value)
+    }
+}

@@ -1,0 +1,86 @@
+import Engine
+import Glibc
+import System
+import Terminal
+
+/// Shows a run on stderr while it lasts.
+final class RunDisplay: RunObserver {
+    private var display: ProgressDisplay
+    private let isQuiet: Bool
+    private let beganAt = MonotonicClock.nanoseconds()
+    private var modelCount = 0
+    private var endedCount = 0
+    private var failedCount = 0
+    /// Running models in the order they began, each with its moment.
+    private var running: [(name: String, beganAt: UInt64)] = []
+
+    /// A query shows no progress where lines can't be redrawn: its rows are what its user waits for.
+    init(isQuery: Bool) {
+        let isTerminal = isatty(2) == 1
+        let environment = Environment.variables
+        let isLive = Style.isLive(isTerminal: isTerminal, environment: environment)
+        display = ProgressDisplay(isLive: isLive, style: Style(isTerminal: isTerminal, environment: environment))
+        isQuiet = isQuery && !isLive
+    }
+
+    func runBegan(_ plan: Plan) {
+        modelCount = plan.models.count
+        display.prepare(names: plan.models.map(\.name))
+    }
+
+    func modelStarted(_ model: String) {
+        running.append((model, MonotonicClock.nanoseconds()))
+        show(display.started(model))
+        tick()
+    }
+
+    func modelEnded(_ model: RunReport.Model, failure: String?) {
+        running.removeAll { $0.name == model.name }
+        endedCount += 1
+        if model.status == "failed" { failedCount += 1 }
+        show(display.ended(ModelResult(model, reason: failure)))
+    }
+
+    func printed(_ model: String, line: String) { Output.write(display.printed(model, line), to: 2) }
+
+    func note(_ text: String) { Output.write(display.log(text), to: 2) }
+
+    func tick() {
+        let now = MonotonicClock.nanoseconds()
+        let snapshot = RunSnapshot(
+            modelCount: modelCount, endedCount: endedCount, failedCount: failedCount,
+            running: running.map { .init(name: $0.name, elapsed: .nanoseconds(Int64(now - $0.beganAt))) },
+            elapsed: .nanoseconds(Int64(now - beganAt)),
+            activity: endedCount == 0 ? "warming up" : "finishing")
+        show(display.update(snapshot, columns: Output.columns(2), rows: Output.rows(2)))
+    }
+
+    /// Takes the live lines away.
+    func finish() { Output.write(display.finish(), to: 2) }
+
+    private func show(_ text: String) {
+        if !isQuiet { Output.write(text, to: 2) }
+    }
+}
+
+extension ModelResult {
+    /// A model of the report.
+    init(_ model: RunReport.Model, reason: String? = nil) {
+        let status: Status =
+            switch model.status {
+            case "success": .success
+            case "failed": .failed
+            case "skipped": .skipped
+            default: .cancelled
+            }
+        self.init(
+            name: model.name, status: status,
+            time: model.wallMilliseconds.map { .nanoseconds(Int64($0 * 1e6)) }, rows: model.output?.rows,
+            travel: (model.output?.counts).map {
+                Travel(
+                    resharedBytes: $0.resharedBytes, bornSharedBytes: $0.bornSharedBytes,
+                    deanonymizedBytes: $0.deanonymizedBytes, packedBytes: $0.packedBytes, copiedBytes: $0.copiedBytes)
+            },
+            memoryBytesMax: model.memoryBytesMax, reason: reason)
+    }
+}

@@ -1,0 +1,107 @@
+import Engine
+import Glibc
+import System
+import Terminal
+
+/// From parsed arguments to an exit code: makes the engine, runs, prints.
+enum Session {
+    /// Runs a project, or a query over it, and ends the process with the run's exit code.
+    static func run(
+        _ project: ProjectOptions, _ group: EngineOptionGroup, output: OutputFormat, rows: Int, query: String?,
+        againOnLine: Bool = false
+    ) -> Never {
+        var report: RunReport
+        let display = RunDisplay(isQuery: query != nil)
+        do {
+            // First of all: threads that come later inherit the mask, and Ctrl-C is read from a descriptor.
+            let signals = try SignalDescriptor([SIGINT, SIGTERM, SIGHUP])
+            var options = group.engineOptions
+            options.previewRows = rows
+            options.previewWidth = Output.columns(1)
+            let engine = try engine(options)
+            let plan = try engine.plan(
+                folder: project.project, parameters: project.parameters, query: query, note: display.note)
+            for warning in plan.warnings ?? [] { display.note("warning: " + warning.text) }
+            if options.isSandboxed == false { display.note("warning: --no-sandbox: models run without isolation") }
+            if againOnLine {
+                while readLine() != nil { Output.result(try engine.run(plan, signals: signals).json) }
+                engine.shutDown()
+                Output.leave(0)
+            }
+            report = try engine.run(plan, observer: display, signals: signals)
+            display.finish()
+            engine.shutDown()
+        } catch {
+            display.finish()
+            report = RunReport(run: "", failures: failures(of: error))
+        }
+        if output == .json {
+            Output.result(report.json)
+            for failure in report.errors { Output.error(failure.text) }
+        } else {
+            show(report, onlyRows: query != nil)
+        }
+        Output.leave(report.status == "success" ? 0 : 1)
+    }
+
+    /// Reads a project without running or making anything.
+    static func plan(_ project: ProjectOptions) throws -> Plan {
+        let environment = Environment.variables
+        return try Engine.plan(
+            installation: try Installation.find(environment: environment), environment: environment,
+            folder: project.project, parameters: project.parameters)
+    }
+
+    /// An engine of this installation.
+    static func engine(_ options: EngineOptions) throws -> Engine {
+        let environment = Environment.variables
+        return try Engine(
+            installation: try Installation.find(environment: environment), options: options, environment: environment)
+    }
+
+    /// Why nothing was run.
+    static func failures(of error: any Error) -> [RunReport.Failure] {
+        if case EngineError.project(let problems)? = error as? EngineError {
+            return problems.map { RunReport.Failure(model: $0.model, message: $0.text) }
+        }
+        return [RunReport.Failure(model: nil, message: "\(error)")]
+    }
+
+    private static func show(_ report: RunReport, onlyRows: Bool) {
+        for failure in report.errors { Output.error(failure.text) }
+        if report.errors.isEmpty, let error = report.error { Output.error(error.message) }
+        guard !report.models.isEmpty else { return }
+        if onlyRows {
+            for preview in report.previews { Output.result(preview.text) }
+            return
+        }
+        Output.result(report.summary(columns: Output.columns(1), style: Style(for: 1)))
+        for preview in report.previews { Output.result("\n\(preview.model)\n\(preview.text)") }
+    }
+}
+
+extension RunReport.Failure {
+    /// The failure for a person, with the model's name unless the message has it.
+    var text: String {
+        guard let model, !message.contains(model) else { return message }
+        return "model '\(model)': \(message)"
+    }
+}
+
+/// This process's environment variables.
+enum Environment {
+    /// All of them; of two with one name the first holds.
+    static var variables: [String: String] {
+        var result: [String: String] = [:]
+        var next = environ
+        while let entry = next.pointee {
+            let text = String(cString: entry)
+            if let equals = text.firstIndex(of: "=") {
+                let name = String(text[..<equals])
+                if result[name] == nil { result[name] = String(text[text.index(after: equals)...]) }
+            }
+            next += 1
+        }
+        return result
+    }
+}

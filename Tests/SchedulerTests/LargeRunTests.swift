@@ -1,0 +1,82 @@
+import Scheduler
+import Testing
+
+/// Runs of ten thousand models and of forty thousand; the times are printed, so that one can see how they grow.
+@Suite(.serialized) struct LargeRunTests {
+    enum Shape: String, CaseIterable {
+        case chain, fan, layers, independent
+    }
+
+    enum Way: String, CaseIterable {
+        case success, failure, cancel
+    }
+
+    static func models(_ shape: Shape, _ count: Int) -> [Model] {
+        (0..<count).map { index in
+            switch shape {
+            case .chain: Model(inputs: index == 0 ? [] : [index - 1], environment: "e")
+            case .fan: Model(inputs: index == 0 ? [] : [0], environment: "e")
+            case .layers:
+                Model(
+                    inputs: index < 100 ? [] : (0..<5).map { (index / 100 - 1) * 100 + (index * 7 + $0 * 13) % 100 },
+                    environment: "e\(index % 50)")
+            case .independent: Model(inputs: [], environment: "e\(index)")
+            }
+        }
+    }
+
+    @Test(arguments: Shape.allCases, Way.allCases) func aLargeRunFinishes(_ shape: Shape, _ way: Way) throws {
+        for count in [10_000, 40_000] {
+            let models = Self.models(shape, count)
+            var status: Scheduler.Outcome.Status?
+            let time = try ContinuousClock().measure {
+                status = try Self.run(models, way)
+            }
+            print("\(shape.rawValue), \(way.rawValue): \(count) models in \(time)")
+            #expect(status == [.success: .success, .failure: .failed, .cancel: .cancelled][way])
+        }
+    }
+
+    private static func run(_ models: [Model], _ way: Way) throws -> Scheduler.Outcome.Status? {
+        var scheduler = Scheduler(
+            graph: try Scheduler.Graph(models), slots: 64, workersAhead: 16,
+            failurePolicy: way == .failure ? .keepGoing : .stop)
+        var events: [Event] = [.start]
+        var handled = 0
+        while handled < events.count {
+            if way == .cancel, handled == models.count {
+                events.append(.cancel)
+            }
+            for action in scheduler.handle(events[handled]) {
+                switch action {
+                case .startZygote(let environment): events.append(.zygoteReady(environment: environment))
+                case .fork(_, let worker, _): events += [.forked(worker), .started(worker)]
+                case .send(let model, let worker):
+                    let fails = way == .failure && model == models.count / 2
+                    events += [.running(worker), fails ? .failed(worker, userError) : .published(worker)]
+                    events.append(.exited(worker, Scheduler.Exit()))
+                case .kill(let worker) where scheduler.isAlive(worker):
+                    events.append(.exited(worker, Scheduler.Exit(signal: 9)))
+                case .seal(let model, _): events.append(.tableReady(model: model))
+                case .finish(let outcome): return outcome.status
+                default: break
+                }
+            }
+            handled += 1
+            // A worker that is killed still has its own end in the queue, and ends once.
+            while handled < events.count, let worker = Self.subject(events[handled]), !scheduler.isAlive(worker) {
+                handled += 1
+            }
+        }
+        return nil
+    }
+
+    private static func subject(_ event: Event) -> WorkerID? {
+        switch event {
+        case .started(let worker), .forked(let worker), .running(let worker), .published(let worker),
+            .failed(let worker, _), .exited(let worker, _):
+            worker
+        default: nil
+        }
+    }
+}

@@ -1,0 +1,162 @@
+import Scheduler
+import Testing
+
+@Suite struct RunTests {
+    @Test func anEmptyRunFinishesAtOnce() throws {
+        var scheduler = Scheduler(graph: try Scheduler.Graph([]), slots: 1)
+        #expect(
+            scheduler.handle(.start) == [.finish(Scheduler.Outcome(status: .success, cause: nil, models: []))])
+        #expect(scheduler.isFinished)
+    }
+
+    @Test func oneModelGoesThroughAllSteps() throws {
+        var script = try Script([model(final: true)], warm: false)
+        let worker = WorkerID(0)
+        #expect(script.feed(.start) == [.startZygote(environment: "e")])
+        #expect(script.feed(.zygoteReady(environment: "e")) == [fork(0, 0)])
+        #expect(script.scheduler.isForking(worker))
+        #expect(script.feed(.forked(worker)) == [])
+        #expect(!script.scheduler.isForking(worker))
+        #expect(script.feed(.started(worker)) == [.send(model: 0, worker: worker)])
+        #expect(script.feed(.running(worker)) == [])
+        #expect(script.feed(.published(worker)) == [])
+        #expect(script.scheduler.isAlive(worker))
+        #expect(script.feed(.exited(worker, Scheduler.Exit())) == [.seal(model: 0, worker: worker)])
+        #expect(!script.scheduler.isAlive(worker))
+        #expect(script.scheduler.status(of: 0) == nil)
+        #expect(
+            script.feed(.tableReady(model: 0)) == [
+                .settle(model: 0, status: .success), .release(model: 0),
+                .finish(Scheduler.Outcome(status: .success, cause: nil, models: [.success])),
+            ])
+        #expect(script.scheduler.status(of: 0) == .success)
+    }
+
+    @Test func theGrantOfAWorkerHasTheModelsLimit() throws {
+        let limited = Model(inputs: [], environment: "e", memoryBytesMax: 1 << 30)
+        let script = try Script([limited])
+        let grant = Scheduler.Grant(memoryBytesMax: 1 << 30)
+        #expect(script.actions.last == .fork(model: 0, worker: WorkerID(0), grant: grant))
+    }
+
+    @Test func aWorkerMayStartBeforeTheZygoteSaysThatItIsForked() throws {
+        var script = try Script([model()])
+        #expect(script.feed(.started(WorkerID(0))) == [])
+        #expect(script.feed(.forked(WorkerID(0))) == [.send(model: 0, worker: WorkerID(0))])
+    }
+
+    @Test func modelsRunInParallelAsSlotsAllow() throws {
+        var script = try Script([model(), model(), model()], slots: 2)
+        #expect(script.forked == [0, 1])
+        script.begin(1)
+        #expect(script.publish(1) == [.seal(model: 1, worker: WorkerID(1))])
+        #expect(script.feed(.tableReady(model: 1)).last == fork(2, 2))
+    }
+
+    @Test func theSlotOfATableGoesToItsReaderIfThatIsMostUrgent() throws {
+        var script = try Script([model(), model(0), model(1), model()], slots: 1)
+        script.complete(0)
+        script.complete(1)
+        #expect(script.forked == [0, 1, 2])
+    }
+
+    @Test func aModelWaitsForAllItsInputs() throws {
+        var script = try Script([model(), model(), model(0, 1, 0, final: true)])
+        script.complete(0)
+        #expect(script.forked == [0, 1])
+        script.complete(1)
+        #expect(script.forked == [0, 1, 2])
+    }
+
+    @Test func modelsOfAnEnvironmentWaitForItsZygoteAlone() throws {
+        let models = [Model(inputs: [], environment: "slow"), Model(inputs: [], environment: "fast")]
+        var script = try Script(models, slots: 1, warm: false)
+        script.feed(.start)
+        #expect(script.feed(.zygoteReady(environment: "fast")) == [fork(1, 0)])
+        #expect(script.feed(.zygoteReady(environment: "slow")) == [])
+        script.complete(0)
+        #expect(script.forked == [1, 0])
+    }
+
+    @Test func aTableIsReleasedWhenItsLastReaderIsSettled() throws {
+        var script = try Script([model(), model(0, final: true), model(0, final: true)])
+        script.complete(0)
+        script.complete(1)
+        #expect(!script.actions.contains(.release(model: 0)))
+        script.begin(2)
+        script.publish(2)
+        // The reader's own table may reshare it, and has no references before it is sealed.
+        #expect(!script.actions.contains(.release(model: 0)))
+        let last = script.feed(.tableReady(model: 2))
+        #expect(last.prefix(2) == [.settle(model: 2, status: .success), .release(model: 0)])
+    }
+
+    @Test func aTableThatNobodyReadsAndNobodyWantsIsReleasedAtOnce() throws {
+        var script = try Script([model(), model(final: true)])
+        #expect(script.complete(0) == [.settle(model: 0, status: .success), .release(model: 0)])
+    }
+
+    @Test func aFinalTableIsKeptUntilTheEndEvenIfItIsRead() throws {
+        var script = try Script([model(final: true), model(0, final: true), model(time: 1)], slots: 1)
+        script.complete(0)
+        script.complete(1)
+        #expect(!script.actions.contains(.release(model: 0)))
+        #expect(!script.actions.contains(.release(model: 1)))
+        let last = script.complete(2)
+        #expect(last.dropLast().suffix(2) == [.release(model: 0), .release(model: 1)])
+    }
+
+    @Test func aPreviewDeliversTextAndLeavesNoTable() throws {
+        var script = try Script([model(final: true), preview(of: 0)])
+        script.complete(0)
+        script.begin(1)
+        script.feed(.running(WorkerID(1)), .done(WorkerID(1)))
+        #expect(
+            script.feed(.exited(WorkerID(1), Scheduler.Exit())).prefix(3) == [
+                .discard(worker: WorkerID(1)), .settle(model: 1, status: .success), .release(model: 0),
+            ])
+        #expect(script.outcome?.status == .success)
+    }
+
+    @Test func workersAreForkedAheadWhenTheirInputsAreBeingMade() throws {
+        var script = try Script([model(), model(0), model(1, final: true)], slots: 1, ahead: 1)
+        // Model 1 is next; the input of model 2 isn't even running.
+        #expect(script.forked == [0, 1])
+        script.begin(1)
+        #expect(!script.actions.contains(.send(model: 1, worker: WorkerID(1))))
+        #expect(
+            script.complete(0) == [
+                .settle(model: 0, status: .success), .send(model: 1, worker: WorkerID(1)), fork(2, 2),
+            ])
+    }
+
+    @Test func aWorkerAheadIsKilledWhenItsInputFails() throws {
+        var script = try Script([model(), model(0), model(final: true)], slots: 1, ahead: 1, policy: .keepGoing)
+        script.begin(1)
+        script.begin(0)
+        #expect(script.feed(.failed(WorkerID(0), userError)) == [.kill(worker: WorkerID(1))])
+        #expect(
+            script.feed(.exited(WorkerID(1), Scheduler.Exit(signal: 9))).prefix(2) == [
+                .discard(worker: WorkerID(1)), .settle(model: 1, status: .skipped(because: 0)),
+            ])
+    }
+
+    @Test func aSlotIsNotWastedOnAWorkerAheadThatIsToDie() throws {
+        var script = try Script([model(), model(), model()], slots: 1, ahead: 1, policy: .keepGoing)
+        #expect(script.forked == [0, 1])
+        script.begin(1)
+        #expect(script.feed(.timedOut(WorkerID(1))) == [.kill(worker: WorkerID(1))])
+        #expect(script.complete(0).last == fork(2, 2))
+        // It is not another one ahead.
+        #expect(script.begin(2) == [.send(model: 2, worker: WorkerID(2))])
+    }
+
+    @Test func whatComesAfterTheEndIsIgnoredIfItMay() throws {
+        var script = try Script([model()])
+        script.complete(0)
+        #expect(script.outcome != nil)
+        #expect(script.feed(.cancel) == [])
+        #expect(script.feed(.zygoteFailed(environment: "e", reason: "closed")) == [])
+        #expect(script.feed(.timedOut(WorkerID(0))) == [])
+    }
+}

@@ -1,0 +1,186 @@
+import Glibc
+import Store
+import System
+import Testing
+
+private let huge = Machine.hugePageBytes
+private let page = Machine.pageBytes
+
+@Suite struct LifetimeTests {
+    @Test func nineColumnsGoWhenOnlyTheTenthIsStillNamed() throws {
+        let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 0)
+        var producer = try Producer(store, "w1", bytes: 10 * huge)
+        try producer.write(0..<10 * huge, 9)
+        let columns = (0..<10).map { $0 * huge..<($0 + 1) * huge }
+        let whole = try store.publish(by: "w1", descriptor: anyDescriptor(), references: producer.references(columns))
+        try store.end("w1")
+        #expect(store.exclusiveBytes(of: whole) == 10 * huge)
+        _ = try Producer(store, "w2")
+        _ = store.lend(whole, to: "w2")
+        var references = References()
+        try references.add(producer.output.id, [columns[4]])
+        let tenth = try store.publish(by: "w2", descriptor: anyDescriptor(), references: references)
+        #expect(store.exclusiveBytes(of: whole) == 9 * huge && store.exclusiveBytes(of: tenth) == 0)
+        try store.release(whole)
+        // w2 may still read the whole table.
+        #expect(store.contains(whole))
+        #expect(try store.usage().residentBytes == 10 * huge)
+        try store.end("w2")
+        #expect(!store.contains(whole))
+        #expect(try store.usage().namedBytes == huge)
+        #expect(try store.usage().residentBytes == huge)
+        let seen = try visible(store.lend(tenth, to: "w3").segments[0].file, bytes: 10 * huge)
+        let isAsPublished = same(seen, masked(producer.content, [columns[4]]))
+        #expect(isAsPublished)
+        try store.end("w3")
+        try store.release(tenth)
+        #expect(try store.usage().segments == 0 && store.usage().tables == 0)
+    }
+
+    @Test(arguments: everyLock) func aWorkerThatFailsLeavesNothing(lock: Lock) throws {
+        let store = SegmentStore(lock: lock, poolBytesMax: 0)
+        var producer = try Producer(store, "w1")
+        try producer.write(0..<huge, 1)
+        try store.end("w1")
+        #expect(try store.usage().residentBytes == 0 && store.usage().segments == 0)
+        // The peak was never looked at while it was there.
+        #expect(try store.usage().residentBytesPeak == 0)
+    }
+
+    @Test func aSegmentNumberIsNeverUsedTwice() throws {
+        let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 1 << 30)
+        var seen: Set<SegmentID> = []
+        for number in 0..<20 {
+            let worker = WorkerID(rawValue: "w\(number)")
+            var producer = try Producer(store, worker)
+            #expect(producer.output.id.rawValue != 0)
+            #expect(seen.insert(producer.output.id).inserted)
+            try producer.write(0..<huge, 1)
+            try store.end(worker)
+        }
+    }
+
+    @Test func memoryOfAFreeSegmentIsUsedAgainAllZero() throws {
+        let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 64 << 20)
+        var first = try Producer(store, "w1", bytes: 8 * huge)
+        try first.write(0..<3 * huge, 0x77)
+        let table = try store.publish(
+            by: "w1", descriptor: anyDescriptor(), references: first.references([0..<3 * huge]))
+        try store.end("w1")
+        try store.release(table)
+        #expect(try store.usage().pooledBytes == 3 * huge)
+        let second = try Producer(store, "w2", bytes: 8 * huge)
+        #expect(second.output.recycledBytes == 3 * huge)
+        #expect(try second.output.file.descriptor.status().residentBytes == 3 * huge)
+        let isAllZero = try isZero(visible(second.output.file, bytes: 8 * huge), 0..<8 * huge)
+        #expect(isAllZero)
+        #expect(try store.usage().pooledBytes == 0)
+    }
+
+    @Test func whatIsLeftInPiecesIsNotKept() throws {
+        let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 64 << 20)
+        var first = try Producer(store, "w1", bytes: 8 * huge)
+        try first.write(5000..<huge + 100, 0x77)
+        try first.write(2 * huge..<4 * huge + 5000, 0x77)
+        try first.write(7 * huge - 1..<8 * huge, 0x77)
+        try store.end("w1")
+        let second = try Producer(store, "w2", bytes: 8 * huge)
+        #expect(second.output.recycledBytes == 3 * huge)
+        let isAllZero = try isZero(visible(second.output.file, bytes: 8 * huge), 0..<8 * huge)
+        #expect(isAllZero)
+    }
+
+    @Test func theSmallestSufficientFileIsUsedAgainAtTheSizeAsked() throws {
+        let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 64 << 20)
+        for (worker, count) in [("a", 1), ("b", 4), ("c", 2)] {
+            var producer = try Producer(store, WorkerID(rawValue: worker), bytes: 8 * huge)
+            try producer.write(0..<count * huge, 1)
+        }
+        for worker: WorkerID in ["a", "b", "c"] { try store.end(worker) }
+        #expect(try store.usage().pooledBytes == 7 * huge)
+        let output = try store.makeOutputSegment(bytes: 16 * huge, for: "d", expectedBytes: huge + 1)
+        #expect(output.recycledBytes == 2 * huge)
+        #expect(try output.file.descriptor.status().bytes == 16 * huge)
+        let small = try store.makeOutputSegment(bytes: huge, for: "e")
+        #expect(try small.file.descriptor.status().bytes == huge)
+        #expect(small.recycledBytes == huge)
+    }
+
+    @Test func thePoolStaysWithinItsLimit() throws {
+        let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 3 * huge)
+        for (worker, count) in [("a", 2), ("b", 2), ("c", 4)] {
+            var producer = try Producer(store, WorkerID(rawValue: worker), bytes: 8 * huge)
+            try producer.write(0..<count * huge, 1)
+        }
+        for worker: WorkerID in ["a", "b", "c"] { try store.end(worker) }
+        #expect(try store.usage().pooledBytes == 2 * huge)
+        store.limitPool(bytesMax: 0)
+        #expect(try store.usage().pooledBytes == 0)
+    }
+
+    @Test func aFileIsCleanedAheadOfItsNextUse() throws {
+        let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 64 << 20)
+        var producer = try Producer(store, "w1", bytes: 4 * huge)
+        try producer.write(0..<huge, 5)
+        try producer.write(3 * huge..<4 * huge, 5)
+        try store.end("w1")
+        let cleaning = try #require(store.beginCleaning())
+        #expect(store.beginCleaning() == nil)
+        try cleaning.run()
+        store.finish(cleaning)
+        #expect(store.beginCleaning() == nil)
+        let plan = FaultPlan()
+        let output = try plan.apply { try store.makeOutputSegment(bytes: 4 * huge, for: "w2") }
+        #expect(!plan.calls.contains(.map), "a clean file is handed out without touching it")
+        #expect(output.recycledBytes == 2 * huge)
+        let isAllZero = try isZero(visible(output.file, bytes: 4 * huge), 0..<4 * huge)
+        #expect(isAllZero)
+    }
+
+    @Test func aSealedSegmentOfWhichLittleIsLiveIsRewritten() throws {
+        let store = SegmentStore(lock: .sealed, poolBytesMax: 0)
+        var producer = try Producer(store, "w1", bytes: 16 * huge)
+        try producer.write(0..<16 * huge, 1)
+        let live = [huge + 13..<huge + 5000, 7 * huge..<8 * huge + 100]
+        for (number, range) in live.enumerated() { try producer.write(range, UInt8(10 + number)) }
+        let whole = try store.publish(
+            by: "w1", descriptor: anyDescriptor(), references: producer.references([0..<16 * huge]))
+        try store.end("w1")
+        _ = try Producer(store, "w2")
+        _ = store.lend(whole, to: "w2")
+        var references = References()
+        try references.add(producer.output.id, live)
+        let part = try store.publish(by: "w2", descriptor: anyDescriptor([1]), references: references)
+        try store.release(whole)
+        #expect(try store.compactable() == [], "w2 still reads it")
+        try store.end("w2")
+        #expect(try store.compactable() == [producer.output.id])
+
+        struct Refusal: Error {}
+        #expect(throws: Refusal.self) { try store.compact(producer.output.id) { _, _, _ in throw Refusal() } }
+        #expect(try store.usage().residentBytes == 16 * huge, "nothing has changed")
+
+        let compaction = try store.compact(producer.output.id) { table, descriptor, remap in
+            #expect(table == part)
+            #expect(try descriptor.descriptor.bytes(0..<1) == [1])
+            #expect(remap.offset(of: UInt64(huge + 12), length: 5) == nil)
+            return try anyDescriptor([2])
+        }
+        #expect(compaction.copiedBytes == live[0].count + live[1].count)
+        #expect(try store.usage().residentBytes <= 2 * huge)
+        #expect(try store.compactable() == [])
+        let loan = store.lend(part, to: "w3")
+        #expect(try loan.descriptor.descriptor.bytes(0..<1) == [2])
+        #expect(loan.segments.map(\.id) == [compaction.remap.to])
+        for range in live {
+            let inner = range.lowerBound + 3..<range.upperBound - 3
+            let offset = compaction.remap.offset(of: UInt64(inner.lowerBound), length: UInt64(inner.count))
+            let place = try #require(offset.map { Int($0) })
+            #expect(place % 64 == inner.lowerBound % 64)
+            #expect(
+                try loan.segments[0].file.descriptor.bytes(place..<place + inner.count)
+                    == Array(producer.content[inner]))
+        }
+        #expect(try loan.segments[0].file.descriptor.seals() == .all)
+    }
+}

@@ -1,0 +1,80 @@
+"""What the benchmarks share: medians, the machine's memory, and calls of the command."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+HOME = Path(os.environ.get("ZERROW_HOME", Path(__file__).resolve().parents[1]))
+ZERROW = HOME / "zerrow"
+
+
+def log(text: str) -> None:
+    """Progress goes to stderr; stdout is the result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def used_bytes() -> int:
+    """Memory that is not available to others, shared memory included."""
+    values = {}
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        name, rest = line.split(":")
+        values[name] = int(rest.split()[0]) * 1024
+    return values["MemTotal"] - values["MemFree"] - values["Buffers"] - values["Cached"] + values["Shmem"]
+
+
+class PeakMemory:
+    """Samples the whole machine's memory every 5 ms; `bytes_max` is the most it rose by since the block was entered."""
+
+    def __enter__(self) -> PeakMemory:
+        self.base = used_bytes()
+        self.bytes_max = 0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._sample)
+        self._thread.start()
+        return self
+
+    def _sample(self) -> None:
+        while not self._end.wait(0.005):
+            self.bytes_max = max(self.bytes_max, used_bytes() - self.base)
+
+    def __exit__(self, *_) -> None:
+        self._end.set()
+        self._thread.join()
+
+
+def medians(rounds: list[dict]) -> dict:
+    """The median of each figure."""
+    return {key: round(statistics.median(one[key] for one in rounds), 3) for key in rounds[0]}
+
+
+def zerrow(*arguments: str) -> tuple[dict, str]:
+    """Call the command with `--output json`: the report, and what was printed to stderr."""
+    done = subprocess.run([str(ZERROW), *arguments, "--output", "json"], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"zerrow {' '.join(arguments)} failed:\n{done.stderr}")
+    return json.loads(done.stdout), done.stderr
+
+
+def ray_python() -> Path | None:
+    """An interpreter that has Ray, made on first use below .zerrow/; None where it can't be had."""
+    folder = HOME / ".zerrow" / "bench-env"
+    python = folder / "bin" / "python"
+    if not (folder / "stamp").exists():
+        log("installing Ray for the comparison into .zerrow/bench-env")
+        uv = next((path for path in (HOME / ".zerrow/uv/bin/uv",) if path.exists()), "uv")
+        base = HOME / ".zerrow/env/bin/python"
+        requirements = HOME / "bench/requirements.txt"
+        try:
+            subprocess.run([uv, "venv", "-q", "--allow-existing", "--python", base, folder], check=True)
+            subprocess.run([uv, "pip", "install", "-q", "--python", python, "-r", requirements], check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            log(f"Ray can't be installed ({error}): its cases are left out")
+            return None
+        (folder / "stamp").touch()
+    return python

@@ -1,0 +1,96 @@
+"""`zerrow bench pipeline`: what isolation costs.
+
+The models of examples/tpch, three ways, in turn: in sandboxed processes of a warm engine (zerrow), the same functions
+in one process that passes pointers (in-process), and in a process per model that passes Arrow IPC files in /dev/shm
+(ipc-files).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+
+from measure import HOME, ZERROW, PeakMemory, log, medians
+
+
+class Zerrow:
+    """A warm engine: one command that runs the project again for every line on its standard input."""
+
+    def __init__(self, project: str) -> None:
+        self.process = subprocess.Popen(
+            [ZERROW, "run", "-p", project, "--output", "json", "--again-on-line"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+
+    def round(self) -> dict:
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        report = json.loads(self.process.stdout.readline())
+        assert report["status"] == "success", report
+        self.report = report
+        return {"wall_ms": report["wall_ms"], "cpu_ms": sum(m["timing"].get("cpu_ms", 0) for m in report["models"])}
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
+class Script:
+    """A Python process that runs the whole pipeline once for every line on its standard input."""
+
+    def __init__(self, way: str, project: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, HOME / "bench/in_process.py", way, project],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def round(self) -> dict:
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def main() -> None:
+    """Run all systems and print one JSON object, or a table for people."""
+    parser = argparse.ArgumentParser(prog="zerrow bench pipeline", description=__doc__)
+    parser.add_argument("--output", choices=("tty", "json"), default="tty")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("-p", "--project", default=str(HOME / "examples/tpch"))
+    options = parser.parse_args()
+    systems = {
+        "zerrow": Zerrow(options.project),
+        "in-process": Script("in-process", options.project),
+        "ipc-files": Script("ipc-files", options.project),
+    }
+    rounds: dict[str, list[dict]] = {name: [] for name in systems}
+    for number in range(options.rounds + 1):
+        for name, system in systems.items():
+            with PeakMemory() as memory:
+                result = system.round()
+            result["memory_bytes_max"] = memory.bytes_max
+            log(f"round {number}, {name}: {result}")
+            if number:
+                rounds[name].append(result)
+    for system in systems.values():
+        system.close()
+    cases = [{"system": name, **medians(rounds[name])} for name in systems]
+    if options.output == "json":
+        print(json.dumps({"cases": cases}))
+        return
+    base = next(case["wall_ms"] for case in cases if case["system"] == "in-process")
+    print(f"{'system':<11} {'wall ms':>9} {'cpu ms':>9} {'vs in-process':>14} {'peak MiB':>9}")
+    for case in cases:
+        print(
+            f"{case['system']:<11} {case['wall_ms']:>9.0f} {case['cpu_ms']:>9.0f} {case['wall_ms'] / base:>13.2f}x "
+            f"{int(case['memory_bytes_max']) >> 20:>9}"
+        )
+
+
+if __name__ == "__main__":
+    main()

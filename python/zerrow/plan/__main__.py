@@ -1,0 +1,49 @@
+"""`python -m zerrow.plan --project DIR [--param NAME=VALUE]… [--query SQL]`: prints the plan, or all that is wrong, as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import sys
+
+# The planner reads names and types from Parquet footers and nothing else: pyarrow does that without numpy, whose import
+# would take most of the time.
+sys.modules.setdefault("numpy", None)  # type: ignore[arg-type]
+# A process this short makes little garbage, and collecting while modules load costs a third of that time.
+gc.disable()
+
+from zerrow.errors import PlanError  # noqa: E402
+from zerrow.plan.planner import plan_project  # noqa: E402
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Prints one JSON object. Exit code 0: the plan; 1: what is wrong with the project; 2: bad usage."""
+    parser = argparse.ArgumentParser(prog="python -m zerrow.plan", description="Print the plan of a project as JSON.")
+    parser.add_argument("--project", default=".", metavar="DIR", help="the project's folder (default: this one)")
+    parser.add_argument(
+        "--param", action="append", default=[], metavar="NAME=VALUE", help="the value of a parameter; may be repeated"
+    )
+    parser.add_argument("--query", metavar="SQL", help="plan this query over the project, and what it needs")
+    options = parser.parse_args(arguments)
+    given: dict[str, str] = {}
+    for pair in options.param:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            parser.error(f"--param {pair}: write --param NAME=VALUE")
+        given[name] = value
+    try:
+        plan = plan_project(options.project, given, query=options.query)
+    except PlanError as error:
+        failure = {
+            "errors": [item.as_json() for item in error.errors],
+            "warnings": [item.as_json() for item in error.warnings],
+        }
+        print(json.dumps(failure))
+        return 1
+    print(json.dumps(plan))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""What the planner finds wrong with a project, all of it and not just the first."""
+
+from __future__ import annotations
+
+from zerrow.errors import PlanError, PlanWarning, ZerrowError
+
+
+class Findings:
+    """Collects errors and warnings while a project is read. Whoever adds an error goes on with what is left."""
+
+    def __init__(self) -> None:
+        self.errors: list[ZerrowError] = []
+        self.warnings: list[PlanWarning] = []
+
+    def error(
+        self,
+        code: str,
+        message: str,
+        *,
+        model: str | None = None,
+        file: str | None = None,
+        line: int | None = None,
+        hint: str | None = None,
+    ) -> None:
+        """Notes something that makes a run impossible."""
+        self.errors.append(ZerrowError(message, code=code, model=model, file=file, line=line, hint=hint))
+
+    def warning(
+        self, code: str, message: str, *, file: str | None = None, line: int | None = None, hint: str | None = None
+    ) -> None:
+        """Notes something that is probably not meant."""
+        self.warnings.append(PlanWarning(code, message, file, line, hint))
+
+    def raise_errors(self) -> None:
+        """Raises PlanError if anything was wrong, in the order of files and lines, each thing once."""
+        if not self.errors:
+            return
+        unique = {(error.code, error.message, error.model, error.file, error.line): error for error in self.errors}
+        ordered = sorted(unique.values(), key=lambda error: (error.file or "", error.line or 0))
+        raise PlanError(ordered, self.warnings)

@@ -1,0 +1,81 @@
+"""The graph of a project: what each model reads, and an order in which every model comes after what it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from zerrow.plan.declarations import Declaration, PythonModel, tables_read
+from zerrow.plan.findings import Findings
+from zerrow.plan.names import did_you_mean
+from zerrow.plan.project import Project
+
+
+def check_names(project: Project, findings: Findings) -> None:
+    """Reports tables that nothing makes, and models that read no table."""
+    known = [*project.models, *project.file.sources]
+    for model in project.models.values():
+        tables = tables_read(model)
+        for table, line in tables.items():
+            if table not in known:
+                findings.error(
+                    "unknown-table",
+                    f"the model {model.name!r} reads {table!r}, which is no model and no source table",
+                    model=model.name,
+                    file=model.file,
+                    line=line,
+                    hint=did_you_mean(table, known, "models and sources"),
+                )
+        named_badly = any(error.model == model.name for error in findings.errors)
+        if not tables and not named_badly:
+            hint = "read a table: FROM …"
+            if isinstance(model, PythonModel):
+                hint = 'give an argument a default: table=zerrow.Model("…")'
+            findings.error(
+                "no-input",
+                f"the model {model.name!r} has no input",
+                model=model.name,
+                file=model.file,
+                line=model.line,
+                hint=hint,
+            )
+
+
+def order(project: Project, findings: Findings) -> list[Declaration]:
+    """The models, each after those it reads, otherwise in the order of their files. Cycles are reported."""
+    done: list[Declaration] = []
+    state: dict[str, str] = {}
+    for start in project.models:
+        if start in state:
+            continue
+        state[start] = "open"
+        path: list[tuple[str, Iterator[str]]] = [(start, _models_read(project, start))]
+        while path:
+            name, inputs = path[-1]
+            following = next(inputs, None)
+            if following is None:
+                path.pop()
+                state[name] = "done"
+                done.append(project.models[name])
+            elif state.get(following) == "open":
+                names = [part for part, _ in path]
+                _report_cycle(project, [*names[names.index(following) :], following], findings)
+            elif following not in state:
+                state[following] = "open"
+                path.append((following, _models_read(project, following)))
+    return done
+
+
+def _models_read(project: Project, name: str) -> Iterator[str]:
+    return iter([table for table in tables_read(project.models[name]) if table in project.models])
+
+
+def _report_cycle(project: Project, names: list[str], findings: Findings) -> None:
+    first = project.models[names[0]]
+    findings.error(
+        "cycle",
+        "the models form a cycle: " + " → ".join(names),
+        model=first.name,
+        file=first.file,
+        line=tables_read(first)[names[1]],
+        hint="a model can't read itself: rename it" if len(names) == 2 else "remove one of these inputs",
+    )

@@ -1,0 +1,222 @@
+"""Project in, plan out: the JSON of docs/plan.md."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zerrow.errors import PlanError, ZerrowError
+from zerrow.plan.declarations import Declaration, Limits, ParameterArgument, PythonModel, SqlModel, tables_read
+from zerrow.plan.findings import Findings
+from zerrow.plan.graph import check_names, order
+from zerrow.plan.inputs import Input, InputReader
+from zerrow.plan.names import did_you_mean
+from zerrow.plan.project import Project, read_project
+from zerrow.plan.sources import Source, find_files, hive_folders, missing_source, read_source
+
+VERSION = 1
+_ENVIRONMENT = "default"
+# Modules that a zygote may import before it forks: known to keep no threads and to survive a fork.
+_WARM_MODULES = ("numpy", "pandas", "polars", "duckdb", "datafusion")
+
+
+def plan_project(
+    folder: str | Path, given: Mapping[str, str] | None = None, *, query: str | None = None
+) -> dict[str, Any]:
+    """The plan of the project in `folder`, with parameters `given` as texts.
+
+    With a `query`, the plan of that SQL over the project's models and sources, and of nothing that it doesn't need.
+    Raises PlanError with all that is wrong. Imports none of the project's code.
+    """
+    findings = Findings()
+    try:
+        project = read_project(Path(folder).resolve(), given or {}, findings, query)
+    except ZerrowError as error:
+        findings.errors.append(error)
+        raise PlanError(findings.errors, findings.warnings) from None
+    return _Planner(project, findings).plan()
+
+
+class _Planner:
+    def __init__(self, project: Project, findings: Findings) -> None:
+        self.project = project
+        self.findings = findings
+        self.missing: list[str] = []
+
+    def plan(self) -> dict[str, Any]:
+        check_names(self.project, self.findings)
+        self.project.keep_what_the_query_needs()
+        models = order(self.project, self.findings)
+        self._check_engines()
+        self._check_parameters()
+        sources = self._read_sources()
+        reader = InputReader(self.project, sources, self.findings)
+        inputs = {model.name: reader.read(model) for model in models}
+        self.findings.raise_errors()
+        return {
+            "version": VERSION,
+            "project": {"name": self.project.file.name, "folder": str(self.project.file.folder)},
+            "prepare": self._prepare(),
+            "environments": [{"id": _ENVIRONMENT, "python": sys.executable, "modules": self._modules()}],
+            "models": self._models(models, inputs, sources),
+            "warnings": [warning.as_json() for warning in self.findings.warnings],
+        }
+
+    def _check_engines(self) -> None:
+        for model in self.project.models.values():
+            if isinstance(model, SqlModel) and importlib.util.find_spec(model.engine) is None:
+                self.findings.error(
+                    "engine-missing",
+                    f"the model {model.name!r} needs {model.engine}, which is not installed",
+                    model=model.name,
+                    file=model.file,
+                    line=model.line,
+                    hint=f"pip install {model.engine}",
+                )
+
+    def _check_parameters(self) -> None:
+        for model in self.project.models.values():
+            for argument in model.arguments if isinstance(model, PythonModel) else ():
+                if isinstance(argument, ParameterArgument) and argument.parameter not in self.project.parameters:
+                    self.findings.error(
+                        "unknown-parameter",
+                        f"the project has no parameter {argument.parameter!r}",
+                        model=model.name,
+                        file=model.file,
+                        line=argument.line,
+                        hint=did_you_mean(argument.parameter, self.project.parameters, "parameters"),
+                    )
+
+    def _read_sources(self) -> dict[str, Source]:
+        """The sources that some model reads. Those that are missing wait for the prepare command, if there is one."""
+        wanted = {table for model in self.project.models.values() for table in tables_read(model)}
+        sources = {}
+        for name, declaration in self.project.file.sources.items():
+            if name not in wanted or name in self.project.models:
+                continue
+            files = find_files(declaration, self.project.file, self.findings)
+            if files == ():
+                if self.project.file.prepare is None:
+                    missing_source(declaration, self.project.file, self.findings)
+                self.missing.append(name)
+            sources[name] = read_source(declaration, files or (), self.project.file, self.findings)
+            if hive_folders(files or (), declaration):
+                self.findings.warning(
+                    "hive-folders",
+                    f"the source {name!r} has folders named key=value: the keys don't become columns",
+                    file=self.project.file.file,
+                    line=declaration.line,
+                )
+        return sources
+
+    def _prepare(self) -> dict[str, Any] | None:
+        command = self.project.file.prepare
+        if not self.missing or command is None:
+            return None
+        # A project names Python plainly; it means the one that zerrow runs models with.
+        if command[0] in ("python", "python3"):
+            command = [sys.executable, *command[1:]]
+        return {"command": command, "missing": self.missing}
+
+    def _modules(self) -> list[str]:
+        used = set(self.project.imports)
+        used |= {model.engine for model in self.project.models.values() if isinstance(model, SqlModel)}
+        return ["pyarrow", *(name for name in _WARM_MODULES if name in used)]
+
+    def _models(
+        self, models: list[Declaration], inputs: dict[str, list[Input]], sources: dict[str, Source]
+    ) -> list[dict[str, Any]]:
+        from zerrow.plan.scans import merge_scans
+
+        scans = merge_scans([input_ for model in models for input_ in inputs[model.name]], sources)
+        read = {input_.table for group in inputs.values() for input_ in group}
+        planned: list[dict[str, Any]] = []
+        for model in models:
+            names: list[str] = []
+            for input_ in inputs[model.name]:
+                scan = scans.get(id(input_))
+                names.append(input_.table if scan is None else scan.name)
+                if scan is not None and all(entry["name"] != scan.name for entry in planned):
+                    planned.append(_scan_entry(scan))
+                if scan is not None:
+                    input_.filter = None  # its scan has applied it
+            planned.append(self._entry(model, names, inputs[model.name], model.name not in read))
+        return planned
+
+    def _entry(self, model: Declaration, names: list[str], inputs: list[Input], final: bool) -> dict[str, Any]:
+        task = _sql_task(model, inputs) if isinstance(model, SqlModel) else self._python_task(model, inputs)
+        entry = _model_entry(model.name, str(task["kind"]), names, model.limits)
+        return {**entry, "final": final, "file": model.file, "line": model.line, "task": task}
+
+    def _python_task(self, model: PythonModel, inputs: list[Input]) -> dict[str, Any]:
+        tables = iter(enumerate(inputs))
+        arguments: list[dict[str, Any]] = []
+        for argument in model.arguments:
+            if isinstance(argument, ParameterArgument):
+                value = self.project.parameters[argument.parameter]
+                arguments.append({"name": argument.argument, "value": value})
+            else:
+                arguments.append(_table_argument(*next(tables)))
+        return {
+            "kind": "python",
+            "model": model.name,
+            "folder": str(self.project.file.folder),
+            "file": model.file,
+            "line": model.line,
+            "function": model.function,
+            "columns": None if model.columns is None else list(model.columns),
+            "arguments": arguments,
+        }
+
+
+def _sql_task(model: SqlModel, inputs: list[Input]) -> dict[str, Any]:
+    return {
+        "kind": "sql",
+        "model": model.name,
+        "file": model.file,
+        "line": model.line,
+        "sql": model.text,
+        "engine": model.engine,
+        "arguments": [_table_argument(index, input_) for index, input_ in enumerate(inputs)],
+    }
+
+
+def _table_argument(index: int, input_: Input) -> dict[str, Any]:
+    columns = None if input_.columns is None else list(input_.columns)
+    return {
+        "name": input_.argument,
+        "input": index,
+        "table": input_.table,
+        "columns": columns,
+        "filter": input_.filter,
+    }
+
+
+def _scan_entry(scan: Any) -> dict[str, Any]:
+    columns = scan.columns
+    task = {
+        "kind": "scan",
+        "table": scan.source.declaration.name,
+        "files": list(scan.source.files),
+        "columns": None if columns is None else list(columns),
+        "filter": scan.filter,
+        "dictionary": [name for name in scan.source.declaration.dictionary if columns is None or name in columns],
+    }
+    entry = {**_model_entry(scan.name, "scan", [], Limits()), "read_paths": scan.source.read_paths}
+    return {**entry, "final": False, "file": None, "line": None, "task": task}
+
+
+def _model_entry(name: str, kind: str, inputs: list[str], limits: Limits) -> dict[str, Any]:
+    return {
+        "name": name,
+        "kind": kind,
+        "environment": _ENVIRONMENT,
+        "inputs": inputs,
+        "read_paths": [],
+        "network": limits.internet_access,
+        "memory_bytes_max": limits.memory_bytes_max,
+        "timeout_s": limits.timeout_s,
+    }

@@ -1,0 +1,277 @@
+"""The project file, `zerrow_project.yml`: the project's name, parameters, source tables and how to make them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from zerrow.errors import ZerrowError
+from zerrow.plan.findings import Findings
+from zerrow.plan.names import did_you_mean, name_problem
+from zerrow.plan.parameters import PARAMETER_TYPES, ParameterDeclaration, default_problem
+
+_NAMES = ("zerrow_project.yml", "zerrow_project.yaml")
+_KEYS = ("project", "parameters", "sources", "prepare", "python")
+_TOLERATED_KEYS = ("defaults", "include_paths")
+_PROJECT_KEYS = ("name", "id", "description")
+_PARAMETER_KEYS = ("type", "default", "required", "description")
+_SOURCE_KEYS = ("path", "dictionary")
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class SourceDeclaration:
+    """A source table as the project file names it. `path` is as written: a file, a folder or a glob."""
+
+    name: str
+    path: str
+    dictionary: tuple[str, ...]
+    line: int
+
+
+@dataclass
+class ProjectFile:
+    """What the project file says. `file` is its name, relative to `folder`."""
+
+    folder: Path
+    file: str
+    name: str
+    parameters: dict[str, ParameterDeclaration] = field(default_factory=dict)
+    sources: dict[str, SourceDeclaration] = field(default_factory=dict)
+    prepare: list[str] | None = None
+
+
+def find_project_file(folder: Path) -> Path:
+    """The project file of `folder`. Raises ZerrowError when there is none, or two, or it is somewhere else."""
+    if not folder.is_dir():
+        raise ZerrowError(f"{folder} is not a folder", code="no-project", hint="name a project's folder with -p")
+    found = [folder / name for name in _NAMES if (folder / name).is_file()]
+    if not found:
+        raise ZerrowError(
+            f"there is no project file in {folder}",
+            code="no-project",
+            hint=f"name a project's folder with -p, or add a {_NAMES[0]} with 'project: {{name: …}}' and 'sources:'",
+        )
+    if len(found) > 1:
+        raise ZerrowError(
+            f"the project has both {_NAMES[0]} and {_NAMES[1]}",
+            code="two-project-files",
+            file=_NAMES[1],
+            hint="keep one of them",
+        )
+    if folder not in found[0].resolve().parents:
+        raise ZerrowError(
+            f"{found[0].name} is a link that leaves the project folder",
+            code="link-outside-project",
+            file=found[0].name,
+            hint="replace the link by the file itself",
+        )
+    return found[0]
+
+
+def read_project_file(folder: Path, findings: Findings) -> ProjectFile:
+    """Reads the project file. Raises ZerrowError when nothing of it can be used; lesser errors go to `findings`."""
+    path = find_project_file(folder)
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ZerrowError(
+            f"the project file is not valid YAML: {problem}",
+            code="yaml",
+            file=path.name,
+            line=mark.line + 1 if mark else None,
+            hint="indent with spaces, and put texts with ': ' or '#' in quotes",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ZerrowError(f"the project file can't be read: {error}", code="yaml", file=path.name) from None
+    return _Reader(folder, path.name, findings).read(root)
+
+
+class _Reader:
+    """Turns YAML nodes into a ProjectFile. It walks nodes, not values, so as to know every line and double key."""
+
+    def __init__(self, folder: Path, file: str, findings: Findings) -> None:
+        self.findings = findings
+        self.project = ProjectFile(folder, file, folder.name)
+
+    def read(self, root: yaml.Node | None) -> ProjectFile:
+        readers = {
+            "project": self._read_project,
+            "parameters": self._read_parameters,
+            "sources": self._read_sources,
+            "prepare": self._read_prepare,
+            "python": self._read_python,
+        }
+        if root is None:
+            self._error("project-file", "the project file is empty", 1, "name source tables under 'sources:'")
+            return self.project
+        for key, line, node in self._entries(root, "the project file"):
+            if key in readers:
+                readers[key](node)
+            elif key not in _TOLERATED_KEYS:
+                self._unknown_key(key, line, _KEYS)
+        return self.project
+
+    def _error(self, code: str, message: str, line: int, hint: str | None = None) -> None:
+        self.findings.error(code, message, file=self.project.file, line=line, hint=hint)
+
+    def _unknown_key(self, key: str, line: int, known: tuple[str, ...]) -> None:
+        self.findings.warning(
+            "unknown-key",
+            f"the key {key!r} is not known and is ignored",
+            file=self.project.file,
+            line=line,
+            hint=did_you_mean(key, known, "known keys"),
+        )
+
+    def _entries(self, node: yaml.Node, what: str) -> Iterator[tuple[str, int, yaml.Node]]:
+        """Keys, lines and value nodes of a mapping; a key that occurs again is an error and is left out."""
+        if _is_null(node):
+            return
+        if not isinstance(node, yaml.MappingNode):
+            self._error("project-file", f"{what} must be a mapping of keys to values", _line(node))
+            return
+        lines: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+            if key is None:
+                self._error("project-file", f"{what} has a key that is not a text", _line(key_node))
+            elif key in lines:
+                self._error(
+                    "duplicate-name",
+                    f"{key!r} occurs twice in {what}: lines {lines[key]} and {_line(key_node)}",
+                    _line(key_node),
+                    "rename or remove one of them",
+                )
+            else:
+                lines[key] = _line(key_node)
+                yield key, lines[key], value_node
+
+    def _text(self, node: yaml.Node, what: str) -> str | None:
+        value = _value(node)
+        if isinstance(value, str) and value:
+            return value
+        self._error("project-file", f"{what} must be a text", _line(node))
+        return None
+
+    def _texts(self, node: yaml.Node, what: str) -> tuple[str, ...]:
+        value = _value(node)
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        self._error("project-file", f"{what} must be a list of texts", _line(node))
+        return ()
+
+    def _read_project(self, node: yaml.Node) -> None:
+        for key, line, value in self._entries(node, "'project'"):
+            if key == "name":
+                self.project.name = self._text(value, "the project's name") or self.project.name
+            elif key not in _PROJECT_KEYS:
+                self._unknown_key(key, line, _PROJECT_KEYS)
+
+    def _read_parameters(self, node: yaml.Node) -> None:
+        for name, line, value in self._entries(node, "'parameters'"):
+            if problem := name_problem(name):
+                self._error("invalid-name", problem, line, "rename the parameter")
+                continue
+            keys: dict[str, Any] = {}
+            for key, key_line, key_node in self._entries(value, f"the parameter {name!r}"):
+                if key in _PARAMETER_KEYS:
+                    keys[key] = _value(key_node)
+                else:
+                    self._unknown_key(key, key_line, _PARAMETER_KEYS)
+            self._add_parameter(name, line, keys)
+
+    def _add_parameter(self, name: str, line: int, keys: dict[str, Any]) -> None:
+        kind = keys.get("type", "str")
+        default = keys.get("default")
+        required = keys.get("required", default is None)
+        if kind not in PARAMETER_TYPES:
+            self._error(
+                "parameter-type",
+                f"the parameter {name!r} has the unknown type {kind!r}",
+                line,
+                "types: " + ", ".join(PARAMETER_TYPES),
+            )
+            return
+        if not isinstance(required, bool):
+            self._error("parameter-type", f"'required' of the parameter {name!r} must be true or false", line)
+            return
+        if problem := default_problem(kind, default):
+            self._error("parameter-type", f"the default of the parameter {name!r} {problem}", line)
+            return
+        self.project.parameters[name] = ParameterDeclaration(name, kind, default, required, line)
+
+    def _read_sources(self, node: yaml.Node) -> None:
+        for name, line, value in self._entries(node, "'sources'"):
+            if problem := name_problem(name):
+                self._error("invalid-name", problem, line, "rename the source table")
+                continue
+            path: str | None = None
+            dictionary: tuple[str, ...] = ()
+            if isinstance(value, yaml.MappingNode):
+                for key, key_line, key_node in self._entries(value, f"the source {name!r}"):
+                    if key == "path":
+                        path = self._text(key_node, f"the path of the source {name!r}")
+                    elif key == "dictionary":
+                        dictionary = self._texts(key_node, f"'dictionary' of the source {name!r}")
+                    else:
+                        self._unknown_key(key, key_line, _SOURCE_KEYS)
+                if path is None:
+                    self._error("project-file", f"the source {name!r} has no path", line, "add 'path: data/….parquet'")
+                    continue
+            else:
+                path = self._text(value, f"the path of the source {name!r}")
+                if path is None:
+                    continue
+            self.project.sources[name] = SourceDeclaration(name, path, dictionary, line)
+
+    def _read_prepare(self, node: yaml.Node) -> None:
+        value = _value(node)
+        if isinstance(value, str):
+            try:
+                value = shlex.split(value)
+            except ValueError as error:
+                self._error("project-file", f"'prepare' is not a command: {error}", _line(node))
+                return
+        if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+            self.project.prepare = value
+        else:
+            self._error("project-file", "'prepare' must be a command, as a text or a list of texts", _line(node))
+
+    def _read_python(self, node: yaml.Node) -> None:
+        for key, line, value in self._entries(node, "'python'"):
+            if key == "packages" and _value(value):
+                self.findings.warning(
+                    "packages-ignored",
+                    "'packages' is not used: models run with the packages of the environment zerrow runs in",
+                    file=self.project.file,
+                    line=line,
+                    hint="install the packages there",
+                )
+
+
+def _line(node: yaml.Node) -> int:
+    return node.start_mark.line + 1
+
+
+def _is_null(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"
+
+
+def _value(node: yaml.Node) -> Any:
+    """The plain value of a node: safe tags only, anything else counts as None."""
+    loader = _Loader("")
+    try:
+        return loader.construct_object(node, deep=True)
+    except yaml.YAMLError:
+        return None
+    finally:
+        loader.dispose()

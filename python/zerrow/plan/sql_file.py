@@ -1,0 +1,215 @@
+"""Reads a SQL model: its header directives, its parameters, its one query and the tables that reads."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.tokens import TokenType
+
+from zerrow.plan.declarations import Limits, SqlModel, memory_bytes
+from zerrow.plan.filter_expression import DIALECT
+from zerrow.plan.findings import Findings
+from zerrow.plan.names import did_you_mean, name_problem
+from zerrow.plan.parameters import Value
+
+ENGINES = ("datafusion", "duckdb")
+_DIRECTIVES = ("name", "engine", "memory", "internet_access", "timeout")
+_DIRECTIVE = re.compile(r"\s*--\s*zerrow:\s*(?P<rest>.*)\Z")
+_KEY_VALUE = re.compile(r"(?P<key>\w+)\s*=\s*(?P<value>.*?)\s*\Z")
+_TABLE_FUNCTIONS = frozenset({"unnest", "generateseries", "explode"})  # those that read nothing
+
+
+def read_sql_file(file: str, text: str, parameters: Mapping[str, Value], findings: Findings) -> SqlModel | None:
+    """The model in a SQL file, `file` being its name relative to the project folder. None after an error."""
+    return _SqlFile(file, findings).read(text, parameters)
+
+
+class _SqlFile:
+    def __init__(self, file: str, findings: Findings) -> None:
+        self.file = file
+        self.findings = findings
+        self.model = PurePath(file).stem
+
+    def _error(self, code: str, message: str, line: int, hint: str | None = None) -> None:
+        self.findings.error(code, message, model=self.model, file=self.file, line=line, hint=hint)
+
+    def read(self, text: str, parameters: Mapping[str, Value]) -> SqlModel | None:
+        options = self._directives(text)
+        name, name_line = options.pop("name", (self.model, 1))
+        if problem := name_problem(name):
+            self._error("invalid-name", problem, name_line, "rename the file, or add a line '-- zerrow: name = …'")
+            return None
+        self.model = name
+        engine, engine_line = options.pop("engine", ("datafusion", 1))
+        if engine not in ENGINES:
+            self._error(
+                "bad-directive", f"there is no engine {engine!r}", engine_line, "engines: " + ", ".join(ENGINES)
+            )
+            engine = "datafusion"
+        limits = self._limits(options)
+        replaced = self._replace_parameters(text, parameters)
+        tree = None if replaced is None else self._parse(replaced)
+        if tree is None:
+            return None
+        model = SqlModel(name, self.file, 1, replaced or "", engine, limits, tree)
+        model.tables = self._tables(tree)
+        return model
+
+    def _directives(self, text: str) -> dict[str, tuple[str, int]]:
+        """The `-- zerrow: key = value` lines among the comments before the query, with their lines."""
+        options: dict[str, tuple[str, int]] = {}
+        for number, line in enumerate(text.splitlines(), start=1):
+            if line.strip() and not line.lstrip().startswith("--"):
+                break
+            found = _DIRECTIVE.match(line)
+            if not found:
+                continue
+            pair = _KEY_VALUE.match(found["rest"])
+            if not pair:
+                self._error(
+                    "bad-directive", f"{found['rest']!r} is no directive", number, "write -- zerrow: key = value"
+                )
+            elif pair["key"] not in _DIRECTIVES:
+                hint = did_you_mean(pair["key"], _DIRECTIVES, "directives")
+                self._error("bad-directive", f"there is no directive {pair['key']!r}", number, hint)
+            elif pair["key"] in options:
+                self._error("bad-directive", f"the directive {pair['key']!r} occurs twice", number, "remove one")
+            else:
+                options[pair["key"]] = (pair["value"].strip("'\""), number)
+        return options
+
+    def _limits(self, options: dict[str, tuple[str, int]]) -> Limits:
+        limits = Limits()
+        for key, (value, line) in options.items():
+            if key == "memory":
+                limits.memory_bytes_max = memory_bytes(int(value) if value.isdecimal() else value)
+                problem = limits.memory_bytes_max is None
+                example = "2G"
+            elif key == "internet_access":
+                limits.internet_access = value.lower() == "true"
+                problem = value.lower() not in ("true", "false")
+                example = "true"
+            else:
+                limits.timeout_s = float(value) if re.fullmatch(r"\d+(\.\d+)?", value) and float(value) > 0 else None
+                problem = limits.timeout_s is None
+                example = "60"
+            if problem:
+                self._error("bad-directive", f"{key} = {value!r} has no meaning", line, f"write {key} = {example}")
+        return limits
+
+    def _replace_parameters(self, text: str, parameters: Mapping[str, Value]) -> str | None:
+        """The text with each `$name` replaced by its value as a SQL literal; lines stay. None after an error."""
+        try:
+            tokens = sqlglot.tokenize(text, read=DIALECT)
+        except sqlglot.errors.SqlglotError as error:
+            self._error("sql-syntax", f"SQL syntax error: {str(error).splitlines()[0]}", _text_line(error))
+            return None
+        pieces, end, failed = [], 0, False
+        for dollar, name in itertools.pairwise(tokens):
+            if dollar.token_type != TokenType.PARAMETER or dollar.text != "$" or name.start != dollar.end + 1:
+                continue
+            if name.text not in parameters:
+                hint = did_you_mean(name.text, parameters, "parameters")
+                line = text.count("\n", 0, dollar.start) + 1
+                self._error("unknown-parameter", f"the project has no parameter {name.text!r}", line, hint)
+                failed = True
+                continue
+            pieces += [text[end : dollar.start], sql_literal(parameters[name.text])]
+            end = name.end + 1
+        return None if failed else "".join(pieces) + text[end:]
+
+    def _parse(self, text: str) -> exp.Query | None:
+        try:
+            statements = [statement for statement in sqlglot.parse(text, read=DIALECT) if statement is not None]
+        except sqlglot.errors.ParseError as error:
+            place = error.errors[0] if error.errors else {}
+            description = str(place.get("description") or error).split(" but got <")[0].rstrip(".")
+            near = str(place.get("highlight") or "").strip()
+            message = f"SQL syntax error: {description}" + (f", at {near[:40]!r}" if near else "")
+            self._error("sql-syntax", message, int(place.get("line") or 1))
+            return None
+        except (sqlglot.errors.SqlglotError, RecursionError) as error:
+            self._error("sql-syntax", f"SQL syntax error: {str(error).splitlines()[0]}", 1)
+            return None
+        statements = [statement for statement in statements if not isinstance(statement, exp.Semicolon)]
+        if len(statements) > 1:
+            line = _first_line(statements[1])
+            self._error(
+                "several-statements", "a SQL model is one query, and the file has several", line, "keep one SELECT"
+            )
+            return None
+        tree = statements[0] if statements else None
+        if not isinstance(tree, exp.Query) or isinstance(tree, exp.Table):
+            what = "is empty" if tree is None else f"starts with {tree.key.upper()}"
+            self._error("no-select", f"a SQL model is one SELECT, and this file {what}", 1, "write a SELECT")
+            return None
+        return tree
+
+    def _tables(self, tree: exp.Query) -> dict[str, int]:
+        tables: dict[str, int] = {}
+        for table in table_nodes(tree):
+            if isinstance(table.this, exp.Func):
+                if table.this.key not in _TABLE_FUNCTIONS:
+                    name = table.this.name if isinstance(table.this, exp.Anonymous) else table.this.sql_name().lower()
+                    message = f"a SQL model reads models and sources, not {name}(…)"
+                    self._error("table-function", message, _first_line(table), "name the files under 'sources:'")
+            elif table.args.get("db") is not None:
+                message = f"there is no table {table.sql(dialect=DIALECT)!r}"
+                self._error("unknown-table", message, _first_line(table), "names of tables have no dots")
+            elif table.name:
+                tables.setdefault(table.name, table.this.meta.get("line", 1))
+        return tables
+
+
+def table_nodes(tree: exp.Query) -> Iterator[exp.Table]:
+    """The tables that a query reads, in the text's order, each use of them; its own WITH queries are no tables."""
+    for table in tree.find_all(exp.Table, bfs=False):
+        if not with_query(table):
+            yield table
+
+
+def with_query(table: exp.Table) -> exp.CTE | None:
+    """The WITH query that a table's name means where it stands; None when it means a table."""
+    if table.args.get("db") is not None or isinstance(table.this, exp.Func):
+        return None
+    node: exp.Expression = table
+    while node.parent is not None:
+        child, node = node, node.parent
+        if isinstance(node, exp.With):
+            # A query of WITH sees those before it, and itself only if it is recursive.
+            position = next(index for index, query in enumerate(node.expressions) if query is child)
+            visible = node.expressions[: position + bool(node.args.get("recursive"))]
+        else:
+            with_ = node.args.get("with_")
+            visible = with_.expressions if with_ is not None and with_ is not child else []
+        for query in visible:
+            if query.alias.lower() == table.name.lower():
+                return query
+    return None
+
+
+def sql_literal(value: Value) -> str:
+    """A parameter's value as one would write it in SQL."""
+    match value:
+        case None:
+            return "NULL"
+        case bool():
+            return "TRUE" if value else "FALSE"
+        case int() | float():
+            return repr(value) if value >= 0 else f"({value!r})"
+        case _:
+            return "'" + value.replace("'", "''") + "'"
+
+
+def _first_line(node: exp.Expression) -> int:
+    return min((part.meta["line"] for part in node.walk() if "line" in part.meta), default=1)
+
+
+def _text_line(error: Exception) -> int:
+    found = re.search(r"\bline:? (\d+)", str(error), re.IGNORECASE)
+    return int(found[1]) if found else 1

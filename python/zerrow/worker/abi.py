@@ -1,0 +1,205 @@
+"""`libzerrow_worker.so` through ctypes: the SIPC session of one worker, and what isolates a process.
+
+The library's integers are 0 or a negative errno. Struct layouts are those of Sources/WorkerABI and
+Sources/CLinux/include.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+
+from zerrow.errors import ZerrowError
+
+ABI_VERSION = 1
+
+
+class LibraryError(ZerrowError):
+    """The worker library is missing, of another version, or refused a call; `errno` says how, or is None."""
+
+    def __init__(self, message: str, errno: int | None = None) -> None:
+        super().__init__(message, code="worker-library")
+        self.errno = errno
+
+
+class _Stream(ctypes.Structure):
+    """An ArrowArrayStream of the C stream interface; only its size and `release` matter here."""
+
+    _fields_ = (
+        ("get_schema", ctypes.c_void_p),
+        ("get_next", ctypes.c_void_p),
+        ("get_last_error", ctypes.c_void_p),
+        ("release", ctypes.c_void_p),
+        ("private_data", ctypes.c_void_p),
+    )
+
+
+COUNTS = (
+    "rows",
+    "batches",
+    "bytes",
+    "reshared_bytes",
+    "born_shared_bytes",
+    "deanonymized_bytes",
+    "packed_bytes",
+    "copied_bytes",
+)
+
+
+class _Counts(ctypes.Structure):
+    """A zerrow_counts."""
+
+    _fields_ = tuple((name, ctypes.c_uint64) for name in COUNTS)
+
+
+@dataclass(frozen=True)
+class Published:
+    """How a table was published: each of its bytes is in exactly one of the five last counts. All in bytes."""
+
+    rows: int
+    batches: int
+    bytes: int
+    reshared_bytes: int
+    born_shared_bytes: int
+    deanonymized_bytes: int
+    packed_bytes: int
+    copied_bytes: int
+
+    def counts(self) -> dict[str, int]:
+        """The `counts` of the protocol's message `published`."""
+        every = asdict(self)
+        return {name: every[name] for name in every if name.endswith("_bytes")}
+
+
+class _WorkerSpec(ctypes.Structure):
+    """A zerrow_worker_spec."""
+
+    _fields_ = (
+        ("uid", ctypes.c_uint32),
+        ("has_network", ctypes.c_uint32),
+        ("tmp_bytes_max", ctypes.c_uint64),
+        ("tmp_entries", ctypes.c_char_p),
+        ("hidden", ctypes.c_char_p),
+    )
+
+
+class WorkerLibrary:
+    """The loaded library. One per process."""
+
+    def __init__(self, path: str) -> None:
+        """Load it from `path`; raises LibraryError."""
+        try:
+            self._library = ctypes.CDLL(path)
+        except OSError as error:
+            raise LibraryError(f"the worker library {path} does not load: {error}") from error
+        functions = (
+            ("zerrow_abi_version", ctypes.c_uint32, ()),
+            ("zerrow_session_new", ctypes.c_void_p, ()),
+            ("zerrow_session_free", None, (ctypes.c_void_p,)),
+            ("zerrow_session_error", ctypes.c_char_p, (ctypes.c_void_p,)),
+            ("zerrow_session_segment", ctypes.c_int, (ctypes.c_void_p, ctypes.c_uint64, ctypes.c_int)),
+            (
+                "zerrow_session_output",
+                ctypes.c_int,
+                (ctypes.c_void_p, ctypes.c_int, ctypes.c_uint64, ctypes.c_uint64),
+            ),
+            ("zerrow_session_open", ctypes.c_int, (ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)),
+            (
+                "zerrow_session_publish",
+                ctypes.c_int,
+                (ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(_Counts), ctypes.POINTER(ctypes.c_int)),
+            ),
+        )
+        functions += (
+            ("zerrow_fork_prepare", ctypes.c_int, ()),
+            ("zerrow_fork_restore", ctypes.c_int, ()),
+            ("zerrow_worker_enter", ctypes.c_int, (ctypes.POINTER(_WorkerSpec),)),
+            ("zerrow_worker_stage", ctypes.c_char_p, ()),
+        )
+        for name, result, arguments in functions:
+            try:
+                function = getattr(self._library, name)
+            except AttributeError:
+                raise LibraryError(f"{path} has no function {name}: it is not the library of this zerrow") from None
+            function.restype, function.argtypes = result, list(arguments)
+        version = self._library.zerrow_abi_version()
+        if version != ABI_VERSION:
+            raise LibraryError(f"{path} speaks worker ABI {version}, this package {ABI_VERSION}: rebuild both")
+
+    def fork_prepare(self) -> None:
+        """The next fork makes the first process of a pid namespace. Raises OSError."""
+        self._isolate(self._library.zerrow_fork_prepare())
+
+    def fork_restore(self) -> None:
+        """Later forks stay in this process's pid namespace. Raises OSError."""
+        self._isolate(self._library.zerrow_fork_restore())
+
+    def enter(self, uid: int | None, hidden: list[str]) -> None:
+        """Isolate this process, for good, and cover what is in `hidden`; as user `uid`, or as the zygote's own for None.
+
+        Raises OSError.
+        """
+        environment = os.environ
+        spec = _WorkerSpec(
+            uid or 0,
+            int(environment.get("ZERROW_NETWORK", "0")),
+            int(environment["ZERROW_TMP_BYTES_MAX"]),
+            os.fsencode(environment.get("ZERROW_TMP_ENTRIES", "")),
+            os.fsencode(":".join(hidden)),
+        )
+        self._isolate(self._library.zerrow_worker_enter(ctypes.byref(spec)))
+
+    def _isolate(self, code: int) -> None:
+        if code:
+            raise OSError(-code, f"{self._library.zerrow_worker_stage().decode()}: {os.strerror(-code)}")
+
+    def session(self) -> Session:
+        """A new session: segments, inputs and the result of one worker."""
+        return Session(self._library)
+
+
+class Session:
+    """The SIPC state of one worker. It lives as long as the process: tables point into its mappings."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+        self._handle = library.zerrow_session_new()
+        if not self._handle:
+            raise LibraryError("the worker library could not start a session: out of memory")
+
+    def segment(self, identifier: int, descriptor: int) -> None:
+        """Make a segment known; the session takes `descriptor`."""
+        self._check(self._library.zerrow_session_segment(self._handle, identifier, descriptor), f"segment {identifier}")
+
+    def output(self, descriptor: int, file_bytes: int, bytes_max: int) -> None:
+        """Take `descriptor` as the worker's output segment, and as its arena where the preload library is there."""
+        code = self._library.zerrow_session_output(self._handle, descriptor, file_bytes, bytes_max)
+        self._check(code, "the output segment")
+
+    def open(self, descriptor: int) -> pa.Table:
+        """Open the table whose SIPC descriptor is in the file `descriptor`; its columns point into the segments.
+
+        The caller keeps `descriptor`.
+        """
+        stream = _Stream()
+        self._check(self._library.zerrow_session_open(self._handle, descriptor, ctypes.byref(stream)), "an input")
+        return pa.RecordBatchReader._import_from_c(ctypes.addressof(stream)).read_all()
+
+    def publish(self, reader: pa.RecordBatchReader) -> tuple[Published, int]:
+        """Publish what `reader` yields: the counts, and the file with the SIPC descriptor, which the caller owns."""
+        stream, counts, descriptor = _Stream(), _Counts(), ctypes.c_int(-1)
+        reader._export_to_c(ctypes.addressof(stream))
+        code = self._library.zerrow_session_publish(
+            self._handle, ctypes.byref(stream), ctypes.byref(counts), ctypes.byref(descriptor)
+        )
+        self._check(code, "the result")
+        return Published(*(getattr(counts, name) for name in COUNTS)), descriptor.value
+
+    def _check(self, code: int, what: str) -> None:
+        if code == 0:
+            return
+        said = (self._library.zerrow_session_error(self._handle) or b"").decode(errors="replace")
+        raise LibraryError(f"{what}: {said or os.strerror(-code)}", -code)

@@ -1,0 +1,146 @@
+"""How a worker says what went wrong: the user's own frames, and a message that says what to do.
+
+A report is the `error` of the protocol's message `failed` (docs/protocol.md).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import traceback
+from typing import Any
+
+from zerrow.errors import ZerrowError
+
+REPORT_BYTES_MAX = 100 * 1024
+"""A report must fit one datagram of the protocol, with room for its frame."""
+
+
+class WorkerFailure(ZerrowError):
+    """A failure the worker itself found; `kind` is `user`, `result`, `input`, `memory` or `internal`."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message, code=kind)
+        self.kind = kind
+
+
+def report(error: BaseException, kind: str, folder: str | None) -> dict[str, Any]:
+    """Describe `error`, which was raised while doing what `kind` names, for a project in `folder`. Never raises."""
+    try:
+        return _fit(_describe(error, kind, folder))
+    except Exception as broken:  # an exception object of the user can do anything when it is looked at
+        message = f"{type(error).__name__}, and it cannot be described: {type(broken).__name__}"
+        return {"kind": kind, "message": message, "traceback": None, "file": None, "line": None}
+
+
+def _describe(error: BaseException, kind: str, folder: str | None) -> dict[str, Any]:
+    if isinstance(error, WorkerFailure):
+        kind, message = error.kind, str(error)
+    elif is_memory(error):
+        kind, message = "memory", f"out of memory: {_summary(error)}"
+    else:
+        message = _advise(error)
+    file, line, trace = None, None, None
+    if folder is not None:
+        described = traceback.TracebackException.from_exception(error)
+        _keep_user_frames(described, folder)
+        file, line = _deepest(error, described, folder)
+        if described.stack or kind == "user":
+            trace = "".join(described.format())
+    elif kind == "internal":
+        trace = "".join(traceback.format_exception(error))
+    return {"kind": kind, "message": message, "traceback": trace, "file": file, "line": line}
+
+
+def is_memory(error: BaseException) -> bool:
+    """Does this exception, of whatever library, say that memory ran out?"""
+    package = type(error).__module__.partition(".")[0]
+    if isinstance(error, MemoryError) or (type(error).__name__ == "OutOfMemoryException" and "duckdb" in package):
+        return True
+    return package == "builtins" and _summary(error).startswith("Exception: DataFusion error: Resources exhausted")
+
+
+def _advise(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"the model called sys.exit({error.code!r}): a model returns a table or raises an exception"
+    if isinstance(error, KeyboardInterrupt):
+        return "the model was interrupted (KeyboardInterrupt)"
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("zerrow"):
+        package = error.name.partition(".")[0]
+        return (
+            f"no module named {error.name!r}: put {package}.py beside the models, "
+            f"or add the package that provides {package!r} to the packages of the project"
+        )
+    return _summary(error)
+
+
+def _summary(error: BaseException) -> str:
+    return "".join(traceback.TracebackException.from_exception(error).format_exception_only()).strip()
+
+
+def _keep_user_frames(described: traceback.TracebackException, folder: str) -> None:
+    """Drop the frames outside the project, in chained exceptions too; name the others' files relative to it."""
+    todo, seen = [described], set()
+    while todo:
+        each = todo.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        kept = [_relative_frame(frame, folder) for frame in each.stack]
+        each.stack[:] = [frame for frame in kept if frame is not None]
+        if isinstance(getattr(each, "filename", None), str):
+            each.filename = relative(each.filename, folder) or each.filename
+        todo += [each.__cause__, each.__context__, *(getattr(each, "exceptions", None) or [])]
+
+
+def _relative_frame(frame: traceback.FrameSummary, folder: str) -> traceback.FrameSummary | None:
+    name = relative(frame.filename, folder)
+    if name is None:
+        return None
+    return traceback.FrameSummary(
+        name,
+        frame.lineno,
+        frame.name,
+        lookup_line=False,
+        line=frame.line,
+        end_lineno=frame.end_lineno,
+        colno=frame.colno,
+        end_colno=frame.end_colno,
+    )
+
+
+def relative(filename: str, folder: str) -> str | None:
+    """The file's name within the project folder; None when it is not the user's own."""
+    if not os.path.isabs(filename):  # code without a file, or a library's compiled part
+        return None
+    name = os.path.relpath(os.path.realpath(filename), os.path.realpath(folder))
+    if name.startswith(os.pardir + os.sep) or "site-packages" in name.split(os.sep):
+        return None
+    return name
+
+
+def _deepest(
+    error: BaseException, described: traceback.TracebackException, folder: str
+) -> tuple[str | None, int | None]:
+    if isinstance(error, SyntaxError) and error.filename and (name := relative(error.filename, folder)):
+        return name, error.lineno
+    if described.stack:
+        return described.stack[-1].filename, described.stack[-1].lineno
+    return None, None
+
+
+def _fit(described: dict[str, Any]) -> dict[str, Any]:
+    """Cut the middle out of texts until the report fits."""
+    for most in (32 * 1024, 8 * 1024, 1024):
+        if len(json.dumps(described)) <= REPORT_BYTES_MAX:
+            break
+        for key in ("traceback", "message"):
+            described[key] = _cut(described[key], most)
+    return described
+
+
+def _cut(text: str | None, most: int) -> str | None:
+    if text is None or len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"

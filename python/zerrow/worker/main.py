@@ -1,0 +1,169 @@
+"""The life of a worker: it is told what to run, runs it, publishes the result and is gone."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import pyarrow as pa
+
+from zerrow.worker.abi import LibraryError, Session, WorkerLibrary
+from zerrow.worker.channel import Channel, Message
+from zerrow.worker.failures import WorkerFailure, report
+from zerrow.worker.results import to_stream
+from zerrow.worker.tasks import execute, prepare_arguments
+
+
+@dataclass
+class Work:
+    """What the engine sent: the task, and descriptors that the worker owns."""
+
+    task: dict[str, Any] = field(default_factory=dict)
+    tables: list[int] = field(default_factory=list)
+    output: int = -1
+    arena_file_bytes: int = 0
+    arena_bytes_max: int = 0
+
+
+def run(channel: Channel, library: WorkerLibrary, cpus: int) -> NoReturn:
+    """Be the worker at the other end of `channel`; leaves the process."""
+    status = 1
+    try:
+        status = _Worker(channel, library, cpus).live()
+    except OSError:
+        pass  # the engine is gone: nobody is left to tell
+    finally:
+        flush()
+        os._exit(status)
+
+
+def flush() -> None:
+    """Bring out what the model printed: Python's buffers and, for libraries in C, libc's."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue  # closed by the model, or its reader is gone
+    ctypes.CDLL(None).fflush(None)
+
+
+class _Worker:
+    def __init__(self, channel: Channel, library: WorkerLibrary, cpus: int) -> None:
+        self._channel = channel
+        self._library = library
+        self._cpus = cpus
+        self._folder: str | None = None
+        self._kind = "internal"
+        self._work = Work()
+
+    def live(self) -> int:
+        """Run one task to its end; the exit status."""
+        try:
+            session = self._library.session()
+            self._channel.send("started")
+            if not self._receive(session):
+                return 1
+            op, fields, descriptors = self._answer(session)
+        except BaseException as error:  # nothing a model raises may get lost, SystemExit and KeyboardInterrupt included
+            op, fields, descriptors = "failed", {"error": self._describe(error)}, ()
+        flush()
+        self._channel.send(op, fields, descriptors)
+        return 0 if op != "failed" else 1
+
+    def _receive(self, session: Session) -> bool:
+        """Take messages up to `run`; False when the engine is gone."""
+        while (message := self._channel.receive()) is not None:
+            match message.op:
+                case "segments":
+                    _take_segments(session, message)
+                case "table":
+                    self._take_table(message)
+                case "run":
+                    self._take_run(message)
+                    return True
+                case op:
+                    message.close()
+                    raise WorkerFailure("internal", f"the worker does not know the message {op!r}")
+        return False
+
+    def _take_table(self, message: Message) -> None:
+        if message.body.get("input") != len(self._work.tables) or len(message.descriptors) != 1:
+            message.close()
+            raise WorkerFailure("internal", "a message 'table' is out of order or without its descriptor")
+        self._work.tables.append(message.descriptors[0])
+
+    def _take_run(self, message: Message) -> None:
+        sizes = [message.body.get(key) for key in ("arena_file_bytes", "arena_bytes_max")]
+        if len(message.descriptors) != 2 or not all(isinstance(size, int) and size >= 0 for size in sizes):
+            message.close()
+            raise WorkerFailure("internal", "the message 'run' lacks its two descriptors or its sizes")
+        task, self._work.output = message.descriptors
+        with open(task, "rb") as file:
+            file.seek(0)
+            self._work.task = json.load(file)
+        self._work.arena_file_bytes, self._work.arena_bytes_max = sizes
+
+    def _answer(self, session: Session) -> tuple[str, dict[str, Any], tuple[int, ...]]:
+        work, started = self._work, time.perf_counter()
+        self._folder = work.task.get("folder")
+        session.output(work.output, work.arena_file_bytes, work.arena_bytes_max)
+        self._kind = "input"
+        tables = [_open(session, descriptor) for descriptor in work.tables]
+        arguments = prepare_arguments(work.task, tables)
+        self._channel.send("running")
+        self._kind, opened = "user" if work.task["kind"] in ("python", "sql") else "internal", time.perf_counter()
+        result = execute(work.task, arguments, tables, self._cpus)
+        self._kind, done = "internal", time.perf_counter()
+        if isinstance(result, str):
+            return "done", {"text": result}, ()
+        published, descriptor = _publish(session, result)
+        timing = {
+            "open_ms": _ms(started, opened),
+            "user_ms": _ms(opened, done),
+            "publish_ms": _ms(done, time.perf_counter()),
+        }
+        return "published", {"rows": published.rows, "counts": published.counts(), "timing": timing}, (descriptor,)
+
+    def _describe(self, error: BaseException) -> dict[str, Any]:
+        described = report(error, self._kind, self._folder)
+        if self._work.task.get("kind") == "sql" and described["kind"] in ("user", "result"):
+            from zerrow.worker.sql import error_line
+
+            described["file"] = self._work.task.get("file")
+            described["line"] = error_line(described["message"], self._work.task.get("line") or 1)
+            described["traceback"] = None
+        return described
+
+
+def _take_segments(session: Session, message: Message) -> None:
+    ids = message.body.get("ids")
+    if not isinstance(ids, list) or len(ids) != len(message.descriptors):
+        message.close()
+        raise WorkerFailure("internal", "a message 'segments' has not one descriptor for each id")
+    for identifier, descriptor in zip(ids, message.descriptors, strict=True):
+        session.segment(identifier, descriptor)
+
+
+def _open(session: Session, descriptor: int) -> pa.Table:
+    table = session.open(descriptor)
+    os.close(descriptor)
+    return table
+
+
+def _publish(session: Session, table: pa.Table) -> tuple[Any, int]:
+    try:
+        return session.publish(to_stream(table))
+    except LibraryError as error:
+        if error.errno in (errno.ENOMEM, errno.ENOSPC):
+            raise WorkerFailure("memory", f"out of memory while publishing the result: {error}") from error
+        raise
+
+
+def _ms(start: float, end: float) -> float:
+    return round(1000 * (end - start), 3)

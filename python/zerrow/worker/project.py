@@ -1,0 +1,71 @@
+"""Loading a Python model: the project's file is compiled and run in the worker, and nowhere else."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from zerrow.worker.failures import WorkerFailure
+
+
+class Loaded(NamedTuple):
+    """A model's function, and the files of the project that were loaded for it."""
+
+    function: Callable[..., Any]
+    files: list[str]
+
+    def mentions(self, word: str) -> bool:
+        """Is the word in the source of any of the files?"""
+        return any(word in Path(file).read_text("utf-8", "replace") for file in self.files)
+
+
+def load_function(folder: str, file: str, function: str) -> Loaded:
+    """Run the module `file` of the project in `folder` and give its function.
+
+    The folder becomes the working directory and the first place modules are sought, so that helper modules and data
+    beside the models are found as when Python runs a script there. Exceptions of the user's code pass.
+    """
+    os.chdir(folder)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    sys.dont_write_bytecode = True
+    before = set(sys.modules)
+    module = _load(os.path.join(folder, file), _module_name(file))
+    found = getattr(module, function, None)
+    if not callable(found):
+        raise WorkerFailure("user", f"{file} has no function {function!r} once it has run")
+    return Loaded(found, _files_loaded(folder, before))
+
+
+def _files_loaded(folder: str, before: set[str]) -> list[str]:
+    """The project's files among the modules that were not there `before`."""
+    prefix = os.path.join(folder, "")
+    files = [vars(module).get("__file__") for name, module in list(sys.modules.items()) if name not in before]
+    return [file for file in files if isinstance(file, str) and file.startswith(prefix)]
+
+
+def _module_name(file: str) -> str:
+    """The dotted name under which the project's own modules import the file; another one where that is taken."""
+    name = os.path.splitext(file)[0].replace(os.sep, ".")
+    taken = name in sys.modules or name.partition(".")[0] in sys.stdlib_module_names
+    return f"zerrow_project.{name}" if taken else name
+
+
+def _load(path: str, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise WorkerFailure("user", f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except FileNotFoundError as error:
+        if error.filename == path:
+            raise WorkerFailure("user", f"{path} is gone: it was there when the run was planned") from error
+        raise
+    return module

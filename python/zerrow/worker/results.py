@@ -1,0 +1,279 @@
+"""What a model may return, and how it becomes the Arrow table that is published.
+
+Nothing is copied that Arrow can describe where it is. Two kinds of results need more than passing pointers:
+
+polars holds strings as views, which pyarrow's compute functions do not take (no comparison, filter, join or sort), so
+a reader would fail on them. They are published as `large_string`; a string column that came from an input unchanged is
+published as the input's own buffers. pandas has row labels, which Arrow has not: see `_from_pandas`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from zerrow.worker.failures import WorkerFailure
+
+BATCH_ROWS = 1 << 20
+"""Rows per batch asked of engines that produce batches: large, for a buffer under 64 KiB is copied into a pack."""
+
+ADVICE = (
+    "return a pyarrow.Table, a pandas or polars DataFrame, a duckdb or datafusion result, a list of dicts, "
+    "a dict of columns, or any object with __arrow_c_stream__"
+)
+FIELD_ID = b"PARQUET:field_id"
+SAMPLE_ROWS = 32
+
+
+def to_table(result: Any, inputs: Sequence[pa.Table] = ()) -> pa.Table:
+    """Convert what a model returned into a table; `inputs` are the tables it was given, for strings to be recognised.
+
+    Raises WorkerFailure of kind `result` for what is no table; errors of a lazy result that is computed here pass.
+    """
+    table = _convert(result, inputs)
+    names = _repeated(table.column_names)
+    if names:
+        raise _failure(f"the result has more than one column named {names[0]!r}: rename or drop one of them")
+    return strip_field_ids(table)
+
+
+def to_stream(table: pa.Table) -> pa.RecordBatchReader:
+    """The table as the stream that publishing takes: one batch per chunk, buffers where they are."""
+    return table.to_reader()
+
+
+def strip_field_ids(table: pa.Table) -> pa.Table:
+    """The table without the Parquet field ids that a reader leaves in the metadata of fields, nested ones included."""
+    fields = [_without_field_id(field) for field in table.schema]
+    if all(new is old for new, old in zip(fields, table.schema, strict=True)):
+        return table
+    return pa.Table.from_arrays(table.columns, schema=pa.schema(fields, metadata=table.schema.metadata))
+
+
+def is_view(kind: pa.DataType) -> bool:
+    """Is this the type of a string or binary view?"""
+    return pa.types.is_string_view(kind) or pa.types.is_binary_view(kind)
+
+
+def _convert(result: Any, inputs: Sequence[pa.Table]) -> pa.Table:
+    if isinstance(result, pa.Table):
+        return result
+    if isinstance(result, pa.RecordBatch):
+        return pa.Table.from_batches([result])
+    if isinstance(result, pa.RecordBatchReader):
+        return result.read_all()
+    if isinstance(result, pa.Array | pa.ChunkedArray):
+        return _from_column(result)
+    match _origin(result):
+        case ("pandas", "DataFrame"):
+            return _from_pandas(result)
+        case ("polars", "LazyFrame"):
+            return _from_polars(result.collect(), inputs)
+        case ("polars", "DataFrame"):
+            return _from_polars(result, inputs)
+        case ("datafusion", "DataFrame"):
+            return collect_datafusion(result)
+        case ("pandas" | "polars", "Series"):
+            raise _failure(f"the model returned a {_name(result)}, a column without a table: return result.to_frame()")
+        case ("duckdb" | "_duckdb", "DuckDBPyRelation" | "DuckDBPyConnection"):
+            return result.to_arrow_reader(BATCH_ROWS).read_all()
+    if isinstance(result, dict):
+        return _from_columns(result)
+    if isinstance(result, list):
+        return _from_rows(result)
+    return _from_protocol(result)
+
+
+def _from_protocol(result: Any) -> pa.Table:
+    if hasattr(result, "__arrow_c_stream__"):
+        try:
+            reader = pa.RecordBatchReader.from_stream(result)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise _failure(f"the {_name(result)} streams something else than a table: {error}; {ADVICE}") from error
+        return reader.read_all()
+    if hasattr(result, "__arrow_c_array__"):
+        return pa.Table.from_batches([pa.record_batch(result)])
+    if result is None:
+        raise _failure(f"the model returned None: is a return statement missing? {ADVICE.capitalize()}")
+    if hasattr(result, "__await__"):
+        raise _failure("the model is an async function: make it a plain one that returns the whole table")
+    if isinstance(result, Iterator):
+        raise _failure(f"the model returned a {_name(result)}, which yields pieces: return the whole table")
+    raise _failure(f"the model returned a {_name(result)}, which is no table: {ADVICE}")
+
+
+def _from_column(result: pa.Array | pa.ChunkedArray) -> pa.Table:
+    if not pa.types.is_struct(result.type):
+        raise _failure(f"the model returned one column of type {result.type}, not a table: {ADVICE}")
+    chunks = result.chunks if isinstance(result, pa.ChunkedArray) else [result]
+    schema = pa.schema(list(result.type))
+    return pa.Table.from_batches([pa.RecordBatch.from_struct_array(chunk) for chunk in chunks], schema=schema)
+
+
+def _from_pandas(frame: Any) -> pa.Table:
+    """Arrow columns of a frame, in the frame's own memory where pandas has them column by column.
+
+    Row labels: integers without a name are row numbers and are left out; all others become the first columns, named
+    as `reset_index` names them. The `pandas` metadata is left out too: a reader sees what the Arrow types say.
+    """
+    if frame.columns.nlevels > 1:
+        raise _failure("the DataFrame has columns of several levels: flatten them before returning it")
+    index = frame.index
+    if index.nlevels > 1 or index.name is not None or index.dtype.kind not in "iu":
+        taken = {str(name) for name in frame.columns}
+        for name in index.names:
+            if name is not None and str(name) in taken:
+                raise _failure(f"the DataFrame has an index and a column named {name!r}: rename or drop one of them")
+        frame = frame.reset_index()
+    names = _repeated(str(name) for name in frame.columns)
+    if names:
+        raise _failure(f"the result has more than one column named {names[0]!r}: rename or drop one of them")
+    try:
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise _failure(f"the DataFrame does not fit Arrow's types: {' '.join(map(str, error.args))}") from error
+    metadata = {key: value for key, value in (table.schema.metadata or {}).items() if key != b"pandas"}
+    return table.replace_schema_metadata(metadata or None)
+
+
+def _from_polars(frame: Any, inputs: Sequence[pa.Table]) -> pa.Table:
+    newest = sys.modules["polars"].CompatLevel.newest()
+    table = frame.to_arrow(compat_level=newest)
+    nested = [name for name in table.column_names if _holds_view(table.schema.field(name).type)]
+    columns = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if is_view(column.type):
+            columns[name] = restore_strings(name, column, inputs)
+        elif name in nested:
+            columns[name] = frame.get_column(name).to_frame().to_arrow().column(0)
+        else:
+            columns[name] = column
+    return pa.table(columns)
+
+
+def restore_strings(name: str, views: pa.ChunkedArray, inputs: Sequence[pa.Table]) -> pa.ChunkedArray:
+    """A column of views without the views: the input's own column where it is the same, else `large_string`.
+
+    Telling costs one comparison of bytes after a sample agreed; a false guess costs new offsets.
+    """
+    large = pa.large_string() if pa.types.is_string_view(views.type) else pa.large_binary()
+    for table in inputs:
+        found = table.schema.get_field_index(name)
+        if found < 0 or not _alike(views, table.column(found)):
+            continue
+        source = table.column(found)
+        column = views.cast(source.type)
+        return source if column.equals(source) else column.cast(large)
+    return views.cast(large)
+
+
+def _alike(views: pa.ChunkedArray, source: pa.ChunkedArray) -> bool:
+    text = pa.types.is_string_view(views.type)
+    kinds = (pa.string(), pa.large_string()) if text else (pa.binary(), pa.large_binary())
+    if source.type not in kinds or len(source) != len(views) or source.null_count != views.null_count:
+        return False
+    step = max(1, len(views) // SAMPLE_ROWS)
+    return all(views[row].as_py() == source[row].as_py() for row in range(0, len(views), step))
+
+
+def collect_datafusion(frame: Any) -> pa.Table:
+    """Run a DataFusion DataFrame; the batches of its partitions in order, so that a plain selection keeps its order."""
+    batches = [batch for partition in frame.collect_partitioned() for batch in partition]
+    return pa.Table.from_batches(batches, schema=batches[0].schema if batches else frame.schema())
+
+
+def _from_columns(columns: dict[Any, Any]) -> pa.Table:
+    arrays = {}
+    for name, values in columns.items():
+        if not isinstance(name, str):
+            raise _failure(f"the dict has the key {name!r} of type {_name(name)}: the names of columns are strings")
+        arrays[name] = _column(name, values)
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name!r} has {length}" for name, length in lengths.items())
+        raise _failure(f"the columns of the dict differ in length: {listed}")
+    return pa.table(arrays)
+
+
+def _from_rows(rows: list[Any]) -> pa.Table:
+    if not rows:
+        raise _failure("the model returned an empty list, which has no columns: return a pyarrow.Table with a schema")
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise _failure(f"row {number} of the list is a {_name(row)}, not a dict: {ADVICE}")
+    names = dict.fromkeys(name for row in rows for name in row)
+    return _from_columns({name: [row.get(name) for row in rows] for name in names})
+
+
+def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return values
+    if isinstance(values, str | bytes | dict) or not isinstance(values, Iterable):
+        raise _failure(f"the column {name!r} is a {_name(values)}: give a list or an array of values")
+    try:
+        if hasattr(values, "__arrow_c_stream__"):
+            column = pa.chunked_array(values)
+            return restore_strings(name, column, ()) if is_view(column.type) else column
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
+        raise _failure(f"the column {name!r} does not fit one Arrow type: {error}") from error
+
+
+def _holds_view(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return is_view(kind.value_type) or _holds_view(kind.value_type)
+    return any(is_view(kind.field(i).type) or _holds_view(kind.field(i).type) for i in range(kind.num_fields))
+
+
+def _without_field_id(field: pa.Field) -> pa.Field:
+    kind = _type_without_field_id(field.type)
+    metadata = field.metadata
+    if kind is field.type and not (metadata and FIELD_ID in metadata):
+        return field
+    kept = {key: value for key, value in (metadata or {}).items() if key != FIELD_ID}
+    return pa.field(field.name, kind, field.nullable, kept or None)
+
+
+def _type_without_field_id(kind: pa.DataType) -> pa.DataType:
+    if not pa.types.is_nested(kind):
+        return kind
+    fields = [kind.field(i) for i in range(kind.num_fields)]
+    cleaned = [_without_field_id(field) for field in fields]
+    if all(new is old for new, old in zip(cleaned, fields, strict=True)):
+        return kind
+    if pa.types.is_struct(kind):
+        return pa.struct(cleaned)
+    if pa.types.is_map(kind):
+        key, item = cleaned[0].type.field(0), cleaned[0].type.field(1)
+        return pa.map_(key, item, keys_sorted=kind.keys_sorted)
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(cleaned[0], kind.list_size)
+    if pa.types.is_large_list(kind):
+        return pa.large_list(cleaned[0])
+    return pa.list_(cleaned[0]) if pa.types.is_list(kind) else kind
+
+
+def _origin(result: Any) -> tuple[str, str]:
+    for kind in type(result).__mro__:
+        package = kind.__module__.partition(".")[0]
+        if package in ("pandas", "polars", "duckdb", "_duckdb", "datafusion"):
+            return package, kind.__name__
+    return "", ""
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _name(value: Any) -> str:
+    kind = type(value)
+    package = kind.__module__.partition(".")[0]
+    return kind.__qualname__ if package == "builtins" else f"{package}.{kind.__qualname__}"
+
+
+def _failure(message: str) -> WorkerFailure:
+    return WorkerFailure("result", message)

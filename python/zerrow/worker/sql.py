@@ -1,0 +1,94 @@
+"""Running a SQL model over its inputs, with DataFusion or DuckDB, without copying the inputs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from zerrow.worker import warm_duckdb
+from zerrow.worker.failures import WorkerFailure
+from zerrow.worker.results import BATCH_ROWS, collect_datafusion, is_view, restore_strings
+
+DATAFUSION_BATCH_ROWS = 1 << 17
+"""Measured: fewer rows cost calls and give buffers too small for the arena, more leave the processor's cache."""
+
+
+DUCKDB_QUERIES = ("SELECT", "MULTI")
+"""The kinds of statements that are queries; a PIVOT is of several parts."""
+
+
+def run_sql(task: dict[str, Any], arguments: dict[str, Any], cpus: int) -> pa.Table:
+    """Run a task of kind `sql`: tables among `arguments` are its relations, other values its `$name` parameters.
+
+    Errors of the engine pass as they are. Raises WorkerFailure for what is not one query.
+    """
+    tables = {name: value for name, value in arguments.items() if isinstance(value, pa.Table)}
+    # An engine refuses a parameter that the text does not use.
+    used = set(re.findall(r"\$(\w+)", task["sql"]))
+    values = {name: value for name, value in arguments.items() if name not in tables and name in used}
+    if task.get("engine", "datafusion") == "duckdb":
+        return _run_duckdb(task["sql"], tables, values, cpus)
+    return _run_datafusion(task["sql"], tables, values, cpus)
+
+
+def error_line(message: str, first: int) -> int:
+    """The line of the file an engine's message speaks of, when the statement starts at line `first`."""
+    found = re.search(r"\bline:? (\d+)", message, re.IGNORECASE)
+    return first + int(found.group(1)) - 1 if found else first
+
+
+def _run_datafusion(sql: str, tables: dict[str, pa.Table], values: dict[str, Any], cpus: int) -> pa.Table:
+    import datafusion
+
+    config = (
+        datafusion.SessionConfig()
+        .with_batch_size(DATAFUSION_BATCH_ROWS)
+        .with_target_partitions(cpus)
+        # Names of columns and tables are those of the Arrow tables, capitals included.
+        .set("datafusion.sql_parser.enable_ident_normalization", "false")
+        .set("datafusion.sql_parser.map_string_types_to_utf8view", "false")
+    )
+    context = datafusion.SessionContext(config)
+    for name, table in tables.items():
+        context.register_record_batches(_quoted(name), _partitions(table, cpus))
+    only_queries = datafusion.SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
+    frame = context.sql(sql, only_queries, values or None)
+    table = collect_datafusion(frame)
+    for index, field in enumerate(table.schema):
+        if is_view(field.type):
+            column = restore_strings(field.name, table.column(index), list(tables.values()))
+            table = table.set_column(index, field.with_type(column.type), column)
+    return table
+
+
+def _partitions(table: pa.Table, count: int) -> list[list[pa.RecordBatch]]:
+    """The table as about `count` runs of batches of equal length, for as many threads; slices, so nothing is copied."""
+    if table.num_rows == 0:
+        return [[pa.RecordBatch.from_pylist([], schema=table.schema)]]
+    rows = -(-table.num_rows // count)
+    return [table.slice(start, rows).to_batches() for start in range(0, table.num_rows, rows)]
+
+
+def _run_duckdb(sql: str, tables: dict[str, pa.Table], values: dict[str, Any], cpus: int) -> pa.Table:
+    with warm_duckdb.connect(cpus) as connection:
+        # Replacement scans would let a statement read this function's variables.
+        connection.execute("set python_enable_replacements = false")
+        for name, table in tables.items():
+            connection.register(name, table)
+        statements = connection.extract_statements(sql)
+        if len(statements) != 1 or statements[0].type.name not in DUCKDB_QUERIES:
+            raise WorkerFailure("user", "a SQL model is one query: a SELECT, nothing before or after it")
+        relation = connection.sql(sql, params=values) if values else connection.sql(sql)
+        return relation.to_arrow_reader(BATCH_ROWS).read_all()
+
+
+def _quoted(name: str) -> str:
+    return ".".join(_quoted_parts(name))
+
+
+def _quoted_parts(name: str) -> Iterator[str]:
+    for part in name.split("."):
+        yield '"' + part.replace('"', '""') + '"'

@@ -1,0 +1,70 @@
+"""What a worker runs: a scan, a Python model, a SQL model or a preview (the tasks of docs/plan.md).
+
+These functions need neither engine nor sandbox, and pass tables by pointer: a program may run a whole plan with them in
+one process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from zerrow.worker import warm_duckdb
+from zerrow.worker.expression import columns_of, keep_rows, missing_column
+from zerrow.worker.failures import WorkerFailure
+from zerrow.worker.preview import preview
+from zerrow.worker.project import load_function
+from zerrow.worker.results import to_table
+from zerrow.worker.scan import scan
+from zerrow.worker.sql import run_sql
+
+
+def prepare_arguments(task: dict[str, Any], tables: Sequence[pa.Table]) -> dict[str, Any]:
+    """The arguments of the task by name: its input tables with columns and rows left out as asked, and its values.
+
+    Raises WorkerFailure of kind `input` for a column that is missing or a filter that does not fit.
+    """
+    arguments = {}
+    for argument in task.get("arguments", ()):
+        if "input" in argument:
+            arguments[argument["name"]] = _narrow(tables[argument["input"]], argument)
+        else:
+            arguments[argument["name"]] = argument["value"]
+    return arguments
+
+
+def execute(
+    task: dict[str, Any], arguments: dict[str, Any], tables: Sequence[pa.Table] = (), cpus: int = 1
+) -> pa.Table | str:
+    """Run the task and give its table, or its text for a preview.
+
+    `tables` are the task's inputs as they came. Exceptions of user code pass; WorkerFailure for what zerrow found.
+    """
+    match task["kind"]:
+        case "scan":
+            return scan(task, cpus)
+        case "python":
+            loaded = load_function(task["folder"], task["file"], task["function"])
+            if loaded.mentions("duckdb"):
+                warm_duckdb.give_threads(cpus)
+            return to_table(loaded.function(**arguments), list(tables))
+        case "sql":
+            return to_table(run_sql(task, arguments, cpus), list(tables))
+        case "preview":
+            return preview(tables[0], task["rows"], task.get("width"))
+        case kind:
+            raise WorkerFailure("internal", f"this worker knows no task of kind {kind!r}")
+
+
+def _narrow(table: pa.Table, argument: dict[str, Any]) -> pa.Table:
+    columns, tree = argument.get("columns"), argument.get("filter")
+    name = argument.get("table") or argument["name"]
+    for column in columns or ():
+        if table.schema.get_field_index(column) < 0:
+            raise missing_column(column, table.schema, name)
+    if tree is not None:
+        needed = table if columns is None else table.select(list(dict.fromkeys([*columns, *columns_of(tree)])))
+        table = keep_rows(needed, tree, name)
+    return table if columns is None else table.select(columns)

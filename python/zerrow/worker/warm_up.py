@@ -1,0 +1,76 @@
+"""What a zygote does before it forks, so that no worker has to: imports and first uses, without starting threads."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterable
+
+from zerrow.worker import warm_duckdb
+
+
+def warm_up(modules: Iterable[str]) -> list[str]:
+    """Import the modules, make each one's cheap first uses, and give the names of those that are there.
+
+    A module that is missing is skipped. One that breaks while it is imported is named on stderr and skipped: a model
+    that needs it will show the error as its own.
+    """
+    loaded = []
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name and name.startswith(error.name):
+                continue
+            print(f"zygote: {name} cannot be imported: {error}", file=sys.stderr)
+            continue
+        except Exception as error:
+            print(f"zygote: {name} cannot be imported: {type(error).__name__}: {error}", file=sys.stderr)
+            continue
+        loaded.append(name)
+    _use_pyarrow()
+    for name in loaded:
+        if name in FIRST_USES:
+            FIRST_USES[name]()
+    return loaded
+
+
+def _use_pyarrow() -> None:
+    """Compute functions are registered, and their Python wrappers made, at first use."""
+    import pyarrow as pa
+    import pyarrow.acero
+    import pyarrow.compute as pc
+
+    table = pa.table({"a": [1, 2], "s": ["x", "y"]})
+    table.append_column("b", pc.add(table["a"], 1)).filter(pa.array([True, False]))
+    pc.sum(table["a"])
+    table.to_pylist()
+
+
+def _use_pandas() -> None:
+    import pyarrow as pa
+
+    frame = pa.table({"a": [1, 2], "s": ["x", "y"]}).to_pandas(use_threads=False)
+    pa.Table.from_pandas(frame, preserve_index=False, nthreads=1)
+
+
+def _use_polars() -> None:
+    import polars as pl
+    import pyarrow as pa
+
+    # Building a frame from a table would start the thread pool.
+    pl.from_arrow(pa.array([1, 2]))
+
+
+def _use_datafusion() -> None:
+    import datafusion
+
+    datafusion.SessionContext()
+
+
+FIRST_USES: dict[str, Callable[[], None]] = {
+    "pandas": _use_pandas,
+    "polars": _use_polars,
+    "datafusion": _use_datafusion,
+    "duckdb": warm_duckdb.open_default,
+}

@@ -1,0 +1,215 @@
+"""The zygote: a warm process of one environment that forks its workers (`python -m zerrow.zygote`).
+
+It is the first process of its pid namespace, so it also reaps what dead workers leave behind. It runs no user code, and
+starts no thread: a fork copies only the thread that forks, and locks that others hold would stay locked for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import platform
+import select
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from zerrow.worker.abi import WorkerLibrary
+    from zerrow.worker.channel import Channel, Message
+
+CONTROL_DESCRIPTOR = 3
+
+SETTINGS = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    # Importing numpy would start OpenBLAS's threads.
+    "OPENBLAS_NUM_THREADS": "1",
+}
+"""Environment variables that libraries read while they are loaded; those that are set already win."""
+
+ALLOCATORS = ("JE_ARROW_MALLOC_CONF", "_RJEM_MALLOC_CONF")
+"""Where the jemallocs of pyarrow and of polars read settings; they would start background threads."""
+
+
+class Zygote:
+    """Answers the engine's messages `fork` and reports the end of workers, until the engine is gone."""
+
+    def __init__(self, channel: Channel, library: WorkerLibrary, sandboxed: bool) -> None:
+        self._channel = channel
+        self._library = library
+        self._sandboxed = sandboxed
+        self._workers: dict[int, str] = {}  # pid → the engine's name of the worker
+
+    def serve(self) -> None:
+        """Run until the control socket ends. Raises ProtocolError for what is malformed, OSError when nobody reads."""
+        awake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        poll = select.poll()
+        for descriptor in (self._channel.fileno(), awake):
+            poll.register(descriptor, select.POLLIN)
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            if awake in ready:
+                os.read(awake, 4096)
+                self._reap()
+            if self._channel.fileno() in ready:
+                message = self._channel.receive()
+                if message is None:
+                    return
+                self._fork(message)
+
+    def _reap(self) -> None:
+        """Collect every process that has ended: workers, and orphans that this process inherited."""
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            worker = self._workers.pop(pid, None)
+            if worker is None:
+                continue
+            if not self._sandboxed:
+                end_group(pid)
+            code = os.waitstatus_to_exitcode(status)
+            fields = {
+                "worker": worker,
+                "status": code if code >= 0 else None,
+                "signal": -code if code < 0 else None,
+                "memory_bytes_max": usage.ru_maxrss * 1024,
+                "cpu_ms": round(1000 * (usage.ru_utime + usage.ru_stime)),
+            }
+            self._channel.send("exited", fields)
+
+    def _fork(self, message: Message) -> None:
+        worker, uid, cpus, hidden = check_fork(message)
+        try:
+            pid, descriptor = self._start(uid, cpus, hidden, *message.descriptors)
+        except OSError as error:
+            said = error.strerror or str(error)
+            self._channel.send("fork-failed", {"worker": worker, "message": said, "errno": error.errno})
+            return
+        finally:
+            message.close()
+        self._workers[pid] = worker
+        try:
+            self._channel.send("forked", {"worker": worker}, (descriptor,))
+        finally:
+            os.close(descriptor)
+
+    def _start(self, uid: int | None, cpus: int, hidden: list[str], channel: int, output: int) -> tuple[int, int]:
+        """Fork; the worker's pid and a pidfd of it. A worker that cannot be watched is killed at once."""
+        if self._sandboxed:
+            self._library.fork_prepare()
+        pid = 0
+        try:
+            try:
+                pid = os.fork()
+                if pid == 0:
+                    become_worker(self._library, self._sandboxed, uid, cpus, hidden, channel, output)
+            finally:
+                if self._sandboxed:
+                    self._library.fork_restore()
+            return pid, os.pidfd_open(pid)
+        except OSError:
+            if pid > 0:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            raise
+
+
+def check_fork(message: Message) -> tuple[str, int | None, int, list[str]]:
+    """The worker's name, uid, cpus and hidden folders; raises ProtocolError for anything else than a proper `fork`."""
+    from zerrow.worker.channel import ProtocolError
+
+    worker, uid, cpus = message.body.get("worker"), message.body.get("uid"), message.body.get("cpus", 1)
+    if message.op == "fork" and isinstance(worker, str) and len(message.descriptors) == 2:
+        numbers = [number for number in (uid, cpus) if number is not None]
+        hidden = message.body.get("hide", [])
+        are_paths = isinstance(hidden, list) and all(isinstance(path, str) and path[:1] == "/" for path in hidden)
+        if all(type(number) is int and 0 < number < 2**32 - 1 for number in numbers) and cpus is not None and are_paths:
+            return worker, uid, cpus, hidden
+    message.close()
+    raise ProtocolError(f"the message {message.op!r} is no proper 'fork' of one worker with its two descriptors")
+
+
+def end_group(leader: int) -> None:
+    """Kill and collect what a worker without a pid namespace left in its process group."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.waitpid(-leader, 0)
+
+
+def become_worker(
+    library: WorkerLibrary,
+    sandboxed: bool,
+    uid: int | None,
+    cpus: int,
+    hidden: list[str],
+    channel: int,
+    output: int,
+) -> NoReturn:
+    """Turn the forked child into a worker. Never returns to the zygote's code, whatever happens."""
+    try:
+        from zerrow.worker import main, process
+        from zerrow.worker.channel import Channel
+
+        process.place_descriptors(channel, output)
+        process.open_streams()
+        process.settle(cpus)
+        if sandboxed:
+            library.enter(uid, hidden)
+        else:
+            os.setpgid(0, 0)
+        main.run(Channel(process.CHANNEL_DESCRIPTOR), library, cpus)
+    except BaseException as error:
+        print(f"the worker could not start: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+    finally:
+        os._exit(1)
+
+
+def main() -> int:
+    """Warm up, say so, and serve; the exit status."""
+    # Before anything is imported that reads them.
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    for name in ALLOCATORS:
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), "background_thread:false")))
+    # The engine ends a zygote by closing its socket; a Ctrl-C on the terminal is the engine's to handle.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.dont_write_bytecode = True
+    from zerrow.errors import ZerrowError
+    from zerrow.worker import process
+    from zerrow.worker.abi import WorkerLibrary
+    from zerrow.worker.channel import Channel
+    from zerrow.worker.warm_up import warm_up
+
+    sandboxed = os.environ.get("ZERROW_SANDBOX", "1") != "0"
+    try:
+        library = WorkerLibrary(os.environ["ZERROW_WORKER_LIBRARY"])
+        channel = Channel(CONTROL_DESCRIPTOR)
+        if not sandboxed:
+            process.become_subreaper()
+        names = [name.strip() for name in os.environ.get("ZERROW_PRELOAD_MODULES", "").split(",")]
+        modules = warm_up(name for name in names if name)
+        # What is there now is never garbage: collecting it in a worker would only copy its pages.
+        gc.collect()
+        gc.freeze()
+        channel.send("ready", {"python": platform.python_version(), "modules": modules})
+        Zygote(channel, library, sandboxed).serve()
+    except KeyError as error:
+        print(f"zygote: the environment variable {error} is not set", file=sys.stderr)
+        return 2
+    except (ZerrowError, OSError) as error:
+        print(f"zygote: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

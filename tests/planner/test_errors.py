@@ -1,0 +1,393 @@
+"""Everything that can be wrong with a project has a code, a place and a way out, before anything runs."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+GOOD = "import zerrow\n\n@zerrow.model()\ndef good(sales=zerrow.Model('sales')):\n    return sales\n"
+HEAD = "import zerrow\n\n\n"
+YAML = "project: {name: shop}\nsources:\n  sales: sales.parquet\n"
+WITH_DICTIONARY = "sources:\n  other: sales.parquet\n  sales: {{path: sales.parquet, dictionary: [{}]}}\n"
+
+
+def python(declaration: str, arguments: str = "sales=zerrow.Model('sales')", body: str = "return sales") -> str:
+    return f"{HEAD}{declaration}\ndef total({arguments}):\n    {body}\n"
+
+
+# id: (files, the errors as (code, model, file, line, part of the message, hint))
+CASES: dict[str, tuple[dict[str, str], list[tuple[Any, ...]]]] = {
+    "yaml": (
+        {"zerrow_project.yml": "project: {name: shop}\nsources:\n  sales: [\n", "m.py": GOOD},
+        [("yaml", None, "zerrow_project.yml", 4, "not valid YAML", "indent with spaces")],
+    ),
+    "yaml with a tab": (
+        {"zerrow_project.yml": "project:\n\tname: shop\n", "m.py": GOOD},
+        [("yaml", None, "zerrow_project.yml", 2, "cannot start any token", "indent with spaces")],
+    ),
+    "a source twice": (
+        {"zerrow_project.yml": YAML + "  sales: other.parquet\n", "m.py": GOOD},
+        [("duplicate-name", None, "zerrow_project.yml", 4, "lines 3 and 4", "rename or remove one of them")],
+    ),
+    "a source without a path": (
+        {"zerrow_project.yml": YAML + "  shops: {dictionary: [city]}\n", "m.py": GOOD},
+        [("project-file", None, "zerrow_project.yml", 4, "'shops' has no path", "add 'path:")],
+    ),
+    "a source with a bad name": (
+        {"zerrow_project.yml": YAML + "  select: shops.parquet\n", "m.py": GOOD},
+        [("invalid-name", None, "zerrow_project.yml", 4, "is a word of SQL", "rename the source table")],
+    ),
+    "a source that matches nothing": (
+        {"zerrow_project.yml": YAML.replace("sales.parquet", "data/*.parquet"), "m.py": GOOD},
+        [("source-missing", None, "zerrow_project.yml", 3, "'data/*.parquet'", "under 'prepare:'")],
+    ),
+    "a file that is no Parquet": (
+        {"zerrow_project.yml": YAML.replace("sales.parquet", "bad.parquet"), "bad.parquet": "PAR1 no", "m.py": GOOD},
+        [("source-unreadable", None, "zerrow_project.yml", 3, "bad.parquet is no Parquet file", "remove or replace")],
+    ),
+    "a dictionary column that is not there": (
+        {
+            "zerrow_project.yml": YAML.replace("sales.parquet", "{path: sales.parquet, dictionary: [nota]}"),
+            "m.py": GOOD,
+        },
+        [("unknown-column", None, "zerrow_project.yml", 3, "no column 'nota'", "did you mean 'note'?")],
+    ),
+    "a dictionary column that is no text": (
+        {"zerrow_project.yml": WITH_DICTIONARY.format("id"), "m.py": GOOD},
+        [("dictionary-type", None, "zerrow_project.yml", 3, "'id' of the source 'sales' is no text", None)],
+    ),
+    "a parameter of an unknown type": (
+        {"zerrow_project.yml": YAML + "parameters:\n  rate: {type: number}\n", "m.py": GOOD},
+        [("parameter-type", None, "zerrow_project.yml", 5, "unknown type 'number'", "types: str, int, float, bool")],
+    ),
+    "a default of another type": (
+        {"zerrow_project.yml": YAML + "parameters:\n  rate: {type: int, default: yes}\n", "m.py": GOOD},
+        [("parameter-type", None, "zerrow_project.yml", 5, "is True, which is no int", None)],
+    ),
+    "a parameter without a value": (
+        {"zerrow_project.yml": YAML + "parameters:\n  rate: {type: int}\n", "m.py": GOOD},
+        [("missing-parameter", None, "zerrow_project.yml", 5, "'rate' has no value", "give it as --param rate=42")],
+    ),
+    "a prepare that is no command": (
+        {"zerrow_project.yml": YAML + "prepare: {run: make}\n", "m.py": GOOD},
+        [("project-file", None, "zerrow_project.yml", 4, "'prepare' must be a command", None)],
+    ),
+    "no models": (
+        {"helper.py": "x = 1\n"},
+        [("no-models", None, "zerrow_project.yml", None, "no models", "add a .sql file")],
+    ),
+    "Python that doesn't parse": (
+        {"m.py": "import zerrow\n\ndef f(:\n"},
+        [("python-syntax", None, "m.py", 3, "Python syntax error", None)],
+    ),
+    "SQL that doesn't parse": (
+        {"q.sql": "-- total\nselect id,\nfrom sales\nwhere (id > 1\n"},
+        [("sql-syntax", "q", "q.sql", 4, "SQL syntax error: Expecting )", None)],
+    ),
+    "an open quote": (
+        {"q.sql": "select 'a\nfrom sales\n"},
+        [("sql-syntax", "q", "q.sql", 1, "SQL syntax error", None)],
+    ),
+    "several statements": (
+        {"q.sql": "select id from sales;\n\nselect shop from shops;\n"},
+        [("several-statements", "q", "q.sql", 3, "the file has several", "keep one SELECT")],
+    ),
+    "no SELECT": (
+        {"q.sql": "insert into sales select * from shops\n"},
+        [("no-select", "q", "q.sql", 1, "starts with INSERT", "write a SELECT")],
+    ),
+    "an empty SQL file": (
+        {"q.sql": "-- nothing\n"},
+        [("no-select", "q", "q.sql", 1, "is empty", "write a SELECT")],
+    ),
+    "a SQL model that reads nothing": (
+        {"q.sql": "select 1 as one\n"},
+        [("no-input", "q", "q.sql", 1, "has no input", "read a table: FROM …")],
+    ),
+    "a SQL model that reads a file": (
+        {"q.sql": "select *\nfrom read_parquet('x.parquet')\n"},
+        [("table-function", "q", "q.sql", 2, "not read_parquet(…)", "name the files under 'sources:'")],
+    ),
+    "a table with a dot": (
+        {"q.sql": "select *\nfrom lake.sales\n"},
+        [("unknown-table", "q", "q.sql", 2, "'lake.sales'", "names of tables have no dots")],
+    ),
+    "an unknown table in SQL": (
+        {"q.sql": "select id\nfrom sale\n"},
+        [("unknown-table", "q", "q.sql", 2, "reads 'sale'", "did you mean 'sales'?")],
+    ),
+    "an unknown column in SQL": (
+        {"q.sql": "select id,\n  amuont\nfrom sales\n"},
+        [("unknown-column", "q", "q.sql", 2, "the column 'amuont'", "did you mean 'amount'?")],
+    ),
+    "an unknown column of a table in SQL": (
+        {"q.sql": "select s.id\nfrom sales s\njoin shops t on s.shop = t.id\n"},
+        [("unknown-column", "q", "q.sql", 3, "'shops' has no column 'id'", "columns of shops: city, open, shop")],
+    ),
+    "an unknown alias in SQL": (
+        {"q.sql": "select x.id\nfrom sales s\n"},
+        [("unknown-column", "q", "q.sql", 1, "the query has no table 'x'", "tables of the query: s")],
+    ),
+    "a column in other capitals, which DataFusion doesn't find": (
+        {"q.sql": "select ID from sales\n"},
+        [("unknown-column", "q", "q.sql", 1, "the column 'ID'", "did you mean 'id'?")],
+    ),
+    "a column that a SQL model doesn't give": (
+        {"a.sql": "select id as sale, amount from sales\n", "b.sql": "select id\nfrom a\n"},
+        [("unknown-column", "b", "b.sql", 1, "the column 'id'", "columns of a: amount, sale")],
+    ),
+    "two result columns of one name": (
+        {"q.sql": "select sales.shop, shops.shop from sales join shops on sales.shop = shops.shop\n"},
+        [("duplicate-column", "q", "q.sql", 1, "two columns named 'shop'", "rename one with AS")],
+    ),
+    "an unknown directive": (
+        {"q.sql": "-- zerrow: engin = duckdb\nselect id from sales\n"},
+        [("bad-directive", "q", "q.sql", 1, "no directive 'engin'", "did you mean 'engine'?")],
+    ),
+    "an unknown engine": (
+        {"q.sql": "--\n-- zerrow: engine = sqlite\nselect id from sales\n"},
+        [("bad-directive", "q", "q.sql", 2, "no engine 'sqlite'", "engines: datafusion, duckdb")],
+    ),
+    "a directive with a bad value": (
+        {"q.sql": "-- zerrow: memory = much\nselect id from sales\n"},
+        [("bad-directive", "q", "q.sql", 1, "memory = 'much'", "write memory = 2G")],
+    ),
+    "a directive without a value": (
+        {"q.sql": "-- zerrow: duckdb\nselect id from sales\n"},
+        [("bad-directive", "q", "q.sql", 1, "'duckdb' is no directive", "write -- zerrow: key = value")],
+    ),
+    "a SQL file whose name is no name": (
+        {"my-query.sql": "select id from sales\n"},
+        [("invalid-name", "my-query", "my-query.sql", 1, "'my-query' is not a name", "-- zerrow: name = …")],
+    ),
+    "an unknown parameter in SQL": (
+        {"q.sql": "select id\nfrom sales\nwhere id > $least\n"},
+        [("unknown-parameter", "q", "q.sql", 3, "no parameter 'least'", "there are no parameters")],
+    ),
+    "an unknown table in Python": (
+        {"m.py": python("@zerrow.model()", "sales=zerrow.Model('slaes')")},
+        [("unknown-table", "total", "m.py", 5, "reads 'slaes'", "did you mean 'sales'?")],
+    ),
+    "an unknown column in Python": (
+        {"m.py": python("@zerrow.model()", "\n    sales=zerrow.Model('sales', columns=['id', 'dayy']),\n")},
+        [("unknown-column", "total", "m.py", 6, "no column 'dayy'", "did you mean 'day'?")],
+    ),
+    "a column twice": (
+        {"m.py": python("@zerrow.model()", "sales=zerrow.Model('sales', columns=['id', 'id'])")},
+        [("duplicate-column", "total", "m.py", 5, "selects 'id' more than once", "name each column once")],
+    ),
+    "no column": (
+        {"m.py": python("@zerrow.model()", "sales=zerrow.Model('sales', columns=[])")},
+        [("no-columns", "total", "m.py", 5, "selects no column", None)],
+    ),
+    "a model with no input": (
+        {"m.py": python("@zerrow.model()", "", "return 1")},
+        [("no-input", "total", "m.py", 5, "has no input", 'give an argument a default: table=zerrow.Model("…")')],
+    ),
+    "an argument without a default": (
+        {"m.py": python("@zerrow.model()", "rate, sales=zerrow.Model('sales')")},
+        [("parameter-without-default", "total", "m.py", 5, "argument 'rate'", "give it a default: rate=")],
+    ),
+    "an async model": (
+        {"m.py": GOOD.replace("def good", "async def good")},
+        [("async-model", "good", "m.py", 4, "is an async function", "use plain def")],
+    ),
+    "a generator": (
+        {"m.py": python("@zerrow.model()", body="\n    yield sales")},
+        [("generator-model", "total", "m.py", 7, "is a generator", "return one table")],
+    ),
+    "a model inside a function": (
+        {"m.py": HEAD + "def f():\n    @zerrow.model()\n    def inner(s=zerrow.Model('sales')):\n        return s\n"},
+        [("model-not-top-level", "inner", "m.py", 6, "inside a class or another function", "move it to the top")],
+    ),
+    "a decorator without parentheses": (
+        {"m.py": python("@zerrow.model")},
+        [("decorator", "total", "m.py", 4, "missing its parentheses", "write @zerrow.model()")],
+    ),
+    "a decorator argument that isn't known": (
+        {"m.py": python("@zerrow.model(memroy='2G')")},
+        [("bad-argument", "total", "m.py", 4, "no argument 'memroy'", "did you mean 'memory'?")],
+    ),
+    "a decorator argument of the wrong type": (
+        {"m.py": python("@zerrow.model(internet_access='yes', memory='lots')")},
+        [
+            ("bad-argument", "total", "m.py", 4, "internet_access='yes' should be True or False", None),
+            ("bad-argument", "total", "m.py", 4, "memory='lots' should be bytes", None),
+        ],
+    ),
+    "arguments that are no literals": (
+        {
+            "m.py": "LIMIT = '2G'\n"
+            + python("@zerrow.model(memory=LIMIT)", "sales=zerrow.Model('sales', filter=f'id > {LIMIT}')")
+        },
+        [
+            ("not-literal", "total", "m.py", 5, "'memory' of @zerrow.model is no literal: LIMIT", "without running"),
+            ("not-literal", "total", "m.py", 6, "'filter' of zerrow.Model is no literal: f'id", "$parameter"),
+        ],
+    ),
+    "keyword arguments from elsewhere": (
+        {"m.py": python("@zerrow.model()", "sales=zerrow.Model('sales', **options)")},
+        [("not-literal", "total", "m.py", 5, "zerrow.Model is no literal: options", "write the value itself")],
+    ),
+    "an input that names nothing": (
+        {"m.py": python("@zerrow.model()", "sales=zerrow.Model()")},
+        [("no-name", "total", "m.py", 5, "zerrow.Model names nothing", 'write zerrow.Model("…")')],
+    ),
+    "an unknown parameter in Python": (
+        {
+            "zerrow_project.yml": YAML + "parameters:\n  rate: {type: float, default: 1}\n",
+            "m.py": python("@zerrow.model()", "s=zerrow.Model('sales'), r=zerrow.Parameter('rat')"),
+        },
+        [("unknown-parameter", "total", "m.py", 5, "no parameter 'rat'", "did you mean 'rate'?")],
+    ),
+    "a bad name in the decorator": (
+        {"m.py": python("@zerrow.model(name='2nd')")},
+        [("invalid-name", "total", "m.py", 4, "'2nd' is not a name", 'with @zerrow.model(name="…")')],
+    ),
+    "a model twice": (
+        {"m.py": GOOD, "good.sql": "select id from sales\n"},
+        [("duplicate-name", "good", "m.py", 4, "good.sql:1 and m.py:4", "rename one of them")],
+    ),
+    "a model named like a source": (
+        {"shops.sql": "select id from sales\n"},
+        [
+            (
+                "duplicate-name",
+                "shops",
+                "shops.sql",
+                1,
+                "shops.sql:1, and a source table, zerrow_project.yml:4",
+                "rename",
+            )
+        ],
+    ),
+    "a cycle": (
+        {"a.sql": "select *\nfrom c\n", "b.sql": "select * from a\n", "c.sql": "select * from b\n"},
+        [("cycle", "a", "a.sql", 2, "form a cycle: a → c → b → a", "remove one of these inputs")],
+    ),
+    "a model that reads itself": (
+        {"a.sql": "select * from a\n"},
+        [("cycle", "a", "a.sql", 1, "form a cycle: a → a", "a model can't read itself: rename it")],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_names_what_is_wrong_where_and_what_to_do(shop: Any, case: str) -> None:
+    files, expected = CASES[case]
+    found = shop.write(files).errors()
+    assert len(found) == len(expected), found
+    for error, (code, model, file, line, message, hint) in zip(found, expected, strict=True):
+        assert (error["code"], error["model"], error["file"], error["line"]) == (code, model, file, line), error
+        assert message in error["message"]
+        assert hint is None if error["hint"] is None else hint is not None and hint in error["hint"], error
+
+
+# filter: (code, part of the message, hint)
+FILTERS = {
+    "id >": ("filter-syntax", "the filter doesn't parse: something is missing", "a filter is a SQL predicate"),
+    "id > 1) or (id < 3": ("filter-syntax", "no single predicate", "filters know and, or"),
+    "id > 1; drop table sales": ("filter-syntax", "it should end", "a filter is a SQL predicate"),
+    "id > 1 order by id": ("filter-syntax", "it should end at 'order by'", "a filter is a SQL predicate"),
+    "'open": ("filter-syntax", "doesn't parse", "a filter is a SQL predicate"),
+    "dayy > '2024-01-01'": ("unknown-column", "no column 'dayy'", "did you mean 'day'?"),
+    "day > '2024-13-01'": ("filter-type", "'2024-13-01' is no date", "write it as '1995-12-31'"),
+    "id = '7'": ("filter-type", "id is an integer and '7' is a text", "write the number without quotes"),
+    "note like 7": ("filter-unsupported", "pattern of like must be a text literal", None),
+    "id like 'a%'": ("filter-type", "like needs a text", None),
+    "id": ("filter-type", "the filter gives an integer", "compare it with something"),
+    "id and note = 'a'": ("filter-type", "id is an integer, where true or false is needed", "compare it"),
+    "note = null": ("filter-type", "comparing with null is never true", "write 'is null'"),
+    "lower(note) = 'a'": ("filter-unsupported", "can't use LOWER(note)", "filters know"),
+    "id in (select shop from shops)": ("filter-unsupported", "'in' with a query", "use a SQL model"),
+    "id in (shop, 1)": ("filter-unsupported", "shop is no literal", "list literals after 'in'"),
+    "id > $rat": ("unknown-parameter", "no parameter 'rat'", "did you mean 'rate'?"),
+    "id between symmetric 3 and 1": ("filter-unsupported", "a filter can't use ", "filters know"),
+    "note like 'a!%' escape '!'": ("filter-unsupported", "can't use note LIKE 'a!%' ESCAPE", "filters know"),
+    "note like any ('a', 'b')": ("filter-unsupported", "can't use ANY", "filters know"),
+    "id is distinct from 1": ("filter-unsupported", "can't use id IS DISTINCT FROM 1", "filters know"),
+    "try_cast(note as int) = 1": ("filter-unsupported", "can't use TRY_CAST", "filters know"),
+    "id > 1 / 0": ("filter-type", "1 / 0 can't be computed", None),
+    "id + note > 1": ("filter-type", "note is a text, not a number", None),
+    "shops.id > 1": ("filter-unsupported", "can't use shops.id", "name the table's own columns"),
+}
+
+
+@pytest.mark.parametrize("filter_", FILTERS)
+def test_says_what_a_filter_cannot_be(shop: Any, filter_: str) -> None:
+    code, message, hint = FILTERS[filter_]
+    shop.write(
+        {
+            "zerrow_project.yml": YAML + "parameters: {rate: {type: int, default: 1}}\n",
+            "m.py": python(
+                "@zerrow.model()", f"\n    sales=zerrow.Model(\n        'sales',\n        filter={filter_!r})"
+            ),
+        }
+    )
+    (error,) = shop.errors()
+    assert (error["code"], error["model"], error["file"], error["line"]) == (code, "total", "m.py", 8)
+    assert message in error["message"]
+    assert hint is None if error["hint"] is None else hint is not None and hint in error["hint"], error
+
+
+def test_counts_the_lines_of_a_filter_of_several_lines(shop: Any) -> None:
+    filter_ = '"""\n        id > 1\n        and dayy > \'2024-01-01\'\n    """'
+    shop.write({"m.py": python("@zerrow.model()", f"sales=zerrow.Model('sales', filter={filter_})")})
+    (error,) = shop.errors()
+    assert (error["code"], error["line"]) == ("unknown-column", 7)
+
+
+def test_reports_all_errors_at_once(shop: Any) -> None:
+    shop.write({"a.sql": "select x from sales\n", "b.sql": "select id from nowhere\n", "c.py": "def f(:\n"})
+    assert [error["code"] for error in shop.errors()] == ["unknown-column", "unknown-table", "python-syntax"]
+
+
+def test_refuses_unknown_and_bad_parameter_values(shop: Any) -> None:
+    shop.write({"zerrow_project.yml": YAML + "parameters: {rate: {type: int, default: 1}}\n", "m.py": GOOD})
+    unknown, bad = shop.errors(rat="1", rate="1.5")
+    assert (unknown["code"], unknown["hint"]) == ("unknown-parameter", "did you mean 'rate'?")
+    assert (bad["code"], bad["line"], bad["hint"]) == ("parameter-type", 4, "give it as --param rate=42")
+    assert "is '1.5', which is no int" in bad["message"]
+    (large,) = shop.errors(rate=str(2**63))
+    assert "doesn't fit 64 bits" in large["message"]
+
+
+def test_needs_exactly_one_project_file(shop: Any) -> None:
+    shop.write({"zerrow_project.yaml": YAML, "m.py": GOOD})
+    (both,) = shop.errors()
+    assert (both["code"], both["hint"]) == ("two-project-files", "keep one of them")
+    for name in ("zerrow_project.yaml", "zerrow_project.yml"):
+        (shop.folder / name).unlink()
+    (none,) = shop.errors()
+    assert none["code"] == "no-project"
+    assert "zerrow_project.yml" in none["hint"]
+
+
+def test_refuses_links_that_leave_the_project(shop: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "secret.py"
+    outside.write_text(GOOD)
+    os.symlink(outside, shop.folder / "linked.py")
+    (error,) = shop.write({"m.py": GOOD}).errors()
+    assert (error["code"], error["file"]) == ("link-outside-project", "linked.py")
+    assert error["hint"] == "replace the link by the file itself"
+
+
+def test_follows_links_inside_the_project(shop: Any) -> None:
+    shop.write({"models/good.txt": GOOD})
+    os.symlink("models/good.txt", shop.folder / "m.py")
+    assert shop.model("good")["file"] == "m.py"
+
+
+def test_warns_of_keys_it_does_not_know(shop: Any) -> None:
+    shop.write({"zerrow_project.yml": YAML + "soruces: {}\npython: {packages: [scipy]}\n", "m.py": GOOD})
+    unknown, packages = shop.plan()["warnings"]
+    assert (unknown["code"], unknown["line"], unknown["hint"]) == ("unknown-key", 4, "did you mean 'sources'?")
+    assert (packages["code"], packages["line"]) == ("packages-ignored", 5)
+
+
+def test_warns_of_a_function_with_inputs_and_no_decorator(shop: Any) -> None:
+    shop.write({"m.py": GOOD + "\ndef other(s=zerrow.Model('sales')):\n    return s\n"})
+    (warning,) = shop.plan()["warnings"]
+    assert (warning["code"], warning["file"], warning["line"]) == ("no-model-decorator", "m.py", 7)

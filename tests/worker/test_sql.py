@@ -1,0 +1,85 @@
+"""SQL models in one process: what both engines must do alike."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+from zerrow.worker.failures import WorkerFailure
+from zerrow.worker.sql import error_line, run_sql
+
+TABLE = pa.table({"Number": range(1000), "text": [f"t{i % 10}" for i in range(1000)]})
+ENGINES = pytest.mark.parametrize("engine", ["datafusion", "duckdb"])
+
+
+def run(sql: str, engine: str, **arguments: object) -> pa.Table:
+    return run_sql({"sql": sql, "engine": engine}, arguments, 2)
+
+
+@ENGINES
+def test_names_with_capitals_and_odd_characters_are_found(engine: str) -> None:
+    assert run("select Number from Trips where Number = 5", engine, Trips=TABLE).to_pydict() == {"Number": [5]}
+    assert run('select count(*) as n from "odd-name"', engine, **{"odd-name": TABLE})["n"].to_pylist() == [1000]
+
+
+@ENGINES
+def test_parameters_are_values_never_text(engine: str) -> None:
+    sql = "select $word as word, $number as number, $flag as flag, $part as part from t limit 1"
+    values = {"word": "'; drop table t; --", "number": 7, "flag": True, "part": 0.5}
+    assert run(sql, engine, t=TABLE, **values).to_pylist() == [values]
+    assert (
+        run("select Number from t where text = $word and Number < $n", engine, t=TABLE, word="t3", n=20).num_rows == 2
+    )
+
+
+@ENGINES
+def test_two_inputs_join(engine: str) -> None:
+    sql = "select a.Number from a join b on a.Number = b.Number order by a.Number"
+    assert run(sql, engine, a=TABLE, b=TABLE.slice(990))["Number"].to_pylist() == list(range(990, 1000))
+
+
+@ENGINES
+def test_no_result_has_views(engine: str) -> None:
+    sql = (
+        "select upper(text) as u, cast(Number as varchar) as c, concat(text, 'x') as x, substr(text, 1, 1) as s from t"
+    )
+    assert not any("view" in str(kind) for kind in run(sql, engine, t=TABLE).schema.types)
+
+
+@ENGINES
+def test_a_chunked_and_an_empty_input_work(engine: str) -> None:
+    chunked = pa.concat_tables([TABLE.slice(i * 100, 100) for i in range(10)])
+    assert run("select sum(Number) as s from t", engine, t=chunked)["s"].to_pylist() == [499500]
+    empty = pa.Table.from_batches([], schema=TABLE.schema)
+    assert run("select Number, text from t", engine, t=empty).schema.names == ["Number", "text"]
+
+
+def test_a_selection_keeps_rows_in_order_and_buffers_in_place_with_datafusion() -> None:
+    big = pa.table({"a": pa.array(range(400_000)), "s": [f"text {i}" for i in range(400_000)]})
+    result = run("select s, a from t", "datafusion", t=big)
+    assert result["a"].to_pylist() == big["a"].to_pylist()
+    for name in ("a", "s"):
+        (mine,) = (chunk.buffers()[-1] for chunk in big[name].chunks)
+        for chunk in result[name].chunks:
+            theirs = chunk.buffers()[-1]
+            assert mine.address <= theirs.address and theirs.address + theirs.size <= mine.address + mine.size
+
+
+def test_duckdb_does_not_see_the_variables_of_the_worker() -> None:
+    with pytest.raises(Exception, match="tables"):
+        run("select * from tables", "duckdb", t=TABLE)
+
+
+@ENGINES
+@pytest.mark.parametrize(
+    "sql", ["create table x (a int)", "-- nothing", "select 1; select 2", "copy t to '/tmp/x'", "set x = 1"]
+)
+def test_only_a_single_query_is_run(sql: str, engine: str) -> None:
+    with pytest.raises((WorkerFailure, ValueError), match=r"one query|not supported|No SQL|single SQL|Unsupported"):
+        run(sql, engine, t=TABLE)
+    assert run("select 1 as a;", engine).to_pydict() == {"a": [1]}
+
+
+def test_lines_in_messages_count_from_where_the_statement_starts() -> None:
+    assert error_line("ParserError: Expected: x at Line: 2, Column: 8", 10) == 11
+    assert error_line("Parser Error: syntax\n\nLINE 3: from", 1) == 3
+    assert error_line("nothing said", 4) == 4
