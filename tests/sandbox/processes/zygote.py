@@ -60,7 +60,6 @@ def check(library: ctypes.CDLL, code: int) -> None:
 
 def place(descriptors: list[int]) -> None:
     """Make `descriptors` 3, 4, … and close the rest."""
-    high = [os.dup(number) for number in [*descriptors, *descriptors]]
     high = [os.dup2(number, 100 + index) for index, number in enumerate(descriptors)]
     for index, number in enumerate(high):
         os.dup2(number, 3 + index)
