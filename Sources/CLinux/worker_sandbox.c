@@ -89,6 +89,28 @@ static int make_tmp(const char *entries, const char *options) {
     return 0;
 }
 
+/* Covers folders with nothing, and files with /dev/null. */
+static int hide(const char *paths) {
+    char path[4096];
+    while (paths && *paths) {
+        size_t length = strcspn(paths, ":");
+        if (length >= sizeof(path))
+            return -ENAMETOOLONG;
+        memcpy(path, paths, length);
+        path[length] = 0;
+        struct stat status;
+        if (stat(path, &status) < 0)
+            return failed("hiding a folder");
+        int code = S_ISDIR(status.st_mode)
+                       ? mount("hidden", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_RDONLY, "mode=0555,size=4k")
+                       : mount("/dev/null", path, NULL, MS_BIND, NULL);
+        if (code < 0)
+            return failed("hiding a folder");
+        paths += length + (paths[length] == ':');
+    }
+    return 0;
+}
+
 static int make_mounts(const struct zerrow_worker_spec *spec) {
     char options[96];
     snprintf(options, sizeof(options), "mode=1777,nr_inodes=" TMP_FILES_MAX ",size=%llu",
@@ -100,7 +122,8 @@ static int make_mounts(const struct zerrow_worker_spec *spec) {
         return failed("mounting /proc");
     if (mount("shm", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
         return failed("mounting /dev/shm");
-    return make_tmp(spec->tmp_entries, options);
+    int code = make_tmp(spec->tmp_entries, options);
+    return code < 0 ? code : hide(spec->hidden);
 }
 
 static int set_limits(const struct zerrow_worker_spec *spec) {

@@ -62,7 +62,8 @@ struct Planner {
         guard ending == .exited(0) else {
             throw EngineError.prepare(
                 "the project's prepare command '\(prepare.command.joined(separator: " "))' failed (\(ending)): "
-                    + "run it by hand in \(folder), or put the files of \(prepare.missing.joined(separator: ", ")) in place")
+                    + "run it by hand in \(folder), or put the files of \(prepare.missing.joined(separator: ", ")) in place"
+            )
         }
     }
 
@@ -79,7 +80,7 @@ struct Planner {
         let output = try FileDescriptor.memory(named: "plan-output", bytes: 0, sealable: false)
         let errors = try FileDescriptor.memory(named: "plan-errors", bytes: 0, sealable: false)
         let child = try ChildProcess(
-            arguments, environment: pythonEnvironment, folder: "/", output: .descriptor(output.raw),
+            arguments, environment: pythonEnvironment, folder: ".", output: .descriptor(output.raw),
             errors: .descriptor(errors.raw))
         let ending = try child.wait()
         return (ending, try output.bytes(0..<output.status().bytes), try errors.bytes(0..<errors.status().bytes))

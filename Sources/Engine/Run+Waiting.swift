@@ -50,7 +50,12 @@ extension Run {
         for worker in workers.values {
             if let deadline = worker.deadline, now >= deadline {
                 worker.deadline = nil
-                feed(.timedOut(worker.id))
+                // A worker that does not exist yet can't be killed: the zygote hangs.
+                if scheduler.isForking(worker.id), let zygote = engine.zygotes[worker.key] {
+                    fail(zygote, "it did not fork a worker within \(Self.graceSeconds) seconds")
+                } else {
+                    feed(.timedOut(worker.id))
+                }
             }
         }
         for zygote in engine.zygotes.values where zygote.state == .starting && now >= zygote.deadline {
@@ -78,22 +83,25 @@ extension Run {
             if isOurs(zygote) { feed(.zygoteReady(environment: zygote.key.name)) }
             return
         }
-        guard let name = message.body["worker"]?.string else { return fail(zygote, "it sent a message without a worker") }
+        guard let name = message.body["worker"]?.string else {
+            return fail(zygote, "it sent a message without a worker")
+        }
         // A worker of an earlier run of this engine can be no more: a run ends when all its workers are over.
         guard let worker = workers.values.first(where: { $0.name == name }) else { return }
+        let isForking = scheduler.isForking(worker.id)
         switch message.op {
-        case "forked":
+        case "forked" where isForking:
             guard descriptors.count == 1 else { return fail(zygote, "it sent no descriptor of a worker") }
             forked(worker, descriptors[0])
-        case "fork-failed":
+        case "fork-failed" where isForking:
             let reason = message.body["message"]?.string ?? "no reason given"
             workers[worker.id] = nil
             free(worker)
             feed(.forkFailed(worker.id, reason: reason))
-        case "exited":
+        case "exited" where !isForking:
             exited(worker, message)
         default:
-            fail(zygote, "it sent an unknown message '\(message.op)'")
+            fail(zygote, "it sent an unexpected message '\(message.op.prefix(40))'")
         }
     }
 

@@ -38,7 +38,9 @@ extension Run {
             workers[id] = worker
             worker.mark("fork")
             zygote.channel.send(
-                Datagram.fork(worker: worker.name, uid: identity?.uid, cpus: Machine.processorCount()),
+                Datagram.fork(
+                    worker: worker.name, uid: identity?.uid, cpus: Machine.processorCount(),
+                    hiding: plan.hiddenPaths(from: isPreview(model) ? nil : planModel(model))),
                 [DescriptorBox(try theirs.descriptor.duplicate()), writing])
         } catch {
             workers[id].map(free)
@@ -130,6 +132,7 @@ extension Run {
             worker.mark("running")
             feed(.running(worker.id))
         case "done":
+            lastMessageCame(from: worker)
             worker.text = message.body["text"]?.string
             feed(.done(worker.id))
         case "failed":

@@ -48,7 +48,7 @@ final class Run {
         for model in previewOf {
             models.append(
                 Scheduler.Model(
-                    inputs: [model], environment: ZygoteKey(previewsIn: plan.models[model].environment).name, role: .preview))
+                    inputs: [model], environment: ZygoteKey(plan.models[model], of: plan).name, role: .preview))
         }
         scheduler = Scheduler(
             graph: try Scheduler.Graph(models), slots: options.slots, workersAhead: 1,
@@ -104,12 +104,15 @@ final class Run {
 
     /// The name for messages.
     func name(of model: Int) -> String {
-        isPreview(model) ? "preview of \(plan.models[previewOf[model - plan.models.count]].name)" : plan.models[model].name
+        isPreview(model)
+            ? "preview of \(plan.models[previewOf[model - plan.models.count]].name)" : plan.models[model].name
     }
 
-    func key(of model: Int) -> ZygoteKey {
-        guard isPreview(model) else { return ZygoteKey(plan.models[model], of: plan) }
-        return ZygoteKey(previewsIn: plan.models[previewOf[model - plan.models.count]].environment)
+    func key(of model: Int) -> ZygoteKey { ZygoteKey(planModel(model), of: plan) }
+
+    /// The plan's model: itself, or what a preview shows.
+    func planModel(_ model: Int) -> Plan.Model {
+        plan.models[isPreview(model) ? previewOf[model - plan.models.count] : model]
     }
 
     func inputs(of model: Int) -> [Int] { scheduler.graph.models[model].inputs }

@@ -1,35 +1,40 @@
 import Sandbox
 import System
 
-/// What a zygote must offer to a model: workers of one zygote share its packages and permissions.
+/// What a zygote must offer to a model: workers of one zygote share its packages, and what it can see.
+///
+/// A zygote sees all that any model of its plan may read; each worker hides from itself what its model may not.
 struct ZygoteKey: Hashable {
     /// The environment's id.
     var environment: String
     /// Whether its workers may use the network.
     var hasNetwork: Bool
-    /// Folders its workers may read beside the project.
+    /// Folders that some of its workers may read.
     var readPaths: [String]
-    /// The project's folder; nil for workers that run none of its code.
-    var projectFolder: String?
 
     /// The key of a model of a plan.
     init(_ model: Plan.Model, of plan: Plan) {
         environment = model.environment
         hasNetwork = model.network
-        readPaths = model.readPaths
-        projectFolder = model.kind == "python" ? plan.project.folder : nil
-    }
-
-    /// The key of workers that show a table: they need nothing but the environment.
-    init(previewsIn environment: String) {
-        self.environment = environment
-        hasNetwork = false
-        readPaths = []
+        readPaths = plan.readPaths
     }
 
     /// The key as the scheduler's environment; unique.
-    var name: String {
-        ([environment, hasNetwork ? "network" : "", projectFolder ?? ""] + readPaths).joined(separator: "\u{1f}")
+    var name: String { ([environment, hasNetwork ? "network" : ""] + readPaths).joined(separator: "\u{1f}") }
+}
+
+extension Plan {
+    /// All folders that models of the plan may read, the project's included; sorted.
+    var readPaths: [String] { Set(models.flatMap(\.readPaths) + [project.folder]).sorted() }
+
+    /// The folders that a model's worker must not see: the sources, but for a scan's own. What holds the project can't be
+    /// hidden from it.
+    func hiddenPaths(from model: Model?) -> [String] {
+        let own = model?.readPaths ?? []
+        return readPaths.filter { path in
+            !(project.folder + "/").hasPrefix(path + "/")
+                && !own.contains { (($0 + "/").hasPrefix(path + "/")) || (path + "/").hasPrefix($0 + "/") }
+        }
     }
 }
 

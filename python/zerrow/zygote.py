@@ -23,7 +23,7 @@ CONTROL_DESCRIPTOR = 3
 
 SETTINGS = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
-    # Importing numpy would start OpenBLAS's threads. A worker sets its own number.
+    # Importing numpy would start OpenBLAS's threads.
     "OPENBLAS_NUM_THREADS": "1",
 }
 """Environment variables that libraries read while they are loaded; those that are set already win."""
@@ -85,9 +85,9 @@ class Zygote:
             self._channel.send("exited", fields)
 
     def _fork(self, message: Message) -> None:
-        worker, uid, cpus = check_fork(message)
+        worker, uid, cpus, hidden = check_fork(message)
         try:
-            pid, descriptor = self._start(uid, cpus, *message.descriptors)
+            pid, descriptor = self._start(uid, cpus, hidden, *message.descriptors)
         except OSError as error:
             said = error.strerror or str(error)
             self._channel.send("fork-failed", {"worker": worker, "message": said, "errno": error.errno})
@@ -100,34 +100,38 @@ class Zygote:
         finally:
             os.close(descriptor)
 
-    def _start(self, uid: int | None, cpus: int, channel: int, output: int) -> tuple[int, int]:
+    def _start(self, uid: int | None, cpus: int, hidden: list[str], channel: int, output: int) -> tuple[int, int]:
         """Fork; the worker's pid and a pidfd of it. A worker that cannot be watched is killed at once."""
         if self._sandboxed:
             self._library.fork_prepare()
+        pid = 0
         try:
-            pid = os.fork()
-            if pid == 0:
-                become_worker(self._library, self._sandboxed, uid, cpus, channel, output)
-        finally:
-            if self._sandboxed:
-                self._library.fork_restore()
-        try:
+            try:
+                pid = os.fork()
+                if pid == 0:
+                    become_worker(self._library, self._sandboxed, uid, cpus, hidden, channel, output)
+            finally:
+                if self._sandboxed:
+                    self._library.fork_restore()
             return pid, os.pidfd_open(pid)
         except OSError:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+            if pid > 0:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
             raise
 
 
-def check_fork(message: Message) -> tuple[str, int | None, int]:
-    """The worker's name, uid and cpus; raises ProtocolError for anything else than a proper `fork`."""
+def check_fork(message: Message) -> tuple[str, int | None, int, list[str]]:
+    """The worker's name, uid, cpus and hidden folders; raises ProtocolError for anything else than a proper `fork`."""
     from zerrow.worker.channel import ProtocolError
 
     worker, uid, cpus = message.body.get("worker"), message.body.get("uid"), message.body.get("cpus", 1)
     if message.op == "fork" and isinstance(worker, str) and len(message.descriptors) == 2:
         numbers = [number for number in (uid, cpus) if number is not None]
-        if all(type(number) is int and 0 < number < 2**32 - 1 for number in numbers) and cpus is not None:
-            return worker, uid, cpus
+        hidden = message.body.get("hide", [])
+        are_paths = isinstance(hidden, list) and all(isinstance(path, str) and path[:1] == "/" for path in hidden)
+        if all(type(number) is int and 0 < number < 2**32 - 1 for number in numbers) and cpus is not None and are_paths:
+            return worker, uid, cpus, hidden
     message.close()
     raise ProtocolError(f"the message {message.op!r} is no proper 'fork' of one worker with its two descriptors")
 
@@ -142,7 +146,13 @@ def end_group(leader: int) -> None:
 
 
 def become_worker(
-    library: WorkerLibrary, sandboxed: bool, uid: int | None, cpus: int, channel: int, output: int
+    library: WorkerLibrary,
+    sandboxed: bool,
+    uid: int | None,
+    cpus: int,
+    hidden: list[str],
+    channel: int,
+    output: int,
 ) -> NoReturn:
     """Turn the forked child into a worker. Never returns to the zygote's code, whatever happens."""
     try:
@@ -153,7 +163,7 @@ def become_worker(
         process.open_streams()
         process.settle(cpus)
         if sandboxed:
-            library.enter(uid)
+            library.enter(uid, hidden)
         else:
             os.setpgid(0, 0)
         main.run(Channel(process.CHANNEL_DESCRIPTOR), library, cpus)

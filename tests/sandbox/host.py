@@ -121,13 +121,17 @@ class Sandbox:
         environment: list[str] | None = None,
         tmp_bytes_max: int = 64 << 20,
         zygote_program: str | None = None,
+        hidden: list[str] | None = None,
     ) -> None:
+        self.hidden = hidden or []
         self.user, self.network, self.tmp_bytes_max = user, network, tmp_bytes_max
         self._next_uid = 1000
         program, folders = python
         shown = sorted({*folders, str(library.parent), str(PROCESSES), *(show or [])})
         self.tmp_entries = [path for path in shown if path.startswith("/tmp/")]
-        entries = [[path, os.readlink(path) if os.path.islink(path) else None] for path in SYSTEM if os.path.exists(path)]
+        entries = [
+            [path, os.readlink(path) if os.path.islink(path) else None] for path in SYSTEM if os.path.exists(path)
+        ]
         entries += [[path, None] for path in shown if not path.startswith("/usr/")]
         options = {
             "arguments": [zygote_program or program, str(PROCESSES / "zygote.py"), str(library), *(modules or [])],
@@ -178,6 +182,7 @@ class Sandbox:
             "network": int(self.network),
             "tmp_bytes_max": self.tmp_bytes_max,
             "tmp_entries": ":".join(self.tmp_entries),
+            "hidden": ":".join(self.hidden),
         }
         message, (pidfd,) = self.request(request, [writing, *(descriptors or [])])
         os.close(writing)

@@ -165,6 +165,33 @@ def test_what_is_shown_below_tmp_stays_visible(make, scratch):
     assert writing in ("EROFS", "EACCES")
 
 
+def test_what_is_hidden_in_a_shown_folder_cannot_be_seen(make, scratch):
+    folder = scratch / "hiding"
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    for name in ("data/secret", "secret", "models.py"):
+        (folder / name).write_text("here")
+
+    def look(folder):
+        import os
+
+        def read(name):
+            return open(f"{folder}/{name}").read()
+
+        return {
+            "folder": os.listdir(f"{folder}/data"),
+            "below": attempt(read, "data/secret"),
+            "file": read("secret"),
+            "shown": read("models.py"),
+            "make": attempt(os.mkdir, f"{folder}/data/made"),
+            "proc": attempt(read, f"../../proc/self/root{folder}/data/secret"),
+        }
+
+    sandbox = make(show=[str(folder)], hidden=[str(folder / "data"), str(folder / "secret")])
+    outcomes = sandbox.run(look, str(folder))
+    assert outcomes.pop("make") in ("EROFS", "EACCES")
+    assert outcomes == {"folder": [], "below": "ENOENT", "file": "", "shown": "here", "proc": "ENOENT"}
+
+
 def test_every_mount_ignores_set_user_id(sandbox):
     def look():
         mounts = [line.split() for line in open("/proc/self/mountinfo")]

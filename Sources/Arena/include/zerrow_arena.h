@@ -28,8 +28,8 @@ extern "C" {
  *
  * fd         a memfd open for reading and writing; the arena keeps its own duplicate. Its content must be all zero
  *            where nothing is allocated yet (a recycled file may have its pages still present).
- * file_bytes the (sparse) size of the file: address space that extents may take, headroom included. A multiple of 2 MiB.
- * bytes_max  the most memory that live extents may take together; past it malloc gives NULL and mmap ENOMEM.
+ * file_bytes the (sparse) size of the file: address space that extents may take, headroom included. A multiple of 2
+ * MiB. bytes_max  the most memory that live extents may take together; past it malloc gives NULL and mmap ENOMEM.
  *
  * -EALREADY when one is attached, -EINVAL on bad sizes, else what mmap said.
  */
@@ -45,22 +45,24 @@ int zerrow_arena_attach(int fd, uint64_t file_bytes, uint64_t bytes_max);
 int zerrow_arena_locate(const void *address, size_t bytes, uint64_t *offset);
 
 /*
- * Take a fresh, zeroed, 64-byte-aligned extent for data that publishing packs or copies: *address is where to write it and
- * *offset its place in the file. It is never given back. -ENOMEM when the arena is full, -ENODEV when none is attached.
+ * Take a fresh, zeroed, 64-byte-aligned extent for data that publishing packs or copies: *address is where to write it
+ * and *offset its place in the file. It is never given back. -ENOMEM when the arena is full, -ENODEV when none is
+ * attached.
  */
 int zerrow_arena_take(size_t bytes, void **address, uint64_t *offset);
 
 struct zerrow_arena_counts {
-    uint64_t live_bytes;      /* extents in use */
-    uint64_t live_bytes_max;  /* the most they ever were */
-    uint64_t resident_bytes;  /* file pages present, by the arena's own book-keeping */
-    uint64_t huge_bytes;      /* of these, collapsed into 2 MiB pages */
-    uint64_t extents;         /* allocations served from the file */
-    uint64_t refused;         /* allocations refused because of bytes_max */
+    uint64_t live_bytes;     /* extents in use */
+    uint64_t live_bytes_max; /* the most they ever were */
+    uint64_t resident_bytes; /* file pages present, by the arena's own book-keeping */
+    uint64_t huge_bytes;     /* of these, collapsed into 2 MiB pages */
+    uint64_t extents;        /* allocations served from the file */
+    uint64_t refused;        /* allocations refused because of bytes_max */
 };
 int zerrow_arena_counts(struct zerrow_arena_counts *out);
 
-/* Nothing is handed out twice after this: extents freed from now on are never reused (called just before publishing). */
+/* Nothing is handed out twice after this: extents freed from now on are never reused (called just before publishing).
+ */
 int zerrow_arena_freeze(void);
 
 #ifdef __cplusplus

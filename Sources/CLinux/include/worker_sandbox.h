@@ -25,6 +25,8 @@ struct zerrow_worker_spec {
     uint64_t tmp_bytes_max;
     /* What lies below /tmp and stays visible in the new one (a project in /tmp), separated by ':'; may be NULL. */
     const char *tmp_entries;
+    /* Folders and files to cover so that they can't be seen, separated by ':'; may be NULL. */
+    const char *hidden;
 };
 
 /*

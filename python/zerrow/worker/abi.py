@@ -82,6 +82,7 @@ class _WorkerSpec(ctypes.Structure):
         ("has_network", ctypes.c_uint32),
         ("tmp_bytes_max", ctypes.c_uint64),
         ("tmp_entries", ctypes.c_char_p),
+        ("hidden", ctypes.c_char_p),
     )
 
 
@@ -136,14 +137,18 @@ class WorkerLibrary:
         """Later forks stay in this process's pid namespace. Raises OSError."""
         self._isolate(self._library.zerrow_fork_restore())
 
-    def enter(self, uid: int | None) -> None:
-        """Isolate this process, for good; as user `uid`, or as the zygote's own where it is None. Raises OSError."""
+    def enter(self, uid: int | None, hidden: list[str]) -> None:
+        """Isolate this process, for good, and cover what is in `hidden`; as user `uid`, or as the zygote's own for None.
+
+        Raises OSError.
+        """
         environment = os.environ
         spec = _WorkerSpec(
             uid or 0,
             int(environment.get("ZERROW_NETWORK", "0")),
             int(environment["ZERROW_TMP_BYTES_MAX"]),
             os.fsencode(environment.get("ZERROW_TMP_ENTRIES", "")),
+            os.fsencode(":".join(hidden)),
         )
         self._isolate(self._library.zerrow_worker_enter(ctypes.byref(spec)))
 

@@ -1,7 +1,7 @@
 """A small zygote: it forks workers, isolates each with the C functions of the sandbox, and runs the code it is sent.
 
-argv[1] is the library. Descriptor 3 is a SOCK_SEQPACKET socket: a request is JSON with descriptors beside it, the first of
-which is the pipe for the worker's result; the others become the worker's descriptors 3, 4, …
+argv[1] is the library. Descriptor 3 is a SOCK_SEQPACKET socket: a request is JSON with descriptors beside it, the
+first of which is the pipe for the worker's result; the others become the worker's descriptors 3, 4, …
 """
 
 import ctypes
@@ -21,6 +21,7 @@ class WorkerSpec(ctypes.Structure):
         ("has_network", ctypes.c_uint32),
         ("tmp_bytes_max", ctypes.c_uint64),
         ("tmp_entries", ctypes.c_char_p),
+        ("hidden", ctypes.c_char_p),
     )
 
 
@@ -70,7 +71,13 @@ def be_worker(library: ctypes.CDLL, request: dict, descriptors: list[int]) -> No
     """Isolate this process, run the request's function, and send what it returns. Never returns."""
     try:
         place(descriptors)
-        spec = WorkerSpec(request["uid"], request["network"], request["tmp_bytes_max"], request["tmp_entries"].encode())
+        spec = WorkerSpec(
+            request["uid"],
+            request["network"],
+            request["tmp_bytes_max"],
+            request["tmp_entries"].encode(),
+            request["hidden"].encode(),
+        )
         check(library, library.zerrow_worker_enter(ctypes.byref(spec)))
         scope: dict = {}
         exec(compile(request["code"], "attack", "exec"), scope)

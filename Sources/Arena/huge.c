@@ -1,0 +1,83 @@
+/*
+ * 2 MiB pages. MADV_COLLAPSE (Linux 6.1) makes them from a range of a memfd in which one byte per 2 MiB has been
+ * touched, whatever shmem_enabled says. It is used for memory whose size is known and which will be filled, never on
+ * reservations.
+ */
+#include "arena.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+/* A last chunk that is filled less than half stays in small pages, unless the extent is so large that it hardly
+ * matters. */
+#define TAIL_BYTES_MIN ((uint64_t)1 << 20)
+#define TAIL_ALWAYS_BYTES ((uint64_t)16 << 20)
+
+static void touch(uint64_t offset, uint64_t bytes) {
+    for (uint64_t at = 0; at < bytes; at += HUGE_BYTES)
+        (void)*(volatile char *)(arena.base + offset + at);
+}
+
+bool huge_collapse(uint64_t offset, uint64_t bytes) {
+    int saved = errno;
+    touch(offset, bytes);
+    bool done = kernel_madvise((void *)(arena.base + offset), bytes, MADV_COLLAPSE) == 0;
+    errno = saved;
+    if (!done)
+        return false;
+    for (uint64_t chunk = offset >> HUGE_SHIFT, end = (offset + bytes) >> HUGE_SHIFT; chunk < end; chunk++) {
+        if (!arena.huge_chunks[chunk])
+            atomic_fetch_add(&arena.huge_bytes, HUGE_BYTES);
+        arena.huge_chunks[chunk] = 1;
+    }
+    return true;
+}
+
+void huge_forget(uint64_t offset, uint64_t bytes) {
+    if (!arena.huge)
+        return;
+    uint64_t end = (offset + bytes + HUGE_BYTES - 1) >> HUGE_SHIFT;
+    for (uint64_t chunk = offset >> HUGE_SHIFT; chunk < end; chunk++) {
+        if (arena.huge_chunks[chunk]) {
+            arena.huge_chunks[chunk] = 0;
+            atomic_fetch_sub(&arena.huge_bytes, HUGE_BYTES);
+        }
+    }
+}
+
+void huge_setup(void) {
+    uint32_t cell = extents_take(HUGE_ORDER, true);
+    if (cell == NO_CELL)
+        return;
+    int saved = errno;
+    uint64_t offset = (uint64_t)cell << CELL_SHIFT;
+    if (arena_commit(offset, HUGE_BYTES)) {
+        touch(offset, HUGE_BYTES);
+        arena.huge = kernel_madvise((void *)(arena.base + offset), HUGE_BYTES, MADV_COLLAPSE) == 0 || errno != EINVAL;
+    }
+    if (arena.huge && huge_collapse(offset, HUGE_BYTES))
+        extent_at(cell)->resident = HUGE_BYTES;
+    if (!arena.huge)
+        arena_say("this kernel does not make 2 MiB pages of shared memory on request (MADV_COLLAPSE, Linux 6.1): "
+                  "using 4 KiB pages, so large tables take longer to build and to read");
+    extents_give(cell);
+    errno = saved;
+}
+
+uint64_t huge_fill(uint64_t offset, uint64_t from, uint64_t to, uint64_t capacity) {
+    if (!arena.huge || to > arena.collapse_bytes_max || to < TAIL_BYTES_MIN || capacity < HUGE_BYTES)
+        return to;
+    uint64_t first = round_up(from, HUGE_BYTES), last = round_down(to, HUGE_BYTES);
+    if (to - last >= TAIL_BYTES_MIN || (to > last && to >= TAIL_ALWAYS_BYTES))
+        last += HUGE_BYTES;
+    if (last > capacity)
+        last = round_down(capacity, HUGE_BYTES);
+    while (first < last && arena.huge_chunks[(offset + first) >> HUGE_SHIFT])
+        first += HUGE_BYTES;
+    if (first >= last || !huge_collapse(offset + first, last - first))
+        return to;
+    return last > to ? last : to;
+}
