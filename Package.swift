@@ -25,7 +25,8 @@ let package = Package(
         .target(name: "System", dependencies: ["CLinux"], swiftSettings: swift),
         .target(name: "SIPC", dependencies: ["CArrow", "System"], swiftSettings: swift),
         .target(
-            name: "WorkerABI", dependencies: ["SIPC", "System", "CArrow"], exclude: ["export.map", "zerrow_worker.h"], swiftSettings: swift,
+            name: "WorkerABI", dependencies: ["SIPC", "System", "CArrow"], exclude: ["export.map", "zerrow_worker.h"],
+            swiftSettings: swift,
             linkerSettings: [
                 // One self-contained object that a Python process loads in milliseconds; only the ABI is exported, so it
                 // cannot clash with what the user's own packages load.
@@ -37,14 +38,16 @@ let package = Package(
         .target(name: "Sandbox", dependencies: ["System", "CLinux"], swiftSettings: swift),
         .target(name: "Store", dependencies: ["SIPC", "System"], swiftSettings: swift),
         .target(name: "Scheduler", swiftSettings: swift),
-        .target(name: "Engine", dependencies: ["Scheduler", "Store", "Sandbox", "SIPC", "System"], swiftSettings: swift),
+        .target(
+            name: "Engine", dependencies: ["Scheduler", "Store", "Sandbox", "SIPC", "System"], swiftSettings: swift),
         .target(name: "Terminal", swiftSettings: swift),
         .executableTarget(
             name: "zerrow",
             dependencies: ["Engine", "Terminal", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: swift),
         .testTarget(name: "SystemTests", dependencies: ["System"], swiftSettings: swift),
-        .testTarget(name: "SIPCTests", dependencies: ["SIPC", "CArrow"], swiftSettings: swift),
+        .testTarget(
+            name: "SIPCTests", dependencies: ["SIPC", "CArrow", "System"], exclude: ["golden"], swiftSettings: swift),
         .testTarget(name: "SandboxTests", dependencies: ["Sandbox", "System"], swiftSettings: swift),
         .testTarget(name: "StoreTests", dependencies: ["Store", "SIPC", "System"], swiftSettings: swift),
         .testTarget(name: "SchedulerTests", dependencies: ["Scheduler"], swiftSettings: swift),

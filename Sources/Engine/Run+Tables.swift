@@ -55,7 +55,9 @@ extension Run {
     /// The worker is over and there is no table of it.
     func discard(_ id: Scheduler.WorkerID) {
         guard let worker = workers.removeValue(forKey: id) else { return }
-        if let text = worker.text, isPreview(worker.model) { previews[previewOf[worker.model - plan.models.count]] = text }
+        if let text = worker.text, isPreview(worker.model) {
+            previews[previewOf[worker.model - plan.models.count]] = text
+        }
         free(worker)
     }
 

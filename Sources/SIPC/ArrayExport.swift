@@ -221,7 +221,9 @@ struct ArrayExport {
     }
 
     private func exportDictionary(_ index: Int, to out: UnsafeMutablePointer<ArrowArray>) throws(SIPCError) {
-        guard let values = dictionaries[index] else { preconditionFailure("a descriptor without a dictionary was let in") }
+        guard let values = dictionaries[index] else {
+            preconditionFailure("a descriptor without a dictionary was let in")
+        }
         var export = ArrayExport(source, values, dictionaries)
         if source.descriptor.shapes.dictionaries[index].isWrapped { _ = export.nextBuffer() }
         try export.export(source.descriptor.shapes.dictionaries[index].isWrapped ? 1 : 0, before: 0, to: out)

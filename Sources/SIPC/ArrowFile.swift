@@ -46,7 +46,8 @@ private struct ArrowFile {
         let schema = try Schema(reading: table)
         let shapes = Shapes(schema)
         let allNodes = shapes.nodes + shapes.dictionaries.flatMap(\.nodes)
-        guard version == 4 || !allNodes.contains(where: { $0.layout == .sparseUnion || $0.layout == .denseUnion }) else {
+        guard version == 4 || !allNodes.contains(where: { $0.layout == .sparseUnion || $0.layout == .denseUnion })
+        else {
             throw SIPCError(.unsupported, "the Arrow IPC file has unions in the layout of metadata version 4")
         }
         var builder = DescriptorBuilder(schema)
@@ -113,7 +114,8 @@ private struct ArrowFile {
         guard try data.table(3) == nil else {
             throw SIPCError(.unsupported, "the Arrow IPC file is compressed: write it with compression=None")
         }
-        guard let nodes = try data.vector(1, elementBytes: 16), let buffers = try data.vector(2, elementBytes: 16) else {
+        guard let nodes = try data.vector(1, elementBytes: 16), let buffers = try data.vector(2, elementBytes: 16)
+        else {
             throw Self.fault("a message lists no nodes or no buffers")
         }
         var body = Body()

@@ -36,7 +36,9 @@ struct ArrowNode {
     }
 
     func child(_ index: Int) throws(SIPCError) -> UnsafePointer<ArrowArray> {
-        guard let child = raw.pointee.children[index] else { throw .invalidTable("child \(index) of an array is missing") }
+        guard let child = raw.pointee.children[index] else {
+            throw .invalidTable("child \(index) of an array is missing")
+        }
         return UnsafePointer(child)
     }
 

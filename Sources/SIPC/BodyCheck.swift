@@ -51,7 +51,9 @@ struct BodyCheck {
         node += 1
         if shape.layout.hasValidity {
             let isAbsent = nextReferenceIsEmpty
-            guard !isAbsent || nullCount == 0 else { throw fault("has \(nullCount) nulls and no validity buffer", at: -1) }
+            guard !isAbsent || nullCount == 0 else {
+                throw fault("has \(nullCount) nulls and no validity buffer", at: -1)
+            }
             try take(window, .bits, "validity", mayBeEmpty: true)
         }
         try checkBuffers(shape, window)
@@ -98,7 +100,9 @@ struct BodyCheck {
         case .runEnd:
             let runs = bytes.loadLittle(view.nodes + node * 16, as: Int64.self)
             let nulls = bytes.loadLittle(view.nodes + node * 16 + 8, as: Int64.self)
-            guard runs > 0 || window.length == 0, nulls == 0 else { throw fault("has no runs, or a null among their ends") }
+            guard runs > 0 || window.length == 0, nulls == 0 else {
+                throw fault("has no runs, or a null among their ends")
+            }
             let skippedRuns = try skippedSlots()
             try check(shapes, length: runs, before: 0)
             try check(shapes, length: runs, before: skippedRuns)
@@ -159,7 +163,8 @@ struct BodyCheck {
     private var nextReferenceIsEmpty: Bool {
         buffer < view.referenceCount
             && bytes.loadLittle(
-                layout.references + (view.firstReference + buffer) * Container.referenceBytes + 16, as: UInt64.self) == 0
+                layout.references + (view.firstReference + buffer) * Container.referenceBytes + 16, as: UInt64.self)
+                == 0
     }
 
     /// A buffer that holds one thing per slot. Without skipped slots it may be longer than needed.
@@ -181,7 +186,8 @@ struct BodyCheck {
     /// Checks that the metadata has the next buffer, of `length` bytes, where a contiguous body has it.
     private mutating func place(_ length: Int64) throws(SIPCError) {
         let at = view.buffers + buffer * 16
-        guard bytes.loadLittle(at, as: Int64.self) == bodyBytes, bytes.loadLittle(at + 8, as: Int64.self) == length else {
+        guard bytes.loadLittle(at, as: Int64.self) == bodyBytes, bytes.loadLittle(at + 8, as: Int64.self) == length
+        else {
             throw .malformed("buffer \(buffer) of message \(label) is not where a contiguous body has it")
         }
         let (end, overflow) = bodyBytes.addingReportingOverflow(length + Int64(Container.padding(Int(length))))

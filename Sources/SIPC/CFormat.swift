@@ -32,7 +32,8 @@ extension DataType {
             self = .map(keysSorted: flags & mapKeysSorted != 0)
             return
         }
-        guard let colon = format.firstIndex(of: ":"), let type = Self.parse(format[..<colon], format[format.index(after: colon)...])
+        guard let colon = format.firstIndex(of: ":"),
+            let type = Self.parse(format[..<colon], format[format.index(after: colon)...])
         else { throw .invalidTable("the Arrow C format string \"\(format.prefix(80))\" names no type") }
         self = type
     }
@@ -43,7 +44,9 @@ extension DataType {
         case "+w": return Int32(arguments).flatMap { $0 < 0 ? nil : .fixedSizeList(count: Int($0)) }
         case "d":
             let parts = arguments.split(separator: ",", omittingEmptySubsequences: false).map { Int32($0) }
-            guard parts.count == 2 || parts.count == 3, let precision = parts[0], let scale = parts[1] else { return nil }
+            guard parts.count == 2 || parts.count == 3, let precision = parts[0], let scale = parts[1] else {
+                return nil
+            }
             guard let bits = parts.count == 2 ? 128 : parts[2], [32, 64, 128, 256].contains(bits) else { return nil }
             return .decimal(precision: precision, scale: scale, bits: Int(bits))
         case "tss": return .timestamp(.second, timezone: String(arguments))
@@ -68,7 +71,8 @@ extension DataType {
             return bits == 128 ? "d:\(precision),\(scale)" : "d:\(precision),\(scale),\(bits)"
         case .fixedSizeBinary(let bytes): return "w:\(bytes)"
         case .fixedSizeList(let count): return "+w:\(count)"
-        case .timestamp(let unit, let timezone): return "ts" + ["s", "m", "u", "n"][Int(unit.rawValue)] + ":" + timezone
+        case .timestamp(let unit, let timezone):
+            return "ts" + ["s", "m", "u", "n"][Int(unit.rawValue)] + ":" + timezone
         case .union(let mode, let ids):
             return (mode == .dense ? "+ud:" : "+us:") + ids.map(String.init).joined(separator: ",")
         case .map: return "+m"

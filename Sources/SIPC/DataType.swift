@@ -87,7 +87,8 @@ extension DataType {
         case .timestamp(let unit, let timezone):
             "timestamp[\(unit.symbol)" + (timezone.isEmpty ? "]" : ", tz=\(timezone)]")
         case .duration(let unit): "duration[\(unit.symbol)]"
-        case .interval(let unit): ["month_interval", "day_time_interval", "month_day_nano_interval"][Int(unit.rawValue)]
+        case .interval(let unit):
+            ["month_interval", "day_time_interval", "month_day_nano_interval"][Int(unit.rawValue)]
         case .binary: "binary"
         case .utf8: "string"
         case .largeBinary: "large_binary"

@@ -78,7 +78,8 @@ public struct Descriptor: Sendable {
             }
             let size = segments[Int(segment)].bytes
             guard length <= size, offset <= size - length else {
-                throw .malformed("reference \(index), \(length) bytes at \(offset), leaves its segment of \(size) bytes")
+                throw .malformed(
+                    "reference \(index), \(length) bytes at \(offset), leaves its segment of \(size) bytes")
             }
         }
     }
@@ -140,7 +141,8 @@ struct ContainerLayout: Sendable {
         }
         let version = bytes.loadLittle(8, as: UInt32.self)
         guard version == Container.version else {
-            throw SIPCError(.unsupported, "the SIPC descriptor has version \(version), this build reads \(Container.version)")
+            throw SIPCError(
+                .unsupported, "the SIPC descriptor has version \(version), this build reads \(Container.version)")
         }
         guard bytes.loadLittle(12, as: UInt32.self) == 0 else {
             throw SIPCError(.unsupported, "the SIPC descriptor has flags this build does not know")

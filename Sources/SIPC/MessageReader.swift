@@ -69,7 +69,8 @@ struct MessageReader {
         guard try message.scalar(0, default: Int16(0)) == 4 else {
             throw SIPCError(.unsupported, "message \(index - 1) is not of Arrow metadata version 5")
         }
-        guard let kind = MessageKind(rawValue: try message.scalar(1, default: UInt8(0))), let table = try message.table(2)
+        guard let kind = MessageKind(rawValue: try message.scalar(1, default: UInt8(0))),
+            let table = try message.table(2)
         else { throw .malformed("message \(index - 1) is neither schema nor dictionary nor record batch") }
         return Entry(
             encapsulated: start..<(start + Int(size)), table: table, kind: kind,
@@ -81,7 +82,8 @@ struct MessageReader {
     mutating func schema() throws(SIPCError) -> (Schema, Range<Int>) {
         guard layout.messageCount > 0 else { throw .malformed("it has no schema") }
         let entry = try next()
-        guard entry.kind == .schema, entry.bodyBytes == 0, entry.referenceCount == 0, entry.firstNodeOffset == nil else {
+        guard entry.kind == .schema, entry.bodyBytes == 0, entry.referenceCount == 0, entry.firstNodeOffset == nil
+        else {
             throw .malformed("its first message is not a schema")
         }
         return (try Schema(reading: entry.table), entry.encapsulated)
@@ -131,7 +133,8 @@ struct MessageReader {
     ) throws(SIPCError) -> MessageView {
         let label = index - 1
         guard try data.table(3) == nil else { throw SIPCError(.unsupported, "message \(label) has a compressed body") }
-        guard let nodes = try data.vector(1, elementBytes: 16), let buffers = try data.vector(2, elementBytes: 16) else {
+        guard let nodes = try data.vector(1, elementBytes: 16), let buffers = try data.vector(2, elementBytes: 16)
+        else {
             throw .malformed("message \(label) lists no nodes or no buffers")
         }
         let counts = try data.vector(4, elementBytes: 8)

@@ -135,7 +135,8 @@ public struct Publisher {
                 counts[keyPath: counter] += UInt64(group.bytes)
                 refer(group, place.segment, place.offset)
             } else {
-                counts[keyPath: isSmall ? \PublishCounts.packedBytes : \PublishCounts.copiedBytes] += UInt64(group.bytes)
+                counts[keyPath: isSmall ? \PublishCounts.packedBytes : \PublishCounts.copiedBytes] += UInt64(
+                    group.bytes)
                 rest.append(group)
             }
         }
@@ -145,7 +146,8 @@ public struct Publisher {
 
     private func find(
         _ group: Group, _ ways: [Way]
-    ) throws(SIPCError) -> (place: (segment: Segment, offset: UInt64), counter: WritableKeyPath<PublishCounts, UInt64>)? {
+    ) throws(SIPCError) -> (place: (segment: Segment, offset: UInt64), counter: WritableKeyPath<PublishCounts, UInt64>)?
+    {
         for way in ways {
             if let place = try way.place(group.memory) { return (place, way.counter) }
         }
@@ -154,7 +156,9 @@ public struct Publisher {
 
     /// Sorts the extents that are not empty by address, and joins those that overlap.
     private static func groups(_ extents: [Extent]) -> (order: [Int], groups: [Group]) {
-        let order = extents.indices.filter { extents[$0].bytes > 0 }.sorted { extents[$0].address < extents[$1].address }
+        let order = extents.indices.filter { extents[$0].bytes > 0 }.sorted {
+            extents[$0].address < extents[$1].address
+        }
         var groups: [Group] = []
         for (position, index) in order.enumerated() {
             let extent = extents[index]

@@ -36,7 +36,8 @@ public struct Field: Sendable {
         case .map where children.first?.children.count == 2:
             return "map<" + children[0].children.map(\.typeName).joined(separator: ", ") + ">"
         default:
-            return children.isEmpty ? type.name : type.name + "<" + children.map(\.typeName).joined(separator: ", ") + ">"
+            return children.isEmpty
+                ? type.name : type.name + "<" + children.map(\.typeName).joined(separator: ", ") + ">"
         }
     }
 }

@@ -66,7 +66,9 @@ extension Field {
         guard depth <= Schema.depthMax else {
             throw .invalidTable("column types nest deeper than \(Schema.depthMax) levels")
         }
-        guard let format = raw.pointee.format else { throw .invalidTable("a field of the stream's schema has no format") }
+        guard let format = raw.pointee.format else {
+            throw .invalidTable("a field of the stream's schema has no format")
+        }
         let flags = raw.pointee.flags
         let type = try DataType(
             format: String(cString: format), flags: flags, mapKeysSorted: Int64(ARROW_FLAG_MAP_KEYS_SORTED))

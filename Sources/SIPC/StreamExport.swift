@@ -70,13 +70,16 @@ private func state(_ raw: UnsafeMutablePointer<ArrowArrayStream>?) -> StreamStat
     return Unmanaged<StreamState>.fromOpaque(data).takeUnretainedValue()
 }
 
-private func getSchema(_ raw: UnsafeMutablePointer<ArrowArrayStream>?, _ out: UnsafeMutablePointer<ArrowSchema>?) -> Int32 {
+private func getSchema(_ raw: UnsafeMutablePointer<ArrowArrayStream>?, _ out: UnsafeMutablePointer<ArrowSchema>?)
+    -> Int32
+{
     guard let state = state(raw), let out else { return EINVAL }
     state.source.descriptor.schema.export(to: out)
     return 0
 }
 
-private func getNext(_ raw: UnsafeMutablePointer<ArrowArrayStream>?, _ out: UnsafeMutablePointer<ArrowArray>?) -> Int32 {
+private func getNext(_ raw: UnsafeMutablePointer<ArrowArrayStream>?, _ out: UnsafeMutablePointer<ArrowArray>?) -> Int32
+{
     guard let state = state(raw), let out else { return EINVAL }
     return state.next(out)
 }

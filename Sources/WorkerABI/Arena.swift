@@ -6,9 +6,10 @@ import SIPC
 struct Arena {
     private typealias Attach = @convention(c) (Int32, UInt64, UInt64) -> Int32
     private typealias Locate = @convention(c) (UnsafeRawPointer?, Int, UnsafeMutablePointer<UInt64>?) -> Int32
-    private typealias Take = @convention(c) (
-        Int, UnsafeMutablePointer<UnsafeMutableRawPointer?>?, UnsafeMutablePointer<UInt64>?
-    ) -> Int32
+    private typealias Take =
+        @convention(c) (
+            Int, UnsafeMutablePointer<UnsafeMutableRawPointer?>?, UnsafeMutablePointer<UInt64>?
+        ) -> Int32
     private typealias Freeze = @convention(c) () -> Int32
 
     private let attachFunction: Attach

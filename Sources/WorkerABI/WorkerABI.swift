@@ -35,7 +35,9 @@ public func sessionSegment(_ raw: UnsafeMutableRawPointer?, _ id: UInt64, _ fd: 
 
 /// Takes the output segment and `fd`.
 @c(zerrow_session_output)
-public func sessionOutput(_ raw: UnsafeMutableRawPointer?, _ fd: Int32, _ fileBytes: UInt64, _ bytesMax: UInt64) -> Int32 {
+public func sessionOutput(_ raw: UnsafeMutableRawPointer?, _ fd: Int32, _ fileBytes: UInt64, _ bytesMax: UInt64)
+    -> Int32
+{
     guard fd >= 0 else { return -EBADF }
     // Owned here, so that it is closed whatever happens.
     let file = FileDescriptor(owning: fd)

@@ -30,7 +30,8 @@ private let page = Machine.pageBytes
         #expect(try store.usage().namedBytes == huge)
         #expect(try store.usage().residentBytes == huge)
         let seen = try visible(store.lend(tenth, to: "w3").segments[0].file, bytes: 10 * huge)
-        #expect(same(seen, masked(producer.content, [columns[4]])))
+        let isAsPublished = same(seen, masked(producer.content, [columns[4]]))
+        #expect(isAsPublished)
         try store.end("w3")
         try store.release(tenth)
         #expect(try store.usage().segments == 0 && store.usage().tables == 0)
@@ -71,7 +72,8 @@ private let page = Machine.pageBytes
         let second = try Producer(store, "w2", bytes: 8 * huge)
         #expect(second.output.recycledBytes == 3 * huge)
         #expect(try second.output.file.descriptor.status().residentBytes == 3 * huge)
-        #expect(try isZero(visible(second.output.file, bytes: 8 * huge), 0..<8 * huge))
+        let isAllZero = try isZero(visible(second.output.file, bytes: 8 * huge), 0..<8 * huge)
+        #expect(isAllZero)
         #expect(try store.usage().pooledBytes == 0)
     }
 
@@ -84,7 +86,8 @@ private let page = Machine.pageBytes
         try store.end("w1")
         let second = try Producer(store, "w2", bytes: 8 * huge)
         #expect(second.output.recycledBytes == 3 * huge)
-        #expect(try isZero(visible(second.output.file, bytes: 8 * huge), 0..<8 * huge))
+        let isAllZero = try isZero(visible(second.output.file, bytes: 8 * huge), 0..<8 * huge)
+        #expect(isAllZero)
     }
 
     @Test func theSmallestSufficientFileIsUsedAgainAtTheSizeAsked() throws {
@@ -130,7 +133,8 @@ private let page = Machine.pageBytes
         let output = try plan.apply { try store.makeOutputSegment(bytes: 4 * huge, for: "w2") }
         #expect(!plan.calls.contains(.map), "a clean file is handed out without touching it")
         #expect(output.recycledBytes == 2 * huge)
-        #expect(try isZero(visible(output.file, bytes: 4 * huge), 0..<4 * huge))
+        let isAllZero = try isZero(visible(output.file, bytes: 4 * huge), 0..<4 * huge)
+        #expect(isAllZero)
     }
 
     @Test func aSealedSegmentOfWhichLittleIsLiveIsRewritten() throws {

@@ -96,9 +96,13 @@ private let page = Machine.pageBytes
                 #expect(store.segments[id]?.named == named, comment)
                 let seen = try visible(known.file, bytes: known.content.count)
                 let published = RangeSet(known.published)
-                for range in named.ranges { #expect(same(seen, known.content, range), comment) }
+                for range in named.ranges {
+                    let isIntact = same(seen, known.content, range)
+                    #expect(isIntact, comment)
+                }
                 for range in RangeSet([0..<seen.count]).subtracting(published).ranges {
-                    #expect(isZero(seen, range), comment)
+                    let isAllZero = isZero(seen, range)
+                    #expect(isAllZero, comment)
                 }
                 try checkMemory(id, known, named, comment)
             }

@@ -52,7 +52,8 @@ func anyDescriptor(_ content: [UInt8] = [1, 2, 3]) throws -> DescriptorBox {
 /// Everything a reader can see of a file.
 func visible(_ file: DescriptorBox, bytes: Int) throws -> [UInt8] { try file.descriptor.bytes(0..<bytes) }
 
-/// Whether two contents are equal. Unlike `==` it is fast without the optimizer.
+/// Whether two contents are equal. Unlike `==` it is fast without the optimizer. Expect its result, not the call: a failed
+/// expectation prints what the call was given, megabytes of it.
 func same(_ left: [UInt8], _ right: [UInt8]) -> Bool { left.count == right.count && same(left, right, 0..<left.count) }
 
 /// Whether two contents are equal in a range.

@@ -17,7 +17,8 @@ private let huge = Machine.hugePageBytes
         let loan = store.lend(table, to: "w2")
         #expect(loan.segments.map(\.id) == [producer.output.id])
         let seen = try visible(loan.segments[0].file, bytes: 4 * huge)
-        #expect(same(seen, masked(producer.content, named)))
+        let isAsPublished = same(seen, masked(producer.content, named))
+        #expect(isAsPublished)
         #expect(try store.usage().namedBytes == named.reduce(0) { $0 + $1.count })
         // Three pages and one 2 MiB page that was not worth splitting, at most.
         #expect(try store.usage().residentBytes <= huge + 8 * Machine.pageBytes)
@@ -43,7 +44,8 @@ private let huge = Machine.hugePageBytes
         #expect(try store.usage().residentBytes == 2 * huge)
         let loan = store.lend(table, to: "w2")
         let seen = try visible(loan.segments[0].file, bytes: 2 * huge)
-        #expect(same(seen, masked(producer.content, named)))
+        let isAsPublished = same(seen, masked(producer.content, named))
+        #expect(isAsPublished)
     }
 
     @Test(arguments: everyLock) func overlappingRepeatedAndEmptyReferencesAreFine(lock: Lock) throws {
@@ -54,7 +56,8 @@ private let huge = Machine.hugePageBytes
         let table = try store.publish(by: "w1", descriptor: anyDescriptor(), references: producer.references(named))
         #expect(store.namedBytes(of: table) == 30_000)
         let seen = try visible(store.lend(table, to: "r").segments[0].file, bytes: producer.content.count)
-        #expect(same(seen, masked(producer.content, named)))
+        let isAsPublished = same(seen, masked(producer.content, named))
+        #expect(isAsPublished)
     }
 
     @Test(arguments: everyLock) func aReferenceBeyondTheOutputIsRefused(lock: Lock) throws {

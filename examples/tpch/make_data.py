@@ -1,7 +1,7 @@
 """Makes the TPC-H tables as Parquet files in data/, with tpchgen-cli (`pip install tpchgen-cli`).
 
-Usage: python make_data.py [SCALE_FACTOR]. The default is 1: 6 million order lines, 350 MB. The files appear when all are
-complete: an interrupted run leaves nothing that looks like data.
+Usage: python make_data.py [SCALE_FACTOR]. The default is 1: 6 million order lines, 280 MB. The files appear when all
+are complete: an interrupted run leaves nothing that looks like data.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ CASES: dict[str, tuple[dict[str, str], list[tuple[Any, ...]]]] = {
     ),
     "a SQL model that reads nothing": (
         {"q.sql": "select 1 as one\n"},
-        [("no-input", "q", "q.sql", 1, "reads no table", "read a table: FROM …")],
+        [("no-input", "q", "q.sql", 1, "has no input", "read a table: FROM …")],
     ),
     "a SQL model that reads a file": (
         {"q.sql": "select *\nfrom read_parquet('x.parquet')\n"},
@@ -184,7 +184,7 @@ CASES: dict[str, tuple[dict[str, str], list[tuple[Any, ...]]]] = {
     ),
     "a model with no input": (
         {"m.py": python("@zerrow.model()", "", "return 1")},
-        [("no-input", "total", "m.py", 5, "reads no table", 'give an argument a default: table=zerrow.Model("…")')],
+        [("no-input", "total", "m.py", 5, "has no input", 'give an argument a default: table=zerrow.Model("…")')],
     ),
     "an argument without a default": (
         {"m.py": python("@zerrow.model()", "rate, sales=zerrow.Model('sales')")},
@@ -265,11 +265,11 @@ CASES: dict[str, tuple[dict[str, str], list[tuple[Any, ...]]]] = {
     ),
     "a cycle": (
         {"a.sql": "select *\nfrom c\n", "b.sql": "select * from a\n", "c.sql": "select * from b\n"},
-        [("cycle", "a", "a.sql", 2, "in a circle: a → c → b → a", "remove one of these inputs")],
+        [("cycle", "a", "a.sql", 2, "form a cycle: a → c → b → a", "remove one of these inputs")],
     ),
     "a model that reads itself": (
         {"a.sql": "select * from a\n"},
-        [("cycle", "a", "a.sql", 1, "in a circle: a → a", "a model can't read itself: rename it")],
+        [("cycle", "a", "a.sql", 1, "form a cycle: a → a", "a model can't read itself: rename it")],
     ),
 }
 
@@ -304,6 +304,11 @@ FILTERS = {
     "id in (select shop from shops)": ("filter-unsupported", "'in' with a query", "use a SQL model"),
     "id in (shop, 1)": ("filter-unsupported", "shop is no literal", "list literals after 'in'"),
     "id > $rat": ("unknown-parameter", "no parameter 'rat'", "did you mean 'rate'?"),
+    "id between symmetric 3 and 1": ("filter-unsupported", "a filter can't use ", "filters know"),
+    "note like 'a!%' escape '!'": ("filter-unsupported", "can't use note LIKE 'a!%' ESCAPE", "filters know"),
+    "note like any ('a', 'b')": ("filter-unsupported", "can't use ANY", "filters know"),
+    "id is distinct from 1": ("filter-unsupported", "can't use id IS DISTINCT FROM 1", "filters know"),
+    "try_cast(note as int) = 1": ("filter-unsupported", "can't use TRY_CAST", "filters know"),
     "id > 1 / 0": ("filter-type", "1 / 0 can't be computed", None),
     "id + note > 1": ("filter-type", "note is a text, not a number", None),
     "shops.id > 1": ("filter-unsupported", "can't use shops.id", "name the table's own columns"),

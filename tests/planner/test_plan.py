@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import SALES
+from shop_project import SALES
 from zerrow.errors import PlanError
 from zerrow.plan import plan_project
 
@@ -115,6 +115,7 @@ def test_a_table_read_twice_by_one_model_is_two_inputs(shop: Any) -> None:
 def test_a_filter_on_a_model_stays_with_its_reader(shop: Any) -> None:
     shop.write(
         {
+            "zerrow_project.yml": "sources: {sales: sales.parquet}\nparameters: {day: {default: '2024-01-01'}}\n",
             "a.sql": "select id, day from sales",
             "m.py": HEAD
             + "@zerrow.model()\ndef f(a=zerrow.Model('a', filter=\"day > '2024-01-01'\")):\n    return a\n",
@@ -162,7 +163,7 @@ def test_declared_columns_are_known_to_readers(shop: Any) -> None:
         ("select (select max(s.amount) from sales s where s.shop = t.shop) as m from shops t", ["shop", "amount"]),
         ("select id from sales union all select shop from sales", ["id", "shop"]),
         ("select id, row_number() over (partition by shop order by day) as n from sales", ["id", "shop", "day"]),
-        ("select id as note, weight as w from sales order by w", ["id", "note", "weight"]),
+        ("select id as note, weight as w from sales order by w", ["id", "weight"]),
         ("select sales as entire from sales", None),
         ('select "id" from sales where "note" is null', ["id", "note"]),
     ],
@@ -214,9 +215,7 @@ def test_a_condition_is_not_pushed_where_it_would_cost_another_scan(shop: Any) -
 
 
 def test_parameters_reach_arguments_filters_and_queries(shop: Any) -> None:
-    parameters = (
-        "parameters:\n  rate: {type: float, default: 0.5}\n  day: {default: '2024-01-02'}\n  deep: {type: bool}\n"
-    )
+    parameters = "parameters: {rate: {type: float, default: 0.5}, day: {default: '2024-01-02'}, deep: {type: bool}}\n"
     arguments = "s=zerrow.Model('sales', filter='amount > $rate and day = $day'), *, deep=zerrow.Parameter('deep')"
     shop.write(
         {
@@ -247,15 +246,34 @@ def test_a_text_parameter_stays_one_literal(shop: Any) -> None:
     assert task["sql"] == "select id from sales where note = 'x'' or ''1''=''1'"
 
 
-def test_missing_sources_name_the_prepare_command_until_it_has_run(shop: Any) -> None:
+def test_missing_sources_name_the_prepare_command(shop: Any) -> None:
     yaml = "sources: {sales: data/*.parquet, unread: none.parquet}\nprepare: python make.py 'a b'\n"
     shop.write({"zerrow_project.yml": yaml, "q.sql": "select id from sales"})
-    plan = shop.plan()
-    assert plan["prepare"] == {"command": [sys.executable, "make.py", "a b"], "missing": ["sales"]}
+    assert shop.plan()["prepare"] == {"command": [sys.executable, "make.py", "a b"], "missing": ["sales"]}
+    shop.write({"q.sql": "select id from sale"})
+    assert [error["code"] for error in shop.errors()] == ["unknown-table"]
+
+
+def test_a_query_is_planned_with_what_it_needs_alone(shop: Any) -> None:
+    shop.write({"a.sql": "select id, day from sales", "b.sql": "select id from a", "c.sql": "select city from shops"})
+    plan = plan_project(shop.folder, query="select max(day) as last\nfrom a join b using (id);")
+    assert [(model["name"], model["final"]) for model in plan["models"]] == [
+        ("sales", False),
+        ("a", False),
+        ("b", False),
+        ("query", True),
+    ]
     with pytest.raises(PlanError) as failure:
-        plan_project(shop.folder, prepared=True)
-    assert failure.value.errors[0].code == "source-missing"
-    assert "command ran" in (failure.value.errors[0].hint or "")
+        plan_project(shop.folder, query="select id,\n  dayy from a")
+    (error,) = failure.value.errors
+    assert (error.file, error.line, error.hint) == ("query", 2, "did you mean 'day'?")
+
+
+def test_a_query_needs_no_models_and_its_name_gives_way(shop: Any) -> None:
+    assert [model["name"] for model in plan_project(shop.folder, query="from shops")["models"]] == ["shops", "query"]
+    shop.write({"query.sql": "select id from sales"})
+    plan = plan_project(shop.folder, query="select * from query")
+    assert [model["name"] for model in plan["models"]] == ["sales", "query", "query_"]
 
 
 def test_a_source_is_a_file_a_folder_or_a_glob(shop: Any) -> None:

@@ -125,7 +125,9 @@ class Sandbox:
         program, folders = python
         shown = sorted({*folders, str(library.parent), str(PROCESSES), *(show or [])})
         self.tmp_entries = [path for path in shown if path.startswith("/tmp/")]
-        entries = [[path, os.readlink(path) if os.path.islink(path) else None] for path in SYSTEM if os.path.exists(path)]
+        entries = [
+            [path, os.readlink(path) if os.path.islink(path) else None] for path in SYSTEM if os.path.exists(path)
+        ]
         entries += [[path, None] for path in shown if not path.startswith("/usr/")]
         options = {
             "arguments": [program, str(PROCESSES / "zygote.py"), str(library), *(modules or [])],

@@ -172,7 +172,9 @@ COLUMNS: dict[str, Column] = {
         )
     },
     "month_day_nano": some(lambda i: pa.MonthDayNano([i, -i, i * 7]), pa.month_day_nano_interval()),
-    **{str(kind): some(lambda i: text(i).encode(), kind) for kind in (pa.binary(), pa.large_binary(), pa.binary_view())},
+    **{
+        str(kind): some(lambda i: text(i).encode(), kind) for kind in (pa.binary(), pa.large_binary(), pa.binary_view())
+    },
     **{str(kind): some(text, kind) for kind in (pa.utf8(), pa.large_utf8(), pa.string_view())},
     "string_present": all_present(text, pa.utf8()),
     "string_all_empty": all_present(lambda i: "", pa.utf8()),

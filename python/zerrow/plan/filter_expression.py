@@ -35,6 +35,9 @@ _CASTS = {
     "timestamp": ("TIMESTAMP", "TIMESTAMPTZ"),
 }
 _SUPPORTED = "filters know and, or, not, = != < <= > >=, between, in, like, ilike, is null, + - * /, cast and literals"
+# Parts of sqlglot's nodes that are read here, or that only repeat what the dialect means anyway.
+_UNDERSTOOD = frozenset({"this", "expression", "expressions", "low", "high", "to", "table", "is_string", "negate"})
+_UNDERSTOOD |= {"query", "unnest", "field", "typed", "safe", "jdbc"}
 _DEPTH_MAX = 200
 _EXACT = decimal.Context(prec=38, traps=[decimal.Overflow, decimal.InvalidOperation])
 
@@ -101,7 +104,11 @@ class FilterReader:
         if self._depth > _DEPTH_MAX:
             raise FilterError("filter-syntax", "the filter is nested too deeply")
         try:
-            return self._read(node)
+            # A part of a node that isn't looked at here would change the meaning unseen.
+            if any(value and key not in _UNDERSTOOD for key, value in node.args.items()):
+                raise _unsupported(node)
+            expression, kind = self._read(node)
+            return (_op("not", expression) if node.args.get("negate") else expression), kind
         finally:
             self._depth -= 1
 
@@ -132,9 +139,7 @@ class FilterReader:
             return self._arithmetic(node)
         literal = self._literal(node)
         if literal is None:
-            raise FilterError(
-                "filter-unsupported", f"a filter can't use {node.sql(dialect=DIALECT)[:60]}", _SUPPORTED, _line(node)
-            )
+            raise _unsupported(node)
         return literal, literal["type"]
 
     def _logic(self, node: exp.And | exp.Or) -> tuple[Expr, str]:
@@ -300,7 +305,7 @@ class FilterReader:
         amount = interval.this.name if interval.this is not None else ""
         unit = interval.unit.name.lower().rstrip("s") if interval.unit is not None else ""
         if kind != "date" or "literal" not in start or op not in "+-" or not amount.lstrip("-").isdecimal():
-            raise FilterError("filter-unsupported", f"a filter can't use {_sql(node)}", _SUPPORTED, _line(node))
+            raise _unsupported(node)
         count = int(amount) * (1 if op == "+" else -1)
         date = datetime.date.fromisoformat(start["literal"])
         try:
@@ -334,6 +339,10 @@ class FilterReader:
         if "literal" in value and kind == "float" and value_kind in ("int", "decimal"):
             return _literal(float(value["literal"]), "float"), "float"
         return {"op": "cast", "args": [value], "type": kind}, kind
+
+
+def _unsupported(node: exp.Expression) -> FilterError:
+    return FilterError("filter-unsupported", f"a filter can't use {_sql(node)}", _SUPPORTED, _line(node))
 
 
 def literal_of(value: Value) -> Expr:

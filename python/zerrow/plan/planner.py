@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from zerrow.errors import PlanError, ZerrowError
-from zerrow.plan.declarations import Declaration, Limits, ParameterArgument, PythonModel, SqlModel
+from zerrow.plan.declarations import Declaration, Limits, ParameterArgument, PythonModel, SqlModel, tables_read
 from zerrow.plan.findings import Findings
-from zerrow.plan.graph import check_names, order, tables_read
+from zerrow.plan.graph import check_names, order
 from zerrow.plan.inputs import Input, InputReader
 from zerrow.plan.names import did_you_mean
 from zerrow.plan.project import Project, read_project
@@ -24,31 +24,31 @@ _WARM_MODULES = ("numpy", "pandas", "polars", "duckdb", "datafusion")
 
 
 def plan_project(
-    folder: str | Path, given: Mapping[str, str] | None = None, *, prepared: bool = False
+    folder: str | Path, given: Mapping[str, str] | None = None, *, query: str | None = None
 ) -> dict[str, Any]:
     """The plan of the project in `folder`, with parameters `given` as texts.
 
-    `prepared` says that the project's prepare command has run: missing sources are errors then. Raises PlanError with
-    all that is wrong. Imports none of the project's code.
+    With a `query`, the plan of that SQL over the project's models and sources, and of nothing that it doesn't need.
+    Raises PlanError with all that is wrong. Imports none of the project's code.
     """
     findings = Findings()
     try:
-        project = read_project(Path(folder).resolve(), given or {}, findings)
+        project = read_project(Path(folder).resolve(), given or {}, findings, query)
     except ZerrowError as error:
         findings.errors.append(error)
         raise PlanError(findings.errors, findings.warnings) from None
-    return _Planner(project, findings, prepared).plan()
+    return _Planner(project, findings).plan()
 
 
 class _Planner:
-    def __init__(self, project: Project, findings: Findings, prepared: bool) -> None:
+    def __init__(self, project: Project, findings: Findings) -> None:
         self.project = project
         self.findings = findings
-        self.prepared = prepared
         self.missing: list[str] = []
 
     def plan(self) -> dict[str, Any]:
         check_names(self.project, self.findings)
+        self.project.keep_what_the_query_needs()
         models = order(self.project, self.findings)
         self._check_engines()
         self._check_parameters()
@@ -99,8 +99,8 @@ class _Planner:
                 continue
             files = find_files(declaration, self.project.file, self.findings)
             if files == ():
-                if self.project.file.prepare is None or self.prepared:
-                    missing_source(declaration, self.project.file, self.findings, self.prepared)
+                if self.project.file.prepare is None:
+                    missing_source(declaration, self.project.file, self.findings)
                 self.missing.append(name)
             sources[name] = read_source(declaration, files or (), self.project.file, self.findings)
             if hive_folders(files or (), declaration):

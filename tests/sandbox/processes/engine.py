@@ -1,7 +1,8 @@
 """A small engine: it spawns one zygote with the C function of the sandbox, and relays to it.
 
-argv: the library, and a JSON object {"arguments", "entries", "network", "tmp_bytes_max"}. Descriptor 3 is a SOCK_SEQPACKET
-socket: the zygote's messages go through unchanged; `segment` makes a published segment, locked as the engine's user can.
+argv: the library, and a JSON object {"arguments", "entries", "network", "tmp_bytes_max"}. Descriptor 3 is a
+SOCK_SEQPACKET socket: the zygote's messages go through unchanged; `segment` makes a published segment, locked as the
+engine's user can.
 """
 
 import ctypes

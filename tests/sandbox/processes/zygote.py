@@ -1,7 +1,7 @@
 """A small zygote: it forks workers, isolates each with the C functions of the sandbox, and runs the code it is sent.
 
-argv[1] is the library. Descriptor 3 is a SOCK_SEQPACKET socket: a request is JSON with descriptors beside it, the first of
-which is the pipe for the worker's result; the others become the worker's descriptors 3, 4, …
+argv[1] is the library. Descriptor 3 is a SOCK_SEQPACKET socket: a request is JSON with descriptors beside it, the
+first of which is the pipe for the worker's result; the others become the worker's descriptors 3, 4, …
 """
 
 import ctypes
