@@ -10,6 +10,10 @@ let swift: [SwiftSetting] = [
     .enableExperimentalFeature("Lifetimes"),
 ]
 
+// fuzz/run sets it: the decoder is then built with coverage counters, and with a program that libFuzzer drives.
+let isFuzzing = Context.environment["ZERROW_FUZZ"] != nil
+let fuzzed: [SwiftSetting] = isFuzzing ? [.unsafeFlags(["-sanitize=fuzzer", "-parse-as-library"])] : []
+
 let package = Package(
     name: "zerrow",
     products: [
@@ -23,9 +27,10 @@ let package = Package(
         .target(name: "CArrow"),
         .target(name: "CLinux"),
         .target(name: "System", dependencies: ["CLinux"], swiftSettings: swift),
-        .target(name: "SIPC", dependencies: ["CArrow", "System"], swiftSettings: swift),
+        .target(name: "SIPC", dependencies: ["CArrow", "System"], swiftSettings: swift + fuzzed),
         .target(
-            name: "WorkerABI", dependencies: ["SIPC", "System", "CArrow"], exclude: ["export.map", "zerrow_worker.h"], swiftSettings: swift,
+            name: "WorkerABI", dependencies: ["SIPC", "System", "CArrow"], exclude: ["export.map", "zerrow_worker.h"],
+            swiftSettings: swift,
             linkerSettings: [
                 // One self-contained object that a Python process loads in milliseconds; only the ABI is exported, so it
                 // cannot clash with what the user's own packages load.
@@ -37,7 +42,8 @@ let package = Package(
         .target(name: "Sandbox", dependencies: ["System", "CLinux"], swiftSettings: swift),
         .target(name: "Store", dependencies: ["SIPC", "System"], swiftSettings: swift),
         .target(name: "Scheduler", swiftSettings: swift),
-        .target(name: "Engine", dependencies: ["Scheduler", "Store", "Sandbox", "SIPC", "System"], swiftSettings: swift),
+        .target(
+            name: "Engine", dependencies: ["Scheduler", "Store", "Sandbox", "SIPC", "System"], swiftSettings: swift),
         .target(name: "Terminal", swiftSettings: swift),
         .executableTarget(
             name: "zerrow",
@@ -53,3 +59,10 @@ let package = Package(
         .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: swift),
     ]
 )
+
+if isFuzzing {
+    package.targets.append(
+        .executableTarget(
+            name: "sipc-fuzz", dependencies: ["SIPC", "CArrow", "System"], path: "fuzz/Descriptor",
+            swiftSettings: swift + fuzzed, linkerSettings: [.unsafeFlags(["-sanitize=fuzzer"])]))
+}

@@ -1,7 +1,7 @@
 """The other ways to hand a table from one process to the next, each measured as its users would use it.
 
-Every function runs in two fresh processes, a producer and a consumer, and returns publish_ms, open_ms, first_pass_ms and second_pass_ms. The
-producer's table is in memory, and has been touched, before the clock starts.
+Every function runs in two fresh processes, a producer and a consumer, and returns publish_ms, open_ms, first_pass_ms
+and second_pass_ms. The producer's table is in memory, and has been touched, before the clock starts.
 """
 
 from __future__ import annotations
@@ -70,8 +70,11 @@ def ipc(size: int, is_mapped: bool) -> dict:
             os.unlink(path)
 
 
-def ray_store(sizes: list[int], rounds: int) -> None:
-    """Ray's object store, warm: one cluster for all rounds, as its first put of a size is much slower; a JSON line per round."""
+def ray_store(sizes: list[int]) -> None:
+    """Ray's object store, warm: one cluster for all rounds, as its first put of a size is much slower.
+
+    Reads a size per line, answers with a JSON line.
+    """
     import ray
 
     ray.init(
@@ -115,6 +118,6 @@ def ray_store(sizes: list[int], rounds: int) -> None:
 if __name__ == "__main__":
     kind, *arguments = sys.argv[1:]
     if kind == "ray":
-        ray_store([int(size) for size in arguments], 0)
+        ray_store([int(size) for size in arguments])
     else:
         print(json.dumps(ipc(int(arguments[0]), is_mapped=kind == "ipc-mapped")))

@@ -1,7 +1,8 @@
 """`zerrow bench handoff`: what it costs to hand a table from one isolated process to the next.
 
-Ten int64 columns. The producer has the table in memory; the clock starts when it begins to publish. `publish_ms` ends when any reader could
-start, `open_ms` when the reader's code has the table. Then it sums all columns twice. Systems take turns within each round.
+Ten int64 columns. The producer has the table in memory; the clock starts when it begins to publish. `publish_ms` ends
+when any reader could start, `open_ms` when the reader's code has the table. Then it sums all columns twice. Systems
+take turns within each round.
 """
 
 from __future__ import annotations
@@ -109,16 +110,21 @@ def main() -> None:
 
 def show(cases: list[dict]) -> None:
     """The cases as a table, with what each costs as a multiple of zerrow's."""
-    print(f"{'MiB':>6} {'system':<11} {'publish':>9} {'open':>8} {'pass 1':>8} {'pass 2':>8} {'to 1st sum':>11} {'vs zerrow':>10} {'peak MiB':>9}")
+    head = ("MiB", "system", "publish", "open", "pass 1", "pass 2", "to 1st sum", "vs zerrow", "peak MiB")
+    print(("{:>6} {:<11}" + " {:>10}" * 7).format(*head))
+    base = {case["bytes"]: first_sum_ms(case) for case in cases if case["system"] == "zerrow"}
     for case in cases:
-        first_sum = case["publish_ms"] + case["open_ms"] + case["first_pass_ms"]
-        ours = next((one for one in cases if one["system"] == "zerrow" and one["bytes"] == case["bytes"]), case)
-        base = ours["publish_ms"] + ours["open_ms"] + ours["first_pass_ms"]
-        print(
-            f"{case['bytes'] // MIB:>6} {case['system']:<11} {case['publish_ms']:>9.1f} {case['open_ms']:>8.1f} "
-            f"{case['first_pass_ms']:>8.1f} {case['second_pass_ms']:>8.1f} {first_sum:>11.1f} {first_sum / base:>9.1f}x "
-            f"{case['memory_bytes_max'] // MIB:>9}"
-        )
+        total = first_sum_ms(case)
+        figures = [case[key] for key in ("publish_ms", "open_ms", "first_pass_ms", "second_pass_ms")] + [total]
+        ratio = f"{total / base.get(case['bytes'], total):.1f}x"
+        times = "".join(f" {figure:>10.1f}" for figure in figures)
+        memory = case["memory_bytes_max"] // MIB
+        print(f"{case['bytes'] // MIB:>6} {case['system']:<11}{times} {ratio:>10} {memory:>10}")
+
+
+def first_sum_ms(case: dict) -> float:
+    """From the producer's call to publish to the end of the consumer's first pass."""
+    return case["publish_ms"] + case["open_ms"] + case["first_pass_ms"]
 
 
 if __name__ == "__main__":

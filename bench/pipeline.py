@@ -1,7 +1,8 @@
 """`zerrow bench pipeline`: what isolation costs.
 
-The models of examples/tpch, three ways, in turn: in sandboxed processes of a warm engine (zerrow), the same functions in one process that
-passes pointers (in-process), and in a process per model that passes Arrow IPC files in /dev/shm (ipc-files).
+The models of examples/tpch, three ways, in turn: in sandboxed processes of a warm engine (zerrow), the same functions
+in one process that passes pointers (in-process), and in a process per model that passes Arrow IPC files in /dev/shm
+(ipc-files).
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "worker_sandbox.h"
+#include "socket_scope.h"
 #include "system_call_filter.h"
 
 #include <errno.h>
@@ -20,6 +21,10 @@
 
 /* Processes and threads of one worker, where it has a user of its own. */
 #define PROCESSES_MAX 4096
+/* What a zygote may show below /tmp: each is a mount in every worker. */
+#define TMP_ENTRIES_MAX 16
+/* Empty files cost kernel memory that a file system's size does not count. */
+#define TMP_FILES_MAX "262144"
 
 static const char *stage = "nothing";
 /* The zygote's own pid namespace; opened once, before there is any other. */
@@ -56,13 +61,15 @@ static void make_folders(char *path) {
 
 /* A new /tmp, in which what the zygote shows below its own one is shown again. */
 static int make_tmp(const char *entries, const char *options) {
-    char paths[16][1024];
-    int trees[16];
+    char paths[TMP_ENTRIES_MAX][1024];
+    int trees[TMP_ENTRIES_MAX];
     size_t count = 0;
-    while (entries && *entries && count < 16) {
+    while (entries && *entries) {
         size_t length = strcspn(entries, ":");
-        if (length >= sizeof(paths[0]))
-            return -ENAMETOOLONG;
+        if (length >= sizeof(paths[0]) || count == TMP_ENTRIES_MAX) {
+            errno = length >= sizeof(paths[0]) ? ENAMETOOLONG : E2BIG;
+            return failed("keeping the folders below /tmp");
+        }
         memcpy(paths[count], entries, length);
         paths[count][length] = 0;
         trees[count] = (int)syscall(SYS_open_tree, AT_FDCWD, paths[count], 1 | O_CLOEXEC | AT_RECURSIVE);
@@ -105,8 +112,9 @@ static int hide(const char *paths) {
 }
 
 static int make_mounts(const struct zerrow_worker_spec *spec) {
-    char options[64];
-    snprintf(options, sizeof(options), "mode=1777,size=%llu", (unsigned long long)spec->tmp_bytes_max);
+    char options[96];
+    snprintf(options, sizeof(options), "mode=1777,nr_inodes=" TMP_FILES_MAX ",size=%llu",
+             (unsigned long long)spec->tmp_bytes_max);
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return failed("making the mounts private");
     /* Only now is /proc that of the new pid namespace: nothing of other workers, nothing of the zygote. */
@@ -119,7 +127,9 @@ static int make_mounts(const struct zerrow_worker_spec *spec) {
 }
 
 static int set_limits(const struct zerrow_worker_spec *spec) {
-    struct rlimit none = {0, 0};
+    /* 0 would not stop a dump into a program that the host's core_pattern names; 1 stops that and files. See core(5).
+     */
+    struct rlimit none = {1, 1};
     struct rlimit files;
     struct rlimit processes = {PROCESSES_MAX, PROCESSES_MAX};
     if (setrlimit(RLIMIT_CORE, &none) < 0)
@@ -163,6 +173,11 @@ static int drop_privileges(const struct zerrow_worker_spec *spec) {
 }
 
 EXPORTED int zerrow_worker_enter(const struct zerrow_worker_spec *spec) {
+    /*
+     * kill(0) knows no pid namespaces: left in the zygote's process group, a worker could kill all workers of its user.
+     */
+    if (setsid() < 0)
+        return failed("leaving the zygote's session");
     int flags = CLONE_NEWNS | CLONE_NEWIPC | (spec->has_network ? 0 : CLONE_NEWNET);
     if (unshare(flags) < 0)
         return failed("making namespaces");
@@ -171,7 +186,14 @@ EXPORTED int zerrow_worker_enter(const struct zerrow_worker_spec *spec) {
         code = set_limits(spec);
     if (code == 0)
         code = drop_privileges(spec);
-    if (code == 0 && (code = zerrow_system_call_filter_install()) < 0)
+    if (code < 0)
+        return code;
+    /*
+     * With a network namespace of its own nobody else hears a worker's sockets. In the host's, abstract names would be
+     * a way to pass descriptors, such as that of a segment which is writable until its worker is dead.
+     */
+    int allows_unix_sockets = !spec->has_network || zerrow_socket_scope_enter() == 0;
+    if ((code = zerrow_system_call_filter_install(allows_unix_sockets)) < 0)
         stage = "installing the system call filter";
     return code;
 }

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <limits.h>
 #include <linux/mount.h>
 #include <linux/sched.h>
@@ -107,7 +106,8 @@ static void open_entries(struct child *child) {
     }
     for (size_t i = 0; i < DEVICE_COUNT; i++) {
         child->device_trees[i] = clone_tree(devices[i]);
-        if (child->device_trees[i] < 0)
+        if (child->device_trees[i] < 0 ||
+            set_attributes(child->device_trees[i], "", AT_EMPTY_PATH, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC) < 0)
             fail(child, ZERROW_STAGE_DEVICES, (int)i);
     }
 }
@@ -193,14 +193,17 @@ static _Noreturn void run_child(struct child *child) {
         _exit(127);
     open_entries(child);
     /* With one id the groups of the caller stay: they can't be given up without privilege. */
-    if (spec->id_count > 1 && setgroups(0, NULL) < 0)
+    if (spec->id_count > 1 && syscall(SYS_setgroups, 0, NULL) < 0)
         fail(child, ZERROW_STAGE_IDENTITY, 0);
-    if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+    /* libc's functions would tell the parent's other threads, which are not here, and take a lock that one may hold. */
+    if (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0)
         fail(child, ZERROW_STAGE_IDENTITY, 1);
     make_root(child);
     make_devices(child);
     enter_root(child);
     (void)!sethostname("zerrow", 6);
+    /* No controlling terminal: nothing of the user's to type into, and no Ctrl-C that is meant for the engine. */
+    setsid();
     /* After the ids have changed, which resets it. The parent may have died before: then the pipe has ended. */
     struct pollfd parent = {.fd = child->may_go, .events = POLLIN};
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0 || poll(&parent, 1, 0) != 0)

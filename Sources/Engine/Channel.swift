@@ -28,7 +28,7 @@ final class Channel {
             do {
                 try socket.send(next.bytes, descriptors: next.descriptors.map(\.raw), wait: false)
                 queue.removeFirst()
-            } catch where error.errno == EAGAIN || error.errno == ETOOMANYREFS || error.errno == ENOBUFS {
+            } catch  where error.errno == EAGAIN || error.errno == ETOOMANYREFS || error.errno == ENOBUFS {
                 return
             } catch {
                 // The peer is dead or dying; its end is reported by whoever waits for it.
@@ -50,7 +50,8 @@ final class Channel {
     /// Takes the next message off the socket, without waiting.
     func receive() -> Arrival {
         do {
-            switch try socket.receive(bytesMax: Datagram.bytesMax, descriptorsMax: Datagram.descriptorsMax, wait: false) {
+            switch try socket.receive(bytesMax: Datagram.bytesMax, descriptorsMax: Datagram.descriptorsMax, wait: false)
+            {
             case .nothing: return .nothing
             case .closed:
                 isClosed = true
@@ -61,7 +62,7 @@ final class Channel {
                 }
                 return .message(datagram, message.descriptors)
             }
-        } catch where error.errno == EMSGSIZE {
+        } catch  where error.errno == EMSGSIZE {
             return .malformed("a message of more than \(Datagram.bytesMax) bytes or too many descriptors")
         } catch {
             isClosed = true

@@ -29,7 +29,8 @@ public enum Doctor {
     /// Tries everything. Leaves nothing behind.
     public static func checks(environment: [String: String]) -> [Check] {
         [
-            installation(environment), kernel(), sandbox(environment), users(), cgroups(), hugePages(), sealing(), overcommit(),
+            installation(environment), kernel(), sandbox(environment), users(), cgroups(), hugePages(), sealing(),
+            overcommit(),
             memory(), kernelZero(),
         ]
     }
@@ -50,7 +51,8 @@ public enum Doctor {
             let found = try Installation.find(environment: environment)
             return Check(name: "installation", status: .present, detail: found.home, remedy: nil)
         } catch {
-            return Check(name: "installation", status: .missing, detail: "\(error)", remedy: "start zerrow with its launcher")
+            return Check(
+                name: "installation", status: .missing, detail: "\(error)", remedy: "start zerrow with its launcher")
         }
     }
 
@@ -69,7 +71,8 @@ public enum Doctor {
         do {
             try SandboxProbe.run()
             return Check(
-                name: "sandbox", status: .present, detail: "user, process, mount, network and IPC namespaces, system call filter",
+                name: "sandbox", status: .present,
+                detail: "user, process, mount, network and IPC namespaces, system call filter",
                 remedy: nil)
         } catch let error as SandboxError {
             return Check(
@@ -83,7 +86,8 @@ public enum Doctor {
     private static func users() -> Check {
         guard IdentityPool.isAvailable else {
             return Check(
-                name: "users", status: .present, detail: "workers run as this user; published memory is sealed", remedy: nil)
+                name: "users", status: .present, detail: "workers run as this user; published memory is sealed",
+                remedy: nil)
         }
         return Check(
             name: "users", status: .present,
@@ -93,12 +97,14 @@ public enum Doctor {
     private static func cgroups() -> Check {
         guard let tree = CgroupTree.make() else {
             return Check(
-                name: "memory limits", status: .limited, detail: "no control group can be made here: --memory limits only the arena",
+                name: "memory limits", status: .limited,
+                detail: "no control group can be made here: --memory limits only the arena",
                 remedy: "run as root, or in a delegated group: systemd-run --user --scope -p Delegate=yes zerrow …")
         }
         tree.remove()
         return Check(
-            name: "memory limits", status: .present, detail: "control groups, version \(tree.version == .v1 ? 1 : 2)", remedy: nil)
+            name: "memory limits", status: .present, detail: "control groups, version \(tree.version == .v1 ? 1 : 2)",
+            remedy: nil)
     }
 
     /// Collapses one page of a memory file; the way the arena does it.
@@ -110,7 +116,8 @@ public enum Doctor {
             let start = (bytes - Int(bitPattern: mapping.base) % bytes) % bytes
             mapping.base.storeBytes(of: 1, toByteOffset: start, as: UInt8.self)
             try mapping.advise(.collapse, start..<(start + bytes))
-            return Check(name: "2 MiB pages", status: .present, detail: "MADV_COLLAPSE works on memory files", remedy: nil)
+            return Check(
+                name: "2 MiB pages", status: .present, detail: "MADV_COLLAPSE works on memory files", remedy: nil)
         } catch {
             return Check(
                 name: "2 MiB pages", status: .limited, detail: "\(error)",
@@ -129,7 +136,9 @@ public enum Doctor {
     }
 
     private static func overcommit() -> Check {
-        let mode = (try? Files.read("/proc/sys/vm/overcommit_memory", bytesMax: 16)).map { String(decoding: $0, as: UTF8.self) }
+        let mode = (try? Files.read("/proc/sys/vm/overcommit_memory", bytesMax: 16)).map {
+            String(decoding: $0, as: UTF8.self)
+        }
         let isStrict = mode?.first == "2"
         return Check(
             name: "overcommit", status: isStrict ? .limited : .present,
@@ -152,6 +161,7 @@ public enum Doctor {
         let isThere = Files.exists("/dev/kernelzero")
         return Check(
             name: "KernelZero", status: .present,
-            detail: isThere ? "loaded" : "not loaded: not needed, as the arena has results born in shared memory", remedy: nil)
+            detail: isThere ? "loaded" : "not loaded: not needed, as the arena has results born in shared memory",
+            remedy: nil)
     }
 }

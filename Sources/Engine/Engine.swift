@@ -54,7 +54,9 @@ public final class Engine {
     }
 
     /// Runs a plan to its end. Failures of models are in the report, not thrown.
-    public func run(_ plan: Plan, observer: (any RunObserver)? = nil, signals: SignalDescriptor? = nil) throws -> RunReport {
+    public func run(_ plan: Plan, observer: (any RunObserver)? = nil, signals: SignalDescriptor? = nil) throws
+        -> RunReport
+    {
         runCount += 1
         let run = try Run(plan, engine: self, id: "r\(getpid())-\(runCount)", observer: observer, signals: signals)
         return run.run()
@@ -83,7 +85,8 @@ public final class Engine {
     /// What a zygote of an environment reads: the interpreter's folders, and zerrow's own parts.
     private func readPaths(_ environment: Plan.Environment) throws -> [String] {
         guard let real = Path.resolved(environment.python) else {
-            throw EngineError.zygote("the interpreter \(environment.python) of environment '\(environment.id)' does not exist")
+            throw EngineError.zygote(
+                "the interpreter \(environment.python) of environment '\(environment.id)' does not exist")
         }
         // …/bin/python in both: the environment's folder, and the one that Python itself is installed in.
         return [Path.parent(Path.parent(environment.python)), Path.parent(Path.parent(real))]

@@ -24,7 +24,8 @@ public struct Installation: Sendable {
             throw EngineError.installation("cannot tell where the executable is: is /proc mounted?")
         }
         let folder = Path.parent(executable)
-        guard let home = environment["ZERROW_HOME"] ?? Path.ancestor(of: folder, holding: "python/zerrow/__init__.py") else {
+        guard let home = environment["ZERROW_HOME"] ?? Path.ancestor(of: folder, holding: "python/zerrow/__init__.py")
+        else {
             throw EngineError.installation("ZERROW_HOME is not set: start zerrow with the launcher of the repository")
         }
         let installation = Installation(

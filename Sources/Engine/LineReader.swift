@@ -64,7 +64,9 @@ final class LineReader {
 
     private static func text(_ bytes: ArraySlice<UInt8>) -> String {
         var text = String(decoding: bytes, as: UTF8.self)
-        text.unicodeScalars.removeAll { $0.value < 32 && $0 != "\t" || $0.value == 127 || (128..<160).contains($0.value) }
+        text.unicodeScalars.removeAll {
+            $0.value < 32 && $0 != "\t" || $0.value == 127 || (128..<160).contains($0.value)
+        }
         return text
     }
 }

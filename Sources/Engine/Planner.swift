@@ -62,7 +62,8 @@ struct Planner {
         guard ending == .exited(0) else {
             throw EngineError.prepare(
                 "the project's prepare command '\(prepare.command.joined(separator: " "))' failed (\(ending)): "
-                    + "run it by hand in \(folder), or put the files of \(prepare.missing.joined(separator: ", ")) in place")
+                    + "run it by hand in \(folder), or put the files of \(prepare.missing.joined(separator: ", ")) in place"
+            )
         }
     }
 

@@ -48,6 +48,7 @@ extension Run {
     /// Durations as they are, moments as milliseconds since the run began.
     private func timing(of worker: Worker, _ own: [String: Double]) -> [String: Double] {
         var timing = own.merging(worker.marks) { _, ours in ours }
+        timing["cpu_ms"] = worker.exit?.cpuMilliseconds
         for (key, value) in timing where key.hasSuffix("_at_ms") { timing[key] = value - Double(beganAt) / 1e6 }
         return timing
     }
@@ -55,7 +56,9 @@ extension Run {
     /// The worker is over and there is no table of it.
     func discard(_ id: Scheduler.WorkerID) {
         guard let worker = workers.removeValue(forKey: id) else { return }
-        if let text = worker.text, isPreview(worker.model) { previews[previewOf[worker.model - plan.models.count]] = text }
+        if let text = worker.text, isPreview(worker.model) {
+            previews[previewOf[worker.model - plan.models.count]] = text
+        }
         free(worker)
     }
 

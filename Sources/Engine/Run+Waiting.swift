@@ -83,7 +83,9 @@ extension Run {
             if isOurs(zygote) { feed(.zygoteReady(environment: zygote.key.name)) }
             return
         }
-        guard let name = message.body["worker"]?.string else { return fail(zygote, "it sent a message without a worker") }
+        guard let name = message.body["worker"]?.string else {
+            return fail(zygote, "it sent a message without a worker")
+        }
         // A worker of an earlier run of this engine can be no more: a run ends when all its workers are over.
         guard let worker = workers.values.first(where: { $0.name == name }) else { return }
         let isForking = scheduler.isForking(worker.id)

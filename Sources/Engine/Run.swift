@@ -104,7 +104,8 @@ final class Run {
 
     /// The name for messages.
     func name(of model: Int) -> String {
-        isPreview(model) ? "preview of \(plan.models[previewOf[model - plan.models.count]].name)" : plan.models[model].name
+        isPreview(model)
+            ? "preview of \(plan.models[previewOf[model - plan.models.count]].name)" : plan.models[model].name
     }
 
     func key(of model: Int) -> ZygoteKey { ZygoteKey(planModel(model), of: plan) }

@@ -77,7 +77,8 @@ extension Worker {
 
         /// Reads the message; nil when anything is missing from it or its descriptor can't be read.
         init?(_ message: Datagram, _ descriptors: [DescriptorBox]) {
-            guard descriptors.count == 1, let rows = message.body["rows"]?.integer, rows >= 0, let counts = message.counts,
+            guard descriptors.count == 1, let rows = message.body["rows"]?.integer, rows >= 0,
+                let counts = message.counts,
                 let status = try? descriptors[0].descriptor.status(), status.bytes <= Self.descriptorBytesMax,
                 let bytes = try? descriptors[0].descriptor.bytes(0..<status.bytes)
             else { return nil }

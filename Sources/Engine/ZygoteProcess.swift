@@ -32,7 +32,8 @@ extension Plan {
     func hiddenPaths(from model: Model?) -> [String] {
         let own = model?.readPaths ?? []
         return readPaths.filter { path in
-            !(project.folder + "/").hasPrefix(path + "/") && !own.contains { (($0 + "/").hasPrefix(path + "/")) || (path + "/").hasPrefix($0 + "/") }
+            !(project.folder + "/").hasPrefix(path + "/")
+                && !own.contains { (($0 + "/").hasPrefix(path + "/")) || (path + "/").hasPrefix($0 + "/") }
         }
     }
 }

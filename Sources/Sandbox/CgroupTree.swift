@@ -63,8 +63,12 @@ public final class CgroupTree {
             let (root, mount) = (String(before[3]), String(before[4]))
             if type == "cgroup2", let path = own[.v2] {
                 // A group that has processes can't give controllers to groups below it: the ancestors may.
-                for ancestor in ancestors(of: inside(path, root)) { places.append(Place(version: .v2, parent: mount + ancestor)) }
-            } else if type == "cgroup", after.last?.split(separator: ",").contains("memory") == true, let path = own[.v1] {
+                for ancestor in ancestors(of: inside(path, root)) {
+                    places.append(Place(version: .v2, parent: mount + ancestor))
+                }
+            } else if type == "cgroup", after.last?.split(separator: ",").contains("memory") == true,
+                let path = own[.v1]
+            {
                 places.append(Place(version: .v1, parent: mount + inside(path, root)))
             }
         }
@@ -92,7 +96,9 @@ public final class CgroupTree {
     /// Removes all groups. What is alive in them is killed.
     public func remove() { Self.remove(tree: folder, version: version) }
 
-    private func collect() { leftovers = leftovers.filter { (try? Files.removeDirectory($0)) == nil && Files.exists($0) } }
+    private func collect() {
+        leftovers = leftovers.filter { (try? Files.removeDirectory($0)) == nil && Files.exists($0) }
+    }
 
     private func works() -> Bool {
         if version == .v2 { _ = try? Files.write(folder + "/cgroup.subtree_control", "+memory") }

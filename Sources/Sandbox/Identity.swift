@@ -28,7 +28,8 @@ struct IdentityMap {
         guard let bytes = try? Files.read(path, bytesMax: 64 << 10) else { return false }
         return String(decoding: bytes, as: UTF8.self).split(separator: "\n").contains { line in
             let numbers = line.split(separator: " ").compactMap { UInt64($0) }
-            return numbers.count == 3 && numbers[0] <= UInt64(first) && UInt64(first) + UInt64(count) <= numbers[0] + numbers[2]
+            return numbers.count == 3 && numbers[0] <= UInt64(first)
+                && UInt64(first) + UInt64(count) <= numbers[0] + numbers[2]
         }
     }
 }

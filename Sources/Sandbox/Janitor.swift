@@ -19,7 +19,8 @@ public final class Janitor {
     public static func start(executable: String, cgroups: CgroupTree) throws -> Janitor {
         let (reading, writing) = try DescriptorBox.pipe()
         let child = try ChildProcess(
-            [executable, "janitor", cgroups.version == .v1 ? "v1" : "v2", cgroups.folder], environment: [:], folder: "/",
+            [executable, "janitor", cgroups.version == .v1 ? "v1" : "v2", cgroups.folder], environment: [:],
+            folder: "/",
             output: .null, errors: .null, control: reading.raw)
         return Janitor(child: child, pipe: writing)
     }

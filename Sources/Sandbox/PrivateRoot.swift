@@ -33,7 +33,8 @@ struct PrivateRoot {
             }
             guard real != "/", !Self.privatePlaces.contains(where: { real == $0 || real.hasPrefix($0 + "/") }) else {
                 throw SandboxError(
-                    "showing \(path) to the models", errno: EINVAL, remedy: "move it to an ordinary folder below /home, for example")
+                    "showing \(path) to the models", errno: EINVAL,
+                    remedy: "move it to an ordinary folder below /home, for example")
             }
             Self.add(path, to: &shown)
         }
@@ -59,7 +60,8 @@ struct PrivateRoot {
     private static func withoutNested(_ entries: [RootEntry]) -> [RootEntry] {
         var kept: [RootEntry] = []
         for entry in entries.sorted(by: { $0.path < $1.path })
-        where !kept.contains(where: { $0.path == entry.path || $0.link == nil && entry.path.hasPrefix($0.path + "/") }) {
+        where !kept.contains(where: { $0.path == entry.path || $0.link == nil && entry.path.hasPrefix($0.path + "/") })
+        {
             kept.append(entry)
         }
         return kept

@@ -41,11 +41,13 @@ public struct SandboxError: Error, CustomStringConvertible {
         case ZERROW_STAGE_ID_MAP.rawValue:
             self.init("mapping users", errno: failure.error, remedy: "see 'zerrow doctor', \(Self.withoutSandbox)")
         case ZERROW_STAGE_ENTRY.rawValue:
-            self.init("showing \(path) to the models", errno: failure.error, remedy: "check that it exists and can be read")
+            self.init(
+                "showing \(path) to the models", errno: failure.error, remedy: "check that it exists and can be read")
         case ZERROW_STAGE_PROC.rawValue:
             self.init(
                 "mounting /proc", errno: failure.error,
-                remedy: "inside a container, /proc must not be masked (docker run --security-opt systempaths=unconfined), "
+                remedy:
+                    "inside a container, /proc must not be masked (docker run --security-opt systempaths=unconfined), "
                     + Self.withoutSandbox)
         case ZERROW_STAGE_EXEC.rawValue:
             self.init(
@@ -53,7 +55,9 @@ public struct SandboxError: Error, CustomStringConvertible {
                 remedy: "it and the folders it needs must be readable by all users")
         case ZERROW_STAGE_IDENTITY.rawValue: self.init("changing the user", errno: failure.error)
         case ZERROW_STAGE_DEVICES.rawValue: self.init("making /dev and /tmp", errno: failure.error)
-        default: self.init("making the private root", errno: failure.error, remedy: "see 'zerrow doctor', \(Self.withoutSandbox)")
+        default:
+            self.init(
+                "making the private root", errno: failure.error, remedy: "see 'zerrow doctor', \(Self.withoutSandbox)")
         }
     }
 }

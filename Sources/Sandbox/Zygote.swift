@@ -70,7 +70,8 @@ public final class Zygote {
         let links = CStringList(root.entries.map { $0.link ?? "" })
         let entries = root.entries.indices.map { index in
             zerrow_zygote_entry(
-                path: paths.pointers[index], link: root.entries[index].link == nil ? nil : UnsafePointer(links.pointers[index]))
+                path: paths.pointers[index],
+                link: root.entries[index].link == nil ? nil : UnsafePointer(links.pointers[index]))
         }
         let map = IdentityMap.available
         var pid: pid_t = -1

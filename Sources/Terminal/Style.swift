@@ -50,7 +50,9 @@ public struct Style: Equatable, Sendable {
         isColoured && !text.isEmpty ? "\u{1b}[\(tone.code)m\(text)\u{1b}[0m" : text
     }
 
+    /// Marks what succeeded.
     public var success: String { isUnicode ? "✓" : "+" }
+    /// Marks what failed.
     public var failure: String { isUnicode ? "✗" : "!" }
     var ellipsis: String { isUnicode ? "…" : "..." }
     var separator: String { isUnicode ? " · " : ", " }

@@ -1,6 +1,6 @@
 /*
- * libzerrow_worker.so: SIPC for a process that runs models. It exports these functions and nothing else, starts no thread,
- * and is loaded in a few milliseconds. Written in Swift; this header is for its readers and callers.
+ * libzerrow_worker.so: SIPC for a process that runs models. It exports these functions and nothing else, starts no
+ * thread, and is loaded in a few milliseconds. Written in Swift; this header is for its readers and callers.
  *
  * A session is for one thread at a time. The arrays and streams it gives out are released by their receiver, on any
  * thread, also after the session is gone: they keep the memory that they point into mapped.
@@ -49,8 +49,8 @@ int zerrow_session_segment(zerrow_session *, uint64_t id, int fd);
 int zerrow_session_output(zerrow_session *, int fd, uint64_t file_bytes, uint64_t bytes_max);
 
 /*
- * Open the table whose SIPC descriptor is the content of `descriptor_fd`, which stays the caller's. Its segments must have
- * been given. `out` is filled with a stream that the caller releases; its buffers are those of the segments.
+ * Open the table whose SIPC descriptor is the content of `descriptor_fd`, which stays the caller's. Its segments must
+ * have been given. `out` is filled with a stream that the caller releases; its buffers are those of the segments.
  */
 int zerrow_session_open(zerrow_session *, int descriptor_fd, struct ArrowArrayStream *out);
 
@@ -68,8 +68,8 @@ struct zerrow_counts {
 
 /*
  * Read the stream to its end and publish the table. The stream is released, also on failure. `*descriptor_fd` becomes a
- * sealed memfd with the SIPC descriptor, which the caller closes. -EINVAL when what was streamed is not a table, -ENOMEM when
- * the output segment is full, else the stream's own error.
+ * sealed memfd with the SIPC descriptor, which the caller closes. -EINVAL when what was streamed is not a table,
+ * -ENOMEM when the output segment is full, else the stream's own error.
  */
 int zerrow_session_publish(zerrow_session *, struct ArrowArrayStream *in, struct zerrow_counts *counts,
                            int *descriptor_fd);
@@ -78,8 +78,8 @@ int zerrow_session_publish(zerrow_session *, struct ArrowArrayStream *in, struct
 int zerrow_session_write_stream(zerrow_session *, int descriptor_fd, int out_fd);
 
 /*
- * Open an uncompressed Arrow IPC file; `fd` stays the caller's. The buffers are the file's own pages: nothing is copied.
- * The file must not shrink while an array lives.
+ * Open an uncompressed Arrow IPC file; `fd` stays the caller's. The buffers are the file's own pages: nothing is
+ * copied. The file must not shrink while an array lives.
  */
 int zerrow_session_open_file(zerrow_session *, int fd, struct ArrowArrayStream *out);
 

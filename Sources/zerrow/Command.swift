@@ -18,7 +18,10 @@ struct Command: ParsableCommand {
             Exit code 0: success. 1: the run failed. 2: wrong usage.
             """,
         version: "0.1.0",
-        subcommands: [RunCommand.self, PlanCommand.self, QueryCommand.self, DoctorCommand.self, BenchCommand.self, JanitorCommand.self])
+        subcommands: [
+            RunCommand.self, PlanCommand.self, QueryCommand.self, DoctorCommand.self, BenchCommand.self,
+            JanitorCommand.self,
+        ])
 
     /// Parses and runs. Wrong usage is exit code 2, as DESIGN's command line has it; the library's own is 64.
     static func main() {

@@ -6,7 +6,9 @@ struct ProjectOptions: ParsableArguments {
     @Option(name: [.customShort("p"), .long], help: ArgumentHelp("The project's folder.", valueName: "dir"))
     var project = "."
 
-    @Option(name: .customLong("param"), help: ArgumentHelp("A parameter of the project, as name=value; repeat for more.", valueName: "name=value"))
+    @Option(
+        name: .customLong("param"),
+        help: ArgumentHelp("A parameter of the project, as name=value; repeat for more.", valueName: "name=value"))
     var parameters: [String] = []
 
     func validate() throws {
@@ -23,19 +25,26 @@ enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
 
 /// How the engine runs models.
 struct EngineOptionGroup: ParsableArguments {
-    @Flag(name: .customLong("no-sandbox"), help: "Run models as ordinary processes, without isolation. For machines that forbid namespaces.")
+    @Flag(
+        name: .customLong("no-sandbox"),
+        help: "Run models as ordinary processes, without isolation. For machines that forbid namespaces.")
     var noSandbox = false
 
-    @Flag(name: .customLong("no-arena"), help: "Do not preload the arena: results are copied into shared memory. For comparison.")
+    @Flag(
+        name: .customLong("no-arena"),
+        help: "Do not preload the arena: results are copied into shared memory. For comparison.")
     var noArena = false
 
     @Flag(name: .customLong("keep-going"), help: "When a model fails, still run what does not need it.")
     var keepGoing = false
 
-    @Option(name: .long, help: ArgumentHelp("How many models may run at once; as many as there are cores by default.", valueName: "n"))
+    @Option(
+        name: .long,
+        help: ArgumentHelp("How many models may run at once; as many as there are cores by default.", valueName: "n"))
     var jobs: Int?
 
-    @Option(name: .long, help: ArgumentHelp("The most memory one worker may take, as 512MiB or 4GiB.", valueName: "size"))
+    @Option(
+        name: .long, help: ArgumentHelp("The most memory one worker may take, as 512MiB or 4GiB.", valueName: "size"))
     var memory: ByteSize?
 
     func validate() throws {
@@ -61,7 +70,10 @@ struct ByteSize: ExpressibleByArgument {
     init?(argument: String) {
         let digits = argument.prefix { $0.isNumber || $0 == "." }
         let unit = argument.dropFirst(digits.count).lowercased()
-        let powers = ["": 0, "b": 0, "k": 1, "kib": 1, "kb": 1, "m": 2, "mib": 2, "mb": 2, "g": 3, "gib": 3, "gb": 3, "t": 4, "tib": 4, "tb": 4]
+        let powers = [
+            "": 0, "b": 0, "k": 1, "kib": 1, "kb": 1, "m": 2, "mib": 2, "mb": 2, "g": 3, "gib": 3, "gb": 3, "t": 4,
+            "tib": 4, "tb": 4,
+        ]
         guard let number = Double(digits), number > 0, let power = powers[unit] else { return nil }
         var value = number
         for _ in 0..<power { value *= 1024 }

@@ -94,7 +94,8 @@ import Testing
     }
 
     @Test func typesAreNamedAsPeopleReadThem() throws {
-        let names = Dictionary(Self.schema.fields.map { ($0.name, $0.typeName) }, uniquingKeysWith: { first, _ in first })
+        let names = Dictionary(
+            Self.schema.fields.map { ($0.name, $0.typeName) }, uniquingKeysWith: { first, _ in first })
         #expect(names["map"] == "map<string, day_time_interval>")
         #expect(names["dense"] == "dense_union<key: string, value: day_time_interval>")
         #expect(names["fixed_size_list"] == "fixed_size_list<string>[3]")

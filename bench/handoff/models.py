@@ -4,7 +4,6 @@ import time
 
 import pyarrow as pa
 import pyarrow.compute as pc
-
 import zerrow
 
 

@@ -23,7 +23,7 @@ CONTROL_DESCRIPTOR = 3
 
 SETTINGS = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
-    # Importing numpy would start OpenBLAS's threads. A worker sets its own number.
+    # Importing numpy would start OpenBLAS's threads.
     "OPENBLAS_NUM_THREADS": "1",
 }
 """Environment variables that libraries read while they are loaded; those that are set already win."""
@@ -104,23 +104,25 @@ class Zygote:
         """Fork; the worker's pid and a pidfd of it. A worker that cannot be watched is killed at once."""
         if self._sandboxed:
             self._library.fork_prepare()
+        pid = 0
         try:
-            pid = os.fork()
-            if pid == 0:
-                become_worker(self._library, self._sandboxed, uid, cpus, hidden, channel, output)
-        finally:
-            if self._sandboxed:
-                self._library.fork_restore()
-        try:
+            try:
+                pid = os.fork()
+                if pid == 0:
+                    become_worker(self._library, self._sandboxed, uid, cpus, hidden, channel, output)
+            finally:
+                if self._sandboxed:
+                    self._library.fork_restore()
             return pid, os.pidfd_open(pid)
         except OSError:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+            if pid > 0:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
             raise
 
 
 def check_fork(message: Message) -> tuple[str, int | None, int, list[str]]:
-    """The worker's name, uid, cpus and what is hidden from it; raises ProtocolError for anything else than a proper `fork`."""
+    """The worker's name, uid, cpus and hidden folders; raises ProtocolError for anything else than a proper `fork`."""
     from zerrow.worker.channel import ProtocolError
 
     worker, uid, cpus = message.body.get("worker"), message.body.get("uid"), message.body.get("cpus", 1)

@@ -1,4 +1,4 @@
-"""Mistakes get an error that names the model, the file, the line and what to do; the command never hangs and never crashes."""
+"""Mistakes get an error that names the model, the file, the line and what to do; the command never hangs."""
 
 import subprocess
 
@@ -16,7 +16,9 @@ GOOD = """
 
 def failing(project, body: str, *arguments: str):
     """Run a project whose one model has this body; the failure's message."""
-    project.write("models.py", f"import zerrow\n\n\n@zerrow.model()\ndef broken(numbers=zerrow.Model('numbers')):\n{body}")
+    project.write(
+        "models.py", f"import zerrow\n\n\n@zerrow.model()\ndef broken(numbers=zerrow.Model('numbers')):\n{body}"
+    )
     result = project.run(*arguments)
     assert result.code == 1, result.err
     assert result.report["status"] == "failed"

@@ -104,7 +104,7 @@ CASES: dict[str, tuple[dict[str, str], list[tuple[Any, ...]]]] = {
     ),
     "a SQL model that reads nothing": (
         {"q.sql": "select 1 as one\n"},
-        [("no-input", "q", "q.sql", 1, "reads no table", "read a table: FROM …")],
+        [("no-input", "q", "q.sql", 1, "has no input", "read a table: FROM …")],
     ),
     "a SQL model that reads a file": (
         {"q.sql": "select *\nfrom read_parquet('x.parquet')\n"},
@@ -184,7 +184,7 @@ CASES: dict[str, tuple[dict[str, str], list[tuple[Any, ...]]]] = {
     ),
     "a model with no input": (
         {"m.py": python("@zerrow.model()", "", "return 1")},
-        [("no-input", "total", "m.py", 5, "reads no table", 'give an argument a default: table=zerrow.Model("…")')],
+        [("no-input", "total", "m.py", 5, "has no input", 'give an argument a default: table=zerrow.Model("…")')],
     ),
     "an argument without a default": (
         {"m.py": python("@zerrow.model()", "rate, sales=zerrow.Model('sales')")},
@@ -265,11 +265,11 @@ CASES: dict[str, tuple[dict[str, str], list[tuple[Any, ...]]]] = {
     ),
     "a cycle": (
         {"a.sql": "select *\nfrom c\n", "b.sql": "select * from a\n", "c.sql": "select * from b\n"},
-        [("cycle", "a", "a.sql", 2, "in a circle: a → c → b → a", "remove one of these inputs")],
+        [("cycle", "a", "a.sql", 2, "form a cycle: a → c → b → a", "remove one of these inputs")],
     ),
     "a model that reads itself": (
         {"a.sql": "select * from a\n"},
-        [("cycle", "a", "a.sql", 1, "in a circle: a → a", "a model can't read itself: rename it")],
+        [("cycle", "a", "a.sql", 1, "form a cycle: a → a", "a model can't read itself: rename it")],
     ),
 }
 

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import SALES
+from shop_project import INTERPRETER, SALES
 from zerrow.errors import PlanError
 from zerrow.plan import plan_project
 
@@ -33,7 +33,7 @@ def test_a_model_is_planned_with_its_scan(shop: Any) -> None:
     folder = str(shop.folder)
     assert plan["project"] == {"name": "shop", "folder": folder}
     assert plan["prepare"] is None
-    assert plan["environments"] == [{"id": "default", "python": sys.executable, "modules": ["pyarrow"]}]
+    assert plan["environments"] == [{"id": "default", "python": INTERPRETER, "modules": ["pyarrow"]}]
     condition = {"op": ">=", "args": [{"column": "day"}, {"literal": "2024-01-02", "type": "date"}]}
     scan, model = plan["models"]
     assert scan == {
@@ -246,15 +246,34 @@ def test_a_text_parameter_stays_one_literal(shop: Any) -> None:
     assert task["sql"] == "select id from sales where note = 'x'' or ''1''=''1'"
 
 
-def test_missing_sources_name_the_prepare_command_until_it_has_run(shop: Any) -> None:
+def test_missing_sources_name_the_prepare_command(shop: Any) -> None:
     yaml = "sources: {sales: data/*.parquet, unread: none.parquet}\nprepare: python make.py 'a b'\n"
     shop.write({"zerrow_project.yml": yaml, "q.sql": "select id from sales"})
-    plan = shop.plan()
-    assert plan["prepare"] == {"command": [sys.executable, "make.py", "a b"], "missing": ["sales"]}
+    assert shop.plan()["prepare"] == {"command": [INTERPRETER, "make.py", "a b"], "missing": ["sales"]}
+    shop.write({"q.sql": "select id from sale"})
+    assert [error["code"] for error in shop.errors()] == ["unknown-table"]
+
+
+def test_a_query_is_planned_with_what_it_needs_alone(shop: Any) -> None:
+    shop.write({"a.sql": "select id, day from sales", "b.sql": "select id from a", "c.sql": "select city from shops"})
+    plan = plan_project(shop.folder, query="select max(day) as last\nfrom a join b using (id);")
+    assert [(model["name"], model["final"]) for model in plan["models"]] == [
+        ("sales", False),
+        ("a", False),
+        ("b", False),
+        ("query", True),
+    ]
     with pytest.raises(PlanError) as failure:
-        plan_project(shop.folder, prepared=True)
-    assert failure.value.errors[0].code == "source-missing"
-    assert "command ran" in (failure.value.errors[0].hint or "")
+        plan_project(shop.folder, query="select id,\n  dayy from a")
+    (error,) = failure.value.errors
+    assert (error.file, error.line, error.hint) == ("query", 2, "did you mean 'day'?")
+
+
+def test_a_query_needs_no_models_and_its_name_gives_way(shop: Any) -> None:
+    assert [model["name"] for model in plan_project(shop.folder, query="from shops")["models"]] == ["shops", "query"]
+    shop.write({"query.sql": "select id from sales"})
+    plan = plan_project(shop.folder, query="select * from query")
+    assert [model["name"] for model in plan["models"]] == ["sales", "query", "query_"]
 
 
 def test_a_source_is_a_file_a_folder_or_a_glob(shop: Any) -> None:

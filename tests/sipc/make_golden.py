@@ -3,8 +3,8 @@
     python tests/sipc/make_golden.py
 
 For each table: the descriptor (.sipc), its one segment of id 7 (.segment), and the same table as pyarrow writes it
-(.arrows). ``types`` has a column of every type, ``slices`` windows that begin in the middle of a byte, two batches and a
-dictionary that is replaced.
+(.arrows). ``types`` has a column of every type, ``slices`` two batches of windows that begin in the middle of a byte,
+and a dictionary that is replaced.
 """
 
 from __future__ import annotations

@@ -139,19 +139,31 @@ class Outcome:
 class Engine:
     """Starts a zygote and drives it."""
 
-    def __init__(self, *, sandbox: bool = False, preload: str | None = None, modules: str = PRELOADED) -> None:
+    def __init__(
+        self,
+        *,
+        shown: Path | None = None,
+        wrapper: list[str] | None = None,
+        preload: str | None = None,
+        modules: str = PRELOADED,
+    ) -> None:
+        """With `shown`, workers are isolated, and that folder is all they see of /tmp. `wrapper` runs the zygote."""
+        if wrapper is None:
+            wrapper = namespaces() if shown else []
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         environment = {
             **os.environ,
             "ZERROW_WORKER_LIBRARY": built("libzerrow_worker.so"),
-            "ZERROW_SANDBOX": "1" if sandbox else "0",
+            "ZERROW_SANDBOX": "1" if shown else "0",
+            "ZERROW_TMP_BYTES_MAX": str(64 << 20),
+            "ZERROW_TMP_ENTRIES": str(shown) if shown and shown.is_relative_to("/tmp") else "",
             "ZERROW_PRELOAD_MODULES": modules,
             "PYTHONPATH": str(ROOT / "python"),
         }
         if preload:
             environment["LD_PRELOAD"] = preload
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "zerrow.zygote"],
+            [*wrapper, sys.executable, "-m", "zerrow.zygote"],
             env=environment,
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -263,6 +275,12 @@ class Engine:
             for descriptor in self.segments.values():
                 os.close(descriptor)
         return errors.decode()
+
+
+def namespaces() -> list[str]:
+    """A command that runs the zygote as the first process of a pid namespace, as the engine has it."""
+    own = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    return ["unshare", *own, "--mount", "--ipc", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
 
 
 @contextlib.contextmanager

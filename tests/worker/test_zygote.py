@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE_S, Engine, Worker, wait_readable
+from conftest import PATIENCE_S, Engine, Worker, open_table, wait_readable
 
 SLEEP = "import time\nprint('begun')\ndef model():\n    time.sleep(600)\n"
 
@@ -56,8 +56,6 @@ def test_workers_have_only_their_own_descriptors(engine: Engine, project) -> Non
         "        try: names[int(fd)] = os.readlink(f'/proc/self/fd/{fd}')\n        except OSError: pass\n"
         "    return {'fd': list(names), 'name': list(names.values())}"
     )
-    from conftest import open_table
-
     rows = open_table(engine.run(project(text)).table).to_pylist()
     by_number = {row["fd"]: row["name"] for row in rows}
     assert by_number[0] == "/dev/null" and by_number[1] == by_number[2] and by_number[1].startswith("pipe:")
@@ -186,3 +184,15 @@ def test_a_zygote_without_its_library_says_so(monkeypatch: pytest.MonkeyPatch) -
     assert engine.control.receive() is None
     assert "/nowhere/libzerrow_worker.so" in engine.close()
     assert engine.process.returncode == 1
+
+
+def test_duckdbs_warm_default_connection_works_in_every_worker_with_its_threads(engine: Engine, project) -> None:
+    text = (
+        "import duckdb\ndef model():\n    duckdb.sql('create table mine as select 1 as x')\n"
+        "    other = duckdb.connect()\n    print(other.sql(\"select current_setting('threads')\").fetchall()[0][0])\n"
+        "    return duckdb.sql(\"select x, current_setting('threads') as threads from mine\")"
+    )
+    for _ in range(2):  # a table that one worker makes is not there in the next
+        outcome = engine.run(project(text), cpus=3)
+        assert outcome.error is None, outcome.error
+        assert open_table(outcome.table).to_pylist() == [{"x": 1, "threads": 3}]

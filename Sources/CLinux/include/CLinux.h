@@ -2,11 +2,12 @@
 #ifndef ZERROW_CLINUX_H
 #define ZERROW_CLINUX_H
 
-#include "machine.h"
 #include "child.h"
+#include "machine.h"
 #include "memory_file.h"
 #include "message.h"
 #include "notice.h"
+#include "socket_scope.h"
 #include "system_call_filter.h"
 #include "worker_sandbox.h"
 #include "zygote.h"

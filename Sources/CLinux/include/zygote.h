@@ -29,7 +29,8 @@ struct zerrow_zygote_spec {
     /* Borrowed: become descriptor 3, and 1 and 2. */
     int control;
     int output;
-    /* User and group ids 0 … id_count - 1 inside are id_first … outside. One id needs no privilege: the caller's own. */
+    /* User and group ids 0 … id_count - 1 inside are id_first … outside. One id needs no privilege: the caller's own.
+     */
     uint32_t id_first;
     uint32_t group_first;
     uint32_t id_count;

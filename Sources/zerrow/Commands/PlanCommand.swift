@@ -16,7 +16,8 @@ struct PlanCommand: ParsableCommand {
 
     @OptionGroup var project: ProjectOptions
 
-    @Option(name: [.customShort("O"), .long], help: "tty: a tree for people. json: the plan as one JSON object on stdout.")
+    @Option(
+        name: [.customShort("O"), .long], help: "tty: a tree for people. json: the plan as one JSON object on stdout.")
     var output = OutputFormat.tty
 
     func run() throws {

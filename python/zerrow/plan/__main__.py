@@ -1,4 +1,4 @@
-"""`python -m zerrow.plan --project DIR [--param NAME=VALUE]…`: prints the plan as JSON, or all that is wrong."""
+"""`python -m zerrow.plan --project DIR [--param NAME=VALUE]… [--query SQL]`: prints the plan or all that is wrong."""
 
 from __future__ import annotations
 
@@ -24,9 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--param", action="append", default=[], metavar="NAME=VALUE", help="the value of a parameter; may be repeated"
     )
-    parser.add_argument(
-        "--prepared", action="store_true", help="the project's prepare command has run: missing sources are errors"
-    )
+    parser.add_argument("--query", metavar="SQL", help="plan this query over the project, and what it needs")
     options = parser.parse_args(arguments)
     given: dict[str, str] = {}
     for pair in options.param:
@@ -35,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
             parser.error(f"--param {pair}: write --param NAME=VALUE")
         given[name] = value
     try:
-        plan = plan_project(options.project, given, prepared=options.prepared)
+        plan = plan_project(options.project, given, query=options.query)
     except PlanError as error:
         failure = {
             "errors": [item.as_json() for item in error.errors],

@@ -68,6 +68,18 @@ class SqlModel:
 
 Declaration = PythonModel | SqlModel
 
+
+def tables_read(model: Declaration) -> dict[str, int]:
+    """The tables a model reads, each with the line that first names it."""
+    if not isinstance(model, PythonModel):
+        return model.tables
+    lines: dict[str, int] = {}
+    for argument in model.arguments:
+        if isinstance(argument, TableArgument):
+            lines.setdefault(argument.table, argument.line)
+    return lines
+
+
 _UNITS = {"": 1, "B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zerrow.plan.declarations import Declaration, PythonModel, TableArgument
+from zerrow.plan.declarations import Declaration, PythonModel, tables_read
 from zerrow.plan.findings import Findings
 from zerrow.plan.names import did_you_mean
 from zerrow.plan.project import Project
-
-
-def tables_read(model: Declaration) -> dict[str, int]:
-    """The tables a model reads, each with the line that first names it."""
-    if not isinstance(model, PythonModel):
-        return model.tables
-    lines: dict[str, int] = {}
-    for argument in model.arguments:
-        if isinstance(argument, TableArgument):
-            lines.setdefault(argument.table, argument.line)
-    return lines
 
 
 def check_names(project: Project, findings: Findings) -> None:
@@ -43,7 +32,7 @@ def check_names(project: Project, findings: Findings) -> None:
                 hint = 'give an argument a default: table=zerrow.Model("…")'
             findings.error(
                 "no-input",
-                f"the model {model.name!r} reads no table",
+                f"the model {model.name!r} has no input",
                 model=model.name,
                 file=model.file,
                 line=model.line,
@@ -84,7 +73,7 @@ def _report_cycle(project: Project, names: list[str], findings: Findings) -> Non
     first = project.models[names[0]]
     findings.error(
         "cycle",
-        "models read each other in a circle: " + " → ".join(names),
+        "the models form a cycle: " + " → ".join(names),
         model=first.name,
         file=first.file,
         line=tables_read(first)[names[1]],

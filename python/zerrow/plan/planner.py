@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from zerrow.errors import PlanError, ZerrowError
-from zerrow.plan.declarations import Declaration, Limits, ParameterArgument, PythonModel, SqlModel
+from zerrow.plan.declarations import Declaration, Limits, ParameterArgument, PythonModel, SqlModel, tables_read
 from zerrow.plan.findings import Findings
-from zerrow.plan.graph import check_names, order, tables_read
+from zerrow.plan.graph import check_names, order
 from zerrow.plan.inputs import Input, InputReader
 from zerrow.plan.names import did_you_mean
 from zerrow.plan.project import Project, read_project
@@ -24,31 +25,31 @@ _WARM_MODULES = ("numpy", "pandas", "polars", "duckdb", "datafusion")
 
 
 def plan_project(
-    folder: str | Path, given: Mapping[str, str] | None = None, *, prepared: bool = False
+    folder: str | Path, given: Mapping[str, str] | None = None, *, query: str | None = None
 ) -> dict[str, Any]:
     """The plan of the project in `folder`, with parameters `given` as texts.
 
-    `prepared` says that the project's prepare command has run: missing sources are errors then. Raises PlanError with
-    all that is wrong. Imports none of the project's code.
+    With a `query`, the plan of that SQL over the project's models and sources, and of nothing that it doesn't need.
+    Raises PlanError with all that is wrong. Imports none of the project's code.
     """
     findings = Findings()
     try:
-        project = read_project(Path(folder).resolve(), given or {}, findings)
+        project = read_project(Path(folder).resolve(), given or {}, findings, query)
     except ZerrowError as error:
         findings.errors.append(error)
         raise PlanError(findings.errors, findings.warnings) from None
-    return _Planner(project, findings, prepared).plan()
+    return _Planner(project, findings).plan()
 
 
 class _Planner:
-    def __init__(self, project: Project, findings: Findings, prepared: bool) -> None:
+    def __init__(self, project: Project, findings: Findings) -> None:
         self.project = project
         self.findings = findings
-        self.prepared = prepared
         self.missing: list[str] = []
 
     def plan(self) -> dict[str, Any]:
         check_names(self.project, self.findings)
+        self.project.keep_what_the_query_needs()
         models = order(self.project, self.findings)
         self._check_engines()
         self._check_parameters()
@@ -60,7 +61,7 @@ class _Planner:
             "version": VERSION,
             "project": {"name": self.project.file.name, "folder": str(self.project.file.folder)},
             "prepare": self._prepare(),
-            "environments": [{"id": _ENVIRONMENT, "python": sys.executable, "modules": self._modules()}],
+            "environments": [{"id": _ENVIRONMENT, "python": _interpreter(), "modules": self._modules()}],
             "models": self._models(models, inputs, sources),
             "warnings": [warning.as_json() for warning in self.findings.warnings],
         }
@@ -99,8 +100,8 @@ class _Planner:
                 continue
             files = find_files(declaration, self.project.file, self.findings)
             if files == ():
-                if self.project.file.prepare is None or self.prepared:
-                    missing_source(declaration, self.project.file, self.findings, self.prepared)
+                if self.project.file.prepare is None:
+                    missing_source(declaration, self.project.file, self.findings)
                 self.missing.append(name)
             sources[name] = read_source(declaration, files or (), self.project.file, self.findings)
             if hive_folders(files or (), declaration):
@@ -118,7 +119,7 @@ class _Planner:
             return None
         # A project names Python plainly; it means the one that zerrow runs models with.
         if command[0] in ("python", "python3"):
-            command = [sys.executable, *command[1:]]
+            command = [_interpreter(), *command[1:]]
         return {"command": command, "missing": self.missing}
 
     def _modules(self) -> list[str]:
@@ -170,6 +171,12 @@ class _Planner:
             "columns": None if model.columns is None else list(model.columns),
             "arguments": arguments,
         }
+
+
+def _interpreter() -> str:
+    """This Python, at the real place of its environment: a sandbox shows real folders, not links to them."""
+    folder, name = os.path.split(sys.executable)
+    return os.path.join(os.path.realpath(folder), name)
 
 
 def _sql_task(model: SqlModel, inputs: list[Input]) -> dict[str, Any]:

@@ -7,27 +7,48 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from zerrow.plan.declarations import Declaration
+from zerrow.plan.declarations import Declaration, tables_read
 from zerrow.plan.findings import Findings
 from zerrow.plan.parameters import Value, parameter_values
 from zerrow.plan.project_file import ProjectFile, read_project_file
 from zerrow.plan.python_file import PythonFile
 
 _FILE_BYTES_MAX = 16 << 20
+_QUERY = "query"  # what errors call the text of a query, and its model
 
 
 @dataclass
 class Project:
-    """Everything read, nothing resolved. `models` has one of each name, in the order of files and lines."""
+    """Everything read, nothing resolved. `models` has one of each name, in the order of files and lines.
+
+    `query` names the model that a query on the command line became, if there is one.
+    """
 
     file: ProjectFile
     parameters: dict[str, Value]
     models: dict[str, Declaration] = field(default_factory=dict)
     imports: set[str] = field(default_factory=set)
+    query: str | None = None
+
+    def keep_what_the_query_needs(self) -> None:
+        """Forgets the models that the query, if this run is one, reads neither itself nor through others."""
+        if self.query is None:
+            return
+        needed: set[str] = set()
+        pending = [self.query]
+        while pending:
+            name = pending.pop()
+            if name in self.models and name not in needed:
+                needed.add(name)
+                pending += tables_read(self.models[name])
+        self.models = {name: model for name, model in self.models.items() if name in needed}
 
 
-def read_project(folder: Path, given: Mapping[str, str], findings: Findings) -> Project:
-    """Reads the project file and the .py and .sql files beside it. Raises ZerrowError when there is no project."""
+def read_project(folder: Path, given: Mapping[str, str], findings: Findings, query: str | None = None) -> Project:
+    """Reads the project file and the .py and .sql files beside it. Raises ZerrowError when there is no project.
+
+    The SQL text of a `query` becomes one more model.
+    """
     project_file = read_project_file(folder, findings)
     parameters = parameter_values(project_file.parameters, given, project_file.file, findings)
     project = Project(project_file, parameters)
@@ -49,7 +70,9 @@ def read_project(folder: Path, given: Mapping[str, str], findings: Findings) -> 
             sql_model = read_sql_file(name, text, parameters, findings)
             if sql_model is not None:
                 _add(project, sql_model, findings)
-    if not project.models and not findings.errors:
+    if query is not None:
+        _add_query(project, query, findings)
+    elif not project.models and not findings.errors:
         findings.error(
             "no-models",
             "the project has no models",
@@ -57,6 +80,17 @@ def read_project(folder: Path, given: Mapping[str, str], findings: Findings) -> 
             hint="add a .sql file, or a .py file with a function under @zerrow.model(), beside the project file",
         )
     return project
+
+
+def _add_query(project: Project, text: str, findings: Findings) -> None:
+    from zerrow.plan.sql_file import read_sql_file
+
+    model = read_sql_file(_QUERY, text, project.parameters, findings)
+    if model is not None:
+        while model.name in project.models or model.name in project.file.sources:
+            model.name += "_"
+        project.query = model.name
+        project.models[model.name] = model
 
 
 def _read_text(folder: Path, name: str, findings: Findings) -> str | None:

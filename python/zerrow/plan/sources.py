@@ -55,17 +55,14 @@ def find_files(declaration: SourceDeclaration, project: ProjectFile, findings: F
     return files
 
 
-def missing_source(declaration: SourceDeclaration, project: ProjectFile, findings: Findings, prepared: bool) -> None:
+def missing_source(declaration: SourceDeclaration, project: ProjectFile, findings: Findings) -> None:
     """Notes that a source that is needed has no files."""
-    hint = "correct the path, or name a command that makes the files under 'prepare:'"
-    if prepared:
-        hint = "the project's 'prepare' command ran and didn't make it: correct the command, or the path"
     findings.error(
         "source-missing",
         f"no Parquet file for the source {declaration.name!r}: nothing matches {declaration.path!r}",
         file=project.file,
         line=declaration.line,
-        hint=hint,
+        hint="correct the path, or name a command that makes the files under 'prepare:'",
     )
 
 

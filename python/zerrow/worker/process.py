@@ -1,6 +1,8 @@
 """Making a forked copy of the zygote a process of its own: its descriptors, streams, threads and random numbers.
 
-polars fixes its number of threads when it is imported, so a polars that the zygote has imported uses all processors.
+Nothing here starts a thread: what a process does to isolate itself holds for the thread that does it. Two libraries do
+not learn the number of threads granted, having fixed theirs when the zygote imported them: polars uses all processors,
+and numpy's OpenBLAS one (telling it starts its threads, which spin for milliseconds in each worker).
 """
 
 from __future__ import annotations
@@ -20,17 +22,10 @@ DESCRIPTOR_MAX = 2**31 - 1
 
 THREAD_SETTINGS = (
     "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
     "POLARS_MAX_THREADS",
     "RAYON_NUM_THREADS",
     "TOKIO_WORKER_THREADS",
     "NUMEXPR_MAX_THREADS",
-)
-OPENBLAS_SETTERS = (
-    "scipy_openblas_set_num_threads64_",
-    "scipy_openblas_set_num_threads",
-    "openblas_set_num_threads64_",
-    "openblas_set_num_threads",
 )
 
 
@@ -61,31 +56,10 @@ def settle(cpus: int) -> None:
     for name in THREAD_SETTINGS:
         os.environ[name] = str(cpus)
     pa.set_cpu_count(cpus)
-    if cpus > 1:
-        _set_openblas_threads(cpus)
     random.seed()
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()
-
-
-def _set_openblas_threads(cpus: int) -> None:
-    """OpenBLAS reads its setting when it is loaded, which was in the zygote; tell it, where it is there."""
-    numpy = sys.modules.get("numpy")
-    if numpy is None:
-        return
-    folder = os.path.join(os.path.dirname(os.path.dirname(numpy.__file__)), "numpy.libs")
-    for name in os.listdir(folder) if os.path.isdir(folder) else ():
-        if "openblas" not in name:
-            continue
-        try:
-            library = ctypes.CDLL(os.path.join(folder, name), mode=os.RTLD_NOLOAD)
-        except OSError:
-            continue
-        for setter in OPENBLAS_SETTERS:
-            if hasattr(library, setter):
-                getattr(library, setter)(cpus)
-                return
 
 
 def become_subreaper() -> None:

@@ -6,13 +6,25 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from zerrow.worker.failures import WorkerFailure
 
 
-def load_function(folder: str, file: str, function: str) -> Callable[..., Any]:
+class Loaded(NamedTuple):
+    """A model's function, and the files of the project that were loaded for it."""
+
+    function: Callable[..., Any]
+    files: list[str]
+
+    def mentions(self, word: str) -> bool:
+        """Is the word in the source of any of the files?"""
+        return any(word in Path(file).read_text("utf-8", "replace") for file in self.files)
+
+
+def load_function(folder: str, file: str, function: str) -> Loaded:
     """Run the module `file` of the project in `folder` and give its function.
 
     The folder becomes the working directory and the first place modules are sought, so that helper modules and data
@@ -22,11 +34,19 @@ def load_function(folder: str, file: str, function: str) -> Callable[..., Any]:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     sys.dont_write_bytecode = True
+    before = set(sys.modules)
     module = _load(os.path.join(folder, file), _module_name(file))
     found = getattr(module, function, None)
     if not callable(found):
         raise WorkerFailure("user", f"{file} has no function {function!r} once it has run")
-    return found
+    return Loaded(found, _files_loaded(folder, before))
+
+
+def _files_loaded(folder: str, before: set[str]) -> list[str]:
+    """The project's files among the modules that were not there `before`."""
+    prefix = os.path.join(folder, "")
+    files = [vars(module).get("__file__") for name, module in list(sys.modules.items()) if name not in before]
+    return [file for file in files if isinstance(file, str) and file.startswith(prefix)]
 
 
 def _module_name(file: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from zerrow.worker import warm_duckdb
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.results import BATCH_ROWS, collect_datafusion, is_view, restore_strings
 
@@ -72,10 +73,9 @@ def _partitions(table: pa.Table, count: int) -> list[list[pa.RecordBatch]]:
 
 
 def _run_duckdb(sql: str, tables: dict[str, pa.Table], values: dict[str, Any], cpus: int) -> pa.Table:
-    import duckdb
-
-    # Replacement scans would let a statement read this function's variables.
-    with duckdb.connect(config={"threads": cpus, "python_enable_replacements": False}) as connection:
+    with warm_duckdb.connect(cpus) as connection:
+        # Replacement scans would let a statement read this function's variables.
+        connection.execute("set python_enable_replacements = false")
         for name, table in tables.items():
             connection.register(name, table)
         statements = connection.extract_statements(sql)

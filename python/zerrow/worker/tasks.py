@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from zerrow.worker import warm_duckdb
 from zerrow.worker.expression import columns_of, keep_rows, missing_column
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.preview import preview
@@ -45,8 +46,10 @@ def execute(
         case "scan":
             return scan(task, cpus)
         case "python":
-            function = load_function(task["folder"], task["file"], task["function"])
-            return to_table(function(**arguments), list(tables))
+            loaded = load_function(task["folder"], task["file"], task["function"])
+            if loaded.mentions("duckdb"):
+                warm_duckdb.give_threads(cpus)
+            return to_table(loaded.function(**arguments), list(tables))
         case "sql":
             return to_table(run_sql(task, arguments, cpus), list(tables))
         case "preview":

@@ -6,6 +6,8 @@ import importlib
 import sys
 from collections.abc import Callable, Iterable
 
+from zerrow.worker import warm_duckdb
+
 
 def warm_up(modules: Iterable[str]) -> list[str]:
     """Import the modules, make each one's cheap first uses, and give the names of those that are there.
@@ -70,4 +72,5 @@ FIRST_USES: dict[str, Callable[[], None]] = {
     "pandas": _use_pandas,
     "polars": _use_polars,
     "datafusion": _use_datafusion,
+    "duckdb": warm_duckdb.open_default,
 }
