@@ -20,7 +20,8 @@ enum Session {
             options.previewWidth = Output.columns(1)
             let engine = try engine(options)
             let plan = try engine.plan(
-                folder: project.project, parameters: project.parameters, query: query, note: display.note)
+                folder: project.project, parameters: project.parameters, query: query, signals: signals,
+                note: display.note)
             for warning in plan.warnings ?? [] { display.note("warning: " + warning.text) }
             if options.isSandboxed == false { display.note("warning: --no-sandbox: models run without isolation") }
             if againOnLine {
