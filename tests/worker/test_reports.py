@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import Engine, Outcome, Table
+from small_engine import Engine, Outcome, Table
 from zerrow.worker.failures import REPORT_BYTES_MAX, report
 
 

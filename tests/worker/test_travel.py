@@ -6,7 +6,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Engine, Table, open_table
+from small_engine import Engine, Table, open_table
 
 ROWS = 200_000
 SOURCE = f"""
