@@ -173,6 +173,11 @@ static int drop_privileges(const struct zerrow_worker_spec *spec) {
 }
 
 EXPORTED int zerrow_worker_enter(const struct zerrow_worker_spec *spec) {
+    /*
+     * kill(0) knows no pid namespaces: left in the zygote's process group, a worker could kill all workers of its user.
+     */
+    if (setsid() < 0)
+        return failed("leaving the zygote's session");
     int flags = CLONE_NEWNS | CLONE_NEWIPC | (spec->has_network ? 0 : CLONE_NEWNET);
     if (unshare(flags) < 0)
         return failed("making namespaces");

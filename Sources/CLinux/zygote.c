@@ -106,7 +106,8 @@ static void open_entries(struct child *child) {
     }
     for (size_t i = 0; i < DEVICE_COUNT; i++) {
         child->device_trees[i] = clone_tree(devices[i]);
-        if (child->device_trees[i] < 0)
+        if (child->device_trees[i] < 0 ||
+            set_attributes(child->device_trees[i], "", AT_EMPTY_PATH, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC) < 0)
             fail(child, ZERROW_STAGE_DEVICES, (int)i);
     }
 }

@@ -48,6 +48,7 @@ extension Run {
     /// Durations as they are, moments as milliseconds since the run began.
     private func timing(of worker: Worker, _ own: [String: Double]) -> [String: Double] {
         var timing = own.merging(worker.marks) { _, ours in ours }
+        timing["cpu_ms"] = worker.exit?.cpuMilliseconds
         for (key, value) in timing where key.hasSuffix("_at_ms") { timing[key] = value - Double(beganAt) / 1e6 }
         return timing
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "python"))
 
 from zerrow.errors import PlanError
 from zerrow.plan import plan_project
+
+INTERPRETER = os.path.join(os.path.realpath(os.path.dirname(sys.executable)), os.path.basename(sys.executable))
 
 PROJECT_FILE = "project: {name: shop}\nsources:\n  sales: sales.parquet\n  shops: shops.parquet\n"
 

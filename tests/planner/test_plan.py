@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from shop_project import SALES
+from shop_project import INTERPRETER, SALES
 from zerrow.errors import PlanError
 from zerrow.plan import plan_project
 
@@ -33,7 +33,7 @@ def test_a_model_is_planned_with_its_scan(shop: Any) -> None:
     folder = str(shop.folder)
     assert plan["project"] == {"name": "shop", "folder": folder}
     assert plan["prepare"] is None
-    assert plan["environments"] == [{"id": "default", "python": sys.executable, "modules": ["pyarrow"]}]
+    assert plan["environments"] == [{"id": "default", "python": INTERPRETER, "modules": ["pyarrow"]}]
     condition = {"op": ">=", "args": [{"column": "day"}, {"literal": "2024-01-02", "type": "date"}]}
     scan, model = plan["models"]
     assert scan == {
@@ -249,7 +249,7 @@ def test_a_text_parameter_stays_one_literal(shop: Any) -> None:
 def test_missing_sources_name_the_prepare_command(shop: Any) -> None:
     yaml = "sources: {sales: data/*.parquet, unread: none.parquet}\nprepare: python make.py 'a b'\n"
     shop.write({"zerrow_project.yml": yaml, "q.sql": "select id from sales"})
-    assert shop.plan()["prepare"] == {"command": [sys.executable, "make.py", "a b"], "missing": ["sales"]}
+    assert shop.plan()["prepare"] == {"command": [INTERPRETER, "make.py", "a b"], "missing": ["sales"]}
     shop.write({"q.sql": "select id from sale"})
     assert [error["code"] for error in shop.errors()] == ["unknown-table"]
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from shop_project import INTERPRETER
 from zerrow.plan import plan_project
 
 HOME = Path(__file__).resolve().parents[2]
@@ -51,7 +52,7 @@ def tables(example: Path) -> dict[str, pa.Table]:
 def test_the_plan_is_the_golden_one(example: Path) -> None:
     """After a change that is meant, copy what this test prints into tpch_plan.json."""
     plan = plan_project(example)
-    text = json.dumps(plan, indent=1).replace(str(example), "PROJECT").replace(sys.executable, "PYTHON")
+    text = json.dumps(plan, indent=1).replace(str(example), "PROJECT").replace(INTERPRETER, "PYTHON")
     assert json.loads(text) == json.loads(GOLDEN.read_text()), text
 
 
@@ -65,7 +66,7 @@ def test_a_fresh_copy_asks_for_its_data(tmp_path: Path) -> None:
     folder = tmp_path / "tpch"
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("data", "__pycache__"))
     prepare = plan_project(folder)["prepare"]
-    assert prepare["command"] == [sys.executable, "make_data.py"]
+    assert prepare["command"] == [INTERPRETER, "make_data.py"]
     assert prepare["missing"] == ["lineitem", "orders", "customer", "supplier", "nation", "region", "part"]
 
 

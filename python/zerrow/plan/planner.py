@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,7 +61,7 @@ class _Planner:
             "version": VERSION,
             "project": {"name": self.project.file.name, "folder": str(self.project.file.folder)},
             "prepare": self._prepare(),
-            "environments": [{"id": _ENVIRONMENT, "python": sys.executable, "modules": self._modules()}],
+            "environments": [{"id": _ENVIRONMENT, "python": _interpreter(), "modules": self._modules()}],
             "models": self._models(models, inputs, sources),
             "warnings": [warning.as_json() for warning in self.findings.warnings],
         }
@@ -118,7 +119,7 @@ class _Planner:
             return None
         # A project names Python plainly; it means the one that zerrow runs models with.
         if command[0] in ("python", "python3"):
-            command = [sys.executable, *command[1:]]
+            command = [_interpreter(), *command[1:]]
         return {"command": command, "missing": self.missing}
 
     def _modules(self) -> list[str]:
@@ -170,6 +171,12 @@ class _Planner:
             "columns": None if model.columns is None else list(model.columns),
             "arguments": arguments,
         }
+
+
+def _interpreter() -> str:
+    """This Python, at the real place of its environment: a sandbox shows real folders, not links to them."""
+    folder, name = os.path.split(sys.executable)
+    return os.path.join(os.path.realpath(folder), name)
 
 
 def _sql_task(model: SqlModel, inputs: list[Input]) -> dict[str, Any]:

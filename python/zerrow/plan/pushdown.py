@@ -61,10 +61,18 @@ def _plain_select(table: exp.Table) -> exp.Select | None:
     return select
 
 
-def _conjuncts(node: exp.Expression) -> list[exp.Expression]:
-    if isinstance(node, exp.Paren):
-        return _conjuncts(node.this)
-    return [*_conjuncts(node.this), *_conjuncts(node.expression)] if isinstance(node, exp.And) else [node]
+def _conjuncts(condition: exp.Expression) -> list[exp.Expression]:
+    found: list[exp.Expression] = []
+    pending = [condition]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, exp.Paren):
+            pending.append(node.this)
+        elif isinstance(node, exp.And):
+            pending += [node.expression, node.this]
+        else:
+            found.append(node)
+    return found
 
 
 def _own_names(select: exp.Select, table: str, tables: Mapping[str, Kinds | None]) -> set[str]:

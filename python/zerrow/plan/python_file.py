@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,7 +31,9 @@ class PythonFile:
         self._modules: set[str] = set()
         self._declared: dict[str, str] = {}
         try:
-            tree = ast.parse(text, filename=file)
+            with warnings.catch_warnings():  # what Python warns of is for those who run the file
+                warnings.simplefilter("ignore")
+                tree = ast.parse(text, filename=file)
         except SyntaxError as error:
             findings.error("python-syntax", f"Python syntax error: {error.msg}", file=file, line=error.lineno)
             return
