@@ -99,6 +99,15 @@ def test_a_missing_column_and_a_wrong_filter_are_the_inputs_fault(engine: Engine
     assert error["kind"] == "input" and "'amount'" in error["message"]
 
 
+def test_declared_columns_must_be_there_and_others_are_told(engine: Engine, project) -> None:
+    text = "def model(): return {'a': [1], 'b': [2]}"
+    outcome = engine.run({**project(text), "columns": ["a", "c"]})
+    assert outcome.error["kind"] == "result" and "'c'" in outcome.error["message"]
+    outcome = engine.run({**project(text), "columns": ["a"]})
+    assert outcome.error is None and "does not declare: b" in outcome.worker.text()
+    assert engine.run({**project(text), "columns": ["*"]}).worker.text() == ""
+
+
 @pytest.mark.parametrize("sql_engine", ["datafusion", "duckdb"])
 def test_sql_errors_name_the_file_and_the_line(engine: Engine, small: Table, sql_engine: str) -> None:
     task = {
