@@ -62,7 +62,7 @@ class _Worker:
         self._folder: str | None = None
         self._kind = "internal"
         self._work = Work()
-        # Held until the process ends: an allocator writes its notes into memory that is freed, and readers see the file.
+        # Held until the process ends: allocators write their notes into freed memory, and readers see the file.
         self._result: pa.Table | str | None = None
 
     def live(self) -> int:
