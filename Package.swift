@@ -10,6 +10,10 @@ let swift: [SwiftSetting] = [
     .enableExperimentalFeature("Lifetimes"),
 ]
 
+// fuzz/run sets it: the decoder is then built with coverage counters, and with a program that libFuzzer drives.
+let isFuzzing = Context.environment["ZERROW_FUZZ"] != nil
+let fuzzed: [SwiftSetting] = isFuzzing ? [.unsafeFlags(["-sanitize=fuzzer", "-parse-as-library"])] : []
+
 let package = Package(
     name: "zerrow",
     products: [
@@ -23,7 +27,7 @@ let package = Package(
         .target(name: "CArrow"),
         .target(name: "CLinux"),
         .target(name: "System", dependencies: ["CLinux"], swiftSettings: swift),
-        .target(name: "SIPC", dependencies: ["CArrow", "System"], swiftSettings: swift),
+        .target(name: "SIPC", dependencies: ["CArrow", "System"], swiftSettings: swift + fuzzed),
         .target(
             name: "WorkerABI", dependencies: ["SIPC", "System", "CArrow"], exclude: ["export.map", "zerrow_worker.h"],
             swiftSettings: swift,
@@ -55,3 +59,10 @@ let package = Package(
         .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: swift),
     ]
 )
+
+if isFuzzing {
+    package.targets.append(
+        .executableTarget(
+            name: "sipc-fuzz", dependencies: ["SIPC", "CArrow", "System"], path: "fuzz/Descriptor",
+            swiftSettings: swift + fuzzed, linkerSettings: [.unsafeFlags(["-sanitize=fuzzer"])]))
+}

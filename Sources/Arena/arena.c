@@ -180,7 +180,7 @@ EXPORT int zerrow_arena_attach(int fd, uint64_t file_bytes, uint64_t bytes_max) 
         arena.collapse_bytes_max = bytes_max / 2 < COLLAPSE_BYTES_MAX ? bytes_max / 2 : COLLAPSE_BYTES_MAX;
         arena.strict = pages_can_run_out(arena.fd);
         atomic_store(&arena.attached, true);
-        huge_setup();
+        atomic_store(&arena.huge, true);
         if (!arena.strict)
             adoption_run();
         atomic_store(&arena.open, true);

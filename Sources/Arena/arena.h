@@ -91,7 +91,7 @@ struct arena {
     bool detached;        /* a fork's child: what it has is private, and nothing more is handed out */
     bool published;       /* zerrow_arena_freeze was called */
     bool strict;          /* the file's pages can run out: reserve before use */
-    bool huge;            /* MADV_COLLAPSE works here */
+    atomic_bool huge;     /* MADV_COLLAPSE works here */
     bool forked;          /* some extents may be frozen */
     int fd;
     dev_t device;
@@ -158,12 +158,11 @@ bool pieces_touch(uint64_t low, uint64_t bytes);
 /* ---- huge.c -------------------------------------------------------------------------------------------------------
  */
 
-/* Find out whether MADV_COLLAPSE works on this file, and say so if it does not. */
-void huge_setup(void);
 /* Make 2 MiB pages of the untouched chunks that [from, to) of the extent at `offset` will fill; returns the end of what
    is resident now. The caller owns the extent; no lock is needed. */
 uint64_t huge_fill(uint64_t offset, uint64_t from, uint64_t to, uint64_t capacity);
-/* Collapse [offset, offset + bytes) whatever is there. Both are multiples of 2 MiB. */
+/* Collapse [offset, offset + bytes) whatever is there, both multiples of 2 MiB. The first refusal turns arena.huge off
+   and is said once. */
 bool huge_collapse(uint64_t offset, uint64_t bytes);
 /* The chunks of the range are no longer whole. */
 void huge_forget(uint64_t offset, uint64_t bytes);

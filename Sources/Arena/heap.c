@@ -9,8 +9,9 @@
 
 /* A buffer that outgrew its block once will do so again: its next block is four times what it needs. */
 #define HEADROOM_ORDERS 2
-/* Small extents are cut from blocks of 2 MiB, doubling up to 16 MiB, which are collapsed as a whole. */
-#define REFILL_ORDER_MAX (HUGE_ORDER + 3)
+/* Extents of up to 2 MiB are cut from blocks that are collapsed as a whole (each call costs the kernel a third of a
+   millisecond): 2 MiB at first, doubling up to 32 MiB. */
+#define REFILL_ORDER_MAX (HUGE_ORDER + 4)
 
 static unsigned refill_order = HUGE_ORDER;
 
@@ -30,7 +31,7 @@ static struct extent *extent_of(const void *address, uint32_t *cell) {
 
 /* Have small warm blocks made of 2 MiB pages ready; the lock is held. */
 static void refill(unsigned order) {
-    if (!arena.huge || arena.strict || order >= HUGE_ORDER)
+    if (!arena.huge || arena.strict || order > HUGE_ORDER)
         return;
     uint64_t spare = arena.bytes_max - arena.live_bytes;
     while (refill_order > HUGE_ORDER && CELL_BYTES << refill_order > spare / 16)

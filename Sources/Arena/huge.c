@@ -16,18 +16,31 @@
 #define TAIL_BYTES_MIN ((uint64_t)1 << 20)
 #define TAIL_ALWAYS_BYTES ((uint64_t)16 << 20)
 
+static atomic_bool worked;
+
 static void touch(uint64_t offset, uint64_t bytes) {
     for (uint64_t at = 0; at < bytes; at += HUGE_BYTES)
         (void)*(volatile char *)(arena.base + offset + at);
+}
+
+/* The kernel lacks it when the very first attempt is refused as invalid. */
+static void note_refusal(int code) {
+    if (code != EINVAL || atomic_load(&worked) || !atomic_exchange(&arena.huge, false))
+        return;
+    arena_say("this kernel does not make 2 MiB pages of shared memory on request (MADV_COLLAPSE, Linux 6.1): "
+              "using 4 KiB pages, so large tables take longer to build and to read");
 }
 
 bool huge_collapse(uint64_t offset, uint64_t bytes) {
     int saved = errno;
     touch(offset, bytes);
     bool done = kernel_madvise((void *)(arena.base + offset), bytes, MADV_COLLAPSE) == 0;
+    if (!done)
+        note_refusal(errno);
     errno = saved;
     if (!done)
         return false;
+    atomic_store(&worked, true);
     for (uint64_t chunk = offset >> HUGE_SHIFT, end = (offset + bytes) >> HUGE_SHIFT; chunk < end; chunk++) {
         if (!arena.huge_chunks[chunk])
             atomic_fetch_add(&arena.huge_bytes, HUGE_BYTES);
@@ -46,25 +59,6 @@ void huge_forget(uint64_t offset, uint64_t bytes) {
             atomic_fetch_sub(&arena.huge_bytes, HUGE_BYTES);
         }
     }
-}
-
-void huge_setup(void) {
-    uint32_t cell = extents_take(HUGE_ORDER, true);
-    if (cell == NO_CELL)
-        return;
-    int saved = errno;
-    uint64_t offset = (uint64_t)cell << CELL_SHIFT;
-    if (arena_commit(offset, HUGE_BYTES)) {
-        touch(offset, HUGE_BYTES);
-        arena.huge = kernel_madvise((void *)(arena.base + offset), HUGE_BYTES, MADV_COLLAPSE) == 0 || errno != EINVAL;
-    }
-    if (arena.huge && huge_collapse(offset, HUGE_BYTES))
-        extent_at(cell)->resident = HUGE_BYTES;
-    if (!arena.huge)
-        arena_say("this kernel does not make 2 MiB pages of shared memory on request (MADV_COLLAPSE, Linux 6.1): "
-                  "using 4 KiB pages, so large tables take longer to build and to read");
-    extents_give(cell);
-    errno = saved;
 }
 
 uint64_t huge_fill(uint64_t offset, uint64_t from, uint64_t to, uint64_t capacity) {

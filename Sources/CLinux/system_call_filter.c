@@ -2,6 +2,7 @@
 #include "system_call_filter.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/netlink.h>
@@ -134,6 +135,8 @@ static const struct argument_rule argument_rules[] = {
     /* Putting input into a terminal's queue, where one is inherited. */
     {SYS_ioctl, 1, IS, TIOCSTI, EPERM},
     {SYS_ioctl, 1, IS, TIOCLINUX, EPERM},
+    /* A lease on a segment would make its other users wait for the lease to be broken. */
+    {SYS_fcntl, 1, IS, F_SETLEASE, EPERM},
 };
 
 #define ARGUMENT_RULE_COUNT (sizeof(argument_rules) / sizeof(argument_rules[0]))

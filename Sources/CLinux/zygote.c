@@ -46,7 +46,8 @@ static int clone_tree(const char *path) {
 }
 
 static int set_attributes(int fd, const char *path, unsigned int flags, uint64_t set) {
-    struct mount_attr attributes = {.attr_set = set};
+    /* Private: what the host mounts later is not to appear in a zygote, where it would be writable. */
+    struct mount_attr attributes = {.attr_set = set, .propagation = MS_PRIVATE};
     return (int)syscall(SYS_mount_setattr, fd, path, flags, &attributes, sizeof(attributes));
 }
 
@@ -106,7 +107,8 @@ static void open_entries(struct child *child) {
     }
     for (size_t i = 0; i < DEVICE_COUNT; i++) {
         child->device_trees[i] = clone_tree(devices[i]);
-        if (child->device_trees[i] < 0)
+        if (child->device_trees[i] < 0 ||
+            set_attributes(child->device_trees[i], "", AT_EMPTY_PATH, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC) < 0)
             fail(child, ZERROW_STAGE_DEVICES, (int)i);
     }
 }

@@ -73,13 +73,23 @@ public struct Publisher {
         self.take = take
     }
 
-    /// Reads a stream to its end and publishes what it gave. The stream is moved from `source` and released, as are its
-    /// arrays once their bytes have a place. Returns the descriptor.
+    /// Keeps the arrays of a published table from being released.
     ///
-    /// - Parameter isRead: called when the stream has been read and nothing of it is released yet.
+    /// An allocator writes into memory that it is given back, so buffers that a descriptor refers to must stay allocated until no
+    /// code of this process runs any more.
+    public final class Kept {
+        private let batches: [OwnedArray]
+
+        init(_ batches: [OwnedArray]) { self.batches = batches }
+    }
+
+    /// Reads a stream to its end and publishes what it gave. The stream is moved from `source` and released. Returns the
+    /// descriptor, and what holds the table's memory: the caller keeps it for as long as the descriptor is to be true.
+    ///
+    /// - Parameter isRead: called when the stream has been read.
     public func publish(
         _ source: UnsafeMutablePointer<ArrowArrayStream>, isRead: () -> Void = {}
-    ) throws(SIPCError) -> (descriptor: [UInt8], counts: PublishCounts) {
+    ) throws(SIPCError) -> (descriptor: [UInt8], counts: PublishCounts, kept: Kept) {
         let stream = try OwnedStream(moving: source)
         var collector = Collector(try stream.schema())
         // Until every buffer has its place, no array may be freed: an address must not come to mean two buffers.
@@ -94,7 +104,7 @@ public struct Publisher {
             let (segments, references) = try place(collector.extents, &counts)
             counts.rows = collector.builder.rows
             counts.batches = collector.builder.batches
-            return (collector.builder.finish(segments: segments, references: references), counts)
+            return (collector.builder.finish(segments: segments, references: references), counts, Kept(batches))
         }
     }
 

@@ -32,6 +32,9 @@ final class Session {
         }
     }
 
+    /// The memory of what was published; it stays allocated as long as the session lives, which in a worker is for ever.
+    private var kept: [Publisher.Kept] = []
+
     func addSegment(_ id: UInt64, _ file: consuming FileDescriptor) throws {
         guard id != Output.id else { throw SIPCError.misuse(EINVAL, "segment id 0 is the worker's own output") }
         guard segments[id] == nil else { throw SIPCError.misuse(EEXIST, "segment \(id) was given already") }
@@ -52,7 +55,8 @@ final class Session {
 
     func publish(_ stream: UnsafeMutablePointer<ArrowArrayStream>) throws -> (Int32, PublishCounts) {
         guard let output else { throw SIPCError.misuse(EBADF, "the session has no output segment to publish to") }
-        let (descriptor, counts) = try output.publisher(Array(segments.values)).publish(stream) { output.freeze() }
+        let (descriptor, counts, table) = try output.publisher(Array(segments.values)).publish(stream) { output.freeze() }
+        kept.append(table)
         return (try FileDescriptor.sealedMemory(named: "zerrow-descriptor", descriptor).release(), counts)
     }
 

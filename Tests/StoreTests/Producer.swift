@@ -22,10 +22,11 @@ struct Producer {
         }
     }
 
-    /// Makes 2 MiB pages of a range of which something is written in each 2 MiB.
+    /// Makes 2 MiB pages of a range of which something is written in each 2 MiB; a busy kernel may refuse, which changes
+    /// nothing but the size of the pages.
     func collapse(_ range: Range<Int>) throws {
         let mapping = try Mapping(output.file.descriptor, count: output.bytes, access: .readWrite)
-        try mapping.advise(.collapse, range)
+        try? mapping.advise(.collapse, range)
         withExtendedLifetime(mapping) {}
     }
 

@@ -60,7 +60,34 @@ def make(library: Path, python: tuple[str, list[str]], user: int) -> Iterator[Ca
         sandbox.close()
 
 
+@pytest.fixture(scope="session")
+def shared() -> Iterator[dict[int, Sandbox]]:
+    """The sandboxes that tests of one user share."""
+    sandboxes: dict[int, Sandbox] = {}
+    yield sandboxes
+    for sandbox in sandboxes.values():
+        sandbox.close()
+
+
 @pytest.fixture
-def sandbox(make: Callable[..., Sandbox]) -> Sandbox:
-    """A sandbox without network."""
-    return make()
+def sandbox(
+    shared: dict[int, Sandbox], library: Path, python: tuple[str, list[str]], user: int, request: pytest.FixtureRequest
+) -> Iterator[Sandbox]:
+    """A sandbox without network, for tests that leave it alive."""
+    if user not in shared:
+        shared[user] = Sandbox(library, python, user)
+    yield shared[user]
+    if request.node.stash.get(FAILED, False):
+        shared.pop(user).close()
+
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """Note a failure on its test: what it leaves may be in any state."""
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report

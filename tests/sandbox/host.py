@@ -21,6 +21,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 PROCESSES = Path(__file__).resolve().parent / "processes"
 ORDINARY_USER = 65534
+TOOLS = (PROCESSES / "tools.py").read_text() + "\n"
 SECONDS_MAX = 60
 SYSTEM = ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/passwd", "/etc/alternatives"]
 
@@ -49,7 +50,7 @@ def as_user(user: int) -> list[str]:
 
 
 def python_for_everybody(folder: Path) -> tuple[str, list[str]]:
-    """An interpreter that every user can run, and the folders it needs; a copy where this one is hidden."""
+    """An interpreter that every user can run, and the folders it needs; a copy where this one is hidden from some."""
     base = Path(sys.base_prefix).resolve()
     program = base / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
     if subprocess.run([*as_user(ORDINARY_USER), str(program), "-c", ""], capture_output=True).returncode == 0:
@@ -60,6 +61,11 @@ def python_for_everybody(folder: Path) -> tuple[str, list[str]]:
     (copy / "bin").mkdir()
     shutil.copy2(program, copy / "bin" / program.name)
     return str(copy / "bin" / program.name), [str(copy)]
+
+
+def link_target(path: str) -> str | None:
+    """What a symbolic link holds; None for anything else."""
+    return os.readlink(path) if os.path.islink(path) else None
 
 
 class Refused(Exception):
@@ -119,28 +125,31 @@ class Sandbox:
         modules: list[str] | None = None,
         environment: list[str] | None = None,
         tmp_bytes_max: int = 64 << 20,
+        zygote_program: str | None = None,
+        hidden: list[str] | None = None,
     ) -> None:
+        self.hidden = hidden or []
         self.user, self.network, self.tmp_bytes_max = user, network, tmp_bytes_max
         self._next_uid = 1000
         program, folders = python
         shown = sorted({*folders, str(library.parent), str(PROCESSES), *(show or [])})
         self.tmp_entries = [path for path in shown if path.startswith("/tmp/")]
-        entries = [
-            [path, os.readlink(path) if os.path.islink(path) else None] for path in SYSTEM if os.path.exists(path)
-        ]
-        entries += [[path, None] for path in shown if not path.startswith("/usr/")]
+        entries = [[path, link_target(path)] for path in SYSTEM if os.path.exists(path)]
+        entries += [[path, link_target(path)] for path in shown if not path.startswith("/usr/")]
         options = {
-            "arguments": [program, str(PROCESSES / "zygote.py"), str(library), *(modules or [])],
-            "environment": environment or [],
+            "arguments": [zygote_program or program, str(PROCESSES / "zygote.py"), str(library), *(modules or [])],
+            # A copy of Python would find another's library by the path that was built into it.
+            "environment": [f"LD_LIBRARY_PATH={Path(program).parent.parent / 'lib'}", *(environment or [])],
             "entries": entries,
             "network": int(network),
             "tmp_bytes_max": tmp_bytes_max,
         }
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.settimeout(SECONDS_MAX)
-        command = [*as_user(user), program, str(PROCESSES / "engine.py"), str(library), json.dumps(options)]
         number = theirs.fileno()
-        self.engine = subprocess.Popen(["sh", "-c", f'exec "$@" 3<&{number}', "sh", *command], pass_fds=(number,))
+        program_arguments = [program, str(PROCESSES / "engine.py"), str(library), json.dumps(options), str(number)]
+        environment = {**os.environ, **dict(pair.split("=", 1) for pair in options["environment"])}
+        self.engine = subprocess.Popen([*as_user(user), *program_arguments], pass_fds=(number,), env=environment)
         theirs.close()
         message, descriptors = self._receive()
         if message["op"] == "failed":
@@ -169,13 +178,14 @@ class Sandbox:
             uid, self._next_uid = self._next_uid, self._next_uid + 1
         request = {
             "op": "fork",
-            "code": source(function),
+            "code": TOOLS + source(function),
             "function": function.__name__,
             "arguments": arguments,
             "uid": uid,
             "network": int(self.network),
             "tmp_bytes_max": self.tmp_bytes_max,
             "tmp_entries": ":".join(self.tmp_entries),
+            "hidden": ":".join(self.hidden),
         }
         message, (pidfd,) = self.request(request, [writing, *(descriptors or [])])
         os.close(writing)

@@ -3,7 +3,7 @@
     python tests/sipc/make_golden.py
 
 For each table: the descriptor (.sipc), its one segment of id 7 (.segment), and the same table as pyarrow writes it
-(.arrows). ``types`` has a column of every type, ``slices`` windows that begin in the middle of a byte, two batches
+(.arrows). ``types`` has a column of every type, ``slices`` two batches of windows that begin in the middle of a byte,
 and a dictionary that is replaced.
 """
 

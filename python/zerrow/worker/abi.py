@@ -138,7 +138,7 @@ class WorkerLibrary:
         self._isolate(self._library.zerrow_fork_restore())
 
     def enter(self, uid: int | None, hidden: list[str]) -> None:
-        """Isolate this process, for good, and cover what is in `hidden`; as user `uid`, or as the zygote's for None.
+        """Isolate this process, for good, and cover what is in `hidden`; as user `uid`, or the zygote's own for None.
 
         Raises OSError.
         """

@@ -34,8 +34,8 @@ class Work:
 def run(channel: Channel, library: WorkerLibrary, cpus: int) -> NoReturn:
     """Be the worker at the other end of `channel`; leaves the process."""
     status = 1
+    worker = _Worker(channel, library, cpus)  # it holds the result, so it stays until the process is gone
     try:
-        worker = _Worker(channel, library, cpus)  # bound to a name, so that its result is there until the process ends
         status = worker.live()
     except OSError:
         pass  # the engine is gone: nobody is left to tell
@@ -62,7 +62,7 @@ class _Worker:
         self._folder: str | None = None
         self._kind = "internal"
         self._work = Work()
-        # Held until the process ends: allocators write their notes into freed memory, and readers see the file.
+        # Held until the process ends: an allocator writes into memory that is freed, and readers see the file.
         self._result: pa.Table | str | None = None
 
     def live(self) -> int:

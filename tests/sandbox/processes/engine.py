@@ -1,8 +1,8 @@
 """A small engine: it spawns one zygote with the C function of the sandbox, and relays to it.
 
-argv: the library, and a JSON object {"arguments", "entries", "network", "tmp_bytes_max"}. Descriptor 3 is a
-SOCK_SEQPACKET socket: the zygote's messages go through unchanged; `segment` makes a published segment, locked as the
-engine's user can.
+argv: the library, a JSON object {"arguments", "environment", "entries", "network", "tmp_bytes_max"}, and the number of a
+SOCK_SEQPACKET socket. The first message on it says how the spawn went, with the zygote's pidfd and a published segment,
+locked as the engine's user can; then the zygote's messages go through unchanged.
 """
 
 import ctypes
@@ -101,7 +101,7 @@ def relay(source: socket.socket, target: socket.socket) -> None:
 def main() -> None:
     """Serve until the test's socket ends."""
     library, options, is_root = ctypes.CDLL(sys.argv[1]), json.loads(sys.argv[2]), os.geteuid() == 0
-    test = socket.socket(fileno=3)
+    test = socket.socket(fileno=int(sys.argv[3]))
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         pid, pidfd = spawn(library, options, theirs.fileno(), is_root)

@@ -21,6 +21,7 @@ class WorkerSpec(ctypes.Structure):
         ("has_network", ctypes.c_uint32),
         ("tmp_bytes_max", ctypes.c_uint64),
         ("tmp_entries", ctypes.c_char_p),
+        ("hidden", ctypes.c_char_p),
     )
 
 
@@ -60,7 +61,6 @@ def check(library: ctypes.CDLL, code: int) -> None:
 
 def place(descriptors: list[int]) -> None:
     """Make `descriptors` 3, 4, … and close the rest."""
-    high = [os.dup(number) for number in [*descriptors, *descriptors]]
     high = [os.dup2(number, 100 + index) for index, number in enumerate(descriptors)]
     for index, number in enumerate(high):
         os.dup2(number, 3 + index)
@@ -71,7 +71,13 @@ def be_worker(library: ctypes.CDLL, request: dict, descriptors: list[int]) -> No
     """Isolate this process, run the request's function, and send what it returns. Never returns."""
     try:
         place(descriptors)
-        spec = WorkerSpec(request["uid"], request["network"], request["tmp_bytes_max"], request["tmp_entries"].encode())
+        spec = WorkerSpec(
+            request["uid"],
+            request["network"],
+            request["tmp_bytes_max"],
+            request["tmp_entries"].encode(),
+            request["hidden"].encode(),
+        )
         check(library, library.zerrow_worker_enter(ctypes.byref(spec)))
         scope: dict = {}
         exec(compile(request["code"], "attack", "exec"), scope)
