@@ -64,6 +64,7 @@ extension Run {
 
     /// Nobody will read the table any more.
     func release(_ model: Int) {
+        export(model)
         guard let table = tables.removeValue(forKey: model) else { preconditionFailure("a table is released twice") }
         do {
             try engine.store.release(table)
@@ -129,7 +130,7 @@ extension Run {
         guard let outcome else { preconditionFailure("the run is not over") }
         var report = RunReport(run: id, failures: failures)
         switch outcome.status {
-        case .success: report.status = "success"
+        case .success: report.status = failures.isEmpty ? "success" : "failed"
         case .failed: report.status = "failed"
         case .cancelled:
             report.status = "failed"

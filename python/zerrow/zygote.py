@@ -50,16 +50,22 @@ class Zygote:
         poll = select.poll()
         for descriptor in (self._channel.fileno(), awake):
             poll.register(descriptor, select.POLLIN)
-        while True:
-            ready = {descriptor for descriptor, _ in poll.poll()}
-            if awake in ready:
-                os.read(awake, 4096)
-                self._reap()
-            if self._channel.fileno() in ready:
-                message = self._channel.receive()
-                if message is None:
-                    return
-                self._fork(message)
+        try:
+            while True:
+                ready = {descriptor for descriptor, _ in poll.poll()}
+                if awake in ready:
+                    os.read(awake, 4096)
+                    self._reap()
+                if self._channel.fileno() in ready:
+                    message = self._channel.receive()
+                    if message is None:
+                        return
+                    self._fork(message)
+        finally:
+            # In a sandbox the end of this process, the first of its pid namespace, is the end of all of them.
+            if not self._sandboxed:
+                for pid in self._workers:
+                    end_group(pid)
 
     def _reap(self) -> None:
         """Collect every process that has ended: workers, and orphans that this process inherited."""
