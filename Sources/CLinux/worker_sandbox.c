@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "worker_sandbox.h"
+#include "private_mounts.h"
 #include "socket_scope.h"
 #include "system_call_filter.h"
 
@@ -10,10 +11,8 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -21,10 +20,6 @@
 
 /* Processes and threads of one worker, where it has a user of its own. */
 #define PROCESSES_MAX 4096
-/* What a zygote may show below /tmp: each is a mount in every worker. */
-#define TMP_ENTRIES_MAX 16
-/* Empty files cost kernel memory that a file system's size does not count. */
-#define TMP_FILES_MAX "262144"
 
 static const char *stage = "nothing";
 /* The zygote's own pid namespace; opened once, before there is any other. */
@@ -49,86 +44,8 @@ EXPORTED int zerrow_fork_restore(void) {
     return setns(own_pid_namespace, CLONE_NEWPID) < 0 ? failed("returning to the pid namespace") : 0;
 }
 
-/* Makes the folders of a path, in the new /tmp. */
-static void make_folders(char *path) {
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        mkdir(path, 0755);
-        *slash = '/';
-    }
-    mkdir(path, 0755);
-}
-
-/* A new /tmp, in which what the zygote shows below its own one is shown again. */
-static int make_tmp(const char *entries, const char *options) {
-    char paths[TMP_ENTRIES_MAX][1024];
-    int trees[TMP_ENTRIES_MAX];
-    size_t count = 0;
-    while (entries && *entries) {
-        size_t length = strcspn(entries, ":");
-        if (length >= sizeof(paths[0]) || count == TMP_ENTRIES_MAX) {
-            errno = length >= sizeof(paths[0]) ? ENAMETOOLONG : E2BIG;
-            return failed("keeping the folders below /tmp");
-        }
-        memcpy(paths[count], entries, length);
-        paths[count][length] = 0;
-        trees[count] = (int)syscall(SYS_open_tree, AT_FDCWD, paths[count], 1 | O_CLOEXEC | AT_RECURSIVE);
-        if (trees[count] < 0)
-            return failed("keeping a folder below /tmp");
-        count++;
-        entries += length + (entries[length] == ':');
-    }
-    if (mount("tmp", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
-        return failed("mounting /tmp");
-    for (size_t i = 0; i < count; i++) {
-        make_folders(paths[i]);
-        if (syscall(SYS_move_mount, trees[i], "", AT_FDCWD, paths[i], 4) < 0)
-            return failed("showing a folder below /tmp");
-        close(trees[i]);
-    }
-    return 0;
-}
-
-/* Covers folders with nothing, and files with /dev/null. */
-static int hide(const char *paths) {
-    char path[4096];
-    while (paths && *paths) {
-        size_t length = strcspn(paths, ":");
-        if (length >= sizeof(path))
-            return -ENAMETOOLONG;
-        memcpy(path, paths, length);
-        path[length] = 0;
-        struct stat status;
-        if (stat(path, &status) < 0)
-            return failed("hiding a folder");
-        int code = S_ISDIR(status.st_mode)
-                       ? mount("hidden", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_RDONLY, "mode=0555,size=4k")
-                       : mount("/dev/null", path, NULL, MS_BIND, NULL);
-        if (code < 0)
-            return failed("hiding a folder");
-        paths += length + (paths[length] == ':');
-    }
-    return 0;
-}
-
-static int make_mounts(const struct zerrow_worker_spec *spec) {
-    char options[96];
-    snprintf(options, sizeof(options), "mode=1777,nr_inodes=" TMP_FILES_MAX ",size=%llu",
-             (unsigned long long)spec->tmp_bytes_max);
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        return failed("making the mounts private");
-    /* Only now is /proc that of the new pid namespace: nothing of other workers, nothing of the zygote. */
-    if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
-        return failed("mounting /proc");
-    if (mount("shm", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
-        return failed("mounting /dev/shm");
-    int code = make_tmp(spec->tmp_entries, options);
-    return code < 0 ? code : hide(spec->hidden);
-}
-
 static int set_limits(const struct zerrow_worker_spec *spec) {
-    /* 0 would not stop a dump into a program that the host's core_pattern names; 1 stops that and files. See core(5).
-     */
+    /* 0 would not stop a dump into a program that the host's core_pattern names; 1 stops that, and files: core(5). */
     struct rlimit none = {1, 1};
     struct rlimit files;
     struct rlimit processes = {PROCESSES_MAX, PROCESSES_MAX};
@@ -181,7 +98,9 @@ EXPORTED int zerrow_worker_enter(const struct zerrow_worker_spec *spec) {
     int flags = CLONE_NEWNS | CLONE_NEWIPC | (spec->has_network ? 0 : CLONE_NEWNET);
     if (unshare(flags) < 0)
         return failed("making namespaces");
-    int code = make_mounts(spec);
+    struct zerrow_private_mounts mounts = {
+        .tmp_bytes_max = spec->tmp_bytes_max, .tmp_entries = spec->tmp_entries, .hidden = spec->hidden};
+    int code = zerrow_private_mounts_make(&mounts, &stage);
     if (code == 0)
         code = set_limits(spec);
     if (code == 0)

@@ -46,7 +46,8 @@ static int clone_tree(const char *path) {
 }
 
 static int set_attributes(int fd, const char *path, unsigned int flags, uint64_t set) {
-    struct mount_attr attributes = {.attr_set = set};
+    /* Private: what the host mounts later is not to appear in a zygote, where it would be writable. */
+    struct mount_attr attributes = {.attr_set = set, .propagation = MS_PRIVATE};
     return (int)syscall(SYS_mount_setattr, fd, path, flags, &attributes, sizeof(attributes));
 }
 

@@ -12,6 +12,8 @@ public struct EngineOptions: Sendable {
     public var slots = Machine.processorCount()
     /// The most memory one worker may take, in bytes; nil: what the machine has.
     public var memoryBytesMax: UInt64?
+    /// Where final tables are written to, absolute; nil: nowhere.
+    public var exportFolder: String?
     /// Rows of each final table that the report's preview shows; 0: no preview.
     public var previewRows = 10
     /// Columns of the terminal the preview is made for.

@@ -136,7 +136,7 @@ extension Run {
         guard let outcome else { preconditionFailure("the run is not over") }
         var report = RunReport(run: id, failures: failures)
         switch outcome.status {
-        case .success: report.status = "success"
+        case .success: report.status = failures.isEmpty ? "success" : "failed"
         case .failed: report.status = "failed"
         case .cancelled:
             report.status = "failed"

@@ -193,6 +193,8 @@ public final class WorkerCgroup {
         case .v2:
             guard (try? Files.write(path + "/memory.max", "\(bytes)")) != nil else { return false }
             _ = try? Files.write(path + "/memory.swap.max", "0")
+            // A worker whose helper process was killed would wait for it, or compute on with less than it asked for.
+            _ = try? Files.write(path + "/memory.oom.group", "1")
         }
         return true
     }

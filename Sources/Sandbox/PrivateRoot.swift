@@ -31,6 +31,11 @@ struct PrivateRoot {
             guard path.hasPrefix("/"), let real = Path.resolved(path) else {
                 throw SandboxError("showing \(path) to the models", errno: ENOENT)
             }
+            guard !path.contains(":"), !real.contains(":") else {
+                throw SandboxError(
+                    "showing \(path) to the models", errno: EINVAL,
+                    remedy: "rename it: a colon separates names in lists of them")
+            }
             guard real != "/", !Self.privatePlaces.contains(where: { real == $0 || real.hasPrefix($0 + "/") }) else {
                 throw SandboxError(
                     "showing \(path) to the models", errno: EINVAL,
@@ -41,19 +46,28 @@ struct PrivateRoot {
         entries = Self.withoutNested(shown)
     }
 
-    /// Adds a path: as it is, or as the link it is and what the link leads to.
+    /// Adds what a path leads to, and every symbolic link on the way: programs find their folders by the names they were given.
     private static func add(_ path: String, to entries: inout [RootEntry]) {
-        guard let real = Path.resolved(path) else { return }
-        if real != path {
-            var status = stat()
-            // A link on the last component is shown as a link; one further up is hidden behind the shown path.
-            if lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFLNK, let target = Files.linkTarget(path) {
-                entries.append(RootEntry(path: path, link: target))
-            } else {
-                entries.append(RootEntry(path: path))
+        var rest = path.split(separator: "/").map(String.init)
+        var real = ""
+        var links: [RootEntry] = []
+        while !rest.isEmpty {
+            let name = rest.removeFirst()
+            if name == ".." { real = real.isEmpty ? "" : Path.parent(real) }
+            if name == "." || name == ".." { continue }
+            let next = (real == "/" ? "" : real) + "/" + name
+            guard let target = Files.linkTarget(next) else {
+                real = next
+                continue
             }
+            links.append(RootEntry(path: next, link: target))
+            // As many as the kernel follows.
+            guard links.count <= 40 else { return }
+            if target.hasPrefix("/") { real = "" }
+            rest = target.split(separator: "/").map(String.init) + rest
         }
-        entries.append(RootEntry(path: real))
+        guard Files.exists(real) else { return }
+        entries += links + [RootEntry(path: real)]
     }
 
     /// What lies in a folder that is shown is shown with it; the rest in the order of depth.
@@ -67,6 +81,6 @@ struct PrivateRoot {
         return kept
     }
 
-    /// What lies below /tmp, which every worker has a new one of.
-    var belowTmp: [String] { entries.filter { $0.link == nil && $0.path.hasPrefix("/tmp/") }.map(\.path) }
+    /// What lies below /tmp, which every worker has a new one of. Links are shown there as what they lead to.
+    var belowTmp: [String] { entries.filter { $0.path.hasPrefix("/tmp/") }.map(\.path) }
 }

@@ -1,4 +1,5 @@
 import CLinux
+import Glibc
 import System
 
 /// Why a process could not be isolated, and what to do about it.
@@ -29,35 +30,32 @@ public struct SandboxError: Error, CustomStringConvertible {
     init(_ failure: zerrow_zygote_failure, _ layout: [RootEntry]) {
         let entry = Int(failure.entry)
         let path = layout.indices.contains(entry) ? layout[entry].path : "an entry"
-        switch UInt32(bitPattern: failure.stage) {
-        case ZERROW_STAGE_CLONE.rawValue:
-            self.init(
-                "making namespaces", errno: failure.error,
-                remedy: """
-                    the machine forbids user namespaces: allow them (sysctl user.max_user_namespaces, \
-                    kernel.unprivileged_userns_clone=1, or on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0), \
-                    \(Self.withoutSandbox)
-                    """)
-        case ZERROW_STAGE_ID_MAP.rawValue:
-            self.init("mapping users", errno: failure.error, remedy: "see 'zerrow doctor', \(Self.withoutSandbox)")
-        case ZERROW_STAGE_ENTRY.rawValue:
-            self.init(
-                "showing \(path) to the models", errno: failure.error, remedy: "check that it exists and can be read")
-        case ZERROW_STAGE_PROC.rawValue:
-            self.init(
-                "mounting /proc", errno: failure.error,
-                remedy:
+        let stage = UInt32(bitPattern: failure.stage)
+        let (step, remedy): (String, String?) =
+            switch stage {
+            case ZERROW_STAGE_CLONE.rawValue: ("making namespaces", NamespacePolicy.current.remedy)
+            case ZERROW_STAGE_ID_MAP.rawValue: ("mapping users", NamespacePolicy.current.remedy)
+            // The right to clone mounts comes with the namespaces; some machines grant these, and then nothing in them.
+            case ZERROW_STAGE_ENTRY.rawValue where failure.error == EPERM:
+                ("showing \(path) to the models", NamespacePolicy.current.remedy)
+            case ZERROW_STAGE_ENTRY.rawValue:
+                ("showing \(path) to the models", "check that it exists and that this user can read it")
+            case ZERROW_STAGE_PROC.rawValue:
+                (
+                    "mounting /proc",
                     "inside a container, /proc must not be masked (docker run --security-opt systempaths=unconfined), "
-                    + Self.withoutSandbox)
-        case ZERROW_STAGE_EXEC.rawValue:
-            self.init(
-                "starting the Python interpreter", errno: failure.error,
-                remedy: "it and the folders it needs must be readable by all users")
-        case ZERROW_STAGE_IDENTITY.rawValue: self.init("changing the user", errno: failure.error)
-        case ZERROW_STAGE_DEVICES.rawValue: self.init("making /dev and /tmp", errno: failure.error)
-        default:
-            self.init(
-                "making the private root", errno: failure.error, remedy: "see 'zerrow doctor', \(Self.withoutSandbox)")
-        }
+                        + Self.withoutSandbox
+                )
+            case ZERROW_STAGE_EXEC.rawValue:
+                (
+                    "starting the Python interpreter",
+                    "it must be a program for this machine, and it and the folders it needs must be readable by all users"
+                )
+            case ZERROW_STAGE_IDENTITY.rawValue: ("changing the user", NamespacePolicy.current.remedy)
+            case ZERROW_STAGE_DEVICES.rawValue: ("making /dev and /tmp", NamespacePolicy.current.remedy)
+            case ZERROW_STAGE_DESCRIPTORS.rawValue: ("passing descriptors", nil)
+            default: ("making the private root", NamespacePolicy.current.remedy)
+            }
+        self.init(step, errno: failure.error, remedy: remedy)
     }
 }

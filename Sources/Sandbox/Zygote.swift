@@ -59,7 +59,7 @@ public final class Zygote {
                 errors: .descriptor(output.raw), control: control.raw)
             return Zygote(pid: child.pid, pidfd: try ProcessDescriptor(process: child.pid))
         }
-        let root = try PrivateRoot(showing: spec.readPaths)
+        let root = try PrivateRoot(showing: spec.readPaths + spec.arguments.prefix(1))
         var environment = spec.environment
         environment["ZERROW_NETWORK"] = spec.hasNetwork ? "1" : "0"
         environment["ZERROW_TMP_BYTES_MAX"] = "\(spec.tmpBytesMax)"

@@ -1,6 +1,8 @@
 import Glibc
 
 extension SystemCall {
+    /// Giving a file another name.
+    public static let rename: SystemCall = "rename"
     /// Making a folder.
     public static let makeDirectory: SystemCall = "mkdir"
     /// Removing an empty folder.
@@ -55,6 +57,11 @@ public enum Files {
     /// Removes a file.
     public static func remove(_ path: String) throws(SystemError) {
         try perform(.unlink, path) { unlink(path) }
+    }
+
+    /// Gives a file another name, in place of what had it.
+    public static func rename(_ path: String, _ new: String) throws(SystemError) {
+        try perform(.rename, "\(path) to \(new)") { Glibc.rename(path, new) }
     }
 
     /// What a symbolic link holds; nil for anything else.

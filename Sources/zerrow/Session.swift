@@ -8,7 +8,7 @@ enum Session {
     /// Runs a project, or a query over it, and ends the process with the run's exit code.
     static func run(
         _ project: ProjectOptions, _ group: EngineOptionGroup, output: OutputFormat, rows: Int, query: String?,
-        againOnLine: Bool = false
+        exportFolder: String? = nil, againOnLine: Bool = false
     ) -> Never {
         var report: RunReport
         let display = RunDisplay(isQuery: query != nil)
@@ -18,6 +18,7 @@ enum Session {
             var options = group.engineOptions
             options.previewRows = rows
             options.previewWidth = Output.columns(1)
+            options.exportFolder = try exportFolder.map(existingFolder)
             let engine = try engine(options)
             let plan = try engine.plan(
                 folder: project.project, parameters: project.parameters, query: query, signals: signals,
@@ -43,6 +44,12 @@ enum Session {
             show(report, onlyRows: query != nil)
         }
         Output.leave(report.status == "success" ? 0 : 1)
+    }
+
+    /// Makes the folder if it is not there; its absolute path.
+    private static func existingFolder(_ path: String) throws -> String {
+        if !Files.exists(path) { try Files.makeDirectory(path, mode: 0o755) }
+        return Path.resolved(path) ?? path
     }
 
     /// Reads a project without running or making anything.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import os
 import platform
 import select
@@ -49,16 +50,22 @@ class Zygote:
         poll = select.poll()
         for descriptor in (self._channel.fileno(), awake):
             poll.register(descriptor, select.POLLIN)
-        while True:
-            ready = {descriptor for descriptor, _ in poll.poll()}
-            if awake in ready:
-                os.read(awake, 4096)
-                self._reap()
-            if self._channel.fileno() in ready:
-                message = self._channel.receive()
-                if message is None:
-                    return
-                self._fork(message)
+        try:
+            while True:
+                ready = {descriptor for descriptor, _ in poll.poll()}
+                if awake in ready:
+                    os.read(awake, 4096)
+                    self._reap()
+                if self._channel.fileno() in ready:
+                    message = self._channel.receive()
+                    if message is None:
+                        return
+                    self._fork(message)
+        finally:
+            # In a sandbox the end of this process, the first of its pid namespace, is the end of all of them.
+            if not self._sandboxed:
+                for pid in self._workers:
+                    end_group(pid)
 
     def _reap(self) -> None:
         """Collect every process that has ended: workers, and orphans that this process inherited."""
@@ -195,6 +202,7 @@ def main() -> int:
         channel = Channel(CONTROL_DESCRIPTOR)
         if not sandboxed:
             process.become_subreaper()
+        importlib.import_module("zerrow.worker.main")  # all that a worker runs, imported once, here
         names = [name.strip() for name in os.environ.get("ZERROW_PRELOAD_MODULES", "").split(",")]
         modules = warm_up(name for name in names if name)
         # What is there now is never garbage: collecting it in a worker would only copy its pages.

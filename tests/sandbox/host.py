@@ -63,6 +63,11 @@ def python_for_everybody(folder: Path) -> tuple[str, list[str]]:
     return str(copy / "bin" / program.name), [str(copy)]
 
 
+def link_target(path: str) -> str | None:
+    """What a symbolic link holds; None for anything else."""
+    return os.readlink(path) if os.path.islink(path) else None
+
+
 class Refused(Exception):
     """The zygote could not be spawned."""
 
@@ -129,10 +134,8 @@ class Sandbox:
         program, folders = python
         shown = sorted({*folders, str(library.parent), str(PROCESSES), *(show or [])})
         self.tmp_entries = [path for path in shown if path.startswith("/tmp/")]
-        entries = [
-            [path, os.readlink(path) if os.path.islink(path) else None] for path in SYSTEM if os.path.exists(path)
-        ]
-        entries += [[path, None] for path in shown if not path.startswith("/usr/")]
+        entries = [[path, link_target(path)] for path in SYSTEM if os.path.exists(path)]
+        entries += [[path, link_target(path)] for path in shown if not path.startswith("/usr/")]
         options = {
             "arguments": [zygote_program or program, str(PROCESSES / "zygote.py"), str(library), *(modules or [])],
             # A copy of Python would find another's library by the path that was built into it.

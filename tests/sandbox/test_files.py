@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,48 @@ def test_what_is_shown_below_tmp_stays_visible(make, scratch):
     content, writing, sees_hidden = sandbox.run(look, str(folder / "models.py"), str(hidden))
     assert (content, sees_hidden) == ("here", False)
     assert writing in ("EROFS", "EACCES")
+
+
+def test_a_file_and_a_link_below_tmp_can_be_shown(make, scratch):
+    folder = scratch / "single"
+    folder.mkdir(exist_ok=True)
+    (folder / "shown.txt").write_text("here")
+    (folder / "hidden.txt").write_text("here")
+    link = scratch / "link"
+    if not link.is_symlink():
+        link.symlink_to(folder / "linked")
+    (folder / "linked").mkdir(exist_ok=True)
+    (folder / "linked" / "file").write_text("there")
+
+    def look(folder, link):
+        import os
+
+        return open(f"{folder}/shown.txt").read(), sorted(os.listdir(folder)), open(f"{link}/file").read()
+
+    sandbox = make(show=[str(folder / "shown.txt"), str(folder / "linked"), str(link)])
+    assert sandbox.run(look, str(folder), str(link)) == ["here", ["linked", "shown.txt"], "there"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount on the host")
+def test_what_the_host_mounts_later_does_not_appear(make, scratch):
+    folder = scratch / "shared"
+    (folder / "later").mkdir(parents=True, exist_ok=True)
+
+    def look(folder):
+        import os
+
+        return os.listdir(f"{folder}/later")
+
+    subprocess.run(["mount", "-t", "tmpfs", "shared", str(folder)], check=True)
+    try:
+        subprocess.run(["mount", "--make-shared", str(folder)], check=True)
+        (folder / "later").mkdir()
+        sandbox = make(show=[str(folder)])
+        subprocess.run(["mount", "-t", "tmpfs", "later", str(folder / "later")], check=True)
+        (folder / "later" / "file").write_text("x")
+        assert sandbox.run(look, str(folder)) == []
+    finally:
+        subprocess.run(["umount", "--recursive", str(folder)], check=True)
 
 
 def test_what_is_hidden_in_a_shown_folder_cannot_be_seen(make, scratch):

@@ -7,6 +7,7 @@
 #include "memory_file.h"
 #include "message.h"
 #include "notice.h"
+#include "private_mounts.h"
 #include "socket_scope.h"
 #include "system_call_filter.h"
 #include "worker_sandbox.h"

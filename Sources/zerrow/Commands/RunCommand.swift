@@ -33,6 +33,11 @@ struct RunCommand: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("Rows of each final table to show.", valueName: "n"))
     var rows = 10
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Write the final tables into this folder, as Arrow IPC streams.", valueName: "dir"))
+    var export: String?
+
     // For the benchmarks: a warm engine without a server.
     @Flag(name: .customLong("again-on-line"), help: .hidden)
     var againOnLine = false
@@ -40,7 +45,7 @@ struct RunCommand: ParsableCommand {
     func run() throws {
         Session.run(
             project, engineOptions, output: output, rows: dryRun || output == .json ? 0 : rows, query: nil,
-            againOnLine: againOnLine)
+            exportFolder: export, againOnLine: againOnLine)
     }
 }
 

@@ -1,4 +1,4 @@
-"""`python -m zerrow.plan --project DIR [--param NAME=VALUE]… [--query SQL]`: prints the plan or all that is wrong."""
+"""`python -m zerrow.plan --project DIR [--param NAME=VALUE]… [--query SQL]` prints the plan, or what is wrong."""
 
 from __future__ import annotations
 

@@ -1,0 +1,39 @@
+import Glibc
+import SIPC
+import Store
+import System
+
+/// Final tables leave the engine as standard Arrow IPC streams: the metadata as it is, then the segments' bytes.
+extension Run {
+    /// Writes a final table to `<export folder>/<model>.arrows`, under another name until it is whole. Nothing happens for
+    /// other models, or when there is no export folder.
+    func export(_ model: Int) {
+        guard let folder = engine.options.exportFolder, plan.models[model].final, let table = tables[model]
+        else { return }
+        let name = plan.models[model].name
+        let path = "\(folder)/\(name).arrows"
+        let exporter = WorkerID(rawValue: "\(id)-export-\(model)")
+        do {
+            let loan = engine.store.lend(table, to: exporter)
+            defer { try? engine.store.end(exporter) }
+            let size = try loan.descriptor.descriptor.status().bytes
+            let descriptor = try Descriptor(try loan.descriptor.descriptor.bytes(0..<size))
+            let segments = try loan.segments.map {
+                try MappedSegment(id: $0.id.rawValue, try $0.file.descriptor.duplicate())
+            }
+            let unfinished = "\(path).\(getpid())"
+            do {
+                let file = try FileDescriptor.open(unfinished, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o644)
+                try descriptor.writeStream(segments, to: file)
+            } catch {
+                try? Files.remove(unfinished)
+                throw error
+            }
+            try Files.rename(unfinished, path)
+            observer?.note("\(name) → \(path)")
+        } catch {
+            failures.append(
+                RunReport.Failure(model: name, message: "its table could not be written to \(path): \(error)"))
+        }
+    }
+}
