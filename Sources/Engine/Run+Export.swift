@@ -5,10 +5,11 @@ import System
 
 /// Final tables leave the engine as standard Arrow IPC streams: the metadata as it is, then the segments' bytes.
 extension Run {
-    /// Writes a final table to `<export folder>/<model>.arrows`, under another name until it is whole. Nothing happens for other
-    /// models, or when there is no export folder.
+    /// Writes a final table to `<export folder>/<model>.arrows`, under another name until it is whole. Nothing happens for
+    /// other models, or when there is no export folder.
     func export(_ model: Int) {
-        guard let folder = engine.options.exportFolder, plan.models[model].final, let table = tables[model] else { return }
+        guard let folder = engine.options.exportFolder, plan.models[model].final, let table = tables[model]
+        else { return }
         let name = plan.models[model].name
         let path = "\(folder)/\(name).arrows"
         let exporter = WorkerID(rawValue: "\(id)-export-\(model)")
@@ -31,7 +32,8 @@ extension Run {
             try Files.rename(unfinished, path)
             observer?.note("\(name) → \(path)")
         } catch {
-            failures.append(RunReport.Failure(model: name, message: "its table could not be written to \(path): \(error)"))
+            failures.append(
+                RunReport.Failure(model: name, message: "its table could not be written to \(path): \(error)"))
         }
     }
 }

@@ -33,7 +33,8 @@ struct PrivateRoot {
             }
             guard !path.contains(":"), !real.contains(":") else {
                 throw SandboxError(
-                    "showing \(path) to the models", errno: EINVAL, remedy: "rename it: a colon separates names in lists of them")
+                    "showing \(path) to the models", errno: EINVAL,
+                    remedy: "rename it: a colon separates names in lists of them")
             }
             guard real != "/", !Self.privatePlaces.contains(where: { real == $0 || real.hasPrefix($0 + "/") }) else {
                 throw SandboxError(

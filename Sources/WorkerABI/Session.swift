@@ -55,7 +55,8 @@ final class Session {
 
     func publish(_ stream: UnsafeMutablePointer<ArrowArrayStream>) throws -> (Int32, PublishCounts) {
         guard let output else { throw SIPCError.misuse(EBADF, "the session has no output segment to publish to") }
-        let (descriptor, counts, table) = try output.publisher(Array(segments.values)).publish(stream) { output.freeze() }
+        let publisher = output.publisher(Array(segments.values))
+        let (descriptor, counts, table) = try publisher.publish(stream) { output.freeze() }
         kept.append(table)
         return (try FileDescriptor.sealedMemory(named: "zerrow-descriptor", descriptor).release(), counts)
     }

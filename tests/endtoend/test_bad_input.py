@@ -45,9 +45,9 @@ def failing(project, body: str, *arguments: str):
         (
             "import zerrow\n@zerrow.model()\ndef m(x=zerrow.Model('n')):\n    return x\n"
             "@zerrow.model()\ndef n(x=zerrow.Model('m')):\n    return x\n",
-            ["cycle", "m", "n"],
+            ["models.py:3", "m → n → m"],
         ),
-        ("import zerrow\n@zerrow.model()\ndef m():\n    return 1\n", ["models.py:3", "input"]),
+        ("import zerrow\n@zerrow.model()\ndef m():\n    return 1\n", ["models.py:3", "reads no table"]),
         (
             "import zerrow\n@zerrow.model()\ndef m(x=zerrow.Model('numbers', filter='a >')):\n    return x\n",
             ["models.py:3", "filter"],

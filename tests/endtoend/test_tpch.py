@@ -21,9 +21,8 @@ def module(path):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("answers")
-    done = subprocess.run(
-        [ZERROW, "run", "-p", EXAMPLE, "--export", folder, "--output", "json"], capture_output=True, text=True, timeout=600
-    )
+    command = [ZERROW, "run", "-p", EXAMPLE, "--export", folder, "--output", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return folder, json.loads(done.stdout)
 

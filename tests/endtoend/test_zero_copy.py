@@ -59,7 +59,7 @@ MODELS = """
         return encoded.slice(10, 900_000)
 
     @zerrow.model()
-    def end(a=zerrow.Model("slice"), b=zerrow.Model("appended"), c=zerrow.Model("kept")):
+    def last(a=zerrow.Model("slice"), b=zerrow.Model("appended"), c=zerrow.Model("kept")):
         assert a["a"][0].as_py() == 12_345 and a["s"][0].as_py() == "string 12345"
         assert b["twice"][10].as_py() == 20
         assert c["k"][0].as_py() == "2"

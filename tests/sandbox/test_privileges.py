@@ -143,6 +143,8 @@ def test_no_terminal_is_within_reach(sandbox):
         import os
 
         TIOCSTI = 0x5412
-        return attempt(os.open, "/dev/tty", os.O_RDWR), attempt(call, 16 if platform.machine() == "x86_64" else 29, 0, TIOCSTI, 0)
+        return attempt(os.open, "/dev/tty", os.O_RDWR), attempt(
+            call, 16 if platform.machine() == "x86_64" else 29, 0, TIOCSTI, 0
+        )
 
     assert sandbox.run(look) == ["ENOENT", "EPERM"]

@@ -151,6 +151,8 @@ def test_any_filter_keeps_the_rows_that_duckdb_keeps(tree: Tree) -> None:
         (op("like", column("s"), literal("a%", "string")), [1, 2]),
         (op("like", column("v"), literal("%u%", "string")), [4]),
         (op("ilike", column("k"), literal("A%", "string")), [1, 2]),
+        (op("like", column("s"), literal("b\\%", "string")), []),
+        (op("like", column("s"), literal("_\\_%", "string")), []),
         (op("not", op("like", column("s"), literal("a%", "string"))), [0, 3, 4, 5]),
         (op(">", op("+", column("i"), literal(1, "int")), literal(4, "int")), [4, 5]),
         (op(">", op("*", column("d"), literal(100, "int")), literal(6, "int")), [3, 4, 5]),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Engine, Table, open_table, read_all
+from small_engine import Engine, Table, open_table, read_all
 
 UID = 60_123
 

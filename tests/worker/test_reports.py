@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import Engine, Outcome, Table
+from small_engine import Engine, Outcome, Table
 from zerrow.worker.failures import REPORT_BYTES_MAX, report
 
 
@@ -97,6 +97,15 @@ def test_a_missing_column_and_a_wrong_filter_are_the_inputs_fault(engine: Engine
     tree = {"op": "<", "args": [{"column": "amount"}, {"literal": "x", "type": "string"}]}
     error = fail(engine, project, text, [{"name": "t", "input": 0, "filter": tree}], [small]).error
     assert error["kind"] == "input" and "'amount'" in error["message"]
+
+
+def test_declared_columns_must_be_there_and_others_are_told(engine: Engine, project) -> None:
+    text = "def model(): return {'a': [1], 'b': [2]}"
+    outcome = engine.run({**project(text), "columns": ["a", "c"]})
+    assert outcome.error["kind"] == "result" and "'c'" in outcome.error["message"]
+    outcome = engine.run({**project(text), "columns": ["a"]})
+    assert outcome.error is None and "does not declare: b" in outcome.worker.text()
+    assert engine.run({**project(text), "columns": ["*"]}).worker.text() == ""
 
 
 @pytest.mark.parametrize("sql_engine", ["datafusion", "duckdb"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 from zerrow.worker.failures import WorkerFailure
+from zerrow.worker.results import rows_only
 from zerrow.worker.sql import error_line, run_sql
 
 TABLE = pa.table({"Number": range(1000), "text": [f"t{i % 10}" for i in range(1000)]})
@@ -51,6 +52,11 @@ def test_a_chunked_and_an_empty_input_work(engine: str) -> None:
     assert run("select sum(Number) as s from t", engine, t=chunked)["s"].to_pylist() == [499500]
     empty = pa.Table.from_batches([], schema=TABLE.schema)
     assert run("select Number, text from t", engine, t=empty).schema.names == ["Number", "text"]
+
+
+@ENGINES
+def test_rows_without_columns_are_counted(engine: str) -> None:
+    assert run("select count(*) as n from t", engine, t=rows_only(7)).to_pylist() == [{"n": 7}]
 
 
 def test_a_selection_keeps_rows_in_order_and_buffers_in_place_with_datafusion() -> None:

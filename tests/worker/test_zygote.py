@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE_S, Engine, Worker, open_table, wait_readable
+from small_engine import PATIENCE_S, Engine, Worker, open_table, wait_readable
 
 SLEEP = "import time\nprint('begun')\ndef model():\n    time.sleep(600)\n"
 
@@ -177,9 +177,9 @@ def test_the_zygote_ends_with_its_socket_and_leaves_no_process(project) -> None:
 
 
 def test_a_zygote_without_its_library_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    import conftest
+    import small_engine
 
-    monkeypatch.setattr(conftest, "built", lambda name: "/nowhere/" + name)
+    monkeypatch.setattr(small_engine, "built", lambda name: "/nowhere/" + name)
     engine = Engine(modules="")
     assert engine.control.receive() is None
     assert "/nowhere/libzerrow_worker.so" in engine.close()

@@ -33,7 +33,9 @@ struct RunCommand: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("Rows of each final table to show.", valueName: "n"))
     var rows = 10
 
-    @Option(name: .long, help: ArgumentHelp("Write the final tables into this folder, as Arrow IPC streams.", valueName: "dir"))
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Write the final tables into this folder, as Arrow IPC streams.", valueName: "dir"))
     var export: String?
 
     // For the benchmarks: a warm engine without a server.

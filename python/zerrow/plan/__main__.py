@@ -1,4 +1,4 @@
-"""`python -m zerrow.plan --project DIR [--param NAME=VALUE]… [--query SQL]`: prints the plan or all that is wrong."""
+"""`python -m zerrow.plan --project DIR [--param NAME=VALUE]… [--query SQL]` prints the plan or its errors, in JSON."""
 
 from __future__ import annotations
 

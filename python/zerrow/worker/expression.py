@@ -248,7 +248,8 @@ class _Compiler:
             raise self._failure("the pattern of LIKE must be a literal string")
         if value.type is not None and not (kinds.is_string(value.type) or kinds.is_large_string(value.type)):
             raise self._failure(f"{value.name} is {value.type}: LIKE needs a string")
-        return Operand(pc.match_like(value.expression, pattern.value, ignore_case=ignore_case), pa.bool_())
+        plain = pattern.value.replace("\\", "\\\\")  # pyarrow has an escape character, EXPR has not
+        return Operand(pc.match_like(value.expression, plain, ignore_case=ignore_case), pa.bool_())
 
     def _cast(self, args: list[Operand], tree: dict[str, Any]) -> Operand:
         name = tree.get("type") or tree.get("to") or (args[1].value if len(args) > 1 else None)

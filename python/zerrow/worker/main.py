@@ -34,8 +34,9 @@ class Work:
 def run(channel: Channel, library: WorkerLibrary, cpus: int) -> NoReturn:
     """Be the worker at the other end of `channel`; leaves the process."""
     status = 1
+    worker = _Worker(channel, library, cpus)  # it holds the result, so it stays until the process is gone
     try:
-        status = _Worker(channel, library, cpus).live()
+        status = worker.live()
     except OSError:
         pass  # the engine is gone: nobody is left to tell
     finally:
@@ -61,6 +62,8 @@ class _Worker:
         self._folder: str | None = None
         self._kind = "internal"
         self._work = Work()
+        # Held until the process ends: an allocator writes into memory that is freed, and readers see the file.
+        self._result: pa.Table | str | None = None
 
     def live(self) -> int:
         """Run one task to its end; the exit status."""
@@ -118,7 +121,7 @@ class _Worker:
         arguments = prepare_arguments(work.task, tables)
         self._channel.send("running")
         self._kind, opened = "user" if work.task["kind"] in ("python", "sql") else "internal", time.perf_counter()
-        result = execute(work.task, arguments, tables, self._cpus)
+        self._result = result = execute(work.task, arguments, tables, self._cpus)
         self._kind, done = "internal", time.perf_counter()
         if isinstance(result, str):
             return "done", {"text": result}, ()

@@ -43,7 +43,13 @@ def to_table(result: Any, inputs: Sequence[pa.Table] = ()) -> pa.Table:
 
 def to_stream(table: pa.Table) -> pa.RecordBatchReader:
     """The table as the stream that publishing takes: one batch per chunk, buffers where they are."""
-    return table.to_reader()
+    return (table if table.num_columns else rows_only(table.num_rows)).to_reader()
+
+
+def rows_only(count: int) -> pa.Table:
+    """A table of `count` rows without columns, in a batch: pyarrow forgets the rows of one that has none."""
+    batch = pa.RecordBatch.from_struct_array(pa.StructArray.from_buffers(pa.struct([]), count, [None]))
+    return pa.Table.from_batches([batch])
 
 
 def strip_field_ids(table: pa.Table) -> pa.Table:

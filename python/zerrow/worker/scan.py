@@ -19,7 +19,7 @@ from pyarrow.fs import LocalFileSystem
 
 from zerrow.worker.expression import columns_of, compile_filter, keep_rows, missing_column
 from zerrow.worker.failures import WorkerFailure
-from zerrow.worker.results import is_view, strip_field_ids
+from zerrow.worker.results import is_view, rows_only, strip_field_ids
 
 WINDOW_ROWS = 1 << 20
 WINDOW_BYTES = 256 << 20
@@ -42,16 +42,20 @@ def scan(task: dict[str, Any], cpus: int) -> pa.Table:
     for column in (*columns, *(columns_of(tree) if tree else ()), *(task.get("dictionary") or ())):
         if schema.get_field_index(column) < 0:
             raise missing_column(column, schema, name)
+    if not columns and tree is None:
+        return rows_only(sum(source.rows for source in sources))
     wanted = list(dict.fromkeys([*columns, *(columns_of(tree) if tree else ())]))
     narrow = pa.schema([schema.field(column) for column in wanted], metadata=schema.metadata)
     parts = []
     for source in sources:
         try:
             for window in source.windows(narrow, tree, name, cpus > 1):
-                parts.append(window.select(columns))
+                parts.append(window.select(columns) if columns else window)
         except (pa.ArrowException, OSError) as error:
             raise WorkerFailure("input", f"{source.path} cannot be read: {error}") from error
-    result = pa.concat_tables(parts) if parts else narrow.empty_table().select(columns)
+    result = pa.concat_tables(parts) if parts else narrow.empty_table().select(columns or narrow.names)
+    if not columns:
+        return rows_only(result.num_rows)
     return strip_field_ids(_tidy(result, tree is not None, bool(task.get("dictionary"))))
 
 
@@ -86,6 +90,7 @@ class _Source:
         except (pa.ArrowException, OSError) as error:
             raise WorkerFailure("input", f"{path} cannot be read as Parquet: {error}") from error
         self.schema = _readable(self._file.schema_arrow)
+        self.rows = self._file.metadata.num_rows
 
     def windows(self, schema: pa.Schema, tree: dict[str, Any] | None, table: str, threads: bool) -> Iterator[pa.Table]:
         """The rows of the file that pass the filter, as tables of `schema`."""

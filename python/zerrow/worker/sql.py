@@ -69,7 +69,9 @@ def _partitions(table: pa.Table, count: int) -> list[list[pa.RecordBatch]]:
     if table.num_rows == 0:
         return [[pa.RecordBatch.from_pylist([], schema=table.schema)]]
     rows = -(-table.num_rows // count)
-    return [table.slice(start, rows).to_batches() for start in range(0, table.num_rows, rows)]
+    starts = range(0, table.num_rows, rows)
+    # The end is said: a slice of a table without columns would go beyond it.
+    return [table.slice(start, min(rows, table.num_rows - start)).to_batches() for start in starts]
 
 
 def _run_duckdb(sql: str, tables: dict[str, pa.Table], values: dict[str, Any], cpus: int) -> pa.Table:
@@ -77,7 +79,8 @@ def _run_duckdb(sql: str, tables: dict[str, pa.Table], values: dict[str, Any], c
         # Replacement scans would let a statement read this function's variables.
         connection.execute("set python_enable_replacements = false")
         for name, table in tables.items():
-            connection.register(name, table)
+            # A query that only counts reads no column, and DuckDB takes no table without any.
+            connection.register(name, table if table.num_columns else pa.table({"row": pa.nulls(table.num_rows)}))
         statements = connection.extract_statements(sql)
         if len(statements) != 1 or statements[0].type.name not in DUCKDB_QUERIES:
             raise WorkerFailure("user", "a SQL model is one query: a SELECT, nothing before or after it")

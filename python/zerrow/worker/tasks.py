@@ -6,6 +6,7 @@ one process.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,13 +50,30 @@ def execute(
             loaded = load_function(task["folder"], task["file"], task["function"])
             if loaded.mentions("duckdb"):
                 warm_duckdb.give_threads(cpus)
-            return to_table(loaded.function(**arguments), list(tables))
+            table = to_table(loaded.function(**arguments), list(tables))
+            check_columns(table, task.get("columns"))
+            return table
         case "sql":
             return to_table(run_sql(task, arguments, cpus), list(tables))
         case "preview":
             return preview(tables[0], task["rows"], task.get("width"))
         case kind:
             raise WorkerFailure("internal", f"this worker knows no task of kind {kind!r}")
+
+
+def check_columns(table: pa.Table, declared: Sequence[str] | None) -> None:
+    """Hold a result to the columns its model declares: one that is missing fails, one too many is told on stderr."""
+    if declared is None or "*" in declared:
+        return
+    missing = [name for name in declared if table.schema.get_field_index(name) < 0]
+    if missing:
+        raise WorkerFailure(
+            "result",
+            f"the model declares the column {missing[0]!r}, but the result has {', '.join(table.column_names)}",
+        )
+    extra = [name for name in table.column_names if name not in declared]
+    if extra:
+        print(f"the result has columns that the model does not declare: {', '.join(extra)}", file=sys.stderr)
 
 
 def _narrow(table: pa.Table, argument: dict[str, Any]) -> pa.Table:

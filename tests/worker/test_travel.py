@@ -6,7 +6,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Engine, Table, open_table
+from small_engine import Engine, Table, open_table
 
 ROWS = 200_000
 SOURCE = f"""
@@ -169,6 +169,19 @@ def test_a_scan_reads_the_columns_and_rows_asked_for(engine: Engine, tmp_path) -
     outcome = engine.run(task)
     expected = pq.read_table(path, columns=["c", "a"], filters=[("b", "=", 3)])
     assert open_table(outcome.table).to_pylist() == expected.to_pylist()
+
+
+def test_rows_without_columns_travel_and_can_be_counted(engine: Engine, tmp_path) -> None:
+    path = str(tmp_path / "t.parquet")
+    pq.write_table(pa.table({"a": range(1000)}), path)
+    task = {"kind": "scan", "table": "t", "files": [path, path], "columns": [], "filter": None, "dictionary": []}
+    tree = {"op": "<", "args": [{"column": "a"}, {"literal": 10, "type": "int"}]}
+    assert open_table(engine.run({**task, "filter": tree}).table).num_rows == 20
+    scanned = engine.run(task).table
+    assert scanned.rows == 2000 and open_table(scanned).num_rows == 2000
+    query = {"kind": "sql", "model": "q", "file": "q.sql", "line": 1, "sql": "select count(*) as n from t"}
+    counted = engine.run({**query, "engine": "datafusion", "arguments": [{"name": "t", "input": 0}]}, [scanned])
+    assert open_table(counted.table).to_pylist() == [{"n": 2000}]
 
 
 def test_a_preview_answers_with_text(engine: Engine, source: Table) -> None:
