@@ -27,7 +27,8 @@ import Testing
         let greedy = try #require(tree.make("greedy", memoryBytesMax: 32 << 20))
         let modest = try #require(tree.make("modest", memoryBytesMax: 32 << 20))
         // tail keeps a line that never ends.
-        var (first, go): (ChildProcess, DescriptorBox?) = try start("head -c 200000000 /dev/zero | tail -n 1; kill -9 $$")
+        let script = "head -c 200000000 /dev/zero | tail -n 1; kill -9 $$"
+        var (first, go): (ChildProcess, DescriptorBox?) = try start(script)
         var (second, stay): (ChildProcess, DescriptorBox?) = try start("exit 7")
         try greedy.add(first.pid)
         try modest.add(second.pid)

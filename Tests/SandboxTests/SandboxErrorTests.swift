@@ -7,8 +7,8 @@ import Testing
 
 @Suite struct SandboxErrorTests {
     private func policy(
-        isRoot: Bool = false, namespacesMax: Int? = 1000, isCloneAllowed: Bool? = nil, isAppArmorRestricting: Bool? = nil,
-        isFiltered: Bool = false
+        isRoot: Bool = false, namespacesMax: Int? = 1000, isCloneAllowed: Bool? = nil,
+        isAppArmorRestricting: Bool? = nil, isFiltered: Bool = false
     ) -> NamespacePolicy {
         NamespacePolicy(
             isRoot: isRoot, namespacesMax: namespacesMax, isCloneAllowed: isCloneAllowed,
