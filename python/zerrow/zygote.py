@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import os
 import platform
 import select
@@ -201,6 +202,7 @@ def main() -> int:
         channel = Channel(CONTROL_DESCRIPTOR)
         if not sandboxed:
             process.become_subreaper()
+        importlib.import_module("zerrow.worker.main")  # all that a worker runs, imported once, here
         names = [name.strip() for name in os.environ.get("ZERROW_PRELOAD_MODULES", "").split(",")]
         modules = warm_up(name for name in names if name)
         # What is there now is never garbage: collecting it in a worker would only copy its pages.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -171,3 +174,23 @@ def test_the_library_exports_the_abi_only() -> None:
     assert LIBRARY.zerrow_abi_version() == 1
     for other in ("zerrow_memfd_create", "swift_retain", "zerrow_arena_locate"):
         assert not hasattr(LIBRARY, other)
+
+
+def test_the_library_starts_no_thread() -> None:
+    script = """
+import os
+import subprocess
+import sys
+from abi import Engine
+import pyarrow as pa
+table = pa.table({"a": pa.array(range(100_000)), "s": ["x"] * 100_000})
+before = len(os.listdir("/proc/self/task"))
+engine = Engine()
+descriptor, _ = engine.publish(table)
+engine.open(descriptor)
+print(before, len(os.listdir("/proc/self/task")))
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    before, after = done.stdout.split()
+    assert before == after

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_engine import Engine, Table, open_table, read_all
+from small_engine import Engine, Table, built, open_table, read_all
 
 UID = 60_123
 
@@ -26,7 +26,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def isolated(folder: Path) -> Iterator[Engine]:
-    engine = Engine(shown=folder).wait_ready()
+    engine = Engine(shown=folder, preload=built("libzerrow_arena.so")).wait_ready()
     yield engine
     assert engine.close() == ""
 

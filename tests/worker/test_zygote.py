@@ -30,6 +30,16 @@ def test_ready_names_python_and_the_modules_that_are_there(engine: Engine) -> No
     assert "pyarrow" in engine.ready["modules"] and "no_such_module" not in engine.ready["modules"]
 
 
+def test_a_worker_imports_nothing_of_zerrow_that_the_zygote_has_not(engine: Engine, project) -> None:
+    text = (
+        "import gc, sys\ndef model():\n"
+        "    late = [vars(m)['__name__'] for m in gc.get_objects() if type(m) is type(sys)]\n"
+        "    return {'late': [name for name in late if name.startswith('zerrow')] + ['end']}"
+    )
+    outcome = engine.run(project(text))  # what the zygote froze before the fork is not among the collector's objects
+    assert open_table(outcome.table)["late"].to_pylist() == ["end"]
+
+
 def test_warming_up_starts_no_threads_but_the_one_polars_insists_on(engine: Engine) -> None:
     assert threads_of(engine.process.pid) <= {"python", "python3", "python3.11", "polars-ooc-clea"}
 

@@ -1,4 +1,4 @@
-"""`python -m zerrow.plan --project DIR [--param NAME=VALUE]… [--query SQL]` prints the plan or its errors, in JSON."""
+"""`python -m zerrow.plan --project DIR [--param NAME=VALUE]… [--query SQL]` prints the plan, or what is wrong."""
 
 from __future__ import annotations
 
