@@ -52,7 +52,7 @@ let package = Package(
         .testTarget(name: "SystemTests", dependencies: ["System"], swiftSettings: swift),
         .testTarget(
             name: "SIPCTests", dependencies: ["SIPC", "CArrow", "System"], exclude: ["golden"], swiftSettings: swift),
-        .testTarget(name: "SandboxTests", dependencies: ["Sandbox", "System"], swiftSettings: swift),
+        .testTarget(name: "SandboxTests", dependencies: ["Sandbox", "System", "CLinux"], swiftSettings: swift),
         .testTarget(name: "StoreTests", dependencies: ["Store", "SIPC", "System"], swiftSettings: swift),
         .testTarget(name: "SchedulerTests", dependencies: ["Scheduler"], swiftSettings: swift),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: swift),

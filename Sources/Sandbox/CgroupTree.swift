@@ -118,7 +118,7 @@ public final class CgroupTree {
         return fields.count > 19 ? "zerrow-\(pid)-\(fields[19])" : nil
     }
 
-    private static func sweep(_ place: Place) {
+    static func sweep(_ place: Place) {
         for entry in (try? Files.list(place.parent)) ?? [] where entry.hasPrefix("zerrow-") {
             let parts = entry.split(separator: "-")
             guard parts.count == 3, let pid = pid_t(parts[1]), name(of: pid) != entry else { continue }

@@ -42,7 +42,8 @@ def test_the_tree_is_read_only(sandbox):
         import os
 
         outcomes = {}
-        shown = [line.split()[4] for line in open("/proc/self/mountinfo")]
+        with open("/proc/self/mountinfo") as file:
+            shown = [line.split()[4] for line in file]
         private = ("/tmp", "/dev/shm", "/proc")
         devices = [path for path in shown if path.startswith("/dev/") and path not in private]
         for path in [path for path in shown if path not in private and path not in devices]:
@@ -237,7 +238,8 @@ def test_what_is_hidden_in_a_shown_folder_cannot_be_seen(make, scratch):
 
 def test_every_mount_ignores_set_user_id(sandbox):
     def look():
-        mounts = [line.split() for line in open("/proc/self/mountinfo")]
+        with open("/proc/self/mountinfo") as file:
+            mounts = [line.split() for line in file]
         return {mount[4]: mount[5] for mount in mounts}
 
     mounts = sandbox.run(look)

@@ -10,13 +10,15 @@ import pytest
 
 def test_no_capability_is_left(sandbox):
     def look():
-        lines = dict(line.split(":\t", 1) for line in open("/proc/self/status").read().splitlines() if ":\t" in line)
+        with open("/proc/self/status") as file:
+            lines = dict(line.split(":\t", 1) for line in file.read().splitlines() if ":\t" in line)
         names = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp")
         return {name: lines[name] for name in names}
 
     none = "0" * 16
     assert sandbox.run(look) == {
-        "CapInh": none, "CapPrm": none, "CapEff": none, "CapBnd": none, "CapAmb": none, "NoNewPrivs": "1", "Seccomp": "2",
+        "CapInh": none, "CapPrm": none, "CapEff": none, "CapBnd": none, "CapAmb": none,
+        "NoNewPrivs": "1", "Seccomp": "2",
     }  # fmt: skip
 
 
@@ -38,7 +40,7 @@ def test_no_other_user_can_be_become(sandbox):
         users = [user for user in (0, 1, 1000, 1001, 1002, 65534) if user != own]
         outcomes = [attempt(os.setresuid, user, user, user) for user in users]
         outcomes += [attempt(os.setresgid, user, user, user) for user in users]
-        return outcomes + [attempt(os.setgroups, [])]
+        return [*outcomes, attempt(os.setgroups, [])]
 
     assert set(sandbox.run(become)) <= {"EPERM", "EINVAL"}
 
@@ -52,18 +54,20 @@ def test_no_namespace_can_be_made(sandbox):
         outcomes = {f"unshare {name}": attempt(call, number_of("unshare"), flag) for name, flag in flags.items()}
         for name, flag in flags.items():
             outcomes[f"clone {name}"] = attempt(call, number_of("clone"), flag | 17, 0, 0, 0, 0)
-        outcomes["setns"] = attempt(lambda: call(number_of("setns"), open("/proc/self/ns/user").fileno(), 0))
+        with open("/proc/self/ns/user") as own:
+            outcomes["setns"] = attempt(call, number_of("setns"), own.fileno(), 0)
         return outcomes
 
     assert set(sandbox.run(make).values()) == {"EPERM"}
 
 
 FORBIDDEN = [
-    "ptrace", "process_vm_readv", "process_vm_writev", "kcmp", "unshare", "setns", "mount", "umount2", "pivot_root", "chroot",
-    "bpf", "perf_event_open", "userfaultfd", "add_key", "request_key", "keyctl", "init_module", "finit_module", "delete_module",
-    "kexec_load", "reboot", "swapon", "swapoff", "acct", "quotactl", "quotactl_fd", "syslog", "settimeofday", "clock_settime",
-    "sethostname", "personality", "open_by_handle_at", "name_to_handle_at", "fanotify_init", "open_tree", "move_mount", "fsopen",
-    "fsconfig", "fsmount", "fspick", "pidfd_getfd", "process_madvise", "mount_setattr",
+    "ptrace", "process_vm_readv", "process_vm_writev", "kcmp", "unshare", "setns", "mount", "umount2",
+    "pivot_root", "chroot", "bpf", "perf_event_open", "userfaultfd", "add_key", "request_key", "keyctl",
+    "init_module", "finit_module", "delete_module", "kexec_load", "reboot", "swapon", "swapoff", "acct",
+    "quotactl", "quotactl_fd", "syslog", "settimeofday", "clock_settime", "sethostname", "personality",
+    "open_by_handle_at", "name_to_handle_at", "fanotify_init", "open_tree", "move_mount", "fsopen", "fsconfig",
+    "fsmount", "fspick", "pidfd_getfd", "process_madvise", "mount_setattr",
 ]  # fmt: skip
 ABSENT = ["clone3", "io_uring_setup", "statmount", "open_tree_attr", "last"]
 

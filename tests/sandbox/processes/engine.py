@@ -1,8 +1,8 @@
 """A small engine: it spawns one zygote with the C function of the sandbox, and relays to it.
 
-argv: the library, a JSON object {"arguments", "environment", "entries", "network", "tmp_bytes_max"}, and the number of a
-SOCK_SEQPACKET socket. The first message on it says how the spawn went, with the zygote's pidfd and a published segment,
-locked as the engine's user can; then the zygote's messages go through unchanged.
+argv: the library, a JSON object {"arguments", "environment", "entries", "network", "tmp_bytes_max"}, and the number
+of a SOCK_SEQPACKET socket. The first message on it says how the spawn went, with the zygote's pidfd and a published
+segment, locked as the engine's user can; then the zygote's messages go through unchanged.
 """
 
 import ctypes
