@@ -33,7 +33,7 @@ extension Run {
             let worker = Worker(
                 id: id, name: "\(self.id)-\(id)", model: model, key: zygote.key, channel: Channel(ours),
                 output: try LineReader(reading), identity: identity, memoryBytesMax: memoryBytesMax)
-            worker.zygoteBytes = zygote.zygote.residentBytes
+            worker.zygoteBytes = zygote.zygote.anonymousBytes
             worker.cgroup = engine.cgroups?.make(worker.name, memoryBytesMax: memoryBytesMax)
             worker.deadline = Deadline.after(seconds: Self.graceSeconds)
             workers[id] = worker

@@ -164,7 +164,7 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture(params=["root", "ordinary"] if IS_ROOT else ["ordinary"])
 def any_project(request: pytest.FixtureRequest, tmp_path: Path, ordinary: Caller) -> Project:
-    """The same, once for each kind of user: root's engine gives workers users of their own, any other's seals memory."""
+    """The same, once for each kind of user: root's engine gives workers users of their own, any other's seals."""
     made = make_project(tmp_path)
     if request.param == "ordinary":
         made.caller = ordinary
