@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 struct freezing {
     bool failed;
@@ -99,6 +100,8 @@ static void in_child(void) {
         return;
     atomic_store(&arena.open, false);
     arena.detached = true;
+    close(arena.fd);
+    arena.fd = -1;
 }
 
 __attribute__((constructor)) static void register_handlers(void) { pthread_atfork(prepare, in_parent, in_child); }

@@ -68,7 +68,10 @@ extension Datagram {
 
     /// The worker's own account of where its time went, in milliseconds.
     var timing: [String: Double] {
-        guard case .object(let members)? = body["timing"] else { return [:] }
-        return members.compactMapValues(\.number)
+        var result: [String: Double] = [:]
+        for key in ["open_ms", "user_ms", "publish_ms"] {
+            if let value = body["timing"]?[key]?.number, value.isFinite { result[key] = value }
+        }
+        return result
     }
 }

@@ -10,7 +10,7 @@ import System
 /// mount behind. Used on one thread, the one that made it: a zygote dies with the thread that started it.
 public final class Engine {
     /// Seconds a zygote may take to import its packages.
-    static let zygoteSecondsMax: UInt64 = 300
+    static let zygoteSecondsMax = 300.0
 
     let installation: Installation
     let options: EngineOptions
@@ -27,6 +27,8 @@ public final class Engine {
         self.installation = installation
         self.options = options
         self.environment = environment
+        // Every table and segment that is alive holds descriptors.
+        FileDescriptor.raiseLimit()
         // Workers that run as other users than the engine cannot reopen its files; else files are sealed.
         let hasIdentities = options.isSandboxed && IdentityPool.isAvailable
         identities = hasIdentities ? IdentityPool() : nil
@@ -37,11 +39,13 @@ public final class Engine {
         janitor = try cgroups.map { try Janitor.start(executable: installation.executable, cgroups: $0) }
     }
 
-    /// Reads a project. Sources that are missing are made first, if the project says how.
+    /// Reads a project. Sources that are missing are made first, if the project says how. A signal
+    /// ends it early, as `EngineError.interrupted`.
     public func plan(
-        folder: String, parameters: [String], query: String? = nil, note: (String) -> Void = { _ in }
+        folder: String, parameters: [String], query: String? = nil, signals: SignalDescriptor? = nil,
+        note: (String) -> Void = { _ in }
     ) throws -> Plan {
-        try Planner(installation: installation, environment: environment)
+        try Planner(installation: installation, environment: environment, signals: signals)
             .plan(folder: folder, parameters: parameters, query: query, prepares: true, note: note)
     }
 
@@ -125,7 +129,7 @@ public final class Engine {
             control: theirs.descriptor, output: writing.descriptor)
         let process = ZygoteProcess(
             key: key, zygote: zygote, channel: Channel(ours), output: try LineReader(reading),
-            deadline: MonotonicClock.nanoseconds() + Self.zygoteSecondsMax * 1_000_000_000)
+            deadline: Deadline.after(seconds: Self.zygoteSecondsMax))
         zygotes[key] = process
         return process
     }

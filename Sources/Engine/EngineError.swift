@@ -10,6 +10,8 @@ public enum EngineError: Error, CustomStringConvertible {
     case zygote(String)
     /// A process broke the protocol.
     case protocolBroken(String)
+    /// A signal asked the engine to stop.
+    case interrupted
     /// The installation lacks something.
     case installation(String)
 
@@ -21,6 +23,7 @@ public enum EngineError: Error, CustomStringConvertible {
         case .prepare(let message): message
         case .zygote(let message): message
         case .protocolBroken(let message): "protocol broken: \(message)"
+        case .interrupted: "interrupted"
         case .installation(let message): message
         }
     }

@@ -1,10 +1,13 @@
 import FoundationEssentials
+import Glibc
 import System
 
 /// Runs the Python front end, which reads a project without importing its code (`docs/plan.md`).
 struct Planner {
     let installation: Installation
     let environment: [String: String]
+    /// Where signals arrive that end it early, as `EngineError.interrupted`.
+    var signals: SignalDescriptor?
 
     /// Reads the project in `folder`; with `prepares`, makes sources that are missing by the project's own command.
     ///
@@ -56,9 +59,9 @@ struct Planner {
     private func prepare(_ prepare: Plan.Prepare, folder: String) throws {
         var arguments = prepare.command
         if arguments.first == "python" { arguments[0] = installation.python }
-        let child = try ChildProcess(
-            arguments, environment: pythonEnvironment, folder: folder, output: .descriptor(2), errors: .descriptor(2))
-        let ending = try child.wait()
+        let ending = try Attendant(
+            executable: installation.executable, arguments: arguments, environment: pythonEnvironment, folder: folder
+        ).wait(signals)
         guard ending == .exited(0) else {
             throw EngineError.prepare(
                 "the project's prepare command '\(prepare.command.joined(separator: " "))' failed (\(ending)): "
@@ -82,7 +85,10 @@ struct Planner {
         let child = try ChildProcess(
             arguments, environment: pythonEnvironment, folder: ".", output: .descriptor(output.raw),
             errors: .descriptor(errors.raw))
+        let signal = try child.waitForEnd(or: signals)
+        if signal != nil { child.signal(SIGKILL) }
         let ending = try child.wait()
+        if signal != nil { throw EngineError.interrupted }
         return (ending, try output.bytes(0..<output.status().bytes), try errors.bytes(0..<errors.status().bytes))
     }
 }

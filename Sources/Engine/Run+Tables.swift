@@ -30,6 +30,7 @@ extension Run {
     private func publish(_ descriptor: Descriptor, by worker: Worker) throws -> TableID {
         guard let output = worker.segment else { preconditionFailure("a worker that published had an output") }
         let ids = descriptor.segments.map { $0.id == 0 ? output : SegmentID(rawValue: $0.id) }
+        try check(descriptor.segments, ids, of: worker)
         var references = References()
         var failure: StoreError?
         descriptor.forEachReference { reference in
@@ -40,9 +41,26 @@ extension Run {
             }
         }
         if let failure { throw failure }
+        guard references.segmentCount == ids.count else {
+            throw EngineError.protocolBroken("it lists a segment that it does not name anything of")
+        }
         let bytes = descriptor.renumbered(ids.map(\.rawValue))
         let file = DescriptorBox(try FileDescriptor.sealedMemory(named: "descriptor", bytes))
         return try engine.store.publish(by: worker.storeID, descriptor: file, references: references)
+    }
+
+    /// Checks what readers rely on: each segment once, under the size that its file has.
+    private func check(_ segments: [SIPC.Segment], _ ids: [SegmentID], of worker: Worker) throws {
+        guard Set(ids).count == ids.count else { throw EngineError.protocolBroken("it lists a segment twice") }
+        for (segment, id) in zip(segments, ids) {
+            guard let bytes = engine.store.fileBytes(of: id, namedBy: worker.storeID) else {
+                throw EngineError.protocolBroken("it lists segment \(segment.id), which its worker was never given")
+            }
+            guard segment.bytes == UInt64(bytes) else {
+                throw EngineError.protocolBroken(
+                    "it lists segment \(segment.id) with a size of \(segment.bytes), not \(bytes)")
+            }
+        }
     }
 
     /// Durations as they are, moments as milliseconds since the run began.
@@ -60,18 +78,6 @@ extension Run {
             previews[previewOf[worker.model - plan.models.count]] = text
         }
         free(worker)
-    }
-
-    /// Nobody will read the table any more.
-    func release(_ model: Int) {
-        export(model)
-        guard let table = tables.removeValue(forKey: model) else { preconditionFailure("a table is released twice") }
-        do {
-            try engine.store.release(table)
-        } catch {
-            // The table is gone for its readers all the same; its memory goes with the engine at the latest.
-            observer?.note("memory of '\(name(of: model))' was not given back: \(error)")
-        }
     }
 
     /// A model has its final status.
@@ -138,6 +144,7 @@ extension Run {
         }
         report.errors = failures
         report.models = reports
+        report.memory = memory
         report.wallMilliseconds = elapsed(endedAt ?? MonotonicClock.nanoseconds())
         report.previews = previewOf.compactMap { model in
             previews[model].map { RunReport.Preview(model: plan.models[model].name, text: $0) }

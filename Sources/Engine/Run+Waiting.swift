@@ -40,8 +40,11 @@ extension Run {
 
     private func handleSignals() {
         while let signal = try? signals?.next() {
+            cancelCount += 1
             observer?.note(signal == SIGINT ? "interrupted: stopping all models" : "terminated: stopping all models")
             feed(.cancel)
+            // Whoever asks twice does not want to wait for anything.
+            if cancelCount > 1 { for zygote in engine.zygotes.values { fail(zygote, "it was ended") } }
         }
     }
 
@@ -52,15 +55,32 @@ extension Run {
                 worker.deadline = nil
                 // A worker that does not exist yet can't be killed: the zygote hangs.
                 if scheduler.isForking(worker.id), let zygote = engine.zygotes[worker.key] {
-                    fail(zygote, "it did not fork a worker within \(Self.graceSeconds) seconds")
+                    fail(zygote, "it did not fork a worker within \(Int(Self.graceSeconds)) seconds")
                 } else {
                     feed(.timedOut(worker.id))
                 }
             }
+            if let zygote = engine.zygotes[worker.key], isLost(worker, now) {
+                fail(zygote, "it did not tell of the end of a worker")
+            }
         }
         for zygote in engine.zygotes.values where zygote.state == .starting && now >= zygote.deadline {
-            fail(zygote, "it was not ready within \(Engine.zygoteSecondsMax) seconds")
+            fail(zygote, "it was not ready within \(Int(Engine.zygoteSecondsMax)) seconds")
         }
+    }
+
+    /// Whether a worker is dead, or was never forked, and its zygote does not say so: it hangs.
+    private func isLost(_ worker: Worker, _ now: UInt64) -> Bool {
+        let seconds: UInt64 = cancelCount > 0 ? 1 : 10
+        guard let pidfd = worker.pidfd else {
+            guard cancelCount > 0 else { return false }
+            worker.deadline = min(worker.deadline ?? .max, now + seconds * 1_000_000_000)
+            return false
+        }
+        guard let killedAt = worker.killedAt, now >= killedAt, now - killedAt >= seconds * 1_000_000_000 else {
+            return false
+        }
+        return (try? Poll.wait([(pidfd.raw, .read)], timeoutMilliseconds: 0))?.first?.contains(.read) ?? false
     }
 
     // MARK: Zygotes
@@ -111,25 +131,33 @@ extension Run {
     }
 
     /// A zygote is dead, or is killed now; its workers die with it, as it is the first process of their pid namespace.
+    ///
+    /// Returns when all of them are dead: what they published may then be sealed.
     func fail(_ zygote: ZygoteProcess, _ reason: String) {
         guard zygote.state != .dead else { return }
-        zygote.record(zygote.output.lines())
         zygote.state = .dead
-        zygote.zygote.kill()
         engine.zygotes[zygote.key] = nil
+        let orphans = workers.values.filter { $0.key == zygote.key }
+        // Without a sandbox they are processes like any other.
+        for worker in orphans { killProcesses(of: worker) }
+        zygote.zygote.kill()
+        zygote.zygote.wait()
+        for worker in orphans { waitForEnd(of: worker) }
+        zygote.record(zygote.output.lines())
         let details = zygote.lastLines.isEmpty ? "" : ":\n  " + zygote.lastLines.joined(separator: "\n  ")
         guard isOurs(zygote) else { return }
         feed(.zygoteFailed(environment: zygote.key.name, reason: "the zygote failed: \(reason)\(details)"))
-        for worker in workers.values where worker.key == zygote.key {
-            guard worker.pidfd != nil else {
-                workers[worker.id] = nil
-                free(worker)
-                continue
-            }
-            handleMessages(of: worker)
+        // Those that were not forked yet are over with that.
+        for worker in orphans where workers[worker.id] != nil {
             worker.exit = Worker.Exit(status: 0, signal: SIGKILL, memoryBytesMax: 0, cpuMilliseconds: 0)
+            while handleMessages(of: worker) {}
             end(worker)
         }
+    }
+
+    private func waitForEnd(of worker: Worker) {
+        guard let pidfd = worker.pidfd else { return }
+        _ = try? Poll.wait([(pidfd.raw, .read)], timeoutMilliseconds: Int(Self.graceSeconds) * 1000)
     }
 
     // MARK: What user code prints

@@ -8,7 +8,7 @@ import System
 /// The life of a worker as the engine sees it: fork, send, what it says, its death.
 extension Run {
     /// Seconds a worker may take to enter its sandbox, and to leave after its last message.
-    static let graceSeconds: UInt64 = 60
+    static let graceSeconds = 60.0
 
     func startZygote(_ name: String) {
         guard let key = scheduler.graph.models.indices.lazy.map({ self.key(of: $0) }).first(where: { $0.name == name })
@@ -33,8 +33,9 @@ extension Run {
             let worker = Worker(
                 id: id, name: "\(self.id)-\(id)", model: model, key: zygote.key, channel: Channel(ours),
                 output: try LineReader(reading), identity: identity, memoryBytesMax: memoryBytesMax)
+            worker.zygoteBytes = zygote.zygote.residentBytes
             worker.cgroup = engine.cgroups?.make(worker.name, memoryBytesMax: memoryBytesMax)
-            worker.deadline = MonotonicClock.nanoseconds() + Self.graceSeconds * 1_000_000_000
+            worker.deadline = Deadline.after(seconds: Self.graceSeconds)
             workers[id] = worker
             worker.mark("fork")
             zygote.channel.send(
@@ -73,7 +74,7 @@ extension Run {
         do {
             try handOver(model, to: worker)
             let timeout = isPreview(model) ? nil : plan.models[model].timeoutSeconds
-            worker.deadline = timeout.map { MonotonicClock.nanoseconds() + UInt64($0 * 1e9) }
+            worker.deadline = timeout.map { Deadline.after(seconds: $0) }
         } catch {
             feed(.sendFailed(id, reason: "\(error)"))
         }
@@ -112,14 +113,20 @@ extension Run {
 
     // MARK: What a worker says
 
-    func handleMessages(of worker: Worker) {
-        while !worker.channel.isClosed, scheduler.isAlive(worker.id) {
+    /// Reads what a worker has sent; a part of it, if that is much: nobody keeps the engine from the others.
+    ///
+    /// - Returns: whether there may be more.
+    @discardableResult
+    func handleMessages(of worker: Worker) -> Bool {
+        for _ in 0..<64 {
+            guard !worker.channel.isClosed, scheduler.isAlive(worker.id) else { return false }
             switch worker.channel.receive() {
-            case .nothing, .closed: return
+            case .nothing, .closed: return false
             case .malformed(let what): feed(.misbehaved(worker.id, reason: "it sent \(what)"))
             case .message(let message, let descriptors): handle(message, descriptors, from: worker)
             }
         }
+        return true
     }
 
     private func handle(_ message: Datagram, _ descriptors: [DescriptorBox], from worker: Worker) {
@@ -152,13 +159,20 @@ extension Run {
     }
 
     private func lastMessageCame(from worker: Worker) {
-        worker.deadline = MonotonicClock.nanoseconds() + Self.graceSeconds * 1_000_000_000
+        worker.deadline = Deadline.after(seconds: Self.graceSeconds)
     }
 
     // MARK: Its end
 
     func kill(_ id: Scheduler.WorkerID) {
         guard let worker = workers[id] else { return }
+        killProcesses(of: worker)
+        worker.killedAt = MonotonicClock.nanoseconds()
+        worker.deadline = nil
+    }
+
+    /// Kills the worker and, where it has a pid namespace or a control group, all that it started.
+    func killProcesses(of worker: Worker) {
         worker.cgroup?.kill()
         // ESRCH: it is dead already, and its end is on its way.
         try? worker.pidfd?.send(signal: SIGKILL)
@@ -171,7 +185,8 @@ extension Run {
             memoryBytesMax: UInt64(clamping: message.body["memory_bytes_max"]?.integer ?? 0),
             cpuMilliseconds: message.body["cpu_ms"]?.number ?? 0)
         worker.mark("exited")
-        handleMessages(of: worker)
+        // It is dead: what is left is what the socket holds.
+        while handleMessages(of: worker) {}
         end(worker)
     }
 
@@ -181,20 +196,16 @@ extension Run {
         printOutput(of: worker)
         let wasKilledForMemory = (worker.cgroup?.outOfMemoryKills ?? 0) > 0
         if !isPreview(worker.model) {
-            reports[worker.model].memoryBytesMax = max(exit.memoryBytesMax, worker.cgroup?.memoryBytesMax ?? 0)
+            reports[worker.model].memoryBytesMax = memoryBytesMax(of: worker, exit)
         }
         feed(.exited(worker.id, .init(status: exit.status, signal: exit.signal, isOutOfMemory: wasKilledForMemory)))
     }
 
-    /// Gives back what the engine holds for a worker, but for a segment, which `seal` and `discard` see to.
-    func free(_ worker: Worker) {
-        worker.deadline = nil
-        if let identity = worker.identity { engine.identities?.give(back: identity) }
-        worker.cgroup?.remove()
-        do {
-            try engine.store.end(worker.storeID)
-        } catch {
-            observer?.note("memory of worker \(worker.name) was not given back: \(error)")
-        }
+    /// The most memory that was the worker's own, in bytes: what its control group was charged for, if it had one.
+    ///
+    /// Else its largest resident set less that of its zygote, which it began with; what it read of its inputs still counts.
+    private func memoryBytesMax(of worker: Worker, _ exit: Worker.Exit) -> UInt64 {
+        if let bytes = worker.cgroup?.memoryBytesMax, bytes > 0 { return bytes }
+        return exit.memoryBytesMax > worker.zygoteBytes ? exit.memoryBytesMax - worker.zygoteBytes : 0
     }
 }

@@ -24,6 +24,9 @@ final class Run {
     var reports: [RunReport.Model]
     var failures: [RunReport.Failure] = []
     var previews: [Int: String] = [:]
+    var memory = MemoryReport()
+    /// The user has asked for an end; how often.
+    var cancelCount = 0
     /// Events that came up while actions were carried out.
     var events: [Scheduler.Event] = []
     var outcome: Scheduler.Outcome?
@@ -62,11 +65,13 @@ final class Run {
 
     /// Runs to the end, whatever that is.
     func run() -> RunReport {
+        engine.store.restartPeak()
         observer?.runBegan(plan)
         feed(.start)
         while outcome == nil {
             waitAndHandle()
         }
+        if let usage = try? engine.store.usage() { memory.note(usage) }
         return report()
     }
 

@@ -145,11 +145,13 @@ public struct RunReport: Codable, Sendable {
     public var errors: [Failure]
     /// All models, in the plan's order.
     public var models: [Model]
+    /// The shared memory of its tables; null when it did not get as far as its models.
+    public var memory: MemoryReport?
     /// The first rows of the final tables; not part of the JSON.
     public var previews: [Preview] = []
 
     enum CodingKeys: String, CodingKey {
-        case run, status, error, errors, models
+        case run, status, error, errors, models, memory
         case wallMilliseconds = "wall_ms"
     }
 
@@ -172,6 +174,7 @@ public struct RunReport: Codable, Sendable {
         try container.encode(error, forKey: .error)
         try container.encode(errors, forKey: .errors)
         try container.encode(models, forKey: .models)
+        try container.encode(memory, forKey: .memory)
     }
 
     /// The report as one JSON object.

@@ -30,6 +30,10 @@ final class Worker {
     var text: String?
     /// When it is too late for whatever it is doing, in nanoseconds of the monotonic clock.
     var deadline: UInt64?
+    /// When it was killed, in nanoseconds of the monotonic clock.
+    var killedAt: UInt64?
+    /// The memory that its zygote had when it was forked, in bytes: what it began with.
+    var zygoteBytes: UInt64 = 0
     /// The zygote's last word on it.
     var exit: Exit?
     /// When the engine learned of each step, in milliseconds of the monotonic clock: `fork_at_ms` and so on.
@@ -76,6 +80,8 @@ extension Worker {
         var timing: [String: Double]
 
         /// Reads the message; nil when anything is missing from it or its descriptor can't be read.
+        ///
+        /// Whatever the descriptor is, reading it does not wait: what is no file has no size.
         init?(_ message: Datagram, _ descriptors: [DescriptorBox]) {
             guard descriptors.count == 1, let rows = message.body["rows"]?.integer, rows >= 0,
                 let counts = message.counts,

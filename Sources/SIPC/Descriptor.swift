@@ -116,6 +116,26 @@ public struct Descriptor: Sendable {
         return copy
     }
 
+    /// The same table with the buffers of one segment elsewhere: in `new`, each where `place` says. Nil when it names no place
+    /// for one.
+    ///
+    /// - Parameter id: the segment that they leave; a descriptor that does not have it stays as it is.
+    public func moved(_ id: UInt64, to new: Segment, _ place: (Reference) -> UInt64?) -> [UInt8]? {
+        var copy = bytes
+        for index in segments.indices where segments[index].id == id {
+            let at = layout.segments + index * Container.segmentBytes
+            copy.storeLittle(new.id, at: at)
+            copy.storeLittle(new.bytes, at: at + 8)
+        }
+        for index in 0..<referenceCount {
+            let reference = reference(index)
+            guard reference.length > 0, segments[Int(reference.segment)].id == id else { continue }
+            guard let offset = place(reference) else { return nil }
+            copy.storeLittle(offset, at: layout.references + index * Container.referenceBytes + 8)
+        }
+        return copy
+    }
+
     func nodeOffset(_ message: MessageView, _ node: Int) -> UInt64 {
         guard let first = message.firstNodeOffset else { return 0 }
         return bytes.loadLittle(layout.nodeOffsets + (first + node) * 8, as: UInt64.self)

@@ -99,6 +99,15 @@ public final class Zygote {
         return Zygote(pid: pid, pidfd: ProcessDescriptor(FileDescriptor(owning: pidfd)))
     }
 
+    /// Its resident memory, in bytes; 0 when it is gone.
+    public var residentBytes: UInt64 {
+        guard let bytes = try? Files.read("/proc/\(pid)/statm", bytesMax: 256) else { return 0 }
+        let pages = String(decoding: bytes, as: UTF8.self).split(separator: " ").dropFirst().first.flatMap {
+            UInt64($0)
+        }
+        return (pages ?? 0) * UInt64(Machine.pageBytes)
+    }
+
     /// Kills it and, with it, all its workers and all that these started.
     public func kill() { try? pidfd.send(signal: SIGKILL) }
 

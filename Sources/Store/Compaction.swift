@@ -7,6 +7,8 @@ public struct Remap: Sendable {
     public let from: SegmentID
     /// The segment they are in now.
     public let to: SegmentID
+    /// The size of that segment's file, holes included.
+    public let bytes: Int
     let old: RangeSet
     let new: [Int]
 
@@ -61,7 +63,7 @@ extension SegmentStore {
             old.tables.allSatisfy { tables[$0]?.readers.isEmpty == true }, "segment \(id) is being read: it can't move")
         let newID = nextSegmentID()
         let (places, size) = Self.place(old.named)
-        let remap = Remap(from: id, to: newID, old: old.named, new: places)
+        let remap = Remap(from: id, to: newID, bytes: size, old: old.named, new: places)
         let file = try Segment.makeFile(newID, bytes: size, lock: lock)
         try onSegment(newID, "rewriting segment \(id)") { () throws(SystemError) in
             try Self.copy(old.named, from: reader.descriptor, size: old.bytes, to: file.descriptor, at: places)

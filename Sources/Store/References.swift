@@ -13,6 +13,9 @@ public struct References: Sendable {
     /// No references.
     public init() {}
 
+    /// How many segments are named.
+    public var segmentCount: Int { lists.count }
+
     /// Adds a reference; one of length 0 names nothing. They may overlap, repeat, and come in any order.
     ///
     /// - Parameters:

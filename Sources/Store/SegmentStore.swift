@@ -136,6 +136,13 @@ public final class SegmentStore {
         return entry.descriptor
     }
 
+    /// The size of the file of a segment that a worker may name: its own output, or of a table that was lent to it. Nil for
+    /// any other.
+    public func fileBytes(of id: SegmentID, namedBy worker: WorkerID) -> Int? {
+        let isLent = (loans[worker] ?? []).contains { tables[$0]?.named[id] != nil }
+        return isLent || outputs[worker] == id ? segments[id]?.bytes : nil
+    }
+
     /// Whether the store still has a table.
     public func contains(_ table: TableID) -> Bool { tables[table] != nil }
 

@@ -32,6 +32,9 @@ extension SegmentStore {
         return usage
     }
 
+    /// From now on, the peak is that of what is held from now on.
+    public func restartPeak() { residentBytesPeak = 0 }
+
     /// Takes the peak just before a trim, when an output is at its largest.
     func noteResidentPeak() {
         // A figure for people: where it can't be had, publishing goes on.

@@ -31,12 +31,12 @@ public struct ChildProcess {
     /// Its process id; not reaped until `wait` returns.
     public let pid: pid_t
 
-    /// Starts a program found on the PATH, in `folder`, with its environment set to `environment`.
+    /// Starts a program found on the PATH, in `folder`, with its environment set to `environment`; nil: this process's.
     ///
     /// Descriptors other than the three standard streams are closed in the child by their close-on-exec flag, which every
     /// descriptor of this process has; `control`, if given, becomes its descriptor 3. Source: posix_spawn(3).
     public init(
-        _ arguments: [String], environment: [String: String], folder: String, output: Stream, errors: Stream,
+        _ arguments: [String], environment: [String: String]?, folder: String, output: Stream, errors: Stream,
         control: Int32? = nil
     ) throws(SystemError) {
         precondition(!arguments.isEmpty, "a program has a name")
@@ -63,9 +63,9 @@ public struct ChildProcess {
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
 
         let argv = CStringList(arguments)
-        let envp = CStringList(environment.map { "\($0.key)=\($0.value)" })
+        let envp = environment.map { CStringList($0.map { "\($0.key)=\($0.value)" }) }
         var child: pid_t = 0
-        let code = posix_spawnp(&child, arguments[0], &actions, &attributes, argv.pointers, envp.pointers)
+        let code = posix_spawnp(&child, arguments[0], &actions, &attributes, argv.pointers, envp?.pointers ?? environ)
         guard code == 0 else {
             throw SystemError(.spawn, errno: code, context: arguments[0])
         }

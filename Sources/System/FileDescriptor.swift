@@ -96,3 +96,14 @@ public final class DescriptorBox: Sendable {
         return (DescriptorBox(FileDescriptor(owning: ends.0)), DescriptorBox(FileDescriptor(owning: ends.1)))
     }
 }
+
+extension FileDescriptor {
+    /// Lets this process, and those it starts, have as many descriptors as the system allows it without privilege.
+    public static func raiseLimit() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        // Where it can't be raised, it stays.
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+}

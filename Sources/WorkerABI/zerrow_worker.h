@@ -67,7 +67,8 @@ struct zerrow_counts {
 };
 
 /*
- * Read the stream to its end and publish the table. The stream is released, also on failure. `*descriptor_fd` becomes a
+ * Read the stream to its end and publish the table. The stream is released, also on failure; the table's arrays stay
+ * allocated until the session is freed, since an allocator writes into what it gets back. `*descriptor_fd` becomes a
  * sealed memfd with the SIPC descriptor, which the caller closes. -EINVAL when what was streamed is not a table,
  * -ENOMEM when the output segment is full, else the stream's own error.
  */

@@ -21,7 +21,8 @@ enum Session {
             options.exportFolder = try exportFolder.map(existingFolder)
             let engine = try engine(options)
             let plan = try engine.plan(
-                folder: project.project, parameters: project.parameters, query: query, note: display.note)
+                folder: project.project, parameters: project.parameters, query: query, signals: signals,
+                note: display.note)
             for warning in plan.warnings ?? [] { display.note("warning: " + warning.text) }
             if options.isSandboxed == false { display.note("warning: --no-sandbox: models run without isolation") }
             if againOnLine {

@@ -41,7 +41,7 @@ private final class Room {
         try descriptor.open([golden], to: &stream)
         let output = Segment(id: 0, bytes: UInt64(room.memory.count))
         let publisher = Publisher(inputs: inputs, ways: ways, moves: moves, output: output) { room.take($0) }
-        let (bytes, counts) = try publisher.publish(&stream)
+        let (bytes, counts, _) = try publisher.publish(&stream)
         #expect(stream.release == nil)
         return (try Descriptor(bytes), counts)
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import textwrap
 import time
@@ -16,6 +17,17 @@ import pytest
 
 HOME = Path(__file__).resolve().parents[2]
 ZERROW = HOME / "zerrow"
+NOBODY = 65534
+IS_ROOT = os.geteuid() == 0
+
+
+@dataclass
+class Caller:
+    """Who calls the command: the words before `run`, and the environment."""
+
+    words: list[str] = field(default_factory=lambda: [str(ZERROW)])
+    environment: dict[str, str] = field(default_factory=dict)
+    uid: int = os.geteuid()
 
 
 @dataclass
@@ -37,6 +49,7 @@ class Project:
     """A project folder that a test fills and runs."""
 
     folder: Path
+    caller: Caller = field(default_factory=Caller)
 
     def write(self, name: str, text: str) -> Path:
         """Write a file of the project; the text may be indented."""
@@ -53,12 +66,21 @@ class Project:
 
     def command(self, *arguments: str) -> list[str]:
         """The command line of a run of this project."""
-        return [str(ZERROW), "run", "-p", str(self.folder), *arguments]
+        return [*self.caller.words, "run", "-p", str(self.folder), *arguments]
+
+    def environment(self, more: dict | None = None) -> dict[str, str]:
+        """The environment of a call of the command."""
+        return {**os.environ, **self.caller.environment, **(more or {})}
 
     def start(self, *arguments: str, **options) -> subprocess.Popen:
         """Start a run and return at once."""
         return subprocess.Popen(
-            self.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+            self.command(*arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment(),
+            **options,
         )
 
     def run(self, *arguments: str, timeout: float = 300, env: dict | None = None) -> Result:
@@ -68,21 +90,91 @@ class Project:
             capture_output=True,
             text=True,
             timeout=timeout,
-            env={**os.environ, **(env or {})},
+            env=self.environment(env),
         )
         report = json.loads(done.stdout) if done.stdout.strip() else {}
         return Result(done.returncode, done.stdout, done.stderr, report)
 
 
+def open_to_others(folder: Path) -> None:
+    """Let every user enter a folder of pytest's, which makes its own private."""
+    for parent in [folder, *folder.parents]:
+        if parent in (Path("/tmp"), Path("/")):
+            break
+        parent.chmod(parent.stat().st_mode | 0o055)
+
+
+@pytest.fixture(scope="session")
+def ordinary(tmp_path_factory: pytest.TempPathFactory) -> Caller:
+    """A caller without privilege, with a copy of what the launcher built, in a folder that everybody may read."""
+    if not IS_ROOT:
+        return Caller()
+    subprocess.run([ZERROW, "--version"], check=True, capture_output=True)
+    home = tmp_path_factory.mktemp("installation")
+    open_to_others(home)
+    release = home / ".build" / "release"
+    release.mkdir(parents=True)
+    for name in ("zerrow", "libzerrow_worker.so", "libzerrow_arena.so"):
+        shutil.copy(HOME / ".build" / "release" / name, release)
+    shutil.copytree(HOME / "python", home / "python", ignore=shutil.ignore_patterns("__pycache__"))
+    (home / "home").mkdir(mode=0o755)
+    os.chown(home / "home", NOBODY, NOBODY)
+    words = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    python = environment_for_others(home)
+    environment = {"ZERROW_HOME": str(home), "ZERROW_PYTHON": str(python), "HOME": str(home / "home")}
+    return Caller([*words, str(release / "zerrow")], environment, NOBODY)
+
+
+def environment_for_others(home: Path) -> Path:
+    """The interpreter of the launcher's environment if everybody may run it, else that of a copy."""
+    environment = HOME / ".zerrow" / "env"
+    python = environment / "bin" / "python"
+    real = Path(os.path.realpath(python))
+    places = [real, *real.parents, *environment.resolve().parents]
+    if all(place.stat().st_mode & 0o005 == 0o005 for place in places):
+        return python
+    base = Path("/usr/bin") / real.name
+    if not base.exists():
+        shutil.copytree(real.parent.parent, home / "python-base", symlinks=True, copy_function=link_or_copy)
+        base = home / "python-base" / "bin" / real.name
+    shutil.copytree(environment, home / "env", symlinks=True, copy_function=link_or_copy)
+    copy = home / "env" / "bin" / "python"
+    copy.unlink()
+    copy.symlink_to(base)
+    settings = home / "env" / "pyvenv.cfg"
+    lines = [line for line in settings.read_text().splitlines() if not line.startswith("home")]
+    settings.unlink()
+    settings.write_text("\n".join([f"home = {base.parent}", *lines]) + "\n")
+    return copy
+
+
+def link_or_copy(source: str, target: str) -> None:
+    """A second name for a file where that is possible: it takes no space."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """An empty project with one small source, `numbers` (a, b int64, s string; 1000 rows)."""
-    # Workers of an engine that is root have uids of their own: they must be able to enter the folder.
-    for folder in [tmp_path, *tmp_path.parents]:
-        if folder == Path("/tmp") or folder == Path("/"):
-            break
-        folder.chmod(folder.stat().st_mode | 0o055)
-    made = Project(tmp_path / "project")
+    return make_project(tmp_path)
+
+
+@pytest.fixture(params=["root", "ordinary"] if IS_ROOT else ["ordinary"])
+def any_project(request: pytest.FixtureRequest, tmp_path: Path, ordinary: Caller) -> Project:
+    """The same, once for each kind of user: root's engine gives workers users of their own, any other's seals memory."""
+    made = make_project(tmp_path)
+    if request.param == "ordinary":
+        made.caller = ordinary
+    return made
+
+
+def make_project(folder: Path) -> Project:
+    """A project folder with the source `numbers`, readable for everybody."""
+    open_to_others(folder)
+    made = Project(folder / "project")
     made.folder.mkdir()
     rows = 1000
     made.table(

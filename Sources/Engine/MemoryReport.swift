@@ -1,0 +1,31 @@
+import Store
+
+/// How much shared memory a run's tables took.
+public struct MemoryReport: Codable, Sendable {
+    /// The most that segments held at once, those kept for reuse included, in bytes: looked at whenever a table is
+    /// published, when it is at its largest.
+    public var segmentsBytesMax: UInt64 = 0
+    /// What segments hold when the run is over and all its tables are released, in bytes.
+    public var segmentsBytesEnd: UInt64 = 0
+    /// What is kept faulted in for later outputs when the run is over, in bytes.
+    public var pooledBytesEnd: UInt64 = 0
+    /// What was copied to free segments of which little was still needed, in bytes. Only where segments are sealed.
+    public var compactedBytes: UInt64 = 0
+
+    /// Nothing yet.
+    public init() {}
+
+    enum CodingKeys: String, CodingKey {
+        case segmentsBytesMax = "segments_bytes_max"
+        case segmentsBytesEnd = "segments_bytes_end"
+        case pooledBytesEnd = "pooled_bytes_end"
+        case compactedBytes = "compacted_bytes"
+    }
+
+    /// Takes the store's figures.
+    mutating func note(_ usage: Usage) {
+        segmentsBytesMax = UInt64(clamping: usage.residentBytesPeak)
+        segmentsBytesEnd = UInt64(clamping: usage.residentBytes)
+        pooledBytesEnd = UInt64(clamping: usage.pooledBytes)
+    }
+}
