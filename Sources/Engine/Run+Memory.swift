@@ -6,6 +6,7 @@ import System
 extension Run {
     /// Nobody will read the table any more.
     func release(_ model: Int) {
+        export(model)
         guard let table = tables.removeValue(forKey: model) else { preconditionFailure("a table is released twice") }
         do {
             try engine.store.release(table)
