@@ -69,7 +69,7 @@ extension Datagram {
     /// The worker's own account of where its time went, in milliseconds.
     var timing: [String: Double] {
         var result: [String: Double] = [:]
-        for key in ["open_ms", "user_ms", "publish_ms"] {
+        for key in ["open_ms", "user_ms", "publish_ms", "user_at_ms", "publish_at_ms"] {
             if let value = body["timing"]?[key]?.number, value.isFinite { result[key] = value }
         }
         return result

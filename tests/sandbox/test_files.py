@@ -209,6 +209,22 @@ def test_what_the_host_mounts_later_does_not_appear(make, scratch):
         subprocess.run(["umount", "--recursive", str(folder)], check=True)
 
 
+def test_files_of_the_engine_that_are_not_for_everybody_stay_closed_under_root(make, scratch, user):
+    folder = scratch / f"permissions-{user}"
+    folder.mkdir(exist_ok=True)
+    for name, mode in (("everybody", 0o644), ("owner", 0o600)):
+        (folder / name).write_text("here")
+        (folder / name).chmod(mode)
+        os.chown(folder / name, user, user)
+
+    def read(folder):
+        return {name: attempt(open, f"{folder}/{name}") for name in ("everybody", "owner")}
+
+    # An ordinary user's workers are that user: all it can do for them is not to show the file.
+    expected = {"everybody": "done", "owner": "EACCES" if user == 0 else "done"}
+    assert make(show=[str(folder)]).run(read, str(folder)) == expected
+
+
 def test_what_is_hidden_in_a_shown_folder_cannot_be_seen(make, scratch):
     folder = scratch / "hiding"
     (folder / "data").mkdir(parents=True, exist_ok=True)

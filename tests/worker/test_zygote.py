@@ -186,6 +186,22 @@ def test_the_zygote_ends_with_its_socket_and_leaves_no_process(project) -> None:
     assert engine.process.returncode == 0
 
 
+def test_a_busy_worker_and_its_children_die_with_the_engine_without_a_sandbox_too(project) -> None:
+    engine = Engine(modules="").wait_ready()
+    worker = engine.fork()
+    text = (
+        "import subprocess, time\ndef model():\n"
+        "    print(subprocess.Popen(['sleep', '600']).pid, flush=True)\n    time.sleep(600)"
+    )
+    os.close(engine.give(worker, project(text), []))
+    wait_for(lambda: worker.output)
+    child = os.pidfd_open(int(b"".join(worker.output)))
+    engine.control.socket.close()
+    assert wait_readable(worker.pidfd) and wait_readable(child)
+    os.close(child)
+    assert engine.close() == ""
+
+
 def test_a_zygote_without_its_library_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     import small_engine
 
