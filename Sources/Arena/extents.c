@@ -82,12 +82,15 @@ static void split(uint32_t cell) {
     uint32_t other = cell + ((uint32_t)1 << left->order);
     struct extent *right = &table[other];
     *right = (struct extent){.state = EXTENT_FREE, .order = left->order};
-    right->dirty_end = left->dirty_end > half ? left->dirty_end - half : 0;
-    if (left->dirty_end > half)
-        left->dirty_end = half;
-    right->resident = left->resident > half ? left->resident - half : 0;
-    if (left->resident > half)
-        left->resident = half;
+    if (left->dirty_end > 0) {
+        /* What was written was written from the start. */
+        right->dirty_end = left->dirty_end > half ? left->dirty_end - half : 0;
+        right->resident = left->resident > half ? left->resident - half : 0;
+    } else {
+        right->resident = round_down(left->resident / 2, PAGE_BYTES);
+    }
+    left->dirty_end = left->dirty_end > half ? half : left->dirty_end;
+    left->resident -= right->resident;
     list_add(other);
 }
 
