@@ -191,3 +191,19 @@ assert not held[1].any()
 held.append(np.ones(100_000, dtype=np.uint8))
 assert arena_client.counts().resident_bytes <= before + (16 << 20), arena_client.counts().resident_bytes >> 20
 """)
+
+
+def test_mappings_in_a_crowded_file_are_zero(script: Run) -> None:
+    """A mapping that gets what malloc had before does not show it."""
+    script("""
+import arena_client, ctypes, mmap, numpy as np
+arena_client.attach(bytes_max=64 << 20, file_bytes=64 << 20)
+for i in range(3):
+    held = [np.full(size << 20, 0xff, dtype=np.uint8) for size in (30, 15, 7, 3)]
+    del held
+    mapping = mmap.mmap(-1, 32 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(mapping))
+    assert arena_client.locate(address, 32 << 20) is not None
+    assert not np.frombuffer(mapping, dtype=np.uint64).any()
+    del mapping
+""")
