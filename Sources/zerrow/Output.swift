@@ -12,6 +12,14 @@ enum Output {
     /// Prints a line of progress or advice.
     static func note(_ text: String) { write(text + "\n", to: 2) }
 
+    /// Opens /dev/null in place of standard streams that are closed: a file of ours would get their number, and our output.
+    static func openMissingStreams() {
+        for number in Int32(0)...2 where fcntl(number, F_GETFD) < 0 {
+            // The lowest free number is the one that is missing.
+            _ = open("/dev/null", O_RDWR)
+        }
+    }
+
     /// Prints a result.
     static func result(_ text: String) { write(text + "\n", to: 1) }
 

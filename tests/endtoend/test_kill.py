@@ -200,7 +200,8 @@ def test_an_engine_killed_at_any_moment_leaves_nothing(project: Project, step: i
     check_nothing_is_left(process.pid, others)
 
 
-def test_without_a_sandbox_nothing_is_left_either(project: Project):
+def test_without_a_sandbox_nothing_is_left_either(any_project: Project):
+    project = any_project
     project.write("models.py", MODELS.format(running=LONG, publishing=0))
     for number in (signal.SIGINT, signal.SIGKILL):
         process = project.start("--output", "json", "--no-sandbox")
