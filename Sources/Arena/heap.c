@@ -29,7 +29,7 @@ static struct extent *extent_of(const void *address, uint32_t *cell) {
     return extent;
 }
 
-/* Have small warm blocks made of 2 MiB pages ready; the lock is held. */
+/* Have small blocks made of 2 MiB pages ready; the lock is held. */
 static void refill(unsigned order) {
     if (!arena.huge || arena.strict || order > HUGE_ORDER)
         return;
@@ -53,7 +53,7 @@ static void refill(unsigned order) {
 static int take(uint64_t bytes, unsigned order, unsigned headroom, uint32_t *cell) {
     if (!arena_charge(bytes))
         return ENOMEM;
-    if (!extents_warm(order))
+    if (!extents_present(order))
         refill(order);
     *cell = NO_CELL;
     for (unsigned more = headroom + 1; more-- > 0 && *cell == NO_CELL;)

@@ -25,8 +25,10 @@
 #define MAP_32BIT 0
 #endif
 #define READ_WRITE (PROT_READ | PROT_WRITE)
-/* Exactly sized mappings up to this are filled with 2 MiB pages at once. */
+/* Mappings up to this are filled with 2 MiB pages at once: what is reserved in steps of this size is soon used
+   (jemalloc), what is reserved in larger ones may never be (mimalloc). */
 #define MAP_FILL_BYTES_MAX ((uint64_t)256 << 20)
+#define RESERVATION_FILL_BYTES_MAX ((uint64_t)64 << 20)
 
 static bool aligned(const void *address) { return ((uint64_t)address & (PAGE_BYTES - 1)) == 0; }
 
@@ -106,12 +108,17 @@ static void *create_extent(uint64_t bytes, int protection, int flags) {
         errno = ENOMEM;
         return MAP_FAILED;
     }
-    if (!reservation && bytes <= MAP_FILL_BYTES_MAX)
-        huge_fill(offset, 0, bytes, CELL_BYTES << extent->order);
-    if (flags & MAP_POPULATE)
-        kernel_madvise(address, bytes, MADV_POPULATE_WRITE);
     arena.served++;
     return address;
+}
+
+/* Give a new mapping 2 MiB pages where it will be filled; without the lock. */
+static void fill_new(void *address, uint64_t bytes, int protection, int flags) {
+    uint64_t bytes_max = flags & MAP_NORESERVE ? RESERVATION_FILL_BYTES_MAX : MAP_FILL_BYTES_MAX;
+    if (protection == READ_WRITE && bytes <= bytes_max)
+        huge_fill_whole((uint64_t)address - arena.base, bytes);
+    if (flags & MAP_POPULATE)
+        kernel_madvise(address, bytes, MADV_POPULATE_WRITE);
 }
 
 /* MAP_FIXED over something of the arena's. */
@@ -155,8 +162,10 @@ void *mapping_create(void *address, size_t bytes, int protection, int flags, int
         arena_lock();
         void *result = create_extent(round_up(bytes, PAGE_BYTES), protection, flags);
         arena_unlock();
-        if (result != MAP_FAILED)
+        if (result != MAP_FAILED) {
+            fill_new(result, round_up(bytes, PAGE_BYTES), protection, flags);
             errno = saved;
+        }
         if (result != MAP_FAILED || errno != ENODEV)
             return result;
         errno = saved;
@@ -334,19 +343,34 @@ int mapping_advise(void *address, size_t bytes, int advice) {
     return result;
 }
 
+/* Part of a reservation is made writable: its owner is about to fill it. */
+static bool is_commit(const struct piece *piece, int protection) {
+    if (protection != READ_WRITE || !file_may_change(piece) || piece->high - piece->low > MAP_FILL_BYTES_MAX)
+        return false;
+    if (piece->kind == PIECE_WINDOW)
+        return true;
+    return piece->kind == PIECE_EXTENT && extent_at(piece->cell)->kind == EXTENT_MAP &&
+           !(extent_at(piece->cell)->flags & EXTENT_CHARGED);
+}
+
 int mapping_protect(void *address, size_t bytes, int protection) {
     uint64_t low, high;
     if (!range_of(address, bytes, &low, &high) || !pieces_touch(low, high - low))
         return kernel_mprotect(address, bytes, protection);
     int result = 0;
+    struct piece committed = {.kind = PIECE_OTHER};
     arena_lock();
     for (uint64_t at = low; at < high && result == 0;) {
         struct piece piece = piece_at(at, high);
         if (piece.kind != PIECE_IDLE)
             result = kernel_mprotect((void *)piece.low, piece.high - piece.low, protection);
+        if (result == 0 && is_commit(&piece, protection))
+            committed = piece;
         at = piece.high;
     }
     arena_unlock();
+    if (committed.kind != PIECE_OTHER)
+        huge_fill_whole(committed.offset, committed.high - committed.low);
     return result;
 }
 

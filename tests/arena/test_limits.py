@@ -172,3 +172,22 @@ assert arena_client.attach_code(fd, 2 << 20, 1 << 20) == -errno.EPERM
 arena_client.attach()
 assert arena_client.attach_code(fd, 2 << 20, 1 << 20) == -errno.EALREADY
 """)
+
+
+def test_pages_of_a_recycled_file_are_used_first(script: Run) -> None:
+    """A file that comes with zeroed pages serves from them, for small and large extents, and takes no new ones."""
+    script("""
+import arena_client, mmap, os, numpy as np
+fd = os.memfd_create("recycled", os.MFD_ALLOW_SEALING)
+os.ftruncate(fd, arena_client.FILE_BYTES)
+for start, size in ((128 << 20, 82 << 20), (256 << 20, 40 << 20), (600 << 20, 8 << 20)):
+    for at in range(start, start + size, 2 << 20):
+        os.pwrite(fd, bytes(2 << 20), at)
+assert arena_client.attach_code(fd, arena_client.FILE_BYTES, 1 << 30) == 0
+before = arena_client.counts().resident_bytes
+assert before == 130 << 20
+held = [np.ones(80 << 20, dtype=np.uint8), np.zeros(7 << 20, dtype=np.uint8), np.ones(38 << 20, dtype=np.uint8)]
+assert not held[1].any()
+held.append(np.ones(100_000, dtype=np.uint8))
+assert arena_client.counts().resident_bytes <= before + (16 << 20), arena_client.counts().resident_bytes >> 20
+""")
