@@ -19,6 +19,7 @@ public final class Engine {
     let cgroups: CgroupTree?
     let identities: IdentityPool?
     let janitor: Janitor?
+    let groupEntry: GroupEntry
     var zygotes: [ZygoteKey: ZygoteProcess] = [:]
     private var runCount = 0
 
@@ -35,6 +36,7 @@ public final class Engine {
         store = SegmentStore(
             lock: hasIdentities ? .readOnlyDescriptor : .sealed,
             poolBytesMax: ((try? Machine.memory().bytesTotal) ?? 0) / 8)
+        groupEntry = try GroupEntry()
         cgroups = CgroupTree.make()
         janitor = try cgroups.map { try Janitor.start(executable: installation.executable, cgroups: $0) }
     }

@@ -22,7 +22,7 @@ public enum EngineError: Error, CustomStringConvertible {
         case .planner(let message): "the planner failed: \(message)"
         case .prepare(let message): message
         case .zygote(let message): message
-        case .protocolBroken(let message): "protocol broken: \(message)"
+        case .protocolBroken(let message): message
         case .interrupted: "interrupted"
         case .installation(let message): message
         }

@@ -13,6 +13,7 @@ extension Run {
             handlers.append(handler)
         }
         if let signals { watch(signals.raw, .read) { _ in self.handleSignals() } }
+        watch(engine.groupEntry.reading.raw, .read) { _ in self.handleGroupEntries() }
         for zygote in engine.zygotes.values where zygote.state != .dead {
             watch(zygote.channel.socket.raw, zygote.channel.interest) { _ in self.handle(zygote) }
             if !zygote.output.isClosed {
@@ -54,7 +55,7 @@ extension Run {
             if let deadline = worker.deadline, now >= deadline {
                 worker.deadline = nil
                 // A worker that does not exist yet can't be killed: the zygote hangs.
-                if scheduler.isForking(worker.id), let zygote = engine.zygotes[worker.key] {
+                if scheduler.isForking(worker.id), !worker.isEntering, let zygote = engine.zygotes[worker.key] {
                     fail(zygote, "it did not fork a worker within \(Int(Self.graceSeconds)) seconds")
                 } else {
                     feed(.timedOut(worker.id))
@@ -110,15 +111,15 @@ extension Run {
         guard let worker = workers.values.first(where: { $0.name == name }) else { return }
         let isForking = scheduler.isForking(worker.id)
         switch message.op {
-        case "forked" where isForking:
+        case "forked" where isForking && worker.pidfd == nil:
             guard descriptors.count == 1 else { return fail(zygote, "it sent no descriptor of a worker") }
             forked(worker, descriptors[0])
-        case "fork-failed" where isForking:
+        case "fork-failed" where isForking && worker.pidfd == nil:
             let reason = message.body["message"]?.string ?? "no reason given"
             workers[worker.id] = nil
             free(worker)
             feed(.forkFailed(worker.id, reason: reason))
-        case "exited" where !isForking:
+        case "exited" where !isForking || worker.isEntering:
             exited(worker, message)
         default:
             fail(zygote, "it sent an unexpected message '\(message.op.prefix(40))'")

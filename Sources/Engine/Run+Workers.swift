@@ -33,7 +33,7 @@ extension Run {
             let worker = Worker(
                 id: id, name: "\(self.id)-\(id)", model: model, key: zygote.key, channel: Channel(ours),
                 output: try LineReader(reading), identity: identity, memoryBytesMax: memoryBytesMax)
-            worker.zygoteBytes = zygote.zygote.residentBytes
+            worker.zygoteBytes = zygote.zygote.anonymousBytes
             worker.cgroup = engine.cgroups?.make(worker.name, memoryBytesMax: memoryBytesMax)
             worker.deadline = Deadline.after(seconds: Self.graceSeconds)
             workers[id] = worker
@@ -53,15 +53,36 @@ extension Run {
     func forked(_ worker: Worker, _ pidfd: DescriptorBox) {
         do {
             let process = ProcessDescriptor(try pidfd.descriptor.duplicate())
-            // Before it is given any work: what it allocates is charged to its own group.
-            if let cgroup = worker.cgroup, let pid = try process.process() { try cgroup.add(pid) }
             worker.pidfd = process
+            // Before it is given any work: what it allocates is charged to its own group.
+            if let cgroup = worker.cgroup, let pid = try process.process() {
+                worker.isEntering = true
+                engine.groupEntry.begin(worker.name, pid, cgroup)
+                return
+            }
             feed(.forked(worker.id))
         } catch {
             worker.pidfd = try? ProcessDescriptor(pidfd.descriptor.duplicate())
             feed(.forked(worker.id))
             feed(.sendFailed(worker.id, reason: "\(error)"))
         }
+    }
+
+    /// Workers are in their control groups, or could not be put there.
+    func handleGroupEntries() {
+        for (name, error) in engine.groupEntry.finished() {
+            guard let worker = workers.values.first(where: { $0.name == name }), worker.isEntering else { continue }
+            entered(worker)
+            // A worker that has died meanwhile is in no group; its end is on its way.
+            if let error, error.errno != ESRCH, scheduler.isAlive(worker.id) {
+                feed(.sendFailed(worker.id, reason: "its memory could not be limited: \(error)"))
+            }
+        }
+    }
+
+    private func entered(_ worker: Worker) {
+        worker.isEntering = false
+        feed(.forked(worker.id))
     }
 
     func send(_ model: Int, _ id: Scheduler.WorkerID) {
@@ -179,6 +200,7 @@ extension Run {
     }
 
     func exited(_ worker: Worker, _ message: Datagram) {
+        if worker.isEntering { entered(worker) }
         worker.exit = Worker.Exit(
             status: Int32(clamping: message.body["status"]?.integer ?? 0),
             signal: message.body["signal"]?.integer.map { Int32(clamping: $0) },

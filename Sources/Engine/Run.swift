@@ -54,7 +54,7 @@ final class Run {
                     inputs: [model], environment: ZygoteKey(plan.models[model], of: plan).name, role: .preview))
         }
         scheduler = Scheduler(
-            graph: try Scheduler.Graph(models), slots: options.slots, workersAhead: 1,
+            graph: try Scheduler.Graph(models), slots: options.slots, workersAhead: options.slots + 1,
             failurePolicy: options.keepsGoing ? .keepGoing : .stop)
         reports = plan.models.map {
             RunReport.Model(

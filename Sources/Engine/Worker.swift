@@ -22,6 +22,8 @@ final class Worker {
     var cgroup: WorkerCgroup?
     /// Held once the zygote has answered.
     var pidfd: ProcessDescriptor?
+    /// It is being put into its control group; the scheduler does not know yet that it is there.
+    var isEntering = false
     /// The segment its result is written to; the store's, until it is sealed or discarded.
     var segment: SegmentID?
     /// What it published; nil before.

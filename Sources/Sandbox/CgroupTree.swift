@@ -202,6 +202,12 @@ public final class WorkerCgroup {
     /// Puts a process into the group; what it starts from then on is in it too.
     public func add(_ pid: pid_t) throws(SystemError) { try Files.write(path + "/cgroup.procs", "\(pid)") }
 
+    /// Puts a process into the group as `add` does, from any thread. The kernel waits for all processors meanwhile.
+    public var entry: @Sendable (pid_t) throws(SystemError) -> Void {
+        let file = path + "/cgroup.procs"
+        return { (pid) throws(SystemError) in try Files.write(file, "\(pid)") }
+    }
+
     /// Kills all that is in it.
     public func kill() { CgroupTree.kill(path, tree.version) }
 

@@ -99,13 +99,12 @@ public final class Zygote {
         return Zygote(pid: pid, pidfd: ProcessDescriptor(FileDescriptor(owning: pidfd)))
     }
 
-    /// Its resident memory, in bytes; 0 when it is gone.
-    public var residentBytes: UInt64 {
+    /// Its memory that a worker begins with when it is forked, in bytes: what is no file's. 0 when it is gone.
+    public var anonymousBytes: UInt64 {
         guard let bytes = try? Files.read("/proc/\(pid)/statm", bytesMax: 256) else { return 0 }
-        let pages = String(decoding: bytes, as: UTF8.self).split(separator: " ").dropFirst().first.flatMap {
-            UInt64($0)
-        }
-        return (pages ?? 0) * UInt64(Machine.pageBytes)
+        let pages = String(decoding: bytes, as: UTF8.self).split(separator: " ").compactMap { UInt64($0) }
+        guard pages.count > 2, pages[1] > pages[2] else { return 0 }
+        return (pages[1] - pages[2]) * UInt64(Machine.pageBytes)
     }
 
     /// Kills it and, with it, all its workers and all that these started.

@@ -25,6 +25,7 @@ struct Command: ParsableCommand {
 
     /// Parses and runs. Wrong usage is exit code 2, as DESIGN's command line has it; the library's own is 64.
     static func main() {
+        Output.openMissingStreams()
         do {
             var command = try parseAsRoot()
             try command.run()

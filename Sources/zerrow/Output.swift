@@ -12,6 +12,14 @@ enum Output {
     /// Prints a line of progress or advice.
     static func note(_ text: String) { write(text + "\n", to: 2) }
 
+    /// Opens /dev/null in place of standard streams that are closed: a file of ours would get their number, and our output.
+    static func openMissingStreams() {
+        for number in Int32(0)...2 where fcntl(number, F_GETFD) < 0 {
+            // The lowest free number is the one that is missing.
+            _ = open("/dev/null", O_RDWR)
+        }
+    }
+
     /// Prints a result.
     static func result(_ text: String) { write(text + "\n", to: 1) }
 
@@ -21,10 +29,10 @@ enum Output {
         return getenv("TERM").map { strcmp($0, "dumb") != 0 } ?? false
     }
 
-    /// The terminal's columns; 80 where there is none.
+    /// The terminal's columns; 120 where there is none.
     static func columns(_ descriptor: Int32) -> Int {
         var size = winsize()
-        guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
+        guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 120 }
         return Int(size.ws_col)
     }
 

@@ -68,6 +68,7 @@ class Zygote:
             if not self._sandboxed:
                 for pid in self._workers:
                     end_group(pid)
+                end_orphans(set())
 
     def _reap(self) -> None:
         """Collect every process that has ended: workers, and orphans that this process inherited."""
@@ -83,6 +84,7 @@ class Zygote:
                 continue
             if not self._sandboxed:
                 end_group(pid)
+                end_orphans(set(self._workers))
             code = os.waitstatus_to_exitcode(status)
             fields = {
                 "worker": worker,
@@ -152,6 +154,21 @@ def end_group(leader: int) -> None:
     with contextlib.suppress(ChildProcessError):
         while True:
             os.waitpid(-leader, 0)
+
+
+def end_orphans(workers: set[int]) -> None:
+    """Kill and collect what dead workers left in sessions of their own: all children of this process but `workers`."""
+    path = f"/proc/self/task/{os.getpid()}/children"
+    while True:
+        with contextlib.suppress(FileNotFoundError), open(path) as file:
+            orphans = {int(pid) for pid in file.read().split()} - workers
+            for pid in orphans:
+                os.kill(pid, signal.SIGKILL)
+                # Its own children are this process's from now on.
+                os.waitpid(pid, 0)
+            if orphans:
+                continue
+        return
 
 
 def become_worker(

@@ -164,7 +164,7 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture(params=["root", "ordinary"] if IS_ROOT else ["ordinary"])
 def any_project(request: pytest.FixtureRequest, tmp_path: Path, ordinary: Caller) -> Project:
-    """The same, once for each kind of user: root's engine gives workers users of their own, any other's seals memory."""
+    """The same, once for each kind of user: root's engine gives workers users of their own, any other's seals."""
     made = make_project(tmp_path)
     if request.param == "ordinary":
         made.caller = ordinary
@@ -199,11 +199,11 @@ def make_project(folder: Path) -> Project:
     return made
 
 
-def wait_until(condition, seconds: float = 20, what: str = "it") -> None:
+def wait_until(condition, seconds: float = 20, what: str = "it", pause: float = 0.02) -> None:
     """Wait for something that must come; a bound against hanging, not a measurement."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
             return
-        time.sleep(0.02)
+        time.sleep(pause)
     raise AssertionError(f"{what} did not happen within {seconds} s")
