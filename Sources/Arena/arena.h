@@ -157,6 +157,12 @@ struct piece {
 };
 /* The piece that starts at low and ends at high or before. */
 struct piece piece_at(uint64_t low, uint64_t high);
+/* The range in whole pages; false when the kernel would refuse it. */
+bool range_pages(void *address, size_t bytes, uint64_t *low, uint64_t *high);
+/* May what the file holds there be changed: neither frozen nor published, nor covered by something else? */
+bool piece_may_change(const struct piece *piece);
+/* The extent that the piece is part of, and the address where its block starts. */
+struct extent *piece_extent(const struct piece *piece, uint64_t *start);
 /* May the range touch anything of the arena's? Called without the lock, so only a hint towards yes. */
 bool pieces_touch(uint64_t low, uint64_t bytes);
 

@@ -61,3 +61,22 @@ bool pieces_touch(uint64_t low, uint64_t bytes) {
             return true;
     return false;
 }
+
+static bool aligned(const void *address) { return ((uint64_t)address & (PAGE_BYTES - 1)) == 0; }
+
+bool range_pages(void *address, size_t bytes, uint64_t *low, uint64_t *high) {
+    if (!aligned(address) || bytes == 0 || bytes > PTRDIFF_MAX)
+        return false;
+    *low = (uint64_t)address;
+    *high = *low + round_up(bytes, PAGE_BYTES);
+    return *high > *low;
+}
+
+bool piece_may_change(const struct piece *piece) {
+    return !piece->frozen && !piece->foreign && !arena.published && !arena.detached;
+}
+
+struct extent *piece_extent(const struct piece *piece, uint64_t *start) {
+    *start = arena.base + ((uint64_t)piece->cell << CELL_SHIFT);
+    return extent_at(piece->cell);
+}
