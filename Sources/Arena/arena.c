@@ -15,6 +15,7 @@
 /* Above the numbers that programs close by habit. */
 #define DESCRIPTOR_MIN 900
 #define COLLAPSE_BYTES_MAX ((uint64_t)4 << 30)
+#define SPANS_MAX 4096
 #define IDLE_BYTES_MIN ((uint64_t)64 << 20)
 /* Takes below this share one extent. */
 #define TAKE_SHARED_BYTES ((uint64_t)1 << 20)
@@ -165,6 +166,31 @@ static int map_all(int fd, uint64_t file_bytes) {
     return 0;
 }
 
+/* A recycled file has pages already, all zero: they are to be handed out first. */
+static void note_present(void) {
+    static struct span spans[SPANS_MAX];
+    uint32_t count = 0;
+    uint64_t total = 0;
+    off_t at = 0, end = (off_t)arena.file_bytes;
+    while (count < SPANS_MAX && at < end) {
+        off_t data = lseek(arena.fd, at, SEEK_DATA);
+        if (data < 0 || data >= end)
+            break;
+        at = lseek(arena.fd, data, SEEK_HOLE);
+        if (at <= data)
+            break;
+        if (at > end)
+            at = end;
+        spans[count++] = (struct span){(uint64_t)data, (uint64_t)at};
+        total += (uint64_t)(at - data);
+    }
+    if (count == 0)
+        return;
+    extents_note_present(spans, count);
+    /* They were there before this worker, so they do not make it give back what it frees itself. */
+    arena.idle_bytes_max += total;
+}
+
 EXPORT int zerrow_arena_attach(int fd, uint64_t file_bytes, uint64_t bytes_max) {
     if (file_bytes == 0 || file_bytes % HUGE_BYTES != 0 || file_bytes >> CELL_SHIFT >= NO_CELL || bytes_max == 0)
         return -EINVAL;
@@ -181,6 +207,7 @@ EXPORT int zerrow_arena_attach(int fd, uint64_t file_bytes, uint64_t bytes_max) 
         arena.strict = pages_can_run_out(arena.fd);
         atomic_store(&arena.attached, true);
         atomic_store(&arena.huge, true);
+        note_present();
         if (!arena.strict)
             adoption_run();
         atomic_store(&arena.open, true);

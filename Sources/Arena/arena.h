@@ -68,8 +68,13 @@ uint32_t extents_take(unsigned order, bool zero);
 void extents_give(uint32_t cell);
 /* Take the free neighbours that the block needs to reach the order, without moving it. */
 bool extents_grow(uint32_t cell, unsigned order);
-/* Is there a warm block to cut a block of this order from? */
-bool extents_warm(unsigned order);
+/* Is there a block with pages present to cut a block of this order from? */
+bool extents_present(unsigned order);
+/* Before anything is taken: these parts of the file, in order and apart, have pages, all zero. */
+struct span {
+    uint64_t low, high;
+};
+void extents_note_present(const struct span *spans, uint32_t count);
 /* The first cell of the block that holds the offset. */
 uint32_t extents_find(uint64_t offset);
 /* Make the part of a free block that holds [offset, offset + bytes) lost. */
@@ -152,6 +157,12 @@ struct piece {
 };
 /* The piece that starts at low and ends at high or before. */
 struct piece piece_at(uint64_t low, uint64_t high);
+/* The range in whole pages; false when the kernel would refuse it. */
+bool range_pages(void *address, size_t bytes, uint64_t *low, uint64_t *high);
+/* May what the file holds there be changed: neither frozen nor published, nor covered by something else? */
+bool piece_may_change(const struct piece *piece);
+/* The extent that the piece is part of, and the address where its block starts. */
+struct extent *piece_extent(const struct piece *piece, uint64_t *start);
 /* May the range touch anything of the arena's? Called without the lock, so only a hint towards yes. */
 bool pieces_touch(uint64_t low, uint64_t bytes);
 
@@ -161,6 +172,9 @@ bool pieces_touch(uint64_t low, uint64_t bytes);
 /* Make 2 MiB pages of the untouched chunks that [from, to) of the extent at `offset` will fill; returns the end of what
    is resident now. The caller owns the extent; no lock is needed. */
 uint64_t huge_fill(uint64_t offset, uint64_t from, uint64_t to, uint64_t capacity);
+/* Make 2 MiB pages of the whole chunks of the range that are not yet, while the file holds less than half of bytes_max.
+   For memory whose owner has not said how much of it will be filled; no lock is needed. */
+void huge_fill_whole(uint64_t offset, uint64_t bytes);
 /* Collapse [offset, offset + bytes) whatever is there, both multiples of 2 MiB. The first refusal turns arena.huge off
    and is said once. */
 bool huge_collapse(uint64_t offset, uint64_t bytes);

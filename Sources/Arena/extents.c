@@ -2,27 +2,32 @@
  * Extents: a buddy allocator over the file, in cells of 64 KiB. Its records are in private memory, so the file holds
  * nothing but what its owners wrote.
  *
- * A free block is cold (no pages present) or warm (some are). Warm blocks are handed out first and merge only with warm
- * ones: a fault costs more than the copy it would replace.
+ * A free block is cold (no pages present), clean (some are, all zero) or dirty. Blocks merge with their own kind only,
+ * and those with pages are handed out first: a fault costs more than the copy it would replace.
  */
 #include "arena.h"
 
 #include <sys/mman.h>
 
-/* A small request may split a warm block of up to this order (32 MiB), so that a warm region serves small requests. */
-#define WARM_SPLIT_ORDER 9
+/* A small request may split a dirty block of up to this order (32 MiB): larger ones wait for a request of their size.
+ */
+#define DIRTY_SPLIT_ORDER 9
+
+enum kind { COLD, CLEAN, DIRTY, KINDS };
 
 static struct extent *table;
 static uint32_t cell_count;
-static uint32_t lists[2][ORDERS]; /* [warm][order] */
+static uint32_t lists[KINDS][ORDERS];
 
 struct extent *extent_at(uint32_t cell) { return &table[cell]; }
 
-static bool is_warm(const struct extent *extent) { return extent->resident > 0; }
+static enum kind kind_of(const struct extent *extent) {
+    return extent->dirty_end > 0 ? DIRTY : extent->resident > 0 ? CLEAN : COLD;
+}
 
 static void list_add(uint32_t cell) {
     struct extent *extent = &table[cell];
-    uint32_t *head = &lists[is_warm(extent)][extent->order];
+    uint32_t *head = &lists[kind_of(extent)][extent->order];
     extent->previous = NO_CELL;
     extent->next = *head;
     if (*head != NO_CELL)
@@ -36,7 +41,7 @@ static void list_remove(uint32_t cell) {
     if (extent->previous != NO_CELL)
         table[extent->previous].next = extent->next;
     else
-        lists[is_warm(extent)][extent->order] = extent->next;
+        lists[kind_of(extent)][extent->order] = extent->next;
     if (extent->next != NO_CELL)
         table[extent->next].previous = extent->previous;
     arena.idle_bytes -= extent->resident;
@@ -49,7 +54,7 @@ bool extents_setup(uint64_t file_bytes) {
     if (table == MAP_FAILED)
         return false;
     for (unsigned order = 0; order < ORDERS; order++)
-        lists[0][order] = lists[1][order] = NO_CELL;
+        lists[COLD][order] = lists[CLEAN][order] = lists[DIRTY][order] = NO_CELL;
     for (uint32_t cell = 0; cell < cell_count;) {
         unsigned order = 0;
         while (order + 1 < ORDERS && (cell & (((uint64_t)2 << order) - 1)) == 0 &&
@@ -77,35 +82,40 @@ static void split(uint32_t cell) {
     uint32_t other = cell + ((uint32_t)1 << left->order);
     struct extent *right = &table[other];
     *right = (struct extent){.state = EXTENT_FREE, .order = left->order};
-    right->dirty_end = left->dirty_end > half ? left->dirty_end - half : 0;
-    if (left->dirty_end > half)
-        left->dirty_end = half;
-    right->resident = left->resident > half ? left->resident - half : 0;
-    if (left->resident > half)
-        left->resident = half;
+    if (left->dirty_end > 0) {
+        /* What was written was written from the start. */
+        right->dirty_end = left->dirty_end > half ? left->dirty_end - half : 0;
+        right->resident = left->resident > half ? left->resident - half : 0;
+    } else {
+        right->resident = round_down(left->resident / 2, PAGE_BYTES);
+    }
+    left->dirty_end = left->dirty_end > half ? half : left->dirty_end;
+    left->resident -= right->resident;
     list_add(other);
 }
 
-/* A warm block that is not too large to be cut for this order. */
-static uint32_t find_warm(unsigned order) {
-    unsigned last = order + 3 > WARM_SPLIT_ORDER ? order + 3 : WARM_SPLIT_ORDER;
+/* The smallest block of a kind between two orders. */
+static uint32_t find_kind(enum kind kind, unsigned order, unsigned last) {
     for (unsigned at = order; at < ORDERS && at <= last; at++)
-        if (lists[1][at] != NO_CELL)
-            return lists[1][at];
+        if (lists[kind][at] != NO_CELL)
+            return lists[kind][at];
     return NO_CELL;
 }
 
-bool extents_warm(unsigned order) { return find_warm(order) != NO_CELL; }
+/* A block with pages present; only a clean one if it has to be zero. */
+static uint32_t find_present(unsigned order, bool zero) {
+    unsigned last = order + 3 > DIRTY_SPLIT_ORDER ? order + 3 : DIRTY_SPLIT_ORDER;
+    uint32_t found = zero ? NO_CELL : find_kind(DIRTY, order, last);
+    return found != NO_CELL ? found : find_kind(CLEAN, order, ORDERS);
+}
+
+bool extents_present(unsigned order) { return find_present(order, false) != NO_CELL; }
 
 static uint32_t find_free(unsigned order, bool zero) {
-    uint32_t found = zero ? NO_CELL : find_warm(order);
-    if (found != NO_CELL)
-        return found;
-    for (int warm = 0; warm < 2; warm++)
-        for (unsigned at = order; at < ORDERS; at++)
-            if (lists[warm][at] != NO_CELL)
-                return lists[warm][at];
-    return NO_CELL;
+    uint32_t found = find_present(order, zero);
+    if (found == NO_CELL)
+        found = find_kind(COLD, order, ORDERS);
+    return found != NO_CELL ? found : find_kind(DIRTY, order, ORDERS);
 }
 
 uint32_t extents_take(unsigned order, bool zero) {
@@ -126,7 +136,7 @@ uint32_t extents_take(unsigned order, bool zero) {
     return cell;
 }
 
-/* The free block of the same size and warmth that makes a bigger one together with this, or NO_CELL. */
+/* The free block of the same size and kind that makes a bigger one together with this, or NO_CELL. */
 static uint32_t buddy_of(uint32_t cell) {
     const struct extent *extent = &table[cell];
     uint64_t size = (uint64_t)1 << extent->order;
@@ -136,7 +146,7 @@ static uint32_t buddy_of(uint32_t cell) {
     const struct extent *buddy = &table[other];
     if (buddy->state != EXTENT_FREE || buddy->order != extent->order)
         return NO_CELL;
-    return is_warm(buddy) == is_warm(extent) ? (uint32_t)other : NO_CELL;
+    return kind_of(buddy) == kind_of(extent) ? (uint32_t)other : NO_CELL;
 }
 
 /* Join two blocks that are on no list; returns the first cell of the result, whose state is the left one's. */
@@ -214,13 +224,45 @@ void extents_lose(uint64_t offset, uint64_t bytes) {
 
 void extents_reclaim(uint64_t bytes) {
     uint64_t goal = arena.idle_bytes > bytes ? arena.idle_bytes - bytes : 0;
-    for (unsigned order = ORDERS; order-- > 0 && arena.idle_bytes > goal;) {
-        while (lists[1][order] != NO_CELL && arena.idle_bytes > goal) {
-            uint32_t cell = lists[1][order];
-            list_remove(cell);
-            arena_punch((uint64_t)cell << CELL_SHIFT, CELL_BYTES << order);
-            table[cell].dirty_end = table[cell].resident = 0;
-            insert(cell);
+    for (unsigned order = ORDERS; order-- > 0;) {
+        for (enum kind kind = CLEAN; kind < KINDS; kind++) {
+            while (lists[kind][order] != NO_CELL && arena.idle_bytes > goal) {
+                uint32_t cell = lists[kind][order];
+                list_remove(cell);
+                arena_punch((uint64_t)cell << CELL_SHIFT, CELL_BYTES << order);
+                table[cell].dirty_end = table[cell].resident = 0;
+                insert(cell);
+            }
         }
+    }
+}
+
+/* Tell a cold block off the lists which of its pages are present; halve it until half of each part is. */
+static void note_present(uint32_t cell, const struct span *spans, uint32_t count) {
+    struct extent *extent = &table[cell];
+    uint64_t low = (uint64_t)cell << CELL_SHIFT, high = low + (CELL_BYTES << extent->order), present = 0;
+    while (count > 0 && spans[0].high <= low)
+        spans++, count--;
+    while (count > 0 && spans[count - 1].low >= high)
+        count--;
+    for (uint32_t i = 0; i < count; i++)
+        present += (spans[i].high < high ? spans[i].high : high) - (spans[i].low > low ? spans[i].low : low);
+    if (present == 0 || present >= (high - low) / 2 || extent->order <= HUGE_ORDER) {
+        extent->resident = present;
+        list_add(cell);
+        return;
+    }
+    split(cell);
+    uint32_t other = cell + ((uint32_t)1 << extent->order);
+    list_remove(other);
+    note_present(cell, spans, count);
+    note_present(other, spans, count);
+}
+
+void extents_note_present(const struct span *spans, uint32_t count) {
+    for (uint32_t cell = 0, next; cell < cell_count; cell = next) {
+        next = cell + ((uint32_t)1 << table[cell].order);
+        list_remove(cell);
+        note_present(cell, spans, count);
     }
 }

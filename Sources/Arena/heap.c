@@ -17,19 +17,21 @@ static unsigned refill_order = HUGE_ORDER;
 
 static void *address_of(uint32_t cell) { return (void *)(arena.base + ((uint64_t)cell << CELL_SHIFT)); }
 
-/* The live heap extent that starts at the address; the lock is held. */
+/* The live heap extent that starts at the address, NULL when the address is not the arena's; the lock is held. */
 static struct extent *extent_of(const void *address, uint32_t *cell) {
-    uint64_t offset = (uint64_t)address - arena.base;
-    *cell = extents_find(offset);
-    struct extent *extent = extent_at(*cell);
-    if (extent->state == EXTENT_LOST || (arena.detached && extent->state == EXTENT_FREE))
+    struct piece piece = piece_at((uint64_t)address, (uint64_t)address + 1);
+    if (piece.kind == PIECE_OTHER)
         return NULL;
-    if (extent->state != EXTENT_LIVE || extent->kind != EXTENT_HEAP || address_of(*cell) != address)
+    *cell = piece.cell;
+    struct extent *extent = extent_at(*cell);
+    if (piece.foreign && address_of(*cell) != address)
+        return NULL;
+    if (piece.kind != PIECE_EXTENT || extent->kind != EXTENT_HEAP || address_of(*cell) != address)
         arena_die("free() or realloc() of an address that malloc did not give, or that was freed before");
     return extent;
 }
 
-/* Have small warm blocks made of 2 MiB pages ready; the lock is held. */
+/* Have small blocks made of 2 MiB pages ready; the lock is held. */
 static void refill(unsigned order) {
     if (!arena.huge || arena.strict || order > HUGE_ORDER)
         return;
@@ -53,7 +55,7 @@ static void refill(unsigned order) {
 static int take(uint64_t bytes, unsigned order, unsigned headroom, uint32_t *cell) {
     if (!arena_charge(bytes))
         return ENOMEM;
-    if (!extents_warm(order))
+    if (!extents_present(order))
         refill(order);
     *cell = NO_CELL;
     for (unsigned more = headroom + 1; more-- > 0 && *cell == NO_CELL;)

@@ -75,3 +75,17 @@ uint64_t huge_fill(uint64_t offset, uint64_t from, uint64_t to, uint64_t capacit
         return to;
     return last > to ? last : to;
 }
+
+void huge_fill_whole(uint64_t offset, uint64_t bytes) {
+    uint64_t first = round_up(offset, HUGE_BYTES), last = round_down(offset + bytes, HUGE_BYTES);
+    if (first >= last || !arena.huge || arena_resident_bytes() + (last - first) > arena.bytes_max / 2)
+        return;
+    while (first < last) {
+        uint64_t end = first;
+        while (end < last && !arena.huge_chunks[end >> HUGE_SHIFT])
+            end += HUGE_BYTES;
+        if (end > first && !huge_collapse(first, end - first))
+            return;
+        first = end > first ? end : first + HUGE_BYTES;
+    }
+}

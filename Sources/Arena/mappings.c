@@ -6,7 +6,6 @@
 #include "arena.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #ifndef MADV_DONTNEED_LOCKED
@@ -18,40 +17,19 @@
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
-#ifndef MREMAP_DONTUNMAP
-#define MREMAP_DONTUNMAP 4
-#endif
 #ifndef MAP_32BIT
 #define MAP_32BIT 0
 #endif
 #define READ_WRITE (PROT_READ | PROT_WRITE)
-/* Exactly sized mappings up to this are filled with 2 MiB pages at once. */
+/* Mappings up to this are filled with 2 MiB pages at once: what is reserved in steps of this size is soon used
+   (jemalloc), what is reserved in larger ones may never be (mimalloc). */
 #define MAP_FILL_BYTES_MAX ((uint64_t)256 << 20)
-
-static bool aligned(const void *address) { return ((uint64_t)address & (PAGE_BYTES - 1)) == 0; }
-
-/* The range in whole pages; false when the kernel would refuse it. */
-static bool range_of(void *address, size_t bytes, uint64_t *low, uint64_t *high) {
-    if (!aligned(address) || bytes == 0 || bytes > PTRDIFF_MAX)
-        return false;
-    *low = (uint64_t)address;
-    *high = *low + round_up(bytes, PAGE_BYTES);
-    return *high > *low;
-}
+#define RESERVATION_FILL_BYTES_MAX ((uint64_t)64 << 20)
 
 static bool plain_anonymous(int protection, int flags) {
     int refused = MAP_GROWSDOWN | MAP_STACK | MAP_HUGETLB | MAP_LOCKED | MAP_32BIT;
     return (flags & MAP_ANONYMOUS) && (flags & MAP_TYPE) == MAP_PRIVATE && !(flags & refused) &&
            !(protection & ~READ_WRITE);
-}
-
-static bool file_may_change(const struct piece *piece) {
-    return !piece->frozen && !piece->foreign && !arena.published && !arena.detached;
-}
-
-static struct extent *extent_of(const struct piece *piece, uint64_t *start) {
-    *start = arena.base + ((uint64_t)piece->cell << CELL_SHIFT);
-    return extent_at(piece->cell);
 }
 
 static void mark_foreign(const struct piece *piece) {
@@ -106,23 +84,28 @@ static void *create_extent(uint64_t bytes, int protection, int flags) {
         errno = ENOMEM;
         return MAP_FAILED;
     }
-    if (!reservation && bytes <= MAP_FILL_BYTES_MAX)
-        huge_fill(offset, 0, bytes, CELL_BYTES << extent->order);
-    if (flags & MAP_POPULATE)
-        kernel_madvise(address, bytes, MADV_POPULATE_WRITE);
     arena.served++;
     return address;
+}
+
+/* Give a new mapping 2 MiB pages where it will be filled; without the lock. */
+static void fill_new(void *address, uint64_t bytes, int protection, int flags) {
+    uint64_t bytes_max = flags & MAP_NORESERVE ? RESERVATION_FILL_BYTES_MAX : MAP_FILL_BYTES_MAX;
+    if (protection == READ_WRITE && bytes <= bytes_max)
+        huge_fill_whole((uint64_t)address - arena.base, bytes);
+    if (flags & MAP_POPULATE)
+        kernel_madvise(address, bytes, MADV_POPULATE_WRITE);
 }
 
 /* MAP_FIXED over something of the arena's. */
 static void *create_over(void *address, size_t bytes, int protection, int flags, int fd, off_t offset) {
     uint64_t low, high;
-    if (!range_of(address, bytes, &low, &high))
+    if (!range_pages(address, bytes, &low, &high))
         return kernel_mmap(address, bytes, protection, flags, fd, offset);
     bool keep = plain_anonymous(protection, flags);
     for (uint64_t at = low; at < high && keep;) {
         struct piece piece = piece_at(at, high);
-        keep = (piece.kind == PIECE_EXTENT || piece.kind == PIECE_WINDOW) && file_may_change(&piece);
+        keep = (piece.kind == PIECE_EXTENT || piece.kind == PIECE_WINDOW) && piece_may_change(&piece);
         at = piece.high;
     }
     void *result = keep ? address : kernel_mmap(address, bytes, protection, flags, fd, offset);
@@ -155,8 +138,10 @@ void *mapping_create(void *address, size_t bytes, int protection, int flags, int
         arena_lock();
         void *result = create_extent(round_up(bytes, PAGE_BYTES), protection, flags);
         arena_unlock();
-        if (result != MAP_FAILED)
+        if (result != MAP_FAILED) {
+            fill_new(result, round_up(bytes, PAGE_BYTES), protection, flags);
             errno = saved;
+        }
         if (result != MAP_FAILED || errno != ENODEV)
             return result;
         errno = saved;
@@ -175,11 +160,11 @@ void *mapping_create(void *address, size_t bytes, int protection, int flags, int
 
 static int remove_extent(const struct piece *piece) {
     uint64_t start, bytes = piece->high - piece->low;
-    struct extent *extent = extent_of(piece, &start);
+    struct extent *extent = piece_extent(piece, &start);
     if (arena.published && !arena.detached)
         return 0;
     bool whole = extent->kind == EXTENT_MAP && piece->low == start + extent->low && piece->high == start + extent->high;
-    bool ours = file_may_change(piece);
+    bool ours = piece_may_change(piece);
     int result = 0;
     if (ours && extent->kind == EXTENT_MAP) {
         arena_punch(piece->offset, bytes);
@@ -216,7 +201,7 @@ static int remove_window(const struct piece *piece) {
     uint64_t bytes = piece->high - piece->low, end = window->address + window->bytes;
     if (kernel_munmap((void *)piece->low, bytes) != 0)
         return -1;
-    if (file_may_change(piece))
+    if (piece_may_change(piece))
         arena_punch(piece->offset, bytes);
     if (piece->high < end && piece->low > window->address) {
         /* A hole in the middle: what is behind it becomes a window of its own, or is never found again. */
@@ -230,8 +215,10 @@ static int remove_window(const struct piece *piece) {
         }
         window->bytes = piece->low - window->address;
     } else if (piece->low == window->address) {
-        window->bytes -= bytes;
+        /* In this order: pieces_touch() looks without the lock, and has to find too much rather than too little. */
         window->address += bytes;
+        atomic_thread_fence(memory_order_release);
+        window->bytes -= bytes;
         window->offset += bytes;
     } else {
         window->bytes -= bytes;
@@ -260,7 +247,7 @@ static int remove_range(uint64_t low, uint64_t high) {
 
 int mapping_remove(void *address, size_t bytes) {
     uint64_t low, high;
-    if (!range_of(address, bytes, &low, &high))
+    if (!range_pages(address, bytes, &low, &high))
         return kernel_munmap(address, bytes);
     if (!atomic_load_explicit(&arena.attached, memory_order_acquire)) {
         adoption_forget(low, high - low);
@@ -278,7 +265,7 @@ int mapping_remove(void *address, size_t bytes) {
 
 static int discard(const struct piece *piece) {
     uint64_t bytes = piece->high - piece->low;
-    if (file_may_change(piece)) {
+    if (piece_may_change(piece)) {
         arena_punch(piece->offset, bytes);
         return 0;
     }
@@ -312,7 +299,7 @@ static bool advice_is_moot(int advice) {
 
 int mapping_advise(void *address, size_t bytes, int advice) {
     uint64_t low, high;
-    if (!range_of(address, bytes, &low, &high) || !pieces_touch(low, high - low))
+    if (!range_pages(address, bytes, &low, &high) || !pieces_touch(low, high - low))
         return kernel_madvise(address, bytes, advice);
     bool drop = advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED || advice == MADV_REMOVE;
     bool moot = advice_is_moot(advice);
@@ -334,123 +321,33 @@ int mapping_advise(void *address, size_t bytes, int advice) {
     return result;
 }
 
+/* Part of a reservation is made writable: its owner is about to fill it. */
+static bool is_commit(const struct piece *piece, int protection) {
+    if (protection != READ_WRITE || !piece_may_change(piece) || piece->high - piece->low > MAP_FILL_BYTES_MAX)
+        return false;
+    if (piece->kind == PIECE_WINDOW)
+        return true;
+    return piece->kind == PIECE_EXTENT && extent_at(piece->cell)->kind == EXTENT_MAP &&
+           !(extent_at(piece->cell)->flags & EXTENT_CHARGED);
+}
+
 int mapping_protect(void *address, size_t bytes, int protection) {
     uint64_t low, high;
-    if (!range_of(address, bytes, &low, &high) || !pieces_touch(low, high - low))
+    if (!range_pages(address, bytes, &low, &high) || !pieces_touch(low, high - low))
         return kernel_mprotect(address, bytes, protection);
     int result = 0;
+    struct piece committed = {.kind = PIECE_OTHER};
     arena_lock();
     for (uint64_t at = low; at < high && result == 0;) {
         struct piece piece = piece_at(at, high);
         if (piece.kind != PIECE_IDLE)
             result = kernel_mprotect((void *)piece.low, piece.high - piece.low, protection);
+        if (result == 0 && is_commit(&piece, protection))
+            committed = piece;
         at = piece.high;
     }
     arena_unlock();
+    if (committed.kind != PIECE_OTHER)
+        huge_fill_whole(committed.offset, committed.high - committed.low);
     return result;
-}
-
-/* ---- mremap ---- */
-
-/* Grow the last extent of the range where it is; the lock is held. */
-static bool grow_in_place(uint64_t high_old, uint64_t high_new) {
-    struct piece piece = piece_at(high_old - PAGE_BYTES, high_old);
-    if (piece.kind != PIECE_EXTENT || !file_may_change(&piece))
-        return false;
-    uint64_t start;
-    struct extent *extent = extent_of(&piece, &start);
-    if (extent->kind != EXTENT_MAP || start + extent->high != high_old)
-        return false;
-    unsigned order = extents_order(high_new - start);
-    if (order >= ORDERS || (order > extent->order && !extents_grow(piece.cell, order)))
-        return false;
-    bool charged = extent->flags & EXTENT_CHARGED;
-    uint64_t bytes = high_new - high_old, offset = high_old - arena.base;
-    if (charged && !arena_charge(bytes))
-        return false;
-    if (!arena_commit(offset, bytes)) {
-        if (charged)
-            arena_uncharge(bytes);
-        return false;
-    }
-    if (extent->dirty_end > extent->high)
-        arena_punch(offset, bytes);
-    extent->high += bytes;
-    return true;
-}
-
-/* Copy what the range holds, whatever its protection; the lock is held. False when some of it is not the arena's. */
-static bool copy_out(char *target, uint64_t low, uint64_t high) {
-    for (uint64_t at = low; at < high;) {
-        struct piece piece = piece_at(at, high);
-        if (piece.kind != PIECE_EXTENT && piece.kind != PIECE_WINDOW)
-            return false;
-        const void *source = (const void *)(arena.control + piece.offset);
-        if (piece.frozen || piece.foreign) {
-            source = (const void *)piece.low;
-            if (kernel_mprotect((void *)piece.low, piece.high - piece.low, READ_WRITE) != 0)
-                return false;
-        }
-        memcpy(target + (at - low), source, piece.high - piece.low);
-        at = piece.high;
-    }
-    return true;
-}
-
-static void *move_range(uint64_t low, uint64_t high, uint64_t bytes_new, int flags, void *address_new) {
-    int map_flags = MAP_PRIVATE | MAP_ANONYMOUS | (flags & MREMAP_FIXED ? MAP_FIXED : 0);
-    void *target = mapping_create(flags & MREMAP_FIXED ? address_new : NULL, bytes_new, READ_WRITE, map_flags, -1, 0);
-    if (target == MAP_FAILED)
-        return MAP_FAILED;
-    uint64_t kept = high - low < bytes_new ? high - low : bytes_new;
-    arena_lock();
-    bool copied = copy_out(target, low, low + kept);
-    arena_unlock();
-    if (!copied) {
-        mapping_remove(target, bytes_new);
-        errno = EFAULT;
-        return MAP_FAILED;
-    }
-    if (flags & MREMAP_DONTUNMAP)
-        mapping_advise((void *)low, high - low, MADV_DONTNEED);
-    else
-        mapping_remove((void *)low, high - low);
-    return target;
-}
-
-/* Before the attachment: the kernel moves, and the record follows. */
-static void *move_recorded(void *address, size_t bytes_old, size_t bytes_new, int flags, void *address_new) {
-    void *result = kernel_mremap(address, bytes_old, bytes_new, flags, address_new);
-    if (result == MAP_FAILED || atomic_load_explicit(&arena.attached, memory_order_acquire))
-        return result;
-    uint64_t before = round_up(bytes_old, PAGE_BYTES), after = round_up(bytes_new, PAGE_BYTES);
-    bool recorded = adoption_forget((uint64_t)address, before);
-    if (flags & MREMAP_FIXED)
-        adoption_forget((uint64_t)address_new, after);
-    if (recorded && after >= MAP_BYTES_MIN)
-        adoption_record((uint64_t)result, after);
-    return result;
-}
-
-void *mapping_move(void *address, size_t bytes_old, size_t bytes_new, int flags, void *address_new) {
-    uint64_t low, high, end;
-    bool valid = range_of(address, bytes_old, &low, &high) && range_of(address, bytes_new, &low, &end);
-    if (!valid || !pieces_touch(low, high - low))
-        return move_recorded(address, bytes_old, bytes_new, flags, address_new);
-    if (!(flags & (MREMAP_FIXED | MREMAP_DONTUNMAP))) {
-        if (end < high)
-            return mapping_remove((void *)end, high - end) == 0 ? address : MAP_FAILED;
-        if (end == high)
-            return address;
-        arena_lock();
-        bool grown = grow_in_place(high, end);
-        arena_unlock();
-        if (grown)
-            return address;
-    }
-    if (!(flags & MREMAP_MAYMOVE)) {
-        errno = ENOMEM;
-        return MAP_FAILED;
-    }
-    return move_range(low, high, end - low, flags, address_new);
 }

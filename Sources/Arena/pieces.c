@@ -8,23 +8,20 @@ static struct piece base_piece(uint64_t low, uint64_t high) {
     uint64_t start = arena.base + ((uint64_t)cell << CELL_SHIFT);
     uint64_t end = start + (CELL_BYTES << extent->order);
     struct piece piece = {.kind = PIECE_IDLE, .low = low, .high = end, .offset = offset, .cell = cell};
-    if (extent->state == EXTENT_LOST || (extent->state == EXTENT_FREE && arena.detached))
-        piece.kind = PIECE_OTHER;
-    if (extent->state == EXTENT_LIVE && extent->kind != EXTENT_ADOPTED) {
-        if (low < start + extent->low) {
-            piece.high = start + extent->low;
-        } else if (low < start + extent->high) {
-            piece.kind = PIECE_EXTENT;
-            piece.high = start + extent->high;
-            piece.frozen = extent->flags & EXTENT_FROZEN;
-            piece.foreign = extent->flags & EXTENT_FOREIGN;
-        }
-        /* What a frozen extent leaves unused was not inherited by a fork's child. */
-        if (piece.kind == PIECE_IDLE && arena.detached)
-            piece.kind = PIECE_OTHER;
-    } else if (extent->state == EXTENT_LIVE && arena.detached) {
-        piece.kind = PIECE_OTHER;
+    bool given = extent->state == EXTENT_LIVE && extent->kind != EXTENT_ADOPTED;
+    if (given && low < start + extent->low) {
+        piece.high = start + extent->low;
+    } else if (given && low < start + extent->high) {
+        piece.kind = PIECE_EXTENT;
+        piece.high = start + extent->high;
+        piece.frozen = extent->flags & EXTENT_FROZEN;
+        piece.foreign = extent->flags & EXTENT_FOREIGN;
     }
+    /* A fork's child did not inherit what was idle, and what is let go of a frozen or foreign extent is unmapped: the
+       kernel may have put something else there. */
+    bool unmapped = extent->state == EXTENT_LOST || (given && extent->flags & (EXTENT_FROZEN | EXTENT_FOREIGN));
+    if (piece.kind == PIECE_IDLE && (unmapped || arena.detached))
+        piece.kind = PIECE_OTHER;
     if (piece.high > high)
         piece.high = high;
     return piece;
@@ -63,4 +60,23 @@ bool pieces_touch(uint64_t low, uint64_t bytes) {
         if (low < arena.windows[i].address + arena.windows[i].bytes && arena.windows[i].address < low + bytes)
             return true;
     return false;
+}
+
+static bool aligned(const void *address) { return ((uint64_t)address & (PAGE_BYTES - 1)) == 0; }
+
+bool range_pages(void *address, size_t bytes, uint64_t *low, uint64_t *high) {
+    if (!aligned(address) || bytes == 0 || bytes > PTRDIFF_MAX)
+        return false;
+    *low = (uint64_t)address;
+    *high = *low + round_up(bytes, PAGE_BYTES);
+    return *high > *low;
+}
+
+bool piece_may_change(const struct piece *piece) {
+    return !piece->frozen && !piece->foreign && !arena.published && !arena.detached;
+}
+
+struct extent *piece_extent(const struct piece *piece, uint64_t *start) {
+    *start = arena.base + ((uint64_t)piece->cell << CELL_SHIFT);
+    return extent_at(piece->cell);
 }

@@ -29,10 +29,10 @@ enum Output {
         return getenv("TERM").map { strcmp($0, "dumb") != 0 } ?? false
     }
 
-    /// The terminal's columns; 80 where there is none.
+    /// The terminal's columns; 120 where there is none.
     static func columns(_ descriptor: Int32) -> Int {
         var size = winsize()
-        guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
+        guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 120 }
         return Int(size.ws_col)
     }
 

@@ -24,6 +24,8 @@ CONTROL_DESCRIPTOR = 3
 
 SETTINGS = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
+    # mimalloc (DataFusion's) reserves address space in steps; the arena makes 2 MiB pages of steps this small.
+    "MIMALLOC_ARENA_RESERVE": "32MiB",
     # Importing numpy would start OpenBLAS's threads.
     "OPENBLAS_NUM_THREADS": "1",
 }

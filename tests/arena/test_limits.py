@@ -172,3 +172,38 @@ assert arena_client.attach_code(fd, 2 << 20, 1 << 20) == -errno.EPERM
 arena_client.attach()
 assert arena_client.attach_code(fd, 2 << 20, 1 << 20) == -errno.EALREADY
 """)
+
+
+def test_pages_of_a_recycled_file_are_used_first(script: Run) -> None:
+    """A file that comes with zeroed pages serves from them, for small and large extents, and takes no new ones."""
+    script("""
+import arena_client, mmap, os, numpy as np
+fd = os.memfd_create("recycled", os.MFD_ALLOW_SEALING)
+os.ftruncate(fd, arena_client.FILE_BYTES)
+for start, size in ((128 << 20, 82 << 20), (256 << 20, 40 << 20), (600 << 20, 8 << 20)):
+    for at in range(start, start + size, 2 << 20):
+        os.pwrite(fd, bytes(2 << 20), at)
+assert arena_client.attach_code(fd, arena_client.FILE_BYTES, 1 << 30) == 0
+before = arena_client.counts().resident_bytes
+assert before == 130 << 20
+held = [np.ones(80 << 20, dtype=np.uint8), np.zeros(7 << 20, dtype=np.uint8), np.ones(38 << 20, dtype=np.uint8)]
+assert not held[1].any()
+held.append(np.ones(100_000, dtype=np.uint8))
+assert arena_client.counts().resident_bytes <= before + (16 << 20), arena_client.counts().resident_bytes >> 20
+""")
+
+
+def test_mappings_in_a_crowded_file_are_zero(script: Run) -> None:
+    """A mapping that gets what malloc had before does not show it."""
+    script("""
+import arena_client, ctypes, mmap, numpy as np
+arena_client.attach(bytes_max=64 << 20, file_bytes=64 << 20)
+for i in range(3):
+    held = [np.full(size << 20, 0xff, dtype=np.uint8) for size in (30, 15, 7, 3)]
+    del held
+    mapping = mmap.mmap(-1, 32 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(mapping))
+    assert arena_client.locate(address, 32 << 20) is not None
+    assert not np.frombuffer(mapping, dtype=np.uint64).any()
+    del mapping
+""")

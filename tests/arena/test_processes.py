@@ -113,3 +113,25 @@ def test_programs_run_under_the_preload(preloaded: Run, command: tuple[str, ...]
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
     assert preloaded(*command).stderr == ""
+
+
+def test_a_child_allocates_where_the_parent_has_its_arena(script: Run) -> None:
+    """In a child the kernel may place libc's memory between what it inherited of the arena: it is freed as libc's."""
+    script("""
+import arena_client, os, numpy as np
+arena_client.attach(file_bytes=1 << 30)
+sizes = (70_000, 1_100_000, 3 << 20, 17 << 20, 130 << 20)
+inherited = [np.full(size, 5, dtype=np.uint8) for size in sizes + sizes]
+if os.fork() == 0:
+    for round in range(3):
+        own = [np.full((i % 40 + 1) * 150_000, 7, dtype=np.uint8) for i in range(300)]
+        assert all(array[-1] == 7 for array in own)
+        del own
+        inherited.pop()
+    assert all(array[0] == array[-1] == 5 for array in inherited)
+    os._exit(0)
+assert os.wait()[1] == 0
+inherited.clear()
+own = [np.full((i % 40 + 1) * 150_000, 7, dtype=np.uint8) for i in range(100)]
+assert all(array[-1] == 7 for array in own)
+""")

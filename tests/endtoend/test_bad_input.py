@@ -47,7 +47,7 @@ def failing(project, body: str, *arguments: str):
             "@zerrow.model()\ndef n(x=zerrow.Model('m')):\n    return x\n",
             ["models.py:3", "m → n → m"],
         ),
-        ("import zerrow\n@zerrow.model()\ndef m():\n    return 1\n", ["models.py:3", "no input"]),
+        ("import zerrow\n@zerrow.model()\ndef m():\n    return 1\n", ["models.py:3", "has no input"]),
         (
             "import zerrow\n@zerrow.model()\ndef m(x=zerrow.Model('numbers', filter='a >')):\n    return x\n",
             ["models.py:3", "filter"],

@@ -24,14 +24,20 @@ extern "C" {
 #endif
 
 /*
- * Attach the file to this process, once, early in a freshly forked worker (a single thread).
+ * Attach the file to this process, once, early in a freshly forked worker (a single thread). Large anonymous mappings
+ * that were made before (reserved by allocators in the process that forked) are moved into the file at their addresses;
+ * with other threads running they are left alone.
  *
- * fd         a memfd open for reading and writing; the arena keeps its own duplicate. Its content must be all zero
- *            where nothing is allocated yet (a recycled file may have its pages still present).
- * file_bytes the (sparse) size of the file: address space that extents may take, headroom included. A multiple of 2
- * MiB. bytes_max  the most memory that live extents may take together; past it malloc gives NULL and mmap ENOMEM.
+ * fd: a memfd open for reading and writing; the arena keeps a duplicate of its own, which close() does not close. Its
+ * content is all zero; pages that are present (a recycled file) are used first.
  *
- * -EALREADY when one is attached, -EINVAL on bad sizes, else what mmap said.
+ * file_bytes: the sparse size of the file, a multiple of 2 MiB: address space that extents may take, headroom included.
+ * 16 times bytes_max is plenty, twice is tight. A file that is shorter is extended.
+ *
+ * bytes_max: the most memory that live extents may take together; past it malloc gives NULL and mmap ENOMEM.
+ *
+ * -EALREADY when one is attached, -EINVAL on bad sizes, else what fstat, ftruncate or mmap said; then nothing has
+ * changed.
  */
 int zerrow_arena_attach(int fd, uint64_t file_bytes, uint64_t bytes_max);
 
@@ -39,8 +45,8 @@ int zerrow_arena_attach(int fd, uint64_t file_bytes, uint64_t bytes_max);
  * Where in the file is [address, address + bytes)?
  *
  * Returns 1 and the file offset when every byte of the range is content of the attached file, as any reader of the file
- * would see it; 0 when it is not (other memory, or pages made private by a fork). Cheap: no system call unless the
- * process has forked since it attached.
+ * would see it; 0 when it is not (other memory, or pages made private by a fork). Needs no system call. Memory that was
+ * there when the process last forked is compared with the file, byte by byte. In a fork's child always 0.
  */
 int zerrow_arena_locate(const void *address, size_t bytes, uint64_t *offset);
 
@@ -54,14 +60,17 @@ int zerrow_arena_take(size_t bytes, void **address, uint64_t *offset);
 struct zerrow_arena_counts {
     uint64_t live_bytes;     /* extents in use */
     uint64_t live_bytes_max; /* the most they ever were */
-    uint64_t resident_bytes; /* file pages present, by the arena's own book-keeping */
+    uint64_t resident_bytes; /* file pages present */
     uint64_t huge_bytes;     /* of these, collapsed into 2 MiB pages */
     uint64_t extents;        /* allocations served from the file */
     uint64_t refused;        /* allocations refused because of bytes_max */
 };
 int zerrow_arena_counts(struct zerrow_arena_counts *out);
 
-/* Nothing is handed out twice after this: extents freed from now on are never reused (called just before publishing).
+/*
+ * Called just before publishing: what is freed, unmapped or dropped from now on keeps its content in the file and is
+ * never handed out again. It cannot bind an allocator that recycles memory of its own (mimalloc, jemalloc), so the
+ * table has to stay allocated until the process ends. -ENODEV when no file is attached.
  */
 int zerrow_arena_freeze(void);
 
