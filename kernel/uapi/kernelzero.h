@@ -75,7 +75,8 @@ enum kernelzero_page {
  * 2 MiB page is placed so that it can move whole; the space skipped for that is a hole.
  *
  * Errors:
- *   EINVAL   unknown flags or size, no ranges, ranges that are empty, wrap round, or share a page with one another
+ *   EINVAL   unknown flags or size, no ranges, ranges that are empty, wrap round or overlap
+ *            (two ranges may share a page: both get a copy of their part of it)
  *   E2BIG    more ranges or bytes than kernelzero_info allows
  *   EFAULT   an argument can't be read or written, or a range has a part where nothing is mapped
  *   EBADF    fd is no open file, or not open for writing
