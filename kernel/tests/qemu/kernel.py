@@ -56,7 +56,7 @@ def cache_folder() -> Path:
 
 
 def bring(series: str) -> Kernel:
-    """The kernel of a series: the newest in the cache, else apt's newest. Safe to call from several processes at once."""
+    """The kernel of a series: the newest in the cache, else apt's newest. Safe to call from many processes."""
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     with open(cache / ".lock", "w") as lock:
