@@ -5,16 +5,24 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "check.h"
 
+static int device = -1;
+
 int device_fd(void)
 {
-	static int fd = -1;
+	if (device < 0)
+		device = CHECK_CALL(open(DEVICE_PATH, O_RDONLY | O_CLOEXEC));
+	return device;
+}
 
-	if (fd < 0)
-		fd = CHECK_CALL(open(DEVICE_PATH, O_RDONLY | O_CLOEXEC));
-	return fd;
+void device_close(void)
+{
+	if (device >= 0)
+		CHECK_CALL(close(device));
+	device = -1;
 }
 
 struct kernelzero_info device_info(void)

@@ -13,6 +13,9 @@
 /* A descriptor of the device; the same for every call in a process. Children inherit it. */
 int device_fd(void);
 
+/* Closes it, if it is open; the next call opens it again. */
+void device_close(void);
+
 /* What KERNELZERO_INFO says. */
 struct kernelzero_info device_info(void);
 
