@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "disk.h"
 
 static const struct {
 	const char *path, *text;
@@ -176,6 +177,7 @@ void guest_log_tasks(void)
 
 void guest_reset(void)
 {
+	disk_swap_stop();
 	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
 		guest_write(settings[i].path, settings[i].text);
 }
