@@ -14,6 +14,14 @@ DEFINE_STATIC_CALL_NULL(kz_call_lookup, kallsyms_lookup_name);
 KZ_FUNCTIONS(KZ_DEFINE)
 #undef KZ_DEFINE
 
+#if ALLOC_SPLIT_PTLOCKS
+/* The inline pte_free() calls it by this name. */
+void ptlock_free(KZ_PTLOCK_OWNER *owner)
+{
+	KZ_CALL(ptlock_free)(owner);
+}
+#endif
+
 /* kallsyms_lookup_name() is itself not exported, but a probe on it tells where it is. */
 static int __init find_lookup(void)
 {

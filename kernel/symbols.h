@@ -15,6 +15,13 @@
 
 #define KZ_CALL(name) static_call(kz_call_##name)
 
+/* Kernels with lock debugging allocate the locks of page tables, and pte_free() frees them. */
+#if ALLOC_SPLIT_PTLOCKS
+#define KZ_PTLOCK_FUNCTIONS(FUNCTION) FUNCTION(ptlock_free)
+#else
+#define KZ_PTLOCK_FUNCTIONS(FUNCTION)
+#endif
+
 #define KZ_FUNCTIONS(FUNCTION)                 \
 	FUNCTION(__mem_cgroup_charge)          \
 	FUNCTION(__split_huge_pmd)             \
@@ -32,6 +39,7 @@
 	FUNCTION(swap_cache_get_folio)         \
 	FUNCTION(unlink_anon_vmas)             \
 	FUNCTION(vma_interval_tree_insert)     \
+	KZ_PTLOCK_FUNCTIONS(FUNCTION)          \
 	KZ_COMPAT_FUNCTIONS(FUNCTION)
 
 #define KZ_DECLARE(name) DECLARE_STATIC_CALL(kz_call_##name, name);

@@ -23,6 +23,9 @@ void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start, unsigned long
 struct folio *swap_cache_get_folio(swp_entry_t entry, struct vm_area_struct *vma,
 				   unsigned long address);
 
+/* What a page table's lock belongs to. */
+#define KZ_PTLOCK_OWNER struct page
+
 #define KZ_COMPAT_FUNCTIONS(FUNCTION) \
 	FUNCTION(page_remove_rmap)    \
 	FUNCTION(split_huge_page_to_list)

@@ -27,6 +27,9 @@ int split_vma(struct vma_iterator *vmi, struct vm_area_struct *vma, unsigned lon
 	      int new_below);
 bool __folio_unqueue_deferred_split(struct folio *folio);
 
+/* What a page table's lock belongs to. */
+#define KZ_PTLOCK_OWNER struct ptdesc
+
 #define KZ_COMPAT_FUNCTIONS(FUNCTION)            \
 	FUNCTION(__folio_unqueue_deferred_split) \
 	FUNCTION(__percpu_counter_limited_add)   \
