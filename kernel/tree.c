@@ -18,7 +18,7 @@ static int node_add(struct kz_file *file)
 	if (err)
 		return err;
 	xas_set_err(&xas, -ENOMEM);
-	if (!xas_nomem(&xas, GFP_KERNEL))
+	if (!xas_nomem(&xas, KZ_GFP))
 		return -ENOMEM;
 	RCU_INIT_POINTER(xas.xa_alloc->parent, file->nodes);
 	file->nodes = xas.xa_alloc;
@@ -33,7 +33,7 @@ static unsigned long leaves(struct kz_call *call)
 	struct kz_table *table;
 	unsigned int i;
 
-	list_for_each_entry(table, &call->tables, list) {
+	list_for_each_entry (table, &call->tables, list) {
 		pgoff_t begin = table->index >> XA_CHUNK_SHIFT;
 		pgoff_t end = (table->index + table->count - 1) >> XA_CHUNK_SHIFT;
 

@@ -16,16 +16,21 @@
  * VM_WIPEONFORK: a child would see the file instead of zeroes. VM_EXEC: that would need the right to execute the file.
  * VM_SPECIAL: a device's, or the kernel's own pages.
  */
-#define VM_REFUSED                                                                     \
-	(VM_SHARED | VM_MAYSHARE | VM_HUGETLB | VM_SPECIAL | VM_LOCKED | VM_LOCKONFAULT |  \
+#define VM_REFUSED                                                                        \
+	(VM_SHARED | VM_MAYSHARE | VM_HUGETLB | VM_SPECIAL | VM_LOCKED | VM_LOCKONFAULT | \
 	 VM_GROWSDOWN | VM_GROWSUP | VM_WIPEONFORK | VM_EXEC | KZ_COMPAT_VM_REFUSED)
 
 static int vma_check(struct vm_area_struct *vma)
 {
 	if (!vma_is_anonymous(vma) || vma->vm_file || (vma->vm_flags & VM_REFUSED))
 		return -EOPNOTSUPP;
-	if (vma->vm_userfaultfd_ctx.ctx || userfaultfd_armed(vma))
+	if (userfaultfd_armed(vma))
 		return -EOPNOTSUPP;
+#ifdef CONFIG_USERFAULTFD
+	/* Watched for being unmapped or moved alone. */
+	if (vma->vm_userfaultfd_ctx.ctx)
+		return -EOPNOTSUPP;
+#endif
 #ifdef CONFIG_ANON_VMA_NAME
 	/* The name may share its place with the links of a file's mapping. */
 	if (vma->anon_name)

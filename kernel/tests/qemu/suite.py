@@ -58,4 +58,8 @@ SUITES: dict[str, list[Plan]] = {
             disks=(SLOW_DISK,),
         )
     ],
+    "swap": [
+        Plan("swap to zram", ("swap",), kernel_modules=("zram",), boot_words=POISON),
+        Plan("swap to a disk", ("swap",), kernel_modules=DISK, boot_words=POISON, disks=(SWAP_DISK,)),
+    ],
 }
