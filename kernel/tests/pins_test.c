@@ -148,8 +148,11 @@ TEST(quick, a_direct_read_in_flight_never_reaches_the_file)
 	close(disk);
 }
 
-/* And what the disk writes must come to the reader: its read has succeeded. */
-TEST(quick, a_direct_read_in_flight_arrives_in_the_source)
+/*
+ * Who publishes memory that a device is writing to has a race: the bytes at the time of the call are published, and are
+ * what the source reads afterwards. The read itself succeeds, into pages that are no longer there.
+ */
+TEST(quick, a_direct_read_into_published_memory_succeeds_and_changes_nothing)
 {
 	const size_t bytes = 8 * PAGE;
 	char *memory = memory_small_filled(16 * PAGE, 161);
@@ -161,7 +164,8 @@ TEST(quick, a_direct_read_in_flight_arrives_in_the_source)
 	device_publish(fd, memory, 16 * PAGE, NULL);
 	CHECK(transfer_runs(&transfer));
 	transfer_end(&transfer, bytes);
-	memory_check(memory + 4 * PAGE, bytes, 162);
+	memory_check(memory, 16 * PAGE, 161);
+	file_check(fd, 0, 16 * PAGE, 161);
 	close(disk);
 }
 
