@@ -67,7 +67,7 @@ MUTATIONS: dict[str, tuple[str, ...]] = {
     "skip_seals": ("sealed_files_are_EPERM",),
     "skip_charge": ("counters_follow_copies",),
     "skip_pgtable_free": ("counters_of_a_huge_page_follow_it",),
-    "early_size": ("a_reader_of_the_file_never_sees_an_unfinished_page",),
+    "early_size": ("a_reader_of_the_files_end_never_sees_a_missing_page",),
 }
 # The tests of these machines need a disk that is written slowly enough for pages to stay in the swap cache.
 MUTATIONS_ON_DISK = ("swap_in_cache_thp",)
