@@ -41,6 +41,7 @@ static enum kz_step take_copy(struct kz_call *call, struct kz_table *table, unsi
 	table->entries[i].pte = clear_entry(call, table, i);
 	table->kinds[i] = why;
 	table->copied++;
+	table->kept += kz_is_kept(why);
 	call->counts[why]++;
 	return KZ_DONE;
 }
