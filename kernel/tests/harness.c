@@ -34,7 +34,7 @@ void harness_add(struct test *test)
 
 void harness_note(const char *format, ...)
 {
-	char text[320];
+	char text[480];
 	va_list arguments;
 	int bytes;
 

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The suites: which machines each boots, with what, and what is expected of its tests."""
 
+import sys
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 from machine import Disk
+
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 class Expectation(Enum):
@@ -116,4 +120,20 @@ SUITES: dict[str, list[Plan]] = {
     ],
     "faults": [Plan("faults", ("faults",), debug=True, kernel_modules=("zram",), boot_words=POISON)],
     "mutations": [control_plan(False), control_plan(True), *(mutation_plan(name) for name in MUTATIONS)],
+    "stress": [
+        Plan("stress with zram", ("stress",), kernel_modules=("zram",), boot_words=POISON),
+        Plan("stress with a disk", ("stress",), kernel_modules=DISK, boot_words=POISON, disks=(SWAP_DISK,)),
+    ],
+    # Without filling new pages with zeroes, which is the same work for all that need a new page.
+    "icount": [Plan("icount", ("icount",), boot_words="init_on_alloc=0", instruction_counter=True, seconds=1800)],
+    "arrow": [
+        Plan(
+            "arrow",
+            ("host", f"PATH={Path(sys.executable).parent}:/usr/bin:/bin", str(REPOSITORY / "tests/conformance/guest")),
+            kernel_modules=HOST_ROOT,
+            memory="3G",
+            seconds=3600,
+            host_root=True,
+        )
+    ],
 }
