@@ -49,7 +49,7 @@ HOST_ROOT = ("virtio_pci", "9pnet_virtio", "9p")
 MUTATIONS: dict[str, tuple[str, ...]] = {
     "skip_tlb_flush": ("writes_to_the_source_never_reach_the_file",),
     "skip_dirty": ("published_pages_survive_reclaim",),
-    "skip_rss": ("published_bytes_are_read_by_a_second_process",),
+    "skip_rss": ("counters_follow_small_pages",),
     "skip_rmap": ("published_bytes_are_read_by_a_second_process",),
     "skip_nr_shmem": ("counters_follow_small_pages",),
     "skip_nr_anon": ("counters_follow_small_pages",),
