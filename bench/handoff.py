@@ -12,6 +12,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 
 from measure import HOME, PeakMemory, log, medians, ray_python, zerrow
 
@@ -75,6 +76,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--sizes", default=",".join(str(size // MIB) for size in SIZES), help="MiB, comma-separated")
     parser.add_argument("--systems", default="zerrow,in-process,ipc-mapped,ipc-read,ray")
+    parser.add_argument("--pause", type=float, default=0, help="seconds of rest before each measurement")
     options = parser.parse_args()
     sizes = [int(size) * MIB for size in options.sizes.split(",")]
     systems = options.systems.split(",")
@@ -87,6 +89,7 @@ def main() -> None:
         # One more round than counted: the first one pays for memory that nobody has used yet.
         for number in range(options.rounds + 1):
             for system in systems:
+                time.sleep(options.pause)
                 with PeakMemory() as memory:
                     if system == "zerrow":
                         result = zerrow_round(size)
