@@ -21,6 +21,8 @@ public final class Engine {
     let janitor: Janitor?
     let groupEntry: GroupEntry
     var zygotes: [ZygoteKey: ZygoteProcess] = [:]
+    /// How much memory a model's output took last time, by project and model: what to recycle for it.
+    var outputBytes: [String: Int] = [:]
     private var runCount = 0
 
     /// An engine that has started nothing but its janitor.
