@@ -12,7 +12,7 @@ public struct MemoryReport: Codable, Sendable {
     /// What was copied to free segments of which little was still needed, in bytes. Only where segments are sealed.
     public var compactedBytes: UInt64 = 0
     /// What was moved out of outputs of which next to nothing was published, to keep their memory for later outputs, in
-    /// bytes: small results, 256 KiB each at most.
+    /// bytes: small results, 128 KiB each at most.
     public var movedBytes: UInt64 = 0
 
     /// Nothing yet.

@@ -84,7 +84,7 @@ final class Segment {
     }
 
     /// The most bytes that are moved out of an output so that its memory can be kept for another: about what is packed.
-    static let movedBytesMax = 256 << 10
+    static let movedBytesMax = 128 << 10
     /// Memory below this is not worth a move.
     static let recycledBytesMin = 8 << 20
 
