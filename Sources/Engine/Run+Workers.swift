@@ -117,11 +117,15 @@ extension Run {
             worker.channel.send(Datagram.table(input: index), [loan.descriptor])
         }
         let limits = engine.arenaLimits(memoryBytesMax: worker.memoryBytesMax)
-        let output = try engine.store.makeOutputSegment(bytes: limits.fileBytes, for: worker.storeID)
+        let device = engine.kernelZeroDevice
+        // Moved memory comes after the rest. Huge pages keep their place in 2 MiB, so there may be as many holes as pages.
+        let output = try engine.store.makeOutputSegment(
+            bytes: limits.fileBytes, for: worker.storeID, growthBytesMax: device == nil ? 0 : limits.fileBytes)
         worker.segment = output.id
         let task = DescriptorBox(try FileDescriptor.sealedMemory(named: "task", self.task(of: model).utf8))
         worker.channel.send(
-            Datagram.run(arenaFileBytes: UInt64(output.bytes), arenaBytesMax: limits.bytesMax), [task, output.file])
+            Datagram.run(arenaFileBytes: UInt64(output.bytes), arenaBytesMax: limits.bytesMax),
+            [task, output.file] + (device.map { [$0] } ?? []))
     }
 
     private func task(of model: Int) -> JSONValue {
