@@ -1,7 +1,7 @@
 """Models that attack the engine's protocol fail alone; the engine lives on and the others finish."""
 
 import pytest
-from conftest import Project
+from command import Project
 
 # What a hostile model does before it leaves. `send` speaks to the engine; `forge` publishes a changed descriptor.
 PRELUDE = """
