@@ -107,14 +107,30 @@ public struct Deanonymization: Sendable {
             note(answer, batch, memory)
             return true
         } catch {
-            if error.errno == EOPNOTSUPP, batch.count > 1 {
-                let middle = batch.startIndex + batch.count / 2
-                return move(batch[..<middle], memory, info, call) && move(batch[middle...], memory, info, call)
+            if error.errno == EOPNOTSUPP, let (first, second) = Self.halves(batch, memory) {
+                return move(first, memory, info, call) && move(second, memory, info, call)
             }
             pages.refusedRanges += UInt64(batch.count)
             pages.refusal = error.errno
             return error.errno == EOPNOTSUPP
         }
+    }
+
+    /// A batch in two parts; nil when it is one range that is not joined from others.
+    private static func halves(
+        _ batch: ArraySlice<Span>, _ memory: [UnsafeRawBufferPointer]
+    ) -> (ArraySlice<Span>, ArraySlice<Span>)? {
+        if batch.count > 1 {
+            let middle = batch.startIndex + batch.count / 2
+            return (batch[..<middle], batch[middle...])
+        }
+        guard let span = batch.first, span.members.count > 1 else { return nil }
+        let middle = span.members.lowerBound + span.members.count / 2
+        let border = UInt(bitPattern: memory[middle].baseAddress)
+        return (
+            [Span(bytes: span.bytes.lowerBound..<border, members: span.members.lowerBound..<middle)],
+            [Span(bytes: border..<span.bytes.upperBound, members: middle..<span.members.upperBound)]
+        )
     }
 
     private mutating func note(

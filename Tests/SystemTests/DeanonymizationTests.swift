@@ -81,6 +81,19 @@ private final class Script {
         #expect(done.movedBytes == UInt64(17 * page))
     }
 
+    @Test func whatIsJoinedIsTakenApartAgainWhereAPartCannotBeTaken() {
+        let script = Script()
+        let memory = (1...8).map { range($0 * page, page) }
+        script.untakeable = [UInt(3 * page)]
+        let whole = script.move(memory)
+        // The script knows ranges by their beginning: the joined one begins elsewhere.
+        #expect(script.calls.count == 1 && whole.movedBytes == UInt64(8 * page))
+        script.untakeable = [UInt(page)]
+        let parts = script.move(memory)
+        #expect(parts.offsets.map { $0 == nil } == [true] + [Bool](repeating: false, count: 7))
+        #expect(parts.movedBytes == UInt64(7 * page) && parts.pages.refusedRanges == 1 && parts.pages.ranges == 3)
+    }
+
     @Test(arguments: [ENOMEM, ENOSPC, EFBIG, EPERM, ENOTTY, EBADF, EINVAL, E2BIG])
     func anyOtherFailureLeavesAllInItsPlaceAfterOneCall(errno: Int32) {
         let script = Script()
