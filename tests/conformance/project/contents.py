@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-ROWS = 400_000
+ROWS = 150_000
 PART = 3 * 64 * 1024 + 40
 
 
@@ -18,11 +18,15 @@ def secret(kind: str) -> bytes:
     return bytes(byte ^ 0x55 for byte in (kind * 4).encode()) * 2
 
 
+def repeated(pattern: np.ndarray, size: int) -> np.ndarray:
+    """The pattern again and again."""
+    return np.tile(pattern, -(-size // len(pattern)))[:size]
+
+
 def surrounded(array: np.ndarray) -> np.ndarray:
     """A copy of an array in the middle of an allocation that is a secret elsewhere, not at the start of a page."""
     margin = 256 * 1024 + 24
-    whole = np.empty(array.nbytes + 2 * margin, np.uint8)
-    whole[:] = np.resize(np.frombuffer(secret("hidden"), np.uint8), len(whole))
+    whole = repeated(np.frombuffer(secret("hidden"), np.uint8), array.nbytes + 2 * margin)
     middle = whole[margin : margin + array.nbytes].view(array.dtype)
     middle[:] = array
     return middle
@@ -63,7 +67,7 @@ def overlapping() -> pa.Table:
     """Columns of one allocation: the same one twice, two that overlap, two that share a page, one that begins where
     another ends.
     """
-    whole = surrounded(np.resize(np.arange(251, dtype=np.uint8), 6 * PART))
+    whole = surrounded(repeated(np.arange(251, dtype=np.uint8), 6 * PART))
     starts = {"first": 0, "again": 0, "overlaps": 1000, "touches": 1000 + PART, "shares": 2 * PART + 1100}
     return pa.table({name: column(whole[start : start + PART]) for name, start in starts.items()})
 
@@ -75,7 +79,7 @@ OVERLAPPING_BYTES = 1000 + 3 * PART
 def untakeable(folder: str = "/dev/shm") -> pa.Table:
     """Columns in memory of a file, in shared memory, in plain anonymous memory, and in such that is hardly written."""
     size = UNTAKEABLE_BYTES
-    content = np.resize(np.arange(253, dtype=np.uint8), size)
+    content = repeated(np.arange(253, dtype=np.uint8), size)
     descriptor = os.open(f"{folder}/untakeable-{os.getpid()}", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     os.unlink(f"{folder}/untakeable-{os.getpid()}")
     os.write(descriptor, content.tobytes())

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 PAGE = 4096
+MARGIN = 1 << 19
 
 
 def go_on_after_publishing(table: pa.Table, overwrite: bool) -> None:
@@ -58,7 +59,7 @@ def _reuse_memory() -> bool:
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     fine = True
-    for _ in range(3):
+    for _ in range(2):
         blocks = [np.zeros(size, np.uint8) for size in (100_000, 1 << 20, 3_200_000, 9_000_000) for _ in range(3)]
         fine = fine and not any(block.any() for block in blocks)
         for block in blocks:
@@ -93,17 +94,17 @@ def buffers(table: pa.Table) -> Iterator[pa.Buffer]:
 
 
 def count(tables: Iterable[pa.Table], wanted: bytes) -> int:
-    """How often bytes occur where a reader can look: all data of the segments, up to a MiB round each buffer and at the
-    beginning and the end, where copies and what was moved lie.
+    """How often bytes occur where a reader can look: up to half a MiB round each buffer, and at the beginning and the
+    end of each segment, where copies and what was moved lie.
     """
     places: list[tuple[int, int]] = []
     mapped = list(segments())
     for table in tables:
         for buffer in buffers(table):
             start, end, _ = next(m for m in mapped if m[0] <= buffer.address < m[1])
-            places.append((max(start, buffer.address - (1 << 20)), min(end, buffer.address + buffer.size + (1 << 20))))
+            places.append((max(start, buffer.address - MARGIN), min(end, buffer.address + buffer.size + MARGIN)))
     for start, end, _ in mapped:
-        places += [(start, min(end, start + (16 << 20))), (max(start, end - (16 << 20)), end)]
+        places += [(start, min(end, start + 4 * MARGIN)), (max(start, end - 4 * MARGIN), end)]
     found, done = 0, 0
     for start, end in sorted(places):
         start = max(start, done)
