@@ -18,7 +18,7 @@
 #include "uapi/kernelzero.h"
 
 #define KZ_RANGES_MAX (1UL << 16)
-#define KZ_BYTES_MAX (64UL << 30)
+#define KZ_BYTES_MAX  (64UL << 30)
 
 /* A range of the caller's memory, and its place in the file. */
 struct kz_range {

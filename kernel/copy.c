@@ -41,7 +41,8 @@ static void page_written(struct page *page)
 }
 
 /* Copies @bytes of the caller's memory, within a page, into a new page that is zero elsewhere. */
-static int copy_edge(struct kz_call *call, unsigned long address, unsigned long bytes, struct page **copy)
+static int copy_edge(struct kz_call *call, unsigned long address, unsigned long bytes,
+		     struct page **copy)
 {
 	unsigned long offset = offset_in_page(address);
 	struct page *source;
@@ -93,8 +94,8 @@ int kz_copy_edges(struct kz_call *call)
 		unsigned long end = range->address + range->bytes;
 
 		if (range->address < range->start) {
-			err = copy_edge(call, range->address, min(end, range->start) - range->address,
-					&range->head);
+			err = copy_edge(call, range->address,
+					min(end, range->start) - range->address, &range->head);
 			if (err)
 				return err;
 			range->kinds[0] = KERNELZERO_COPIED_EDGE;
@@ -144,7 +145,7 @@ int kz_copy_taken(struct kz_call *call)
 	struct kz_table *table;
 	unsigned int i;
 
-	list_for_each_entry(table, &call->tables, list) {
+	list_for_each_entry (table, &call->tables, list) {
 		unsigned int left = table->copied;
 
 		for (i = 0; left; i++) {

@@ -12,32 +12,35 @@
  * Deliberate mistakes, each of which the test suite has to catch. Only window_taken is none: it plays a collapse at the
  * file's end, after which a call has to succeed all the same.
  */
-#define KZ_MUTATIONS(MUTATION) \
-	MUTATION(skip_tlb_flush) \
-	MUTATION(skip_dirty) \
-	MUTATION(skip_rss) \
-	MUTATION(skip_rmap) \
-	MUTATION(skip_nr_shmem) \
-	MUTATION(skip_nr_anon) \
-	MUTATION(skip_iblocks) \
-	MUTATION(skip_nrpages) \
+#define KZ_MUTATIONS(MUTATION)       \
+	MUTATION(skip_tlb_flush)     \
+	MUTATION(skip_dirty)         \
+	MUTATION(skip_rss)           \
+	MUTATION(skip_rmap)          \
+	MUTATION(skip_nr_shmem)      \
+	MUTATION(skip_nr_anon)       \
+	MUTATION(skip_iblocks)       \
+	MUTATION(skip_nrpages)       \
 	MUTATION(skip_vm_accounting) \
-	MUTATION(skip_swaplist) \
-	MUTATION(swap_in_cache_thp) \
-	MUTATION(swap_shared) \
-	MUTATION(edge_not_zeroed) \
-	MUTATION(skip_pin_check) \
-	MUTATION(skip_drain) \
-	MUTATION(skip_undo_pte) \
-	MUTATION(skip_undo_reserve) \
-	MUTATION(skip_seals) \
-	MUTATION(skip_charge) \
-	MUTATION(skip_pgtable_free) \
-	MUTATION(early_size) \
+	MUTATION(skip_swaplist)      \
+	MUTATION(swap_in_cache_thp)  \
+	MUTATION(swap_shared)        \
+	MUTATION(edge_not_zeroed)    \
+	MUTATION(skip_pin_check)     \
+	MUTATION(skip_drain)         \
+	MUTATION(skip_undo_pte)      \
+	MUTATION(skip_undo_reserve)  \
+	MUTATION(skip_seals)         \
+	MUTATION(skip_charge)        \
+	MUTATION(skip_pgtable_free)  \
+	MUTATION(early_size)         \
 	MUTATION(window_taken)
 
 #define KZ_MUTATION_ID(name) KZ_MUTATION_##name,
-enum kz_mutation { KZ_MUTATION_none, KZ_MUTATIONS(KZ_MUTATION_ID) };
+enum kz_mutation {
+	KZ_MUTATION_none,
+	KZ_MUTATIONS(KZ_MUTATION_ID)
+};
 #undef KZ_MUTATION_ID
 
 #ifdef KERNELZERO_DEBUG

@@ -16,7 +16,8 @@ static int __init kernel_check(void)
 {
 	if (!strcmp(init_utsname()->release, UTS_RELEASE))
 		return 0;
-	pr_err("built for Linux %s, but this is %s: build it again with this kernel's headers (DKMS does)\n",
+	pr_err("built for Linux %s, but this is %s: build it again with this kernel's headers "
+	       "(DKMS does)\n",
 	       UTS_RELEASE, init_utsname()->release);
 	return -EINVAL;
 }

@@ -14,28 +14,42 @@
 #include "debug.h"
 #include "file.h"
 
-/* Pages of the same node and control group, whose statistics change together. */
+/*
+ * Statistics that wait to be changed, of pages of the same node and control group. They may lag behind as long as all
+ * pages are locked, since until then nobody can take one away again.
+ */
 struct run {
 	struct page *page;
-	unsigned int moved;
-	unsigned int copied;
+	int moved;
+	int copied;
+	int huge;
 };
 
 static void run_end(struct run *run)
 {
-	int pages = run->moved + run->copied;
+	int anon = run->moved + run->huge;
+	int pages = anon + run->copied;
+	unsigned long flags;
 
 	if (!pages)
 		return;
-	if (run->moved && !kz_mutated(skip_nr_anon))
-		kz_stat_add(run->page, NR_ANON_MAPPED, -(int)run->moved);
+	local_irq_save(flags);
+	if (anon && !kz_mutated(skip_nr_anon))
+		kz_stat_add(run->page, NR_ANON_MAPPED, -anon);
 	kz_stat_add(run->page, NR_FILE_PAGES, pages);
 	if (!kz_mutated(skip_nr_shmem))
 		kz_stat_add(run->page, NR_SHMEM, pages);
+	if (run->huge) {
+		kz_stat_add(run->page, NR_ANON_THPS, -run->huge);
+		kz_stat_add(run->page, NR_SHMEM_THPS, run->huge);
+	}
+	local_irq_restore(flags);
 	run->moved = 0;
 	run->copied = 0;
+	run->huge = 0;
 }
 
+/* @page is the next whose statistics change: the caller counts it. */
 static __always_inline void run_add(struct run *run, struct page *page)
 {
 	if (run->page && (page_pgdat(run->page) != page_pgdat(page) ||
@@ -61,7 +75,8 @@ static __always_inline void adopt(struct page *page, struct address_space *mappi
 	page_ref_unfreeze(page, references);
 }
 
-static __always_inline void adopt_small(struct page *page, struct address_space *mapping, pgoff_t index)
+static __always_inline void adopt_small(struct page *page, struct address_space *mapping,
+					pgoff_t index)
 {
 	if (!kz_mutated(skip_rmap))
 		atomic_set(&page->_mapcount, -1);
@@ -74,11 +89,10 @@ static void nrpages_add(struct address_space *mapping, unsigned long pages)
 		mapping->nrpages += pages;
 }
 
-static int publish_edge(struct kz_call *call, struct page *page, pgoff_t index)
+static int publish_edge(struct kz_call *call, struct page *page, pgoff_t index, struct run *run)
 {
 	struct address_space *mapping = call->file.mapping;
 	XA_STATE(xas, &mapping->i_pages, index);
-	struct run run = { .page = page, .copied = 1 };
 	int err = kz_tree_begin(&call->file, &xas);
 
 	if (err)
@@ -89,30 +103,29 @@ static int publish_edge(struct kz_call *call, struct page *page, pgoff_t index)
 	page->index = index;
 	kz_tree_store(&call->file, &xas, page);
 	nrpages_add(mapping, 1);
-	run_end(&run);
+	run_add(run, page);
+	run->copied++;
 	kz_tree_end(&call->file, &xas);
 	return 0;
 }
 
-static int publish_huge(struct kz_call *call, struct kz_table *table)
+static int publish_huge(struct kz_call *call, struct kz_table *table, struct run *run)
 {
 	struct address_space *mapping = call->file.mapping;
 	XA_STATE_ORDER(xas, &mapping->i_pages, table->index, HPAGE_PMD_ORDER);
 	struct page *page = pmd_page(table->huge);
-	struct run run = { .page = page, .copied = HPAGE_PMD_NR };
 	int err = kz_tree_begin(&call->file, &xas);
 
 	if (err)
 		return err;
 	while (xas_find_conflict(&xas))
 		kz_tree_wait(&xas);
-	kz_rmap_remove_huge(page, table->vma);
 	kz_huge_leave_anon(page);
 	adopt(page, mapping, table->index, HPAGE_PMD_NR);
 	kz_tree_store(&call->file, &xas, page);
 	nrpages_add(mapping, HPAGE_PMD_NR);
-	kz_stat_add(page, NR_SHMEM_THPS, HPAGE_PMD_NR);
-	run_end(&run);
+	run_add(run, page);
+	run->huge += HPAGE_PMD_NR;
 	kz_tree_end(&call->file, &xas);
 	return 0;
 }
@@ -147,18 +160,14 @@ static __always_inline void prepare(struct kz_call *call, struct kz_table *table
 	}
 }
 
-/*
- * Stores an entry that is not the first in its node of the tree: as xas_store() would, but without going down the tree
- * again. Return: false when its place is taken.
- */
-static __always_inline bool store_next(struct xa_node *node, pgoff_t index, void *entry)
+/* Stores an entry in a node it knows: as xas_store() would, but without going down the tree again. */
+static __always_inline void store_next(struct xa_node *node, pgoff_t index, void *entry)
 {
 	void __rcu **slot = &node->slots[index & XA_CHUNK_MASK];
 
 	rcu_assign_pointer(*slot, entry);
 	node->count++;
 	node->nr_values += xa_is_value(entry);
-	return true;
 }
 
 static __always_inline bool is_empty(struct xa_node *node, pgoff_t index)
@@ -166,12 +175,11 @@ static __always_inline bool is_empty(struct xa_node *node, pgoff_t index)
 	return !rcu_access_pointer(node->slots[index & XA_CHUNK_MASK]);
 }
 
-static int publish_pages(struct kz_call *call, struct kz_table *table)
+static int publish_pages(struct kz_call *call, struct kz_table *table, struct run *run)
 {
 	struct address_space *mapping = call->file.mapping;
 	XA_STATE(xas, &mapping->i_pages, table->index);
 	struct xa_node *node = NULL;
-	struct run run = {};
 	unsigned int i;
 	int err;
 
@@ -189,20 +197,19 @@ static int publish_pages(struct kz_call *call, struct kz_table *table)
 		if (!entry)
 			continue;
 		if (likely(node && is_empty(node, index))) {
-			prepare(call, table, i, index, &run);
+			prepare(call, table, i, index, run);
 			store_next(node, index, entry);
 			continue;
 		}
 		xas_set(&xas, index);
 		while (xas_load(&xas))
 			kz_tree_wait(&xas);
-		prepare(call, table, i, index, &run);
+		prepare(call, table, i, index, run);
 		kz_tree_store(&call->file, &xas, entry);
 		/* A tree with one entry at 0 has no node. */
 		node = xas.xa_node && !xas.xa_node->shift ? xas.xa_node : NULL;
 	}
 	nrpages_add(mapping, table->moved + table->copied);
-	run_end(&run);
 	kz_tree_end(&call->file, &xas);
 	return 0;
 }
@@ -236,6 +243,7 @@ static void swaplist_leave(struct kz_call *call)
 static int store_all(struct kz_call *call)
 {
 	struct kz_table *table = list_first_entry(&call->tables, struct kz_table, list);
+	struct run run = {};
 	unsigned int i;
 	int err = 0;
 
@@ -244,18 +252,20 @@ static int store_all(struct kz_call *call)
 		pgoff_t end = range->index + range->pages;
 
 		if (range->head)
-			err = publish_edge(call, range->head, range->index);
-		while (!err && !list_entry_is_head(table, &call->tables, list) && table->index < end) {
+			err = publish_edge(call, range->head, range->index, &run);
+		while (!err && !list_entry_is_head(table, &call->tables, list) &&
+		       table->index < end) {
 			if (table->entries)
-				err = publish_pages(call, table);
+				err = publish_pages(call, table, &run);
 			else
-				err = publish_huge(call, table);
+				err = publish_huge(call, table, &run);
 			table = list_next_entry(table, list);
 			cond_resched();
 		}
 		if (!err && range->tail)
-			err = publish_edge(call, range->tail, end - 1);
+			err = publish_edge(call, range->tail, end - 1, &run);
 	}
+	run_end(&run);
 	return err;
 }
 
@@ -313,7 +323,7 @@ static void finish_all(struct kz_call *call)
 	long anon = 0;
 	unsigned int i;
 
-	list_for_each_entry(table, &call->tables, list) {
+	list_for_each_entry (table, &call->tables, list) {
 		if (table->entries) {
 			finish_pages(call, table);
 			anon += table->moved + table->copied;

@@ -90,7 +90,7 @@ static int compare_ranges(const void *a, const void *b)
 	const struct kz_range *const *left = a;
 	const struct kz_range *const *right = b;
 
-	return (*left)->address < (*right)->address ? -1 : (*left)->address > (*right)->address;
+	return (*left)->address<(*right)->address ? -1 : (*left)->address>(*right)->address;
 }
 
 static bool is_in_ranges(struct kz_range **sorted, unsigned int count, struct kz_window *window)
@@ -299,7 +299,8 @@ void kz_request_answer(struct kz_request *request)
 	for (i = 0; i < call->ranges_count; i++) {
 		struct kz_range *range = &call->ranges[i];
 
-		request->ranges[i].offset = ((u64)range->index << PAGE_SHIFT) + offset_in_page(range->address);
+		request->ranges[i].offset =
+			((u64)range->index << PAGE_SHIFT) + offset_in_page(range->address);
 	}
 	arguments->moved_count = counts[KERNELZERO_MOVED];
 	arguments->moved_huge_count = counts[KERNELZERO_MOVED_HUGE] / HPAGE_PMD_NR;

@@ -15,23 +15,31 @@
 
 #define KZ_CALL(name) static_call(kz_call_##name)
 
-#define KZ_FUNCTIONS(FUNCTION) \
-	FUNCTION(__mem_cgroup_charge) \
-	FUNCTION(__split_huge_pmd) \
-	FUNCTION(__swap_count) \
-	FUNCTION(flush_tlb_mm_range) \
-	FUNCTION(folio_free_swap) \
-	FUNCTION(free_page_and_swap_cache) \
-	FUNCTION(lru_add_drain) \
-	FUNCTION(lru_add_drain_all) \
-	FUNCTION(pgtable_trans_huge_withdraw) \
-	FUNCTION(security_file_permission) \
-	FUNCTION(security_mmap_file) \
+/* Kernels with lock debugging allocate the locks of page tables, and pte_free() frees them. */
+#if ALLOC_SPLIT_PTLOCKS
+#define KZ_PTLOCK_FUNCTIONS(FUNCTION) FUNCTION(ptlock_free)
+#else
+#define KZ_PTLOCK_FUNCTIONS(FUNCTION)
+#endif
+
+#define KZ_FUNCTIONS(FUNCTION)                 \
+	FUNCTION(__mem_cgroup_charge)          \
+	FUNCTION(__split_huge_pmd)             \
+	FUNCTION(__swap_count)                 \
+	FUNCTION(flush_tlb_mm_range)           \
+	FUNCTION(folio_free_swap)              \
+	FUNCTION(free_page_and_swap_cache)     \
+	FUNCTION(lru_add_drain)                \
+	FUNCTION(lru_add_drain_all)            \
+	FUNCTION(pgtable_trans_huge_withdraw)  \
+	FUNCTION(security_file_permission)     \
+	FUNCTION(security_mmap_file)           \
 	FUNCTION(security_vm_enough_memory_mm) \
-	FUNCTION(split_vma) \
-	FUNCTION(swap_cache_get_folio) \
-	FUNCTION(unlink_anon_vmas) \
-	FUNCTION(vma_interval_tree_insert) \
+	FUNCTION(split_vma)                    \
+	FUNCTION(swap_cache_get_folio)         \
+	FUNCTION(unlink_anon_vmas)             \
+	FUNCTION(vma_interval_tree_insert)     \
+	KZ_PTLOCK_FUNCTIONS(FUNCTION)          \
 	KZ_COMPAT_FUNCTIONS(FUNCTION)
 
 #define KZ_DECLARE(name) DECLARE_STATIC_CALL(kz_call_##name, name);

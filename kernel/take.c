@@ -14,8 +14,9 @@
  *
  * Return: the table, or NULL without memory.
  */
-struct kz_table *kz_table_add(struct kz_call *call, struct vm_area_struct *vma, unsigned long address,
-			      pgoff_t index, u8 *kinds, unsigned int count, pmd_t *pmd)
+struct kz_table *kz_table_add(struct kz_call *call, struct vm_area_struct *vma,
+			      unsigned long address, pgoff_t index, u8 *kinds, unsigned int count,
+			      pmd_t *pmd)
 {
 	struct kz_table *table;
 
@@ -187,7 +188,8 @@ static int take_pmd(struct kz_call *call, struct vm_area_struct *vma, unsigned l
 				return err;
 			continue;
 		}
-		if (count == HPAGE_PMD_NR && !((index ^ (address >> PAGE_SHIFT)) & (HPAGE_PMD_NR - 1))) {
+		if (count == HPAGE_PMD_NR &&
+		    !((index ^ (address >> PAGE_SHIFT)) & (HPAGE_PMD_NR - 1))) {
 			err = kz_take_huge(call, vma, address, index, kinds, pmd);
 			if (err <= 0)
 				return err;
@@ -258,7 +260,7 @@ void kz_take_flush(struct kz_call *call)
 	unsigned long end = 0;
 	struct kz_table *table;
 
-	list_for_each_entry(table, &call->tables, list) {
+	list_for_each_entry (table, &call->tables, list) {
 		start = min(start, table->address);
 		end = max(end, table->address + table->count * PAGE_SIZE);
 	}
@@ -271,7 +273,7 @@ void kz_take_undo(struct kz_call *call)
 {
 	struct kz_table *table;
 
-	list_for_each_entry(table, &call->tables, list) {
+	list_for_each_entry (table, &call->tables, list) {
 		if (table->entries)
 			kz_take_pages_undo(call, table);
 		else
@@ -284,6 +286,6 @@ void kz_take_free(struct kz_call *call)
 {
 	struct kz_table *table, *next;
 
-	list_for_each_entry_safe(table, next, &call->tables, list)
+	list_for_each_entry_safe (table, next, &call->tables, list)
 		kz_table_drop(table);
 }

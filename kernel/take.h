@@ -27,8 +27,9 @@ void kz_take_flush(struct kz_call *call);
 void kz_take_undo(struct kz_call *call);
 void kz_take_free(struct kz_call *call);
 
-struct kz_table *kz_table_add(struct kz_call *call, struct vm_area_struct *vma, unsigned long address,
-			      pgoff_t index, u8 *kinds, unsigned int count, pmd_t *pmd);
+struct kz_table *kz_table_add(struct kz_call *call, struct vm_area_struct *vma,
+			      unsigned long address, pgoff_t index, u8 *kinds, unsigned int count,
+			      pmd_t *pmd);
 void kz_table_drop(struct kz_table *table);
 int kz_table_settle(struct kz_call *call, struct vm_area_struct *vma, unsigned long address,
 		    enum kz_step step, unsigned int tries);
@@ -38,8 +39,8 @@ int kz_take_pages(struct kz_call *call, struct kz_table *table);
 void kz_take_pages_undo(struct kz_call *call, struct kz_table *table);
 
 /* Huge pages (take_huge.c) */
-int kz_take_huge(struct kz_call *call, struct vm_area_struct *vma, unsigned long address, pgoff_t index,
-		 u8 *kinds, pmd_t *pmd);
+int kz_take_huge(struct kz_call *call, struct vm_area_struct *vma, unsigned long address,
+		 pgoff_t index, u8 *kinds, pmd_t *pmd);
 void kz_take_huge_undo(struct kz_call *call, struct kz_table *table);
 
 #endif

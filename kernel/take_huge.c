@@ -10,8 +10,9 @@
 /* The huge zero page is not anonymous: its PMD will be split into entries of the small zero page. */
 static bool is_movable(struct page *page)
 {
-	return PageHead(page) && PageAnon(page) && !PageKsm(page) && folio_test_swapbacked(page_folio(page)) &&
-	       !PageHWPoison(page) && compound_order(page) == HPAGE_PMD_ORDER && kz_huge_is_whole(page);
+	return PageHead(page) && PageAnon(page) && !PageKsm(page) &&
+	       folio_test_swapbacked(page_folio(page)) && !PageHWPoison(page) &&
+	       compound_order(page) == HPAGE_PMD_ORDER && kz_huge_is_whole(page);
 }
 
 /* A locked huge page whose PMD, put back meanwhile, does not hold the only reference. Unlocks it. */
@@ -54,8 +55,8 @@ static enum kz_step take(struct kz_call *call, struct kz_table *table)
  *
  * Return: 0, 1 when it can't be moved whole, -ENOMEM or -EINTR.
  */
-int kz_take_huge(struct kz_call *call, struct vm_area_struct *vma, unsigned long address, pgoff_t index,
-		 u8 *kinds, pmd_t *pmd)
+int kz_take_huge(struct kz_call *call, struct vm_area_struct *vma, unsigned long address,
+		 pgoff_t index, u8 *kinds, pmd_t *pmd)
 {
 	struct kz_table *table = kz_table_add(call, vma, address, index, kinds, HPAGE_PMD_NR, pmd);
 	spinlock_t *lock;

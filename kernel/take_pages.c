@@ -15,7 +15,7 @@
 #include "take.h"
 
 /* Flags of a page that can move, and which of them have to be set. */
-#define FLAGS_LOOKED_AT                                                                      \
+#define FLAGS_LOOKED_AT \
 	(BIT(PG_head) | BIT(PG_swapbacked) | BIT(PG_uptodate) | BIT(PG_hwpoison) | BIT(PG_reserved))
 #define FLAGS_EXPECTED (BIT(PG_swapbacked) | BIT(PG_uptodate))
 
@@ -28,7 +28,8 @@ static __always_inline bool is_movable(struct page *page)
 	       !(READ_ONCE(page->compound_head) & 1) && !is_zone_device_page(page);
 }
 
-static __always_inline pte_t clear_entry(struct kz_call *call, struct kz_table *table, unsigned int i)
+static __always_inline pte_t clear_entry(struct kz_call *call, struct kz_table *table,
+					 unsigned int i)
 {
 	return ptep_get_and_clear(call->mm, table->address + i * PAGE_SIZE, table->ptes + i);
 }
@@ -44,7 +45,8 @@ static enum kz_step take_copy(struct kz_call *call, struct kz_table *table, unsi
 	return KZ_DONE;
 }
 
-static enum kz_step take_zero_page(struct kz_call *call, struct kz_table *table, unsigned int i, pte_t pte)
+static enum kz_step take_zero_page(struct kz_call *call, struct kz_table *table, unsigned int i,
+				   pte_t pte)
 {
 	if (!is_zero_pfn(pte_pfn(pte)))
 		return KZ_POISONED;
@@ -68,12 +70,13 @@ static enum kz_step take_large(struct kz_call *call, struct kz_table *table, uns
 	}
 	/* What keeps an anonymous page from being split is references that nobody can account for. */
 	return take_copy(call, table, i,
-			 head == call->unsplittable ? KERNELZERO_COPIED_PINNED : KERNELZERO_COPIED_OTHER);
+			 head == call->unsplittable ? KERNELZERO_COPIED_PINNED
+						    : KERNELZERO_COPIED_OTHER);
 }
 
 /* A page that is_movable() refuses. */
-static noinline enum kz_step take_unmovable(struct kz_call *call, struct kz_table *table, unsigned int i,
-					    struct page *page, unsigned int tries)
+static noinline enum kz_step take_unmovable(struct kz_call *call, struct kz_table *table,
+					    unsigned int i, struct page *page, unsigned int tries)
 {
 	if (PageHWPoison(page))
 		return KZ_POISONED;
@@ -86,8 +89,8 @@ static noinline enum kz_step take_unmovable(struct kz_call *call, struct kz_tabl
 }
 
 /* A locked page whose entry, put back meanwhile, does not hold the only reference. Unlocks it. */
-static noinline enum kz_step take_referenced(struct kz_call *call, struct kz_table *table, unsigned int i,
-					     struct page *page, unsigned int tries)
+static noinline enum kz_step take_referenced(struct kz_call *call, struct kz_table *table,
+					     unsigned int i, struct page *page, unsigned int tries)
 {
 	enum kz_step step = tries < KZ_TRIES ? KZ_DRAIN : KZ_DONE;
 	enum kernelzero_page why = KERNELZERO_COPIED_PINNED;
@@ -214,7 +217,8 @@ int kz_take_pages(struct kz_call *call, struct kz_table *table)
 			continue;
 		}
 		spin_unlock(lock);
-		err = kz_table_settle(call, table->vma, table->address + i * PAGE_SIZE, step, tries);
+		err = kz_table_settle(call, table->vma, table->address + i * PAGE_SIZE, step,
+				      tries);
 		if (err)
 			return err;
 		tries++;

@@ -33,7 +33,7 @@ static unsigned long leaves(struct kz_call *call)
 	struct kz_table *table;
 	unsigned int i;
 
-	list_for_each_entry(table, &call->tables, list) {
+	list_for_each_entry (table, &call->tables, list) {
 		pgoff_t begin = table->index >> XA_CHUNK_SHIFT;
 		pgoff_t end = (table->index + table->count - 1) >> XA_CHUNK_SHIFT;
 

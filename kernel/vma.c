@@ -16,8 +16,8 @@
  * VM_WIPEONFORK: a child would see the file instead of zeroes. VM_EXEC: that would need the right to execute the file.
  * VM_SPECIAL: a device's, or the kernel's own pages.
  */
-#define VM_REFUSED                                                                     \
-	(VM_SHARED | VM_MAYSHARE | VM_HUGETLB | VM_SPECIAL | VM_LOCKED | VM_LOCKONFAULT |  \
+#define VM_REFUSED                                                                        \
+	(VM_SHARED | VM_MAYSHARE | VM_HUGETLB | VM_SPECIAL | VM_LOCKED | VM_LOCKONFAULT | \
 	 VM_GROWSDOWN | VM_GROWSUP | VM_WIPEONFORK | VM_EXEC | KZ_COMPAT_VM_REFUSED)
 
 static int vma_check(struct vm_area_struct *vma)

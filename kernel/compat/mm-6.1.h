@@ -58,19 +58,12 @@ static inline bool kz_huge_is_whole(struct page *page)
 }
 
 /*
- * The same for a huge page that was mapped whole and only once; its reference count is frozen. page_remove_rmap() would
- * take a lock of the control group, which does not go together with that of the file's tree.
+ * Takes a huge page, mapped whole and only once and now frozen, out of the anonymous ones; the caller counts it in the
+ * node's statistics.
  */
-static inline void kz_rmap_remove_huge(struct page *page, struct vm_area_struct *vma)
-{
-	atomic_set(compound_mapcount_ptr(page), -1);
-	kz_stat_add(page, NR_ANON_THPS, -HPAGE_PMD_NR);
-	kz_stat_add(page, NR_ANON_MAPPED, -HPAGE_PMD_NR);
-}
-
-/* What the kernel counts of an anonymous huge page alone. Its reference count is frozen. */
 static inline void kz_huge_leave_anon(struct page *page)
 {
+	atomic_set(compound_mapcount_ptr(page), -1);
 }
 
 /* Splits the large page that @page is in. It is locked, and the caller holds a reference. */

@@ -63,17 +63,17 @@ static inline bool kz_huge_is_whole(struct page *page)
 	return true;
 }
 
-/* The same as kz_rmap_remove() for a huge page that was mapped whole; its reference count is frozen. */
-static inline void kz_rmap_remove_huge(struct page *page, struct vm_area_struct *vma)
-{
-	KZ_CALL(folio_remove_rmap_pmd)(page_folio(page), page, vma);
-}
-
-/* What the kernel counts of an anonymous huge page alone. Its reference count is frozen. */
+/*
+ * Takes a huge page, mapped whole and only once and now frozen, out of the anonymous ones; the caller counts it in the
+ * node's statistics.
+ */
 static inline void kz_huge_leave_anon(struct page *page)
 {
 	struct folio *folio = page_folio(page);
 
+	atomic_set(&folio->_entire_mapcount, -1);
+	atomic_set(&folio->_large_mapcount, -1);
+	atomic_set(&folio->_nr_pages_mapped, 0);
 	if (!list_empty(&folio->_deferred_list))
 		KZ_CALL(__folio_unqueue_deferred_split)(folio);
 	this_cpu_dec(kz_data.mthp_stats->stats[HPAGE_PMD_ORDER][MTHP_STAT_NR_ANON]);

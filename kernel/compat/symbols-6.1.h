@@ -20,14 +20,17 @@ void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start, unsigned long
 			unsigned int stride_shift, bool freed_tables);
 
 /* mm/swap.h */
-struct folio *swap_cache_get_folio(swp_entry_t entry, struct vm_area_struct *vma, unsigned long address);
+struct folio *swap_cache_get_folio(swp_entry_t entry, struct vm_area_struct *vma,
+				   unsigned long address);
+
+/* What a page table's lock belongs to. */
+#define KZ_PTLOCK_OWNER struct page
 
 #define KZ_COMPAT_FUNCTIONS(FUNCTION) \
-	FUNCTION(page_remove_rmap) \
+	FUNCTION(page_remove_rmap)    \
 	FUNCTION(split_huge_page_to_list)
 
 #define KZ_COMPAT_DATA
 #define KZ_COMPAT_FIND(FIND)
-
 
 #endif

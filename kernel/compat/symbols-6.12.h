@@ -21,23 +21,26 @@ void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start, unsigned long
 			unsigned int stride_shift, bool freed_tables);
 
 /* mm/swap.h, mm/vma.h, mm/internal.h */
-struct folio *swap_cache_get_folio(swp_entry_t entry, struct vm_area_struct *vma, unsigned long address);
-int split_vma(struct vma_iterator *vmi, struct vm_area_struct *vma, unsigned long address, int new_below);
+struct folio *swap_cache_get_folio(swp_entry_t entry, struct vm_area_struct *vma,
+				   unsigned long address);
+int split_vma(struct vma_iterator *vmi, struct vm_area_struct *vma, unsigned long address,
+	      int new_below);
 bool __folio_unqueue_deferred_split(struct folio *folio);
 
-#define KZ_COMPAT_FUNCTIONS(FUNCTION) \
+/* What a page table's lock belongs to. */
+#define KZ_PTLOCK_OWNER struct ptdesc
+
+#define KZ_COMPAT_FUNCTIONS(FUNCTION)            \
 	FUNCTION(__folio_unqueue_deferred_split) \
-	FUNCTION(__percpu_counter_limited_add) \
-	FUNCTION(folio_remove_rmap_pmd) \
-	FUNCTION(folio_remove_rmap_ptes) \
+	FUNCTION(__percpu_counter_limited_add)   \
+	FUNCTION(folio_remove_rmap_ptes)         \
 	FUNCTION(split_huge_page_to_list_to_order)
 
-#define KZ_COMPAT_DATA \
+#define KZ_COMPAT_DATA                         \
 	struct mthp_stat __percpu *mthp_stats; \
 	atomic_long_t *ksm_zero_pages;
 #define KZ_COMPAT_FIND(FIND) \
-	FIND(mthp_stats) \
+	FIND(mthp_stats)     \
 	FIND(ksm_zero_pages)
-
 
 #endif
