@@ -158,10 +158,24 @@ public enum Doctor {
     }
 
     private static func kernelZero() -> Check {
-        let isThere = Files.exists("/dev/kernelzero")
-        return Check(
-            name: "KernelZero", status: .present,
-            detail: isThere ? "loaded" : "not loaded: not needed, as the arena has results born in shared memory",
-            remedy: nil)
+        let name = "KernelZero"
+        switch KernelZero.find() {
+        case .absent:
+            return Check(
+                name: name, status: .present,
+                detail: "not loaded; not needed where results are born in the arena, as they are by default",
+                remedy:
+                    "results of any other memory are copied: to have them moved, build and load the module, once with "
+                    + "'make -C kernel && insmod kernel/kernelzero.ko' or for good with DKMS (docs/kernelzero.md)")
+        case .unusable(let reason):
+            return Check(name: name, status: .limited, detail: reason, remedy: "results of other memory are copied")
+        case .present(let module):
+            let info = module.info
+            let pages = info.movesHugePages ? "pages of 4 KiB and 2 MiB" : "pages of 4 KiB"
+            let swap = info.movesSwap ? ", in RAM or on swap" : ""
+            return Check(
+                name: name, status: .present,
+                detail: "version \(info.version): moves what is not born shared, in \(pages)\(swap)", remedy: nil)
+        }
     }
 }

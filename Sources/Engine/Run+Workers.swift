@@ -117,13 +117,16 @@ extension Run {
             worker.channel.send(Datagram.table(input: index), [loan.descriptor])
         }
         let limits = engine.arenaLimits(memoryBytesMax: worker.memoryBytesMax)
+        let device = engine.kernelZeroDevice
+        // Moved memory comes after the rest. Huge pages keep their place in 2 MiB, so there may be as many holes as pages.
         let output = try engine.store.makeOutputSegment(
-            bytes: limits.fileBytes, for: worker.storeID, expectedBytes: engine.outputBytes[outputKey(of: model)] ?? 0,
-            model: outputKey(of: model))
+            bytes: limits.fileBytes, for: worker.storeID, growthBytesMax: device == nil ? 0 : limits.fileBytes,
+            expectedBytes: engine.outputBytes[outputKey(of: model)] ?? 0, model: outputKey(of: model))
         worker.segment = output.id
         let task = DescriptorBox(try FileDescriptor.sealedMemory(named: "task", self.task(of: model).utf8))
         worker.channel.send(
-            Datagram.run(arenaFileBytes: UInt64(output.bytes), arenaBytesMax: limits.bytesMax), [task, output.file])
+            Datagram.run(arenaFileBytes: UInt64(output.bytes), arenaBytesMax: limits.bytesMax),
+            [task, output.file] + (device.map { [$0] } ?? []))
     }
 
     /// What a model is called across all runs and projects.

@@ -38,10 +38,11 @@ public final class SegmentStore {
     /// - Parameters:
     ///   - bytes: the size of the file (address space, not memory); rounded up to 2 MiB.
     ///   - worker: its producer, which has no other output.
+    ///   - growthBytesMax: how much longer the worker may make it, by moving memory to its end.
     ///   - expectedBytes: how much memory it will probably use, to choose what to recycle; 0 when unknown.
     ///   - model: whose output it is, by a name that stays the same from run to run: it gets the same memory again.
     public func makeOutputSegment(
-        bytes: Int, for worker: WorkerID, expectedBytes: Int = 0, model: String = ""
+        bytes: Int, for worker: WorkerID, growthBytesMax: Int = 0, expectedBytes: Int = 0, model: String = ""
     ) throws(StoreError) -> Output {
         precondition(bytes > 0, "an output segment has room for something")
         precondition(outputs[worker] == nil, "worker \(worker) has an output already")
@@ -49,7 +50,8 @@ public final class SegmentStore {
         let id = nextSegmentID()
         let recycled = pool.take(bytes: rounded, expectedBytes: expectedBytes, model: model)
         let file = if let recycled { recycled.file } else { try Segment.makeFile(id, bytes: rounded, lock: lock) }
-        segments[id] = Segment(id: id, lock: lock, bytes: rounded, producer: worker, model: model, file: file)
+        segments[id] = Segment(
+            id: id, lock: lock, bytes: rounded, growthBytesMax: growthBytesMax, producer: worker, model: model, file: file)
         outputs[worker] = id
         return Output(id: id, file: file, bytes: rounded, recycledBytes: recycled?.residentBytes ?? 0)
     }
@@ -57,6 +59,18 @@ public final class SegmentStore {
     func nextSegmentID() -> SegmentID {
         lastSegment += 1
         return SegmentID(rawValue: lastSegment)
+    }
+
+    /// Takes note of how long a worker has made its output by moving memory into it. Before its table is published.
+    ///
+    /// Only after the worker and everything it started are dead.
+    ///
+    /// - Throws: `tampered`, `system`.
+    public func measureOutput(of worker: WorkerID) throws(StoreError) {
+        guard let output = outputs[worker].flatMap({ segments[$0] }) else {
+            preconditionFailure("worker \(worker) has no output, or has published it")
+        }
+        try output.measure()
     }
 
     /// Publishes a worker's table: checks its references, trims and locks its output, and takes the table in.
@@ -229,7 +243,15 @@ public final class SegmentStore {
     ///
     /// No live worker has it: its producer is dead, and a reader's table would still name it.
     private func recycle(_ segment: Segment) {
-        guard let writer = segment.writer, (try? segment.checkUntouched()) != nil else { return }
+        guard let writer = segment.writer else { return }
+        do throws(StoreError) {
+            // A worker that failed may have moved memory into it before.
+            if case .output = segment.phase { try segment.measure() }
+            try segment.checkUntouched()
+            try segment.shrink()
+        } catch {
+            return
+        }
         pool.add(writer, bytes: segment.bytes, model: segment.model)
     }
 }

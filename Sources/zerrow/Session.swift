@@ -25,6 +25,7 @@ enum Session {
                 note: display.note)
             for warning in plan.warnings ?? [] { display.note("warning: " + warning.text) }
             if options.isSandboxed == false { display.note("warning: --no-sandbox: models run without isolation") }
+            if let problem = engine.kernelZeroProblem { display.note("warning: KernelZero is not used: \(problem)") }
             if againOnLine {
                 while readLine() != nil { Output.result(try engine.run(plan, signals: signals).json) }
                 engine.shutDown()

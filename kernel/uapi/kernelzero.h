@@ -76,16 +76,18 @@ enum kernelzero_page {
  *
  * Errors:
  *   EINVAL   unknown flags or size, no ranges, ranges that are empty, wrap round or overlap
- *            (two ranges may share a page: both get a copy of their part of it)
+ *            (two ranges may share a page: both get a copy of their part of it), or a range with the arguments of this
+ *            call in its whole pages
  *   E2BIG    more ranges or bytes than kernelzero_info allows
  *   EFAULT   an argument can't be read or written, or a range has a part where nothing is mapped
  *   EBADF    fd is no open file, or not open for writing
  *   EOPNOTSUPP  the file is no shared memory, or memory that can't be taken: of a file, shared, hugetlb, locked, a stack
- *            that grows, a device's, watched by userfaultfd or by an mmu notifier
+ *            that grows, executable, wiped on fork, sealed (mseal(2)), a device's, watched by userfaultfd or by an mmu
+ *            notifier
  *   EPERM    the file is sealed
- *   EACCES   a range is not readable
- *   EFBIG    the file would pass RLIMIT_FSIZE or the largest size of a file
- *   ENOSPC   the file system is full
+ *   EACCES   a range is not readable, or the file is not open for reading
+ *   EFBIG    the file would pass RLIMIT_FSIZE (no SIGXFSZ is sent) or the largest size of a file
+ *   ENOSPC, EDQUOT  the file system is full, or its owner's quota
  *   ENOMEM   no memory, the control group's limit, the commit limit, or too many mappings (vm.max_map_count)
  *   EINTR    a fatal signal
  */

@@ -6,7 +6,7 @@ import pty
 import subprocess
 
 import pytest
-from conftest import Project
+from command import Project
 
 # What a hostile model does before it leaves. `send` speaks to the engine; `forge` publishes a changed descriptor.
 PRELUDE = """

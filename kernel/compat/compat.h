@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What differs between the kernels that this module knows. Nothing outside this folder looks at the version. */
+#ifndef KZ_COMPAT_H
+#define KZ_COMPAT_H
+
+#include <linux/version.h>
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 1, 0) && LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#include "symbols-6.1.h"
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0) && \
+	LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
+#include "symbols-6.12.h"
+#else
+#error "KernelZero knows Linux 6.1 and 6.12 only: docs/kernelzero.md says what another version needs"
+#endif
+
+#if !defined(CONFIG_X86_64) || !defined(CONFIG_TRANSPARENT_HUGEPAGE) || !defined(CONFIG_SHMEM) || \
+	!defined(CONFIG_SWAP) || !defined(CONFIG_MEMCG)
+#error "KernelZero needs x86-64 and a kernel with THP, shmem, swap and memory control groups"
+#endif
+
+#endif

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Copies: of the parts of pages at a range's edges, and of pages that cannot move. */
+#include "copy.h"
+
+#include <linux/highmem.h>
+#include <linux/sched/signal.h>
+
+#include "call.h"
+#include "compat/mm.h"
+#include "debug.h"
+
+/* A page for the file, locked and charged to the caller. Its content is to be written. NULL without memory. */
+static struct page *page_new(struct kz_call *call)
+{
+	gfp_t gfp = mapping_gfp_mask(call->file.mapping);
+	struct page *page;
+
+	if (kz_fault(-ENOMEM))
+		return NULL;
+	page = alloc_page(gfp);
+	if (!page)
+		return NULL;
+	if (kz_fault(-ENOMEM))
+		goto refused;
+	if (!mem_cgroup_disabled() && !kz_mutated(skip_charge) &&
+	    KZ_CALL(__mem_cgroup_charge)(page_folio(page), call->mm, gfp))
+		goto refused;
+	__SetPageLocked(page);
+	__folio_set_swapbacked(page_folio(page));
+	return page;
+
+refused:
+	put_page(page);
+	return NULL;
+}
+
+static void page_written(struct page *page)
+{
+	__SetPageUptodate(page);
+	SetPageDirty(page);
+}
+
+/* Copies @bytes of the caller's memory, within a page, into a new page that is zero elsewhere. */
+static int copy_edge(struct kz_call *call, unsigned long address, unsigned long bytes,
+		     struct page **copy)
+{
+	unsigned long offset = offset_in_page(address);
+	struct page *source;
+	struct page *page;
+	char *from, *to;
+	long got;
+	int err = kz_fault(-ENOMEM);
+
+	if (err)
+		return err;
+	got = kz_page_get(address & PAGE_MASK, &source);
+	if (got != 1)
+		return got == -ENOMEM ? -ENOMEM : -EFAULT;
+	page = page_new(call);
+	if (!page) {
+		put_page(source);
+		return -ENOMEM;
+	}
+	from = kmap_local_page(source);
+	to = kmap_local_page(page);
+	if (kz_mutated(edge_not_zeroed)) {
+		memcpy(to, from, PAGE_SIZE);
+	} else {
+		memset(to, 0, offset);
+		memcpy(to + offset, from + offset, bytes);
+		memset(to + offset + bytes, 0, PAGE_SIZE - offset - bytes);
+	}
+	kunmap_local(to);
+	kunmap_local(from);
+	put_page(source);
+	page_written(page);
+	*copy = page;
+	return 0;
+}
+
+/**
+ * kz_copy_edges() - copies the bytes at the ranges' edges that share a page with bytes of others.
+ * @call: the mmap lock is held.
+ *
+ * Return: 0, -ENOMEM or -EFAULT; then kz_copy_edges_undo() has to be called.
+ */
+int kz_copy_edges(struct kz_call *call)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < call->ranges_count; i++) {
+		struct kz_range *range = &call->ranges[i];
+		unsigned long end = range->address + range->bytes;
+
+		if (range->address < range->start) {
+			err = copy_edge(call, range->address,
+					min(end, range->start) - range->address, &range->head);
+			if (err)
+				return err;
+			range->kinds[0] = KERNELZERO_COPIED_EDGE;
+			call->counts[KERNELZERO_COPIED_EDGE]++;
+		}
+		if (end > range->end && (range->end >= range->start)) {
+			err = copy_edge(call, range->end, end - range->end, &range->tail);
+			if (err)
+				return err;
+			range->kinds[range->pages - 1] = KERNELZERO_COPIED_EDGE;
+			call->counts[KERNELZERO_COPIED_EDGE]++;
+		}
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+	return 0;
+}
+
+static void discard(struct page **page)
+{
+	if (!*page)
+		return;
+	unlock_page(*page);
+	put_page(*page);
+	*page = NULL;
+}
+
+void kz_copy_edges_undo(struct kz_call *call)
+{
+	unsigned int i;
+
+	for (i = 0; i < call->ranges_count; i++) {
+		discard(&call->ranges[i].head);
+		discard(&call->ranges[i].tail);
+	}
+}
+
+/**
+ * kz_copy_taken() - copies the pages that have been taken but cannot move.
+ * @call: kz_take_flush() has been called, so that nobody writes to them through a page table.
+ *
+ * Return: 0, -ENOMEM or -EINTR; kz_take_undo() discards the copies.
+ */
+int kz_copy_taken(struct kz_call *call)
+{
+	struct kz_table *table;
+	unsigned int i;
+
+	list_for_each_entry (table, &call->tables, list) {
+		unsigned int left = table->copied;
+
+		for (i = 0; left; i++) {
+			struct kz_entry *entry = table->entries + i;
+			struct page *page;
+
+			if (table->kinds[i] < KERNELZERO_COPIED_EDGE)
+				continue;
+			page = page_new(call);
+			if (!page)
+				return -ENOMEM;
+			copy_highpage(page, pte_page(entry->pte));
+			page_written(page);
+			entry->page = page;
+			left--;
+			if (fatal_signal_pending(current))
+				return -EINTR;
+		}
+		cond_resched();
+	}
+	return 0;
+}

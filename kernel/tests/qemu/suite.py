@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The suites: which machines each boots, with what, and what is expected of its tests."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Expectation(Enum):
+    """What a run must show to pass."""
+
+    ALL_PASS = "every test passes and the kernel doesn't complain"
+    CAUGHT = "some test fails, or the kernel complains"
+    FAULTY_FAIL = "tests named faulty_* fail, all others pass"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One machine of a suite. `words` are suites or tests of the test program."""
+
+    title: str
+    words: tuple[str, ...]
+    expectation: Expectation = Expectation.ALL_PASS
+    module: bool = True
+    debug: bool = False
+    parameters: str = ""
+    kernel_modules: tuple[str, ...] = ()
+    memory: str = "1G"
+    seconds: int = 900
+    disk_bytes: int = 0
+    boot_words: str = ""
+    instruction_counter: bool = False
+    host_root: bool = False
+
+
+# Freed pages and slab objects are filled with a pattern, so that a use after free shows.
+POISON = "page_poison=1 slub_debug=FZP init_on_alloc=0"
+DISK = ("virtio_pci", "virtio_blk")
+HOST_ROOT = ("virtio_pci", "9pnet_virtio", "9p")
+
+# Each switch of the debug build that breaks the module, and the tests that must notice.
+MUTATIONS: dict[str, tuple[str, ...]] = {}
+
+SUITES: dict[str, list[Plan]] = {
+    "harness": [
+        Plan("harness", ("harness",), Expectation.FAULTY_FAIL, module=False),
+        Plan("panic", ("panic",), Expectation.FAULTY_FAIL, module=False),
+    ],
+    "quick": [Plan("quick", ("quick",), kernel_modules=("zram", "kvm_amd", *DISK), boot_words=POISON)],
+}

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a machine's run says: which tests passed, and what the kernel complained about in its log."""
+
+import re
+from dataclasses import dataclass, field
+
+# Words of the kernel that mean something is broken. The tests' own lines begin with "kernelzero test:".
+COMPLAINT = re.compile(
+    r"BUG|WARNING|Oops|Bad (page|rss|swap|pagetable)|bad (page|rss|swap)|general protection|Call Trace|hung_task"
+    r"|blocked for more than|soft lockup|rcu.*(stall|detected)|possible circular|lockdep|KASAN|UBSAN|Kernel panic"
+    r"|double free|corrupt|vmstat_refresh|page dumped because|unable to handle|segfault|refcount_t"
+    r"|swap_(dup|free|info_get|entry_free)|get_swap_device|nonzero _|use-after-free|leaked"
+)
+# Words of Debian's kernels at boot that match but are normal.
+HARMLESS = re.compile(
+    r"RCU CPU stall warnings timeout|Command line:|Kernel command line:|module verification failed|loading out-of-tree"
+)
+TEST_LINE = re.compile(r"kernelzero test: (\S+)")
+
+
+@dataclass
+class Verdict:
+    """Filled from the lines of a run, then from its log. All names are those of tests."""
+
+    passed: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    complaints: list[tuple[str, str]] = field(default_factory=list)
+    running: str | None = None
+    complete: bool = False
+
+    def take_line(self, line: str) -> bool:
+        """Takes a line of the tests; true if it is one to show."""
+        word, _, rest = line.partition(" ")
+        if word == "run":
+            self.running = rest
+        elif word in ("ok", "FAIL"):
+            name, _, words = rest.partition(" ")
+            (self.passed if word == "ok" else self.failed)[name] = words
+            self.running = None
+            return True
+        elif word == "end":
+            self.complete = True
+        return False
+
+    def take_log(self, log: str) -> None:
+        """Looks through the kernel's log: each complaint belongs to the test that ran when it came."""
+        test = "boot"
+        for line in log.splitlines():
+            if match := TEST_LINE.search(line):
+                test = match[1]
+            elif COMPLAINT.search(line) and not HARMLESS.search(line):
+                self.complaints.append((test, line.strip()))
+
+    def take_end(self, ended: str) -> None:
+        """Takes how the machine ended: one that died fails the test that ran."""
+        if not self.complete:
+            self.failed[self.running or "machine"] = ended or "the machine ended while it ran"
+
+    def tests_with_complaints(self) -> dict[str, list[str]]:
+        """The log's complaints by test."""
+        tests: dict[str, list[str]] = {}
+        for test, line in self.complaints:
+            tests.setdefault(test, []).append(line)
+        return tests
