@@ -3,6 +3,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 
 class Expectation(Enum):
@@ -15,7 +16,7 @@ class Expectation(Enum):
 
 @dataclass(frozen=True)
 class Plan:
-    """One machine of a suite. `words` are suites or tests of the test program."""
+    """One machine of a suite. `words` are suites or tests of the test program, or "host" and a program of the host."""
 
     title: str
     words: tuple[str, ...]
@@ -37,6 +38,9 @@ POISON = "page_poison=1 slub_debug=FZP init_on_alloc=0"
 DISK = ("virtio_pci", "virtio_blk")
 HOST_ROOT = ("virtio_pci", "9pnet_virtio", "9p")
 
+# Whole runs of the engine, which `./zerrow --version` has to have built.
+ARROW = str(Path(__file__).resolve().parents[3] / "tests" / "conformance" / "guest")
+
 # Each switch of the debug build that breaks the module, and the tests that must notice.
 MUTATIONS: dict[str, tuple[str, ...]] = {}
 
@@ -46,4 +50,5 @@ SUITES: dict[str, list[Plan]] = {
         Plan("panic", ("panic",), Expectation.FAULTY_FAIL, module=False),
     ],
     "quick": [Plan("quick", ("quick",), kernel_modules=("zram", "kvm_amd", *DISK), boot_words=POISON)],
+    "arrow": [Plan("arrow", ("host", ARROW), kernel_modules=HOST_ROOT, memory="3G", seconds=5400, host_root=True)],
 }
