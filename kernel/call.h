@@ -20,6 +20,12 @@
 #define KZ_RANGES_MAX (1UL << 16)
 #define KZ_BYTES_MAX  (64UL << 30)
 
+/*
+ * All memory of a call is charged to the caller. A call that gets none fails, which harms nobody: it must not make the
+ * kernel kill a process instead.
+ */
+#define KZ_GFP (GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
 /* A range of the caller's memory, and its place in the file. */
 struct kz_range {
 	unsigned long address;

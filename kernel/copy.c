@@ -12,7 +12,7 @@
 /* A page for the file, locked and charged to the caller. Its content is to be written. NULL without memory. */
 static struct page *page_new(struct kz_call *call)
 {
-	gfp_t gfp = mapping_gfp_mask(call->file.mapping);
+	gfp_t gfp = mapping_gfp_mask(call->file.mapping) | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
 	struct page *page;
 
 	if (kz_fault(-ENOMEM))

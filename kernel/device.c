@@ -53,7 +53,7 @@ static long deanonymize(void __user *user)
 	err = kz_fault(-ENOMEM);
 	if (err)
 		return err;
-	request = kzalloc(sizeof(*request), GFP_KERNEL_ACCOUNT);
+	request = kzalloc(sizeof(*request), KZ_GFP);
 	if (!request)
 		return -ENOMEM;
 	err = kz_request_read(request, user);

@@ -6,6 +6,7 @@
 #include "request.h"
 
 #include <linux/highmem.h>
+#include <linux/pagemap.h>
 #include <linux/sort.h>
 #include <linux/uaccess.h>
 
@@ -20,25 +21,16 @@ static int window_open(struct kz_window *window, unsigned long address, unsigned
 		return -EFAULT;
 	window->address = address;
 	window->bytes = bytes;
-	window->pages = kvmalloc_array(pages, sizeof(*window->pages), GFP_KERNEL_ACCOUNT);
+	window->pages = kvmalloc_array(pages, sizeof(*window->pages), KZ_GFP);
 	return window->pages ? 0 : -ENOMEM;
 }
 
-/* Makes the window's pages present and writable, without changing what is in them. */
+/* Makes the window's pages present and writable. */
 static int window_probe(struct kz_window *window)
 {
-	unsigned long address = window->address;
-	unsigned long end = address + window->bytes;
-	u8 byte;
+	const char __user *user = (const char __user *)window->address;
 
-	while (address < end) {
-		u8 __user *user = (u8 __user *)address;
-
-		if (get_user(byte, user) || put_user(byte, user))
-			return -EFAULT;
-		address = (address & PAGE_MASK) + PAGE_SIZE;
-	}
-	return 0;
+	return fault_in_safe_writeable(user, window->bytes) ? -EFAULT : 0;
 }
 
 static void window_release(struct kz_window *window)
@@ -115,7 +107,7 @@ static int check_overlap(struct kz_request *request)
 
 	if (err)
 		return err;
-	sorted = kvmalloc_array(call->ranges_count, sizeof(*sorted), GFP_KERNEL_ACCOUNT);
+	sorted = kvmalloc_array(call->ranges_count, sizeof(*sorted), KZ_GFP);
 	if (!sorted)
 		return -ENOMEM;
 	for (i = 0; i < call->ranges_count; i++)
@@ -161,8 +153,8 @@ static int ranges_read(struct kz_request *request)
 
 	if (err)
 		return err;
-	request->ranges = kvmalloc(bytes, GFP_KERNEL_ACCOUNT);
-	call->ranges = kvcalloc(arguments->ranges_count, sizeof(*call->ranges), GFP_KERNEL_ACCOUNT);
+	request->ranges = kvmalloc(bytes, KZ_GFP);
+	call->ranges = kvcalloc(arguments->ranges_count, sizeof(*call->ranges), KZ_GFP);
 	if (!request->ranges || !call->ranges)
 		return -ENOMEM;
 	if (copy_from_user(request->ranges, u64_to_user_ptr(arguments->ranges), bytes))
@@ -188,7 +180,7 @@ static int kinds_make(struct kz_request *request)
 
 	if (err)
 		return err;
-	call->kinds = kvmalloc(call->pages, GFP_KERNEL_ACCOUNT);
+	call->kinds = kvmalloc(call->pages, KZ_GFP);
 	if (!call->kinds)
 		return -ENOMEM;
 	kinds = call->kinds;

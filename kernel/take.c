@@ -22,7 +22,7 @@ struct kz_table *kz_table_add(struct kz_call *call, struct vm_area_struct *vma,
 
 	if (kz_fault(-ENOMEM))
 		return NULL;
-	table = kzalloc(sizeof(*table), GFP_KERNEL_ACCOUNT);
+	table = kzalloc(sizeof(*table), KZ_GFP);
 	if (!table)
 		return NULL;
 	table->vma = vma;

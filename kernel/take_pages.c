@@ -201,7 +201,7 @@ int kz_take_pages(struct kz_call *call, struct kz_table *table)
 
 	if (err)
 		return err;
-	table->entries = kcalloc(table->count, sizeof(*table->entries), GFP_KERNEL_ACCOUNT);
+	table->entries = kcalloc(table->count, sizeof(*table->entries), KZ_GFP);
 	if (!table->entries)
 		return -ENOMEM;
 	/* No table of this process goes away under the mmap lock. */

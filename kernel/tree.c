@@ -18,7 +18,7 @@ static int node_add(struct kz_file *file)
 	if (err)
 		return err;
 	xas_set_err(&xas, -ENOMEM);
-	if (!xas_nomem(&xas, GFP_KERNEL))
+	if (!xas_nomem(&xas, KZ_GFP))
 		return -ENOMEM;
 	RCU_INIT_POINTER(xas.xa_alloc->parent, file->nodes);
 	file->nodes = xas.xa_alloc;

@@ -24,8 +24,13 @@ static int vma_check(struct vm_area_struct *vma)
 {
 	if (!vma_is_anonymous(vma) || vma->vm_file || (vma->vm_flags & VM_REFUSED))
 		return -EOPNOTSUPP;
-	if (vma->vm_userfaultfd_ctx.ctx || userfaultfd_armed(vma))
+	if (userfaultfd_armed(vma))
 		return -EOPNOTSUPP;
+#ifdef CONFIG_USERFAULTFD
+	/* Watched for being unmapped or moved alone. */
+	if (vma->vm_userfaultfd_ctx.ctx)
+		return -EOPNOTSUPP;
+#endif
 #ifdef CONFIG_ANON_VMA_NAME
 	/* The name may share its place with the links of a file's mapping. */
 	if (vma->anon_name)

@@ -47,22 +47,25 @@ void counters_take(struct counters *counters)
 
 void counters_flush(void)
 {
-	/*
-	 * The kernel puts the addition off until enough has changed, or for two seconds: a child in the group that touches
-	 * and drops some hundred pages is enough.
-	 */
+	/* The kernel puts the addition off until enough has changed: some hundred pages that come and go. */
 	size_t bytes = 1024 * 4096;
+	char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(memory != MAP_FAILED);
+	madvise(memory, bytes, MADV_NOHUGEPAGE);
+	for (size_t i = 0; i < bytes; i += 4096)
+		memory[i] = 1;
+	CHECK_CALL(munmap(memory, bytes));
+}
+
+/* The same for a process outside the group. */
+static void flush_by_child(void)
+{
 	pid_t child = fork();
 
 	if (child == 0) {
-		char *memory;
-
 		guest_write(GROUP "/cgroup.procs", "0");
-		memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-			      0);
-		madvise(memory, bytes, MADV_NOHUGEPAGE);
-		for (size_t i = 0; i < bytes; i += 4096)
-			memory[i] = 1;
+		counters_flush();
 		_exit(0);
 	}
 	CHECK_CALL(waitpid(child, NULL, 0));
@@ -70,7 +73,6 @@ void counters_flush(void)
 
 long long counters_group(const char *key)
 {
-	counters_flush();
 	return guest_read_field(GROUP "/memory.stat", key);
 }
 
@@ -102,7 +104,7 @@ bool counters_settle(const struct counters *before, char *text, size_t size)
 		if (same(before, text, size))
 			return true;
 		if (attempt % 10 == 0)
-			counters_flush();
+			flush_by_child();
 		usleep(50000);
 	}
 	return false;

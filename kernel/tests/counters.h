@@ -25,10 +25,13 @@ void counters_take(struct counters *counters);
  */
 bool counters_settle(const struct counters *before, char *text, size_t size);
 
-/* Of the control group "test", in bytes. Exact: waits until the kernel has added up its processors' parts. */
-long long counters_group(const char *key);
-
-/* Makes the kernel add up the parts of control groups' counters that it keeps for each processor. */
+/*
+ * Makes the kernel add up the parts of the group's counters that it keeps for each processor. The calling process is in
+ * the group; forks nothing, as a fork may change which group a page belongs to.
+ */
 void counters_flush(void);
+
+/* Of the control group "test", in bytes. Exact after counters_flush(). */
+long long counters_group(const char *key);
 
 #endif

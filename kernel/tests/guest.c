@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "disk.h"
 
 static const struct {
 	const char *path, *text;
@@ -70,6 +71,8 @@ void guest_start(void)
 	guest_write("/proc/sys/kernel/printk", "8");
 	guest_write("/proc/sys/kernel/printk_ratelimit", "0");
 	guest_write("/proc/sys/kernel/hung_task_timeout_secs", "40");
+	/* Tests let processes die of signals: the kernel need not mention it. */
+	guest_write("/proc/sys/debug/exception-trace", "0");
 	load_modules();
 }
 
@@ -174,6 +177,7 @@ void guest_log_tasks(void)
 
 void guest_reset(void)
 {
+	disk_swap_stop();
 	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
 		guest_write(settings[i].path, settings[i].text);
 }

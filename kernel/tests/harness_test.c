@@ -52,11 +52,14 @@ TEST(harness, group_counters_are_exact)
 	char *memory;
 
 	memory_free(memory_small_filled(PAGE, 1), PAGE);
+	counters_flush();
 	counters_group("anon"); /* this process's own pages for all this are there now */
 	before = counters_group("anon");
 	memory = memory_small_filled(100 * PAGE, 1);
+	counters_flush();
 	CHECK_EQ(counters_group("anon") - before, 100 * PAGE);
 	memory_free(memory, 100 * PAGE);
+	counters_flush();
 	CHECK_EQ(counters_group("anon") - before, 0);
 }
 

@@ -62,6 +62,7 @@ TEST(quick, truncation_frees_the_pages)
 	file_check(fd, 0, 16 * PAGE, 94);
 	CHECK_CALL(ftruncate(fd, 0));
 	CHECK_EQ(file_blocks(fd), 0);
+	counters_flush();
 	CHECK_EQ(counters_group("shmem"), 0);
 }
 

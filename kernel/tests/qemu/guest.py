@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a machine boots: the module, the test program and the initial file system, built into a folder of the caller's."""
+"""What a machine boots: the module, the test program and the initial file system, built into a folder."""
 
 import lzma
 import os
@@ -39,7 +39,7 @@ def build_program(folder: Path) -> Path:
 
 
 def build_module(kernel: Kernel, folder: Path, debug: bool) -> Path:
-    """Builds the module in a copy of its sources, so that the tree stays clean and several kernels can build at once."""
+    """Builds the module in a copy of its sources, so that the tree stays clean and kernels build side by side."""
     copy = folder / f"module-{kernel.series}{'-debug' if debug else ''}"
     if copy.exists():
         return copy / "kernelzero.ko"
@@ -60,7 +60,7 @@ def run(command: list, what: str) -> None:
 
 
 def kernel_modules(kernel: Kernel, names: list[str]) -> list[tuple[str, bytes]]:
-    """The kernel's own modules of these names with all that they depend on, dependencies first. Built-in ones are left out."""
+    """The kernel's own modules of these names and what they depend on, dependencies first, without built-in ones."""
     files = {path.name.split(".")[0].replace("-", "_"): path for path in kernel.modules.rglob("*.ko*")}
     found: dict[str, bytes] = {}
 

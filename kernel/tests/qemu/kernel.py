@@ -14,6 +14,9 @@ from pathlib import Path
 # A series and the pattern of Debian's release names for it.
 SERIES = {"6.1": r"6\.1\.0-(\d+)-amd64", "6.12": r"6\.12\.(\d+)\+deb12-amd64"}
 
+# The kernel that `debug-kernel` builds; no package has it.
+DEBUG_SERIES = {"6.1-debug": r"6\.1\.(\d+)-kernelzero-debug"}
+
 # What the tests use of the image package; all of it would be ten times as much.
 IMAGE_PARTS = re.compile(
     r"\./(boot/(vmlinuz|config)-|lib/modules/[^/]+/kernel/"
@@ -62,6 +65,8 @@ def bring(series: str) -> Kernel:
     with open(cache / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         release = newest(series, (path.name for path in cache.iterdir()))
+        if release is None and series in DEBUG_SERIES:
+            raise KernelError(f"there is no kernel {series} yet: build it with kernel/tests/qemu/debug-kernel")
         if release is None:
             release = download(series, cache)
     return Kernel(series, release, cache / release)
@@ -69,7 +74,7 @@ def bring(series: str) -> Kernel:
 
 def newest(series: str, names) -> str | None:
     """The release with the highest number among names; None if none is of the series."""
-    matches = [match for name in names if (match := re.fullmatch(SERIES[series], name))]
+    matches = [match for name in names if (match := re.fullmatch((SERIES | DEBUG_SERIES)[series], name))]
     return max(matches, key=lambda match: int(match[1]))[0] if matches else None
 
 

@@ -21,9 +21,18 @@ BOOT_WORDS = (
 )
 
 
+@dataclass(frozen=True)
+class Disk:
+    """An empty virtio disk, which the tests know by its serial number; as slow as its limits say."""
+
+    serial: str
+    size_bytes: int
+    limits: str = ""
+
+
 @dataclass
 class Machine:
-    """What to boot. `disk_bytes` > 0 gives a virtio disk of that size, empty."""
+    """What to boot."""
 
     kernel: Kernel
     initial_files: bytes
@@ -31,7 +40,7 @@ class Machine:
     folder: Path
     memory: str = "1G"
     seconds: int = 600
-    disk_bytes: int = 0
+    disks: tuple[Disk, ...] = ()
     boot_words: str = ""
     instruction_counter: bool = False
     host_root: bool = False
@@ -91,11 +100,13 @@ class Machine:
         command += ["-kernel", str(self.kernel.image), "-initrd", str(initial_path), "-append", append]
         command += ["-serial", f"file:{log_path}", "-chardev", "stdio,id=results,signal=off"]
         command += ["-serial", "chardev:results"]
-        if self.disk_bytes:
-            disk = self.folder / "disk"
-            with disk.open("wb") as file:
-                file.truncate(self.disk_bytes)
-            command += ["-drive", f"file={disk},format=raw,if=virtio,cache=unsafe,throttling.iops-total=2000"]
+        for disk in self.disks:
+            path = self.folder / f"disk-{disk.serial}"
+            with path.open("wb") as file:
+                file.truncate(disk.size_bytes)
+            limits = f",{disk.limits}" if disk.limits else ""
+            command += ["-drive", f"id={disk.serial},file={path},format=raw,if=none,cache=unsafe{limits}"]
+            command += ["-device", f"virtio-blk-pci,drive={disk.serial},serial={disk.serial}"]
         if self.host_root:
             share = "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap"
             command += ["-virtfs", share]

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from machine import Disk
+
 
 class Expectation(Enum):
     """What a run must show to pass."""
@@ -27,7 +29,7 @@ class Plan:
     kernel_modules: tuple[str, ...] = ()
     memory: str = "1G"
     seconds: int = 900
-    disk_bytes: int = 0
+    disks: tuple[Disk, ...] = ()
     boot_words: str = ""
     instruction_counter: bool = False
     host_root: bool = False
@@ -36,6 +38,8 @@ class Plan:
 # Freed pages and slab objects are filled with a pattern, so that a use after free shows.
 POISON = "page_poison=1 slub_debug=FZP init_on_alloc=0"
 DISK = ("virtio_pci", "virtio_blk")
+SLOW_DISK = Disk("slow", 32 << 20, f"throttling.bps-total={4 << 20}")
+SWAP_DISK = Disk("swap", 256 << 20)
 HOST_ROOT = ("virtio_pci", "9pnet_virtio", "9p")
 
 # Whole runs of the engine, which `./zerrow --version` has to have built.
@@ -49,6 +53,18 @@ SUITES: dict[str, list[Plan]] = {
         Plan("harness", ("harness",), Expectation.FAULTY_FAIL, module=False),
         Plan("panic", ("panic",), Expectation.FAULTY_FAIL, module=False),
     ],
-    "quick": [Plan("quick", ("quick",), kernel_modules=("zram", "kvm_amd", *DISK), boot_words=POISON)],
+    "quick": [
+        Plan(
+            "quick",
+            ("quick",),
+            kernel_modules=("zram", "kvm_amd", *DISK),
+            boot_words=POISON,
+            disks=(SLOW_DISK,),
+        )
+    ],
+    "swap": [
+        Plan("swap to zram", ("swap",), kernel_modules=("zram",), boot_words=POISON),
+        Plan("swap to a disk", ("swap",), kernel_modules=DISK, boot_words=POISON, disks=(SWAP_DISK,)),
+    ],
     "arrow": [Plan("arrow", ("host", ARROW), kernel_modules=HOST_ROOT, memory="3G", seconds=5400, host_root=True)],
 }

@@ -15,6 +15,8 @@ COMPLAINT = re.compile(
 HARMLESS = re.compile(
     r"RCU CPU stall warnings timeout|Command line:|Kernel command line:|module verification failed|loading out-of-tree"
 )
+# Lines of the log that are shown after a complaint: most are followed by what the kernel was doing.
+CONTEXT_LINES = 30
 TEST_LINE = re.compile(r"kernelzero test: (\S+)")
 
 
@@ -45,11 +47,15 @@ class Verdict:
     def take_log(self, log: str) -> None:
         """Looks through the kernel's log: each complaint belongs to the test that ran when it came."""
         test = "boot"
+        context = 0
         for line in log.splitlines():
             if match := TEST_LINE.search(line):
                 test = match[1]
             elif COMPLAINT.search(line) and not HARMLESS.search(line):
+                context = CONTEXT_LINES
+            if context > 0:
                 self.complaints.append((test, line.strip()))
+                context -= 1
 
     def take_end(self, ended: str) -> None:
         """Takes how the machine ended: one that died fails the test that ran."""
