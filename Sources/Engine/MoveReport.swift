@@ -35,4 +35,20 @@ public struct MoveReport: Codable, Sendable, Equatable {
         case copiedPinnedPages = "copied_pinned_pages"
         case copiedOtherPages = "copied_other_pages"
     }
+
+    /// Every key is there, null where there is no value.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(ranges, forKey: .ranges)
+        try container.encode(refusedRanges, forKey: .refusedRanges)
+        try container.encode(refusal, forKey: .refusal)
+        try container.encode(movedPages, forKey: .movedPages)
+        try container.encode(movedHugePages, forKey: .movedHugePages)
+        try container.encode(movedSwapPages, forKey: .movedSwapPages)
+        try container.encode(holePages, forKey: .holePages)
+        try container.encode(copiedEdgePages, forKey: .copiedEdgePages)
+        try container.encode(copiedSharedPages, forKey: .copiedSharedPages)
+        try container.encode(copiedPinnedPages, forKey: .copiedPinnedPages)
+        try container.encode(copiedOtherPages, forKey: .copiedOtherPages)
+    }
 }

@@ -3,6 +3,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 from machine import Disk
 
@@ -17,7 +18,7 @@ class Expectation(Enum):
 
 @dataclass(frozen=True)
 class Plan:
-    """One machine of a suite. `words` are suites or tests of the test program."""
+    """One machine of a suite. `words` are suites or tests of the test program, or "host" and a program of the host."""
 
     title: str
     words: tuple[str, ...]
@@ -41,6 +42,9 @@ SLOW_DISK = Disk("slow", 32 << 20, f"throttling.bps-total={4 << 20}")
 SWAP_DISK = Disk("swap", 256 << 20)
 HOST_ROOT = ("virtio_pci", "9pnet_virtio", "9p")
 
+# Whole runs of the engine, which `./zerrow --version` has to have built.
+ARROW = str(Path(__file__).resolve().parents[3] / "tests" / "conformance" / "guest")
+
 # Each switch of the debug build that breaks the module, and the tests that must notice.
 MUTATIONS: dict[str, tuple[str, ...]] = {}
 
@@ -62,4 +66,5 @@ SUITES: dict[str, list[Plan]] = {
         Plan("swap to zram", ("swap",), kernel_modules=("zram",), boot_words=POISON),
         Plan("swap to a disk", ("swap",), kernel_modules=DISK, boot_words=POISON, disks=(SWAP_DISK,)),
     ],
+    "arrow": [Plan("arrow", ("host", ARROW), kernel_modules=HOST_ROOT, memory="3G", seconds=5400, host_root=True)],
 }
