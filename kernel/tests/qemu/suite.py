@@ -66,5 +66,15 @@ SUITES: dict[str, list[Plan]] = {
         Plan("swap to zram", ("swap",), kernel_modules=("zram",), boot_words=POISON),
         Plan("swap to a disk", ("swap",), kernel_modules=DISK, boot_words=POISON, disks=(SWAP_DISK,)),
     ],
+    "instructions": [
+        Plan(
+            "instructions for each page",
+            ("instructions",),
+            kernel_modules=("zram",),
+            boot_words="init_on_alloc=0",
+            seconds=1800,
+            instruction_counter=True,
+        )
+    ],
     "arrow": [Plan("arrow", ("host", ARROW), kernel_modules=HOST_ROOT, memory="3G", seconds=5400, host_root=True)],
 }
