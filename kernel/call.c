@@ -32,6 +32,9 @@ static int convert(struct kz_call *call)
 	err = kz_take(call);
 	if (err)
 		goto undo_taken;
+	err = kz_vmas_keep(call);
+	if (err)
+		goto undo_taken;
 	kz_take_flush(call);
 	err = kz_copy_taken(call);
 	if (err)

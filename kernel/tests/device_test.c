@@ -30,6 +30,13 @@ TEST(quick, the_module_tells_its_version_and_limits)
 	CHECK(info.version[0] && strnlen(info.version, sizeof(info.version)) < sizeof(info.version));
 }
 
+TEST(quick, a_build_for_use_has_no_switches_that_break_it)
+{
+	CHECK(!(device_info().features & KERNELZERO_FEATURE_MUTATIONS));
+	CHECK_EQ(access("/sys/module/kernelzero/parameters/mutation", F_OK), -1);
+	CHECK_EQ(access("/sys/module/kernelzero/parameters/fail_at", F_OK), -1);
+}
+
 /* Callers that know less than the module, and such that know more. */
 TEST(quick, the_module_fills_what_both_know)
 {

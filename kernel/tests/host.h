@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
+<<<<<<< HEAD
 /* A program of the machine that the guest runs on, with that machine's root as its own. */
 #ifndef HOST_H
 #define HOST_H
@@ -9,5 +10,13 @@
  * Returns when it has ended.
  */
 void host_run(char **arguments);
+=======
+/* A command of the host, run in the guest with the host's root file system, which the machine shares read-only. */
+#ifndef HOST_H
+#define HOST_H
+
+/* Runs words: "NAME=value" for the environment, then the command with its arguments; ended by NULL. For process 1. */
+void host_run(char **words);
+>>>>>>> part/kmodule
 
 #endif

@@ -33,8 +33,9 @@ TEST(quick, pages_in_a_pipe_are_copied)
 	CHECK_EQ(counts.moved_count, 8);
 	memory_fill(memory, 16 * PAGE, 151);
 	file_check(fd, 0, 16 * PAGE, 150);
+	/* The source keeps these pages: the pipe has what is written to them, as without the call. */
 	CHECK_EQ(read(ends[0], got, 8 * PAGE), 8 * PAGE);
-	CHECK(memory_matches(got, 8 * PAGE, 150, 4 * PAGE));
+	CHECK(memory_matches(got, 8 * PAGE, 151, 4 * PAGE));
 	memory_check(memory, 16 * PAGE, 151);
 	file_check(fd, 0, 16 * PAGE, 150);
 }
@@ -56,7 +57,7 @@ TEST(quick, a_huge_page_of_which_a_part_is_in_a_pipe_is_copied_where_it_must)
 	memory_fill(memory, HUGE, 153);
 	file_check(fd, 0, HUGE, 152);
 	CHECK_EQ(read(ends[0], got, 4 * PAGE), 4 * PAGE);
-	CHECK(memory_matches(got, 4 * PAGE, 152, 40 * PAGE));
+	CHECK(memory_matches(got, 4 * PAGE, 153, 40 * PAGE));
 	memory_check(memory, HUGE, 153);
 }
 
@@ -148,7 +149,7 @@ TEST(quick, a_direct_read_in_flight_never_reaches_the_file)
 	close(disk);
 }
 
-/* And what the disk writes must come to the reader: its read has succeeded. */
+/* And what the disk writes must come to the reader, whose read has succeeded. */
 TEST(quick, a_direct_read_in_flight_arrives_in_the_source)
 {
 	const size_t bytes = 8 * PAGE;
@@ -162,6 +163,7 @@ TEST(quick, a_direct_read_in_flight_arrives_in_the_source)
 	CHECK(transfer_runs(&transfer));
 	transfer_end(&transfer, bytes);
 	memory_check(memory + 4 * PAGE, bytes, 162);
+	file_check(fd, 0, 16 * PAGE, 161);
 	close(disk);
 }
 
@@ -178,8 +180,8 @@ TEST(quick, a_direct_write_in_flight_writes_the_right_bytes)
 	device_publish(fd, memory, bytes, &counts);
 	CHECK(transfer_runs(&transfer));
 	CHECK_EQ(counts.copied_pinned_count, 8);
-	memory_fill(memory, bytes, 159);
 	transfer_end(&transfer, bytes);
+	memory_fill(memory, bytes, 159);
 	CHECK_EQ(pread(disk, got, bytes, 0), bytes);
 	memory_check(got, bytes, 158);
 	file_check(fd, 0, bytes, 158);
