@@ -45,8 +45,6 @@ SLOW_DISK = Disk("slow", 32 << 20, f"throttling.bps-total={4 << 20}")
 SWAP_DISK = Disk("swap", 256 << 20)
 HOST_ROOT = ("virtio_pci", "9pnet_virtio", "9p")
 
-# Whole runs of the engine, which `./zerrow --version` has to have built.
-ARROW = str(Path(__file__).resolve().parents[3] / "tests" / "conformance" / "guest")
 
 # Each switch of the debug build that breaks the module, and the tests that must notice.
 MUTATIONS: dict[str, tuple[str, ...]] = {
