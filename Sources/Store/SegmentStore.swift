@@ -51,7 +51,8 @@ public final class SegmentStore {
         let recycled = pool.take(bytes: rounded, expectedBytes: expectedBytes, model: model)
         let file = if let recycled { recycled.file } else { try Segment.makeFile(id, bytes: rounded, lock: lock) }
         segments[id] = Segment(
-            id: id, lock: lock, bytes: rounded, growthBytesMax: growthBytesMax, producer: worker, model: model, file: file)
+            id: id, lock: lock, bytes: rounded, growthBytesMax: growthBytesMax, producer: worker, model: model,
+            file: file)
         outputs[worker] = id
         return Output(id: id, file: file, bytes: rounded, recycledBytes: recycled?.residentBytes ?? 0)
     }

@@ -62,7 +62,10 @@ public struct ProgressDisplay: Sendable {
 
     /// Prints text of our own above the live lines; it may have several lines, and quote what a model said.
     public mutating func log(_ text: String) -> String {
-        print(text.linesWithoutControls(keepingColours: style.isColoured).split(separator: "\n", omittingEmptySubsequences: false).map(String.init))
+        print(
+            text.linesWithoutControls(keepingColours: style.isColoured).split(
+                separator: "\n", omittingEmptySubsequences: false
+            ).map(String.init))
     }
 
     /// Takes the live lines away. What is printed next stands where they were.
