@@ -26,8 +26,8 @@
 
 /* Memory of all kinds in one mapping, and the ranges of one call over it. */
 #define SMALL_PAGES 48
-#define BYTES (4 * HUGE)
-#define RANGES 5
+#define BYTES	    (4 * HUGE)
+#define RANGES	    5
 
 struct mix {
 	char *memory;
@@ -42,11 +42,17 @@ struct mix {
 };
 
 /* Where the pages of each kind are, from the start of the mapping. */
-enum { PLAIN = 0, SHARED = 8, HOLES = 16, SWAPPED = 24, PINNED = 40 };
+enum {
+	PLAIN = 0,
+	SHARED = 8,
+	HOLES = 16,
+	SWAPPED = 24,
+	PINNED = 40
+};
 
 static void range_set(struct kernelzero_range *range, char *address, size_t bytes)
 {
-	*range = (struct kernelzero_range){ .address = (uintptr_t)address, .bytes = bytes };
+	*range = (struct kernelzero_range){.address = (uintptr_t)address, .bytes = bytes};
 }
 
 /*
@@ -56,7 +62,7 @@ static void range_set(struct kernelzero_range *range, char *address, size_t byte
 static void mix_make(struct mix *mix, bool whole)
 {
 	char *memory = memory_huge(BYTES);
-	struct iovec held = { memory + PINNED * PAGE, 4 * PAGE };
+	struct iovec held = {memory + PINNED * PAGE, 4 * PAGE};
 
 	memset(mix, 0, sizeof(*mix));
 	mix->memory = memory;
@@ -88,7 +94,7 @@ static void mix_make(struct mix *mix, bool whole)
 	range_set(&mix->ranges[2], memory + PINNED * PAGE + 9, 6 * PAGE);
 	range_set(&mix->ranges[3], memory + HUGE, 2 * HUGE);
 	range_set(&mix->ranges[4], memory + 3 * HUGE + 33, 40 * PAGE);
-	mix->call = (struct device_call){ .ranges = mix->ranges, .pages = mix->pages };
+	mix->call = (struct device_call){.ranges = mix->ranges, .pages = mix->pages};
 }
 
 static void check_source(struct mix *mix)

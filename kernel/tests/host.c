@@ -37,7 +37,7 @@ static void enter_host(void)
 
 void host_run(char **words)
 {
-	char *environment[16] = { "HOME=/tmp", "LANG=C.UTF-8", NULL };
+	char *environment[16] = {"HOME=/tmp", "LANG=C.UTF-8", NULL};
 	int variables = 2, status;
 	pid_t child;
 
@@ -51,7 +51,8 @@ void host_run(char **words)
 	}
 	CHECK_CALL(waitpid(child, &status, 0));
 	if (status)
-		printf("FAIL command ended with %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+		printf("FAIL command ended with %d\n",
+		       WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 	printf("end\n");
 	fflush(stdout);
 }

@@ -15,12 +15,12 @@
 #include "harness.h"
 #include "memory.h"
 
-#define BYTES (64 * HUGE)
+#define BYTES  (64 * HUGE)
 #define ROUNDS 3
 
 /* The aims: for a page of 4 KiB, and for one of 2 MiB. */
 #define SMALL_MAX 900
-#define HUGE_MAX 3000
+#define HUGE_MAX  3000
 
 typedef void operation(int fd, char *memory);
 
@@ -63,7 +63,8 @@ static long measure(operation *run, bool huge, size_t unit)
 	warm = memory_small_filled(BYTES, 1);
 	device_fd();
 	for (int round = 0; round < ROUNDS; round++) {
-		char *memory = huge ? memory_huge_filled(BYTES, 400) : memory_small_filled(BYTES, 400);
+		char *memory =
+			huge ? memory_huge_filled(BYTES, 400) : memory_small_filled(BYTES, 400);
 		int fd = file_new();
 		unsigned long start = __rdtsc();
 
@@ -104,7 +105,8 @@ TEST_WITHIN(icount, moving_takes_fewer_instructions_than_writing_and_copying, 90
 	long fresh = measure(copy_fresh, false, PAGE);
 	long again = measure(copy_warm, false, PAGE);
 
-	harness_note("a page of 4 KiB: %ld moved, %ld write(), %ld memcpy to a fresh mapping, %ld to a warm one",
+	harness_note("a page of 4 KiB: %ld moved, %ld write(), %ld memcpy to a fresh mapping, %ld "
+		     "to a warm one",
 		     moved, written, fresh, again);
 	CHECK_AT_MOST(moved, written - 1);
 	CHECK_AT_MOST(moved, fresh - 1);

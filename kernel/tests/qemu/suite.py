@@ -50,7 +50,7 @@ HOST_ROOT = ("virtio_pci", "9pnet_virtio", "9p")
 MUTATIONS: dict[str, tuple[str, ...]] = {
     "skip_tlb_flush": ("writes_to_the_source_never_reach_the_file",),
     "skip_dirty": ("published_pages_survive_reclaim",),
-    "skip_rss": ("published_bytes_are_read_by_a_second_process",),
+    "skip_rss": ("counters_follow_small_pages",),
     "skip_rmap": ("published_bytes_are_read_by_a_second_process",),
     "skip_nr_shmem": ("counters_follow_small_pages",),
     "skip_nr_anon": ("counters_follow_small_pages",),
@@ -68,7 +68,7 @@ MUTATIONS: dict[str, tuple[str, ...]] = {
     "skip_seals": ("sealed_files_are_EPERM",),
     "skip_charge": ("counters_follow_copies",),
     "skip_pgtable_free": ("counters_of_a_huge_page_follow_it",),
-    "early_size": ("a_reader_of_the_file_never_sees_an_unfinished_page",),
+    "early_size": ("a_reader_of_the_files_end_never_sees_a_missing_page",),
 }
 # The tests of these machines need a disk that is written slowly enough for pages to stay in the swap cache.
 MUTATIONS_ON_DISK = ("swap_in_cache_thp",)
