@@ -49,7 +49,7 @@ let package = Package(
             name: "zerrow",
             dependencies: ["Engine", "Terminal", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: swift),
-        .testTarget(name: "SystemTests", dependencies: ["System"], swiftSettings: swift),
+        .testTarget(name: "SystemTests", dependencies: ["System", "CLinux"], swiftSettings: swift),
         .testTarget(
             name: "SIPCTests", dependencies: ["SIPC", "CArrow", "System"], exclude: ["golden"], swiftSettings: swift),
         .testTarget(name: "SandboxTests", dependencies: ["Sandbox", "System", "CLinux"], swiftSettings: swift),

@@ -71,6 +71,13 @@ struct kz_table {
 	unsigned int kept;
 };
 
+/* Tables are got by the page: one at a time, they would cost a tenth of what moving a huge page does. */
+struct kz_chunk {
+	struct kz_chunk *next;
+	unsigned int used;
+	struct kz_table tables[];
+};
+
 /* The file that is appended to. */
 struct kz_file {
 	struct file *file;
@@ -101,6 +108,8 @@ struct kz_call {
 	unsigned long pages;
 	/* Taken so far, in the order of the file. */
 	struct list_head tables;
+	/* Where the tables are; the first has room, or is NULL. */
+	struct kz_chunk *chunks;
 	bool drained;
 	/* A large page that can't be split, so as not to try again for each part of it. Only compared. */
 	struct page *unsplittable;

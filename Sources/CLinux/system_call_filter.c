@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "system_call_filter.h"
+#include "kernel_zero.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -118,29 +119,35 @@ struct argument_rule {
     enum test test;
     uint32_t value;
     int error;
+    /* What of the argument is looked at; 0: all of it. */
+    uint32_t mask;
 };
 
 /*
  * Sockets: an empty network namespace does not hold families that ignore it (vsock reaches the hypervisor's host), and
  * most others have a record of holes.
  */
-static const struct argument_rule unix_sockets = {SYS_socket, 0, IS, AF_UNIX, 0};
+static const struct argument_rule unix_sockets = {SYS_socket, 0, IS, AF_UNIX, 0, 0};
 static const struct argument_rule argument_rules[] = {
-    {SYS_clone, 0, HAS_ANY_OF, NAMESPACE_FLAGS, EPERM},
-    {SYS_socket, 0, IS, AF_INET, 0},
-    {SYS_socket, 0, IS, AF_INET6, 0},
-    {SYS_socket, 0, IS_NOT, AF_NETLINK, EAFNOSUPPORT},
-    {SYS_socket, 2, IS_NOT, NETLINK_ROUTE, EPROTONOSUPPORT},
-    {SYS_socketpair, 0, IS_NOT, AF_UNIX, EAFNOSUPPORT},
+    {SYS_clone, 0, HAS_ANY_OF, NAMESPACE_FLAGS, EPERM, 0},
+    {SYS_socket, 0, IS, AF_INET, 0, 0},
+    {SYS_socket, 0, IS, AF_INET6, 0, 0},
+    {SYS_socket, 0, IS_NOT, AF_NETLINK, EAFNOSUPPORT, 0},
+    {SYS_socket, 2, IS_NOT, NETLINK_ROUTE, EPROTONOSUPPORT, 0},
+    {SYS_socketpair, 0, IS_NOT, AF_UNIX, EAFNOSUPPORT, 0},
     /* Putting input into a terminal's queue, where one is inherited. */
-    {SYS_ioctl, 1, IS, TIOCSTI, EPERM},
-    {SYS_ioctl, 1, IS, TIOCLINUX, EPERM},
+    {SYS_ioctl, 1, IS, TIOCSTI, EPERM, 0},
+    {SYS_ioctl, 1, IS, TIOCLINUX, EPERM, 0},
+    /* Of KernelZero the calls that are known here, and nothing that it may learn later. */
+    {SYS_ioctl, 1, IS, KERNELZERO_INFO, 0, 0},
+    {SYS_ioctl, 1, IS, KERNELZERO_DEANONYMIZE, 0, 0},
+    {SYS_ioctl, 1, IS, KERNELZERO_IOCTL_TYPE << _IOC_TYPESHIFT, EPERM, _IOC_TYPEMASK << _IOC_TYPESHIFT},
     /* A lease on a segment would make its other users wait for the lease to be broken. */
-    {SYS_fcntl, 1, IS, F_SETLEASE, EPERM},
+    {SYS_fcntl, 1, IS, F_SETLEASE, EPERM, 0},
 };
 
 #define ARGUMENT_RULE_COUNT (sizeof(argument_rules) / sizeof(argument_rules[0]))
-#define INSTRUCTIONS_MAX (16 + RULE_COUNT * 2 + (ARGUMENT_RULE_COUNT + 1) * 5)
+#define INSTRUCTIONS_MAX (16 + RULE_COUNT * 2 + (ARGUMENT_RULE_COUNT + 1) * 6)
 
 struct program {
     struct sock_filter code[INSTRUCTIONS_MAX];
@@ -163,9 +170,11 @@ static uint32_t action_of(int error) { return error ? SECCOMP_RET_ERRNO | (uint3
 
 /* The call's number is loaded before and after. */
 static void add_argument_rule(struct program *program, const struct argument_rule *rule) {
-    jump(program, BPF_JEQ, (uint32_t)rule->number, 0, 4);
+    jump(program, BPF_JEQ, (uint32_t)rule->number, 0, rule->mask ? 5 : 4);
     /* Both architectures are little-endian: the low half comes first. */
     load(program, offsetof(struct seccomp_data, args) + sizeof(uint64_t) * (size_t)rule->argument);
+    if (rule->mask)
+        program->code[program->count++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, rule->mask);
     jump(program, rule->test == HAS_ANY_OF ? BPF_JSET : BPF_JEQ, rule->value, rule->test == IS_NOT,
          rule->test != IS_NOT);
     answer(program, action_of(rule->error));

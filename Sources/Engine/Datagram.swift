@@ -66,6 +66,26 @@ extension Datagram {
         return result
     }
 
+    /// How the pages of a published table were moved; nil when none were to be, or the account is broken.
+    var moves: MoveReport? {
+        guard let moves = body["kernelzero"] else { return nil }
+        func count(_ key: String) -> UInt64? {
+            moves[key]?.integer.flatMap { UInt64(exactly: $0) }
+        }
+        guard let ranges = count("ranges"), let refusedRanges = count("refused_ranges"),
+            let refusal = count("refusal"), let moved = count("moved_pages"),
+            let movedHuge = count("moved_huge_pages"), let movedSwap = count("moved_swap_pages"),
+            let holes = count("hole_pages"), let edge = count("copied_edge_pages"),
+            let shared = count("copied_shared_pages"), let pinned = count("copied_pinned_pages"),
+            let other = count("copied_other_pages")
+        else { return nil }
+        return MoveReport(
+            ranges: ranges, refusedRanges: refusedRanges,
+            refusal: refusal == 0 ? nil : SystemError.reason(Int32(clamping: refusal)), movedPages: moved,
+            movedHugePages: movedHuge, movedSwapPages: movedSwap, holePages: holes, copiedEdgePages: edge,
+            copiedSharedPages: shared, copiedPinnedPages: pinned, copiedOtherPages: other)
+    }
+
     /// The worker's own account of where its time went, in milliseconds.
     var timing: [String: Double] {
         var result: [String: Double] = [:]

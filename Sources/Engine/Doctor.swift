@@ -158,10 +158,46 @@ public enum Doctor {
     }
 
     private static func kernelZero() -> Check {
-        let isThere = Files.exists("/dev/kernelzero")
-        return Check(
-            name: "KernelZero", status: .present,
-            detail: isThere ? "loaded" : "not loaded: not needed, as the arena has results born in shared memory",
-            remedy: nil)
+        let name = "KernelZero"
+        switch KernelZero.find() {
+        case .absent:
+            return Check(
+                name: name, status: .present,
+                detail: "not loaded; not needed where results are born in the arena, as they are by default",
+                remedy:
+                    "results of any other memory are copied: to have them moved, build and load the module, once with "
+                    + "'make -C kernel && insmod kernel/kernelzero.ko' or for good with DKMS (docs/kernelzero.md)")
+        case .unusable(let reason):
+            return Check(name: name, status: .limited, detail: reason, remedy: "results of other memory are copied")
+        case .present(let module):
+            let info = module.info
+            if let problem = moving(module) {
+                return Check(
+                    name: name, status: .limited, detail: "version \(info.version) does not move memory: \(problem)",
+                    remedy: "load it anew, and look for its words in the kernel's log (dmesg)")
+            }
+            let pages = info.movesHugePages ? "pages of 4 KiB and 2 MiB" : "pages of 4 KiB"
+            let swap = info.movesSwap ? ", in RAM or on swap" : ""
+            return Check(
+                name: name, status: .present,
+                detail: "version \(info.version): moves what is not born shared, in \(pages)\(swap)", remedy: nil)
+        }
+    }
+
+    /// Moves some pages and reads them in the file; what went wrong.
+    private static func moving(_ module: KernelZero) -> String? {
+        let bytes = 16 * Machine.pageBytes
+        // Never freed: it is the file's once it was moved, and this process is about to end.
+        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes, alignment: Machine.pageBytes)
+        memory.initializeMemory(as: UInt8.self, repeating: 0x5A)
+        do {
+            let file = try FileDescriptor.memory(named: "doctor", bytes: 0, sealable: true)
+            let done = Deanonymization([UnsafeRawBufferPointer(memory)], into: file, by: module)
+            guard let offset = done.offsets[0] else { return SystemError.reason(done.pages.refusal) }
+            let found = try file.bytes(Int(offset)..<Int(offset) + bytes)
+            return found.allSatisfy { $0 == 0x5A } ? nil : "other bytes arrived than were sent"
+        } catch {
+            return "\(error)"
+        }
     }
 }

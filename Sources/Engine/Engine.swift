@@ -20,7 +20,11 @@ public final class Engine {
     let identities: IdentityPool?
     let janitor: Janitor?
     let groupEntry: GroupEntry
+    /// The kernel module, opened once; `absent` also when the options turn it off.
+    let kernelZero: KernelZero.Presence
     var zygotes: [ZygoteKey: ZygoteProcess] = [:]
+    /// How much memory a model's output took last time, by project and model: what to recycle for it.
+    var outputBytes: [String: Int] = [:]
     private var runCount = 0
 
     /// An engine that has started nothing but its janitor.
@@ -37,6 +41,7 @@ public final class Engine {
             lock: hasIdentities ? .readOnlyDescriptor : .sealed,
             poolBytesMax: ((try? Machine.memory().bytesTotal) ?? 0) / 8)
         groupEntry = try GroupEntry()
+        kernelZero = options.hasKernelZero ? KernelZero.find() : .absent
         cgroups = CgroupTree.make()
         janitor = try cgroups.map { try Janitor.start(executable: installation.executable, cgroups: $0) }
     }
@@ -86,6 +91,18 @@ public final class Engine {
         // Address space is plenty and holes cost nothing: room for extents to grow in place.
         let file = max(64 << 30, total * 4)
         return (file / Machine.hugePageBytes * Machine.hugePageBytes, bytesMax)
+    }
+
+    /// Why the kernel module is not used although it is there, and what to do; nil when it is used, absent or turned off.
+    public var kernelZeroProblem: String? {
+        if case .unusable(let reason) = kernelZero { return reason }
+        return nil
+    }
+
+    /// The module's device, which workers move their own memory through; nil where there is none to use.
+    var kernelZeroDevice: DescriptorBox? {
+        if case .present(let kernelZero) = kernelZero { return kernelZero.device }
+        return nil
     }
 
     /// What a zygote of an environment reads: the interpreter's folders, and zerrow's own parts.

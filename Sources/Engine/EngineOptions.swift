@@ -6,6 +6,8 @@ public struct EngineOptions: Sendable {
     public var isSandboxed = true
     /// Whether the arena library is preloaded into workers.
     public var hasArena = true
+    /// Whether memory is moved by KernelZero where the kernel has it.
+    public var hasKernelZero = true
     /// Whether models that do not need a failed one still run.
     public var keepsGoing = false
     /// How many models run at once.

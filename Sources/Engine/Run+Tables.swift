@@ -18,7 +18,8 @@ extension Run {
             let now = elapsed()
             reports[model].wallMilliseconds = now - (reports[model].startMilliseconds ?? now)
             reports[model].timing = timing(of: worker, published.timing)
-            reports[model].output = RunReport.Output(rows: Int64(clamping: descriptor.rows), counts: published.counts)
+            reports[model].output = RunReport.Output(
+                rows: Int64(clamping: descriptor.rows), counts: published.counts, moves: published.moves)
             feed(.tableReady(model: model))
         } catch {
             feed(.tableRejected(model: model, reason: "\(error)"))
@@ -29,6 +30,7 @@ extension Run {
     /// what it was lent.
     private func publish(_ descriptor: Descriptor, by worker: Worker) throws -> TableID {
         guard let output = worker.segment else { preconditionFailure("a worker that published had an output") }
+        try engine.store.measureOutput(of: worker.storeID)
         let ids = descriptor.segments.map { $0.id == 0 ? output : SegmentID(rawValue: $0.id) }
         try check(descriptor.segments, ids, of: worker)
         var references = References()

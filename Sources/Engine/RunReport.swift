@@ -61,14 +61,20 @@ public struct RunReport: Codable, Sendable {
         public var bytes: UInt64
         /// How they travelled.
         public var counts: ByteCounts
+        /// How memory was moved; nil when KernelZero is not used.
+        public var moves: MoveReport?
 
-        enum CodingKeys: String, CodingKey { case rows, bytes }
+        enum CodingKeys: String, CodingKey {
+            case rows, bytes
+            case moves = "kernelzero"
+        }
 
         /// A table of `rows` rows whose bytes are those of `counts`.
-        public init(rows: Int64, counts: ByteCounts) {
+        public init(rows: Int64, counts: ByteCounts, moves: MoveReport? = nil) {
             self.rows = rows
             self.bytes = counts.total
             self.counts = counts
+            self.moves = moves
         }
 
         /// Reads the counters from beside `rows` and `bytes`.
@@ -77,6 +83,7 @@ public struct RunReport: Codable, Sendable {
             rows = try container.decode(Int64.self, forKey: .rows)
             bytes = try container.decode(UInt64.self, forKey: .bytes)
             counts = try ByteCounts(from: decoder)
+            moves = try container.decodeIfPresent(MoveReport.self, forKey: .moves)
         }
 
         /// Writes the counters beside `rows` and `bytes`.
@@ -84,6 +91,7 @@ public struct RunReport: Codable, Sendable {
             var container = encoder.container(keyedBy: CodingKeys.self)
             try container.encode(rows, forKey: .rows)
             try container.encode(bytes, forKey: .bytes)
+            try container.encodeIfPresent(moves, forKey: .moves)
             try counts.encode(to: encoder)
         }
     }

@@ -79,6 +79,7 @@ extension Worker {
         var descriptor: [UInt8]
         var rows: Int64
         var counts: ByteCounts
+        var moves: MoveReport?
         var timing: [String: Double]
 
         /// Reads the message; nil when anything is missing from it or its descriptor can't be read.
@@ -93,6 +94,7 @@ extension Worker {
             self.descriptor = bytes
             self.rows = rows
             self.counts = counts
+            moves = message.moves
             timing = message.timing
         }
     }

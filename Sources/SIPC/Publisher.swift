@@ -44,21 +44,44 @@ public struct Publisher {
         }
     }
 
+    /// Moves memory into the output segment without a copy, all that it is given at once.
+    public typealias Mover = ([UnsafeRawBufferPointer]) -> Moved
+
+    /// What became of memory that was to be moved.
+    public struct Moved {
+        /// Where the first byte of each range is in the output segment; nil: it was not moved, and has to be copied.
+        public var offsets: [UInt64?]
+        /// The bytes of ranges that moved, but for those that had to be copied on the way.
+        public var movedBytes: UInt64
+        /// The bytes of ranges that moved and were copied on the way: parts of pages, as a rule.
+        public var copiedBytes: UInt64
+        /// The size of the output segment now.
+        public var segmentBytes: UInt64
+
+        /// What became of memory that was to be moved.
+        public init(offsets: [UInt64?], movedBytes: UInt64, copiedBytes: UInt64, segmentBytes: UInt64) {
+            self.offsets = offsets
+            self.movedBytes = movedBytes
+            self.copiedBytes = copiedBytes
+            self.segmentBytes = segmentBytes
+        }
+    }
+
     /// Asked about every buffer, in this order.
     private let ways: [Way]
-    /// Asked about what is left and not small, in this order: where de-anonymization belongs.
-    private let moves: [Way]
+    /// Asked about all that is left and not small, before it is copied.
+    private let mover: Mover?
     private let output: Segment
     private let take: (Int) throws(SIPCError) -> (UnsafeMutableRawPointer, offset: UInt64)
 
     /// - Parameters:
     ///   - inputs: segments whose memory is reshared.
     ///   - ways: asked next about every buffer, in their order.
-    ///   - moves: asked in their order about buffers that are not small, before they are copied.
+    ///   - mover: asked about all buffers that are left and not small, together, before they are copied.
     ///   - output: the segment that packed and copied buffers go to.
     ///   - take: gives zeroed, 64-byte-aligned room of so many bytes in the output segment, and its offset there.
     public init(
-        inputs: [MappedSegment], ways: [Way], moves: [Way] = [], output: Segment,
+        inputs: [MappedSegment], ways: [Way], mover: Mover? = nil, output: Segment,
         take: @escaping (Int) throws(SIPCError) -> (UnsafeMutableRawPointer, offset: UInt64)
     ) {
         let map = SegmentMap(inputs)
@@ -68,7 +91,7 @@ public struct Publisher {
             return (Segment(id: segment.id, bytes: UInt64(segment.bytes)), offset)
         }
         self.ways = [reshare] + ways
-        self.moves = moves
+        self.mover = mover
         self.output = output
         self.take = take
     }
@@ -81,6 +104,12 @@ public struct Publisher {
         private let batches: [OwnedArray]
 
         init(_ batches: [OwnedArray]) { self.batches = batches }
+
+        /// Keeps them until the process ends, whoever lets go of this object.
+        ///
+        /// Memory that was moved is a file's: where its allocator drops pages of it, the next owner would find what was
+        /// published there, and no zeros.
+        func keepForEver() { _ = Unmanaged.passRetained(self) }
     }
 
     /// Reads a stream to its end and publishes what it gave. The stream is moved from `source` and released. Returns the
@@ -99,12 +128,13 @@ public struct Publisher {
             batches.append(batch)
         }
         isRead()
-        return try withExtendedLifetime(batches) { () throws(SIPCError) in
+        let kept = Kept(batches)
+        return try withExtendedLifetime(kept) { () throws(SIPCError) in
             var counts = PublishCounts()
-            let (segments, references) = try place(collector.extents, &counts)
+            let (segments, references) = try place(collector.extents, kept, &counts)
             counts.rows = collector.builder.rows
             counts.batches = collector.builder.batches
-            return (collector.builder.finish(segments: segments, references: references), counts, Kept(batches))
+            return (collector.builder.finish(segments: segments, references: references), counts, kept)
         }
     }
 
@@ -123,7 +153,7 @@ public struct Publisher {
     }
 
     private func place(
-        _ extents: [Extent], _ counts: inout PublishCounts
+        _ extents: [Extent], _ kept: Kept, _ counts: inout PublishCounts
     ) throws(SIPCError) -> ([Segment], [Reference]) {
         let (order, groups) = Self.groups(extents)
         var table = SegmentTable()
@@ -140,17 +170,20 @@ public struct Publisher {
         var rest: [Group] = []
         for group in groups {
             counts.bytes += UInt64(group.bytes)
-            let isSmall = group.bytes < Self.packedBytesMax
-            if let (place, counter) = try find(group, isSmall ? ways : ways + moves) {
+            if let (place, counter) = try find(group, ways) {
                 counts[keyPath: counter] += UInt64(group.bytes)
                 refer(group, place.segment, place.offset)
             } else {
-                counts[keyPath: isSmall ? \PublishCounts.packedBytes : \PublishCounts.copiedBytes] += UInt64(
-                    group.bytes)
                 rest.append(group)
             }
         }
-        for (group, offset) in try copy(rest) { refer(group, output, offset) }
+        var output = self.output
+        for (group, offset) in move(&rest, &output, kept, &counts) { refer(group, output, offset) }
+        for (group, offset) in try copy(rest) {
+            let isSmall = group.bytes < Self.packedBytesMax
+            counts[keyPath: isSmall ? \PublishCounts.packedBytes : \PublishCounts.copiedBytes] += UInt64(group.bytes)
+            refer(group, output, offset)
+        }
         return (table.segments, references)
     }
 
@@ -162,6 +195,27 @@ public struct Publisher {
             if let place = try way.place(group.memory) { return (place, way.counter) }
         }
         return nil
+    }
+
+    /// Moves what is not small and can be moved, and takes it out of `groups`. The output segment may grow by it.
+    private func move(
+        _ groups: inout [Group], _ output: inout Segment, _ kept: Kept, _ counts: inout PublishCounts
+    ) -> [(Group, offset: UInt64)] {
+        let large = groups.filter { $0.bytes >= Self.packedBytesMax }
+        guard let mover, !large.isEmpty else { return [] }
+        let moved = mover(large.map(\.memory))
+        var placed: [(Group, offset: UInt64)] = []
+        var rest = groups.filter { $0.bytes < Self.packedBytesMax }
+        for (group, offset) in zip(large, moved.offsets) {
+            if let offset { placed.append((group, offset)) } else { rest.append(group) }
+        }
+        if placed.isEmpty { return [] }
+        kept.keepForEver()
+        groups = rest
+        output = Segment(id: output.id, bytes: moved.segmentBytes)
+        counts.deanonymizedBytes += moved.movedBytes
+        counts.copiedBytes += moved.copiedBytes
+        return placed
     }
 
     /// Sorts the extents that are not empty by address, and joins those that overlap.
@@ -210,7 +264,12 @@ private struct SegmentTable {
     private var indexes: [UInt64: UInt32] = [:]
 
     mutating func index(of segment: Segment) -> UInt32 {
-        if let index = indexes[segment.id] { return index }
+        if let index = indexes[segment.id] {
+            // What was moved into a segment has made it longer.
+            let bytes = max(segments[Int(index)].bytes, segment.bytes)
+            segments[Int(index)] = Segment(id: segment.id, bytes: bytes)
+            return index
+        }
         let index = UInt32(segments.count)
         segments.append(segment)
         indexes[segment.id] = index

@@ -16,7 +16,13 @@ final class Segment {
     let id: SegmentID
     let lock: Lock
     /// The size of the file, holes included.
-    let bytes: Int
+    private(set) var bytes: Int
+    /// The size it was made with: what its producer moved into it comes after.
+    let bytesMade: Int
+    /// How much longer its producer may make it by moving memory to its end.
+    let growthBytesMax: Int
+    /// Whose output it was, by a name that stays the same from run to run.
+    let model: String
     var phase: Phase
     /// The writable descriptor: the producer's, later the store's for punching. Nil once the file is sealed.
     var writer: DescriptorBox?
@@ -29,10 +35,16 @@ final class Segment {
     /// A punch failed: memory is held that nobody names, and the next release tries again over the whole file.
     var owesTrim = false
 
-    init(id: SegmentID, lock: Lock, bytes: Int, producer: WorkerID, file: DescriptorBox) {
+    init(
+        id: SegmentID, lock: Lock, bytes: Int, growthBytesMax: Int = 0, producer: WorkerID, model: String,
+        file: DescriptorBox
+    ) {
         self.id = id
         self.lock = lock
         self.bytes = bytes
+        self.bytesMade = bytes
+        self.growthBytesMax = growthBytesMax
+        self.model = model
         self.phase = .output(producer)
         self.writer = file
     }
@@ -49,6 +61,30 @@ final class Segment {
 
     /// The seals an unlocked file must have: any other says that a worker added some.
     static func sealsBefore(_ lock: Lock) -> Seals { lock == .sealed ? [] : .seal }
+
+    /// Takes note of what the producer has appended, when it is dead.
+    ///
+    /// - Throws: `tampered` when the size is none that moving memory leaves behind.
+    func measure() throws(StoreError) {
+        guard let writer, growthBytesMax > 0 else { return }
+        let size = try onSegment(id, "measuring the output") { () throws(SystemError) in
+            try writer.descriptor.status().bytes
+        }
+        guard size >= bytesMade, size - bytesMade <= growthBytesMax, size % Machine.pageBytes == 0 else {
+            throw StoreError(
+                .tampered, id, "the worker changed the size of its output from \(bytesMade) to \(size) bytes")
+        }
+        bytes = size
+    }
+
+    /// Frees what was appended, when the segment is used no more.
+    func shrink() throws(StoreError) {
+        guard let writer, bytes > bytesMade else { return }
+        try onSegment(id, "giving back memory") { () throws(SystemError) in
+            try writer.descriptor.truncate(bytes: bytesMade)
+        }
+        bytes = bytesMade
+    }
 
     /// Checks that the producer left size, seals, owner and permissions as they were.
     func checkUntouched() throws(StoreError) {
@@ -68,16 +104,47 @@ final class Segment {
         }
     }
 
+    /// The size in whole 2 MiB pages, for a trim. There is nothing between the end of the file and that.
+    private var bytesInHugePages: Int { (bytes + Machine.hugePageBytes - 1) & ~(Machine.hugePageBytes - 1) }
+
     /// Leaves nothing in the file but the named bytes; everything else reads as zero.
     ///
     /// Only while nobody else can write the file. Repeating it after a failure is fine.
     func trim(to named: RangeSet) throws(StoreError) {
         guard let writer else { preconditionFailure("segment \(id) is sealed: it can't be trimmed") }
-        let plan = Trim(named: named, windows: RangeSet([0..<bytes]))
+        let plan = Trim(named: named, windows: RangeSet([0..<bytesInHugePages]))
         try onSegment(id, "trimming the output") { () throws(SystemError) in
             try plan.punch(writer.descriptor)
             try plan.zero(writer.descriptor)
         }
+    }
+
+    /// The most bytes that are moved out of an output so that its memory can be kept for another: about what is packed.
+    static let movedBytesMax = 128 << 10
+    /// Memory below this is not worth a move.
+    static let recycledBytesMin = 8 << 20
+
+    /// Puts a new file in place of the output's, with the named bytes at the offsets they had and nothing else.
+    ///
+    /// Only while nobody else can write the file. All or nothing.
+    ///
+    /// - Returns: the old file, which nobody needs any more.
+    func replaceFile(keeping named: RangeSet) throws(StoreError) -> DescriptorBox {
+        guard let old = writer, let end = named.bounds?.upperBound else {
+            preconditionFailure("segment \(id) is sealed, or nothing of it is named")
+        }
+        let new = try Self.makeFile(id, bytes: bytes, lock: lock)
+        try onSegment(id, "moving \(named.bytes) bytes out of the output") { () throws(SystemError) in
+            let mapping = try Mapping(old.descriptor, count: end)
+            // Written through the descriptor: memory that runs out is an error there, and a SIGBUS in a mapping.
+            for range in named.ranges {
+                try new.descriptor.writeAll(
+                    UnsafeRawBufferPointer(rebasing: mapping.bytes[range]), at: range.lowerBound)
+            }
+            withExtendedLifetime(mapping) {}
+        }
+        writer = new
+        return old
     }
 
     /// Makes the content unchangeable for everyone but this store, and returns the descriptor that readers get.
@@ -98,7 +165,7 @@ final class Segment {
         guard lock == .readOnlyDescriptor, let writer else { return }
         let huge = Machine.hugePageBytes
         let windows = dead.ranges.map { $0.lowerBound & ~(huge - 1)..<($0.upperBound + huge - 1) & ~(huge - 1) }
-        let plan = Trim(named: named, windows: owesTrim ? RangeSet([0..<bytes]) : RangeSet(windows))
+        let plan = Trim(named: named, windows: owesTrim ? RangeSet([0..<bytesInHugePages]) : RangeSet(windows))
         owesTrim = true
         // What was published may stay in pages that remain: only whole pages are given back, nothing is zeroed.
         try onSegment(id, "giving back memory") { () throws(SystemError) in try plan.punch(writer.descriptor) }

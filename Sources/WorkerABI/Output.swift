@@ -2,13 +2,19 @@ import Glibc
 import SIPC
 import System
 
-/// The output segment of a session: where packed and copied buffers go.
+/// The output segment of a session: where packed, moved and copied buffers go.
 final class Output {
     /// The number it has in what a worker publishes.
     static let id: UInt64 = 0
 
-    let segment: Segment
+    private let file: FileDescriptor
+    /// The size of the file: what is moved into it is appended.
+    private var bytes: UInt64
     private let room: Room
+    /// Moves memory into the file; nil where the kernel has no KernelZero, or the session was not given it.
+    var kernelZero: KernelZero?
+    /// How the pages of everything that was moved went.
+    private(set) var pages = PageCounts()
 
     private enum Room {
         case arena(Arena)
@@ -17,7 +23,7 @@ final class Output {
 
     /// Takes the output file: attaches the arena to it when there is one, and maps it otherwise.
     init(_ file: consuming FileDescriptor, fileBytes: UInt64, bytesMax: UInt64) throws {
-        segment = Segment(id: Self.id, bytes: fileBytes)
+        bytes = fileBytes
         if let arena = Arena() {
             let code = arena.attach(file.raw, fileBytes: fileBytes, bytesMax: bytesMax)
             guard code == 0 else {
@@ -25,26 +31,37 @@ final class Output {
             }
             room = .arena(arena)
         } else {
-            room = .file(try FileRoom(file, fileBytes: fileBytes, bytesMax: bytesMax))
+            room = .file(try FileRoom(try file.duplicate(), fileBytes: fileBytes, bytesMax: bytesMax))
         }
+        self.file = file
     }
 
     /// A publisher into this segment that reshares `inputs`.
     func publisher(_ inputs: [MappedSegment]) -> Publisher {
-        let segment = self.segment
+        let segment = Segment(id: Self.id, bytes: bytes)
+        let mover: Publisher.Mover? = kernelZero.map { kernelZero in { self.move($0, kernelZero) } }
         switch room {
         case .arena(let arena):
             let born = Publisher.Way(counter: \.bornSharedBytes) { (memory) throws(SIPCError) in
                 arena.locate(memory).map { (segment, $0) }
             }
-            return Publisher(inputs: inputs, ways: [born], output: segment) { (bytes) throws(SIPCError) in
+            return Publisher(inputs: inputs, ways: [born], mover: mover, output: segment) {
+                (bytes) throws(SIPCError) in
                 try arena.take(bytes)
             }
         case .file(let file):
-            return Publisher(inputs: inputs, ways: [], output: segment) { (bytes) throws(SIPCError) in
+            return Publisher(inputs: inputs, ways: [], mover: mover, output: segment) { (bytes) throws(SIPCError) in
                 try file.take(bytes)
             }
         }
+    }
+
+    private func move(_ memory: [UnsafeRawBufferPointer], _ kernelZero: KernelZero) -> Publisher.Moved {
+        let done = Deanonymization(memory, into: file, by: kernelZero)
+        bytes = done.fileBytes ?? bytes
+        pages.add(done.pages)
+        return Publisher.Moved(
+            offsets: done.offsets, movedBytes: done.movedBytes, copiedBytes: done.copiedBytes, segmentBytes: bytes)
     }
 
     /// Called when a result has been read: none of its memory may be given out again.

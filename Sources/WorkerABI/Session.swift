@@ -49,6 +49,18 @@ final class Session {
         output = try Output(file, fileBytes: fileBytes, bytesMax: bytesMax)
     }
 
+    func setKernelZero(_ device: consuming FileDescriptor) throws {
+        guard let output else { throw SIPCError.misuse(EBADF, "the session has no output segment to move memory into") }
+        let kernelZero = try KernelZero(device)
+        guard kernelZero.info.abi == KernelZero.Info.abiExpected else {
+            throw SIPCError.misuse(EPROTO, kernelZero.info.mismatch ?? "another version of KernelZero")
+        }
+        output.kernelZero = kernelZero
+    }
+
+    /// How the pages of what was moved went.
+    var pages: PageCounts { output?.pages ?? PageCounts() }
+
     func open(_ descriptor: Int32, _ out: UnsafeMutablePointer<ArrowArrayStream>) throws {
         try read(descriptor).open(Array(segments.values), to: out)
     }

@@ -45,6 +45,16 @@ public func sessionOutput(_ raw: UnsafeMutableRawPointer?, _ fd: Int32, _ fileBy
     return session.call { try session.setOutput(file.duplicate(), fileBytes: fileBytes, bytesMax: bytesMax) }
 }
 
+/// Has memory moved by KernelZero; takes `fd`.
+@c(zerrow_session_kernelzero)
+public func sessionKernelZero(_ raw: UnsafeMutableRawPointer?, _ fd: Int32) -> Int32 {
+    guard fd >= 0 else { return -EBADF }
+    // Owned here, so that it is closed whatever happens.
+    let device = FileDescriptor(owning: fd)
+    guard let session = session(raw) else { return -EINVAL }
+    return session.call { try session.setKernelZero(device.duplicate()) }
+}
+
 /// Opens the table of a descriptor.
 @c(zerrow_session_open)
 public func sessionOpen(
@@ -73,6 +83,20 @@ public func sessionPublish(
         ]
         for (index, field) in fields.enumerated() { counts[index] = field }
     }
+}
+
+/// How the pages of what was moved went.
+@c(zerrow_session_pages)
+public func sessionPages(_ raw: UnsafeMutableRawPointer?, _ counts: UnsafeMutablePointer<UInt64>?) -> Int32 {
+    guard let session = session(raw), let counts else { return -EINVAL }
+    let pages = session.pages
+    // struct zerrow_pages is these eleven numbers.
+    let fields = [
+        pages.ranges, pages.refusedRanges, UInt64(pages.refusal), pages.moved, pages.movedHuge, pages.movedSwap,
+        pages.holes, pages.copiedEdge, pages.copiedShared, pages.copiedPinned, pages.copiedOther,
+    ]
+    for (index, field) in fields.enumerated() { counts[index] = field }
+    return 0
 }
 
 /// Writes the table of a descriptor as a standard Arrow IPC stream.

@@ -49,6 +49,16 @@ int zerrow_session_segment(zerrow_session *, uint64_t id, int fd);
 int zerrow_session_output(zerrow_session *, int fd, uint64_t file_bytes, uint64_t bytes_max);
 
 /*
+ * KernelZero's device, open: what is not shared yet and not small is then moved into the output segment, which grows by
+ * it, rather than copied. After zerrow_session_output(). Takes the descriptor, also when it fails: -ENOTTY when it is
+ * another device, -EPROTO when it is a KernelZero of another ABI.
+ *
+ * The memory of a table of which anything was moved is never given back to its allocators, also when the session is
+ * freed: it is a private mapping of the file, and where an allocator drops its pages it would find no zeros.
+ */
+int zerrow_session_kernelzero(zerrow_session *, int fd);
+
+/*
  * Open the table whose SIPC descriptor is the content of `descriptor_fd`, which stays the caller's. Its segments must
  * have been given. `out` is filled with a stream that the caller releases; its buffers are those of the segments.
  */
@@ -68,12 +78,28 @@ struct zerrow_counts {
 
 /*
  * Read the stream to its end and publish the table. The stream is released, also on failure; the table's arrays stay
- * allocated until the session is freed, since an allocator writes into what it gets back. `*descriptor_fd` becomes a
- * sealed memfd with the SIPC descriptor, which the caller closes. -EINVAL when what was streamed is not a table,
- * -ENOMEM when the output segment is full, else the stream's own error.
+ * allocated until the session is freed (or for ever, see above), since an allocator writes into what it gets back.
+ * `*descriptor_fd` becomes a sealed memfd with the SIPC descriptor, which the caller closes. -EINVAL when what was
+ * streamed is not a table, -ENOMEM when the output segment is full, else the stream's own error.
  */
 int zerrow_session_publish(zerrow_session *, struct ArrowArrayStream *in, struct zerrow_counts *counts,
                            int *descriptor_fd);
+
+/* How all that this session had moved went: pages of 4 KiB, and ranges (buffers, joined where they touch). */
+struct zerrow_pages {
+    uint64_t ranges;
+    uint64_t refused_ranges; /* not moved but copied by this library */
+    uint64_t refusal;        /* the errno of the last refusal; 0 for none */
+    uint64_t moved;
+    uint64_t moved_huge; /* as parts of 2 MiB pages */
+    uint64_t moved_swap;
+    uint64_t holes;
+    uint64_t copied_edge; /* these four by KernelZero, and counted as copied_bytes: kernelzero.h says why */
+    uint64_t copied_shared;
+    uint64_t copied_pinned;
+    uint64_t copied_other;
+};
+int zerrow_session_pages(zerrow_session *, struct zerrow_pages *);
 
 /* Write the table as a standard Arrow IPC stream. Both descriptors stay the caller's. */
 int zerrow_session_write_stream(zerrow_session *, int descriptor_fd, int out_fd);

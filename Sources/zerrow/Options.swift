@@ -32,8 +32,15 @@ struct EngineOptionGroup: ParsableArguments {
 
     @Flag(
         name: .customLong("no-arena"),
-        help: "Do not preload the arena: results are copied into shared memory. For comparison.")
+        help:
+            "Do not preload the arena: results are moved by KernelZero where it is loaded, else copied. For comparison."
+    )
     var noArena = false
+
+    @Flag(
+        name: .customLong("no-kernelzero"),
+        help: "Do not use the KernelZero module: what is not born shared is copied. For comparison.")
+    var noKernelZero = false
 
     @Flag(name: .customLong("keep-going"), help: "When a model fails, still run what does not need it.")
     var keepGoing = false
@@ -56,6 +63,7 @@ struct EngineOptionGroup: ParsableArguments {
         var options = EngineOptions()
         options.isSandboxed = !noSandbox
         options.hasArena = !noArena
+        options.hasKernelZero = !noKernelZero
         options.keepsGoing = keepGoing
         if let jobs { options.slots = jobs }
         options.memoryBytesMax = memory?.bytes

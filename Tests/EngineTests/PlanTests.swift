@@ -66,6 +66,44 @@ import Testing
         #expect(counts("null") == nil)
     }
 
+    @Test func howPagesMovedIsAllThereOrNotAtAll() throws {
+        func moves(_ refusal: String) -> MoveReport? {
+            let text = """
+                {"op":"published","kernelzero":{"ranges":1,"refused_ranges":2,"refusal":\(refusal),"moved_pages":3,\
+                "moved_huge_pages":4,"moved_swap_pages":5,"hole_pages":6,"copied_edge_pages":7,"copied_shared_pages":8,\
+                "copied_pinned_pages":9,"copied_other_pages":10}}
+                """
+            return Datagram(parsing: Array(text.utf8))?.moves
+        }
+        let found = try #require(moves("95"))
+        #expect(found.ranges == 1 && found.refusedRanges == 2 && found.copiedOtherPages == 10)
+        #expect(found.refusal == "Operation not supported")
+        #expect(moves("0") != nil && moves("0")?.refusal == nil)
+        #expect(moves("-1") == nil && moves("null") == nil)
+        #expect(Datagram(parsing: Array(#"{"op":"published"}"#.utf8))?.moves == nil)
+    }
+
+    @Test func aReportHasMovedPagesOnlyWhereKernelZeroIsUsed() {
+        var counts = ByteCounts()
+        counts.deanonymizedBytes = 4096
+        var report = RunReport(run: "r", failures: [])
+        func json(_ moves: MoveReport?) -> String {
+            let output = RunReport.Output(rows: 1, counts: counts, moves: moves)
+            report.models = [
+                RunReport.Model(
+                    name: "m", status: "success", startMilliseconds: 0, wallMilliseconds: 1, memoryBytesMax: 1,
+                    timing: [:], output: output)
+            ]
+            return report.json
+        }
+        #expect(json(nil).contains(#""deanonymized_bytes":4096"#) && !json(nil).contains("kernelzero"))
+        let moves = MoveReport(
+            ranges: 1, refusedRanges: 0, refusal: nil, movedPages: 1, movedHugePages: 0, movedSwapPages: 0,
+            holePages: 0,
+            copiedEdgePages: 0, copiedSharedPages: 0, copiedPinnedPages: 0, copiedOtherPages: 0)
+        #expect(json(moves).contains(#""moved_pages":1"#) && json(moves).contains(#""refusal":null"#))
+    }
+
     @Test func wholeNumbersOf64BitsSurvive() {
         let value: JSONValue = ["rows": .integer(.max)]
         #expect(JSONValue(parsing: value.utf8) == value)

@@ -35,12 +35,12 @@ private final class Room {
     }
 
     private func publish(
-        _ inputs: [MappedSegment], _ room: Room, ways: [Publisher.Way] = [], moves: [Publisher.Way] = []
+        _ inputs: [MappedSegment], _ room: Room, ways: [Publisher.Way] = [], mover: Publisher.Mover? = nil
     ) throws -> (Descriptor, PublishCounts) {
         var stream = ArrowArrayStream()
         try descriptor.open([golden], to: &stream)
         let output = Segment(id: 0, bytes: UInt64(room.memory.count))
-        let publisher = Publisher(inputs: inputs, ways: ways, moves: moves, output: output) { room.take($0) }
+        let publisher = Publisher(inputs: inputs, ways: ways, mover: mover, output: output) { room.take($0) }
         let (bytes, counts, _) = try publisher.publish(&stream)
         #expect(stream.release == nil)
         return (try Descriptor(bytes), counts)
@@ -69,20 +69,21 @@ private final class Room {
         #expect(try stream(copy, room.segment(0)) == stream(descriptor, golden))
     }
 
-    @Test func waysAreAskedInTheirOrderAndMovesOnlyAboutLargeBuffers() throws {
+    @Test func waysAreAskedInTheirOrderAndTheMoverOnlyAboutLargeBuffers() throws {
         let room = Room()
         let base = UInt(bitPattern: golden.content.baseAddress)
         let born = Publisher.Way(counter: \.bornSharedBytes) { (bytes) throws(SIPCError) in
             (Segment(id: 7, bytes: UInt64(golden.bytes)), UInt64(UInt(bitPattern: bytes.baseAddress) - base))
         }
-        let never = Publisher.Way(counter: \.deanonymizedBytes) { (_) throws(SIPCError) in
-            Issue.record("asked about a small buffer")
-            return nil
+        let never: Publisher.Mover = { memory in
+            Issue.record("asked about small buffers")
+            return Publisher.Moved(
+                offsets: memory.map { _ in nil }, movedBytes: 0, copiedBytes: 0, segmentBytes: 1 << 20)
         }
-        let (copy, counts) = try publish([], room, ways: [born], moves: [never])
+        let (copy, counts) = try publish([], room, ways: [born], mover: never)
         #expect(counts.bytes == counts.bornSharedBytes)
         #expect(try stream(copy, golden) == stream(descriptor, golden))
-        _ = try publish([], room, moves: [never])
+        _ = try publish([], room, mover: never)
     }
 
     @Test func arraysKeepTheirSegmentMappedUntilTheLastIsReleased() throws {

@@ -116,6 +116,59 @@ private let huge = Machine.hugePageBytes
         }
     }
 
+    @Test(arguments: everyLock) func whatAWorkerMovedToTheEndIsPublishedAndFreedLikeTheRest(lock: Lock) throws {
+        let store = SegmentStore(lock: lock, poolBytesMax: 1 << 30)
+        let output = try store.makeOutputSegment(bytes: 2 * huge, for: "w1", growthBytesMax: 2 * huge)
+        let end = 2 * huge + 6 * Machine.pageBytes
+        var content = [UInt8](repeating: 0x55, count: end)
+        let named = [10..<5000, 2 * huge + 100..<end - 100]
+        for range in named {
+            for place in range { content[place] = 0xAA }
+        }
+        // A worker that writes beside what it moved publishes none of that.
+        try content.withUnsafeBytes { bytes in try output.file.descriptor.writeAll(bytes, at: 0) }
+        try store.measureOutput(of: "w1")
+        #expect(store.fileBytes(of: output.id, namedBy: "w1") == end)
+        var references = References()
+        try references.add(output.id, named)
+        let table = try store.publish(by: "w1", descriptor: anyDescriptor(), references: references)
+        try store.end("w1")
+        let seen = try visible(store.lend(table, to: "w2").segments[0].file, bytes: end)
+        let isAsPublished = same(seen, masked(content, named))
+        #expect(isAsPublished)
+        #expect(try store.usage().residentBytes <= 2 * Machine.pageBytes + 6 * Machine.pageBytes + huge)
+        try store.release(table)
+        try store.end("w2")
+        #expect(try store.usage().segments == 0)
+        // A recycled file is as long as it was made, and clean.
+        let next = try store.makeOutputSegment(bytes: 2 * huge, for: "w3", growthBytesMax: 2 * huge)
+        let isClean = isZero(try next.file.descriptor.bytes(0..<2 * huge), 0..<2 * huge)
+        #expect(isClean)
+        #expect(try next.file.descriptor.status().bytes == 2 * huge)
+    }
+
+    @Test(arguments: everyLock) func anOutputMayNotGrowBeyondWhatMovingNeeds(lock: Lock) throws {
+        let sizes = [huge - Machine.pageBytes, huge + 1, 2 * huge + Machine.pageBytes, 1 << 50]
+        for size in sizes {
+            let store = SegmentStore(lock: lock, poolBytesMax: 1 << 30)
+            let output = try store.makeOutputSegment(bytes: huge, for: "w1", growthBytesMax: huge)
+            try output.file.descriptor.truncate(bytes: size)
+            let error = #expect(throws: StoreError.self, "\(size)") { try store.measureOutput(of: "w1") }
+            #expect(error?.code == .tampered, "\(size)")
+            try store.end("w1")
+            #expect(try store.usage().pooledBytes == 0)
+        }
+    }
+
+    @Test func whatAFailedWorkerMovedIsFreedAndItsFileUsedAgain() throws {
+        let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 1 << 30)
+        let output = try store.makeOutputSegment(bytes: 4 * huge, for: "w1", growthBytesMax: huge)
+        let content = [UInt8](repeating: 1, count: 4 * huge + Machine.pageBytes)
+        try content.withUnsafeBytes { bytes in try output.file.descriptor.writeAll(bytes, at: 0) }
+        try store.end("w1")
+        #expect(try store.usage().pooledBytes == 4 * huge)
+    }
+
     @Test func aSealThatAWorkerAddedIsNoticed() throws {
         let store = SegmentStore(lock: .sealed, poolBytesMax: 0)
         let producer = try Producer(store, "w1")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Process 1 of the guest: runs the tests that the kernel's command line names and ends the machine.
+ * Process 1 of the guest: runs the tests that the kernel's command line names, or after the word "host" a program of the
+ * host, and ends the machine.
  *
  * The lines about the tests go to the second serial port; the first has the kernel's log.
  */

@@ -6,7 +6,7 @@ import os
 import signal
 from pathlib import Path
 
-from conftest import wait_until
+from command import wait_until
 
 
 def descendants(pid: int) -> list[int]:

@@ -3,7 +3,7 @@
 import subprocess
 
 import pytest
-from conftest import ZERROW
+from command import ZERROW
 
 GOOD = """
     import zerrow

@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from conftest import Project, wait_until
+from command import Project, wait_until
 from processes import Processes, check_nothing_is_left, descendants, mounts, stop
 
 # `first` says where it is, and stays there for a moment: while it runs, and while its result is read for publishing.

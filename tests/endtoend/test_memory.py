@@ -1,7 +1,7 @@
 """Memory goes when the last reader is done with it, whoever runs the engine."""
 
 import pytest
-from conftest import Project
+from command import Project
 
 MIB = 1 << 20
 COLUMN = 8 * MIB

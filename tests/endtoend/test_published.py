@@ -1,6 +1,6 @@
 """A published table can't be changed by anybody, and nobody finds a byte of its producer that was not published."""
 
-from conftest import Project
+from command import Project
 
 ATTACKS = """
     import ctypes, ctypes.util, fcntl, hashlib, mmap, os, re, signal, struct, time

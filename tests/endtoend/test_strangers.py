@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import IS_ROOT, ZERROW, Project
+from command import IS_ROOT, ZERROW, Project
 
 PASS = """
     import zerrow

@@ -6,7 +6,7 @@ import subprocess
 
 import pyarrow as pa
 import pytest
-from conftest import HOME, ZERROW
+from command import HOME, ZERROW
 
 EXAMPLE = HOME / "examples" / "tpch"
 

@@ -15,7 +15,7 @@ from types import ModuleType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from conftest import HOME, Project
+from command import HOME, Project
 
 EXAMPLE = HOME / "examples" / "tpch"
 SCALE_FACTOR = "0.05"

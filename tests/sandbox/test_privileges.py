@@ -152,3 +152,28 @@ def test_no_terminal_is_within_reach(sandbox):
         )
 
     assert sandbox.run(look) == ["ENOENT", "EPERM"]
+
+
+def test_of_kernelzero_the_known_calls_are_let_through_and_no_others(sandbox):
+    """The device comes from the engine; here another file answers, that it knows no such call."""
+
+    def ask():
+        import os
+
+        def number(kind, size):
+            return 3 << 30 | size << 16 | 0xB7 << 8 | kind
+
+        ioctl = 16 if platform.machine() == "x86_64" else 29
+        requests = {
+            "info": number(0, 64),
+            "deanonymize": number(1, 104),
+            "unknown": number(2, 8),
+            "sized": number(1, 112),
+        }
+        with open("/dev/null") as file:
+            outcomes = {name: attempt(call, ioctl, file.fileno(), request, 0) for name, request in requests.items()}
+        return outcomes, os.path.exists("/dev/kernelzero")
+
+    outcomes, is_there = sandbox.run(ask)
+    assert outcomes == {"info": "ENOTTY", "deanonymize": "ENOTTY", "unknown": "EPERM", "sized": "EPERM"}
+    assert not is_there, "a worker has the device by its descriptor only"

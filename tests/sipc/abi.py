@@ -29,6 +29,27 @@ class Counts(ctypes.Structure):
     ]
 
 
+class Pages(ctypes.Structure):
+    """struct zerrow_pages."""
+
+    _fields_ = [
+        (name, ctypes.c_uint64)
+        for name in (
+            "ranges",
+            "refused_ranges",
+            "refusal",
+            "moved",
+            "moved_huge",
+            "moved_swap",
+            "holes",
+            "copied_edge",
+            "copied_shared",
+            "copied_pinned",
+            "copied_other",
+        )
+    ]
+
+
 def load_library() -> ctypes.CDLL:
     """Load the library that ZERROW_WORKER_LIBRARY names, or the one of the release build."""
     path = os.environ.get("ZERROW_WORKER_LIBRARY", str(ROOT / ".build/release/libzerrow_worker.so"))
@@ -41,6 +62,8 @@ def load_library() -> ctypes.CDLL:
         "session_error": (ctypes.c_char_p, [session]),
         "session_segment": (fd, [session, u64, fd]),
         "session_output": (fd, [session, fd, u64, u64]),
+        "session_kernelzero": (fd, [session, fd]),
+        "session_pages": (fd, [session, ctypes.POINTER(Pages)]),
         "session_open": (fd, [session, fd, stream]),
         "session_publish": (fd, [session, stream, ctypes.POINTER(Counts), ctypes.POINTER(ctypes.c_int)]),
         "session_write_stream": (fd, [session, fd, fd]),
@@ -115,6 +138,16 @@ class Session:
         """Give the output segment."""
         size = os.fstat(fd).st_size
         self.check(LIBRARY.zerrow_session_output(self.raw, os.dup(fd), size, bytes_max or size))
+
+    def kernelzero(self, path: str = "/dev/kernelzero") -> None:
+        """Have memory moved by a device."""
+        self.check(LIBRARY.zerrow_session_kernelzero(self.raw, os.open(path, os.O_RDONLY)))
+
+    def pages(self) -> Pages:
+        """How the pages of what was moved went."""
+        pages = Pages()
+        self.check(LIBRARY.zerrow_session_pages(self.raw, ctypes.byref(pages)))
+        return pages
 
     def open(self, descriptor: bytes) -> pa.RecordBatchReader:
         """Open a table."""

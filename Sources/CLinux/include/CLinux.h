@@ -3,6 +3,7 @@
 #define ZERROW_CLINUX_H
 
 #include "child.h"
+#include "kernel_zero.h"
 #include "machine.h"
 #include "memory_file.h"
 #include "message.h"

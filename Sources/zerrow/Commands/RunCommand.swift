@@ -14,7 +14,8 @@ struct RunCommand: ParsableCommand {
             peak memory per model, how the bytes travelled, and the first rows of the last models' tables.
 
             How bytes travel: reshared (the model returned memory of its input), born shared (allocated in shared memory from the \
-            start), packed (buffers under 64 KiB, gathered), copied (none of these: correct, but it cost a copy).
+            start), packed (buffers under 64 KiB, gathered), deanonymized (moved into shared memory by the kernel module KernelZero, \
+            where it is loaded: 'zerrow doctor' tells), copied (none of these: correct, but it cost a copy).
 
               zerrow run -p examples/tpch
               zerrow run -p examples/tpch --param segment=MACHINERY

@@ -21,7 +21,7 @@ class Expectation(Enum):
 
 @dataclass(frozen=True)
 class Plan:
-    """One machine of a suite. `words` are suites or tests of the test program."""
+    """One machine of a suite. `words` are suites or tests of the test program, or "host" and a program of the host."""
 
     title: str
     words: tuple[str, ...]
@@ -44,6 +44,7 @@ DISK = ("virtio_pci", "virtio_blk")
 SLOW_DISK = Disk("slow", 32 << 20, f"throttling.bps-total={4 << 20}")
 SWAP_DISK = Disk("swap", 256 << 20)
 HOST_ROOT = ("virtio_pci", "9pnet_virtio", "9p")
+
 
 # Each switch of the debug build that breaks the module, and the tests that must notice.
 MUTATIONS: dict[str, tuple[str, ...]] = {

@@ -74,6 +74,27 @@ class Published:
         return {name: every[name] for name in every if name.endswith("_bytes")}
 
 
+PAGES = (
+    "ranges",
+    "refused_ranges",
+    "refusal",
+    "moved_pages",
+    "moved_huge_pages",
+    "moved_swap_pages",
+    "hole_pages",
+    "copied_edge_pages",
+    "copied_shared_pages",
+    "copied_pinned_pages",
+    "copied_other_pages",
+)
+
+
+class _Pages(ctypes.Structure):
+    """A zerrow_pages."""
+
+    _fields_ = tuple((name, ctypes.c_uint64) for name in PAGES)
+
+
 class _WorkerSpec(ctypes.Structure):
     """A zerrow_worker_spec."""
 
@@ -106,6 +127,8 @@ class WorkerLibrary:
                 ctypes.c_int,
                 (ctypes.c_void_p, ctypes.c_int, ctypes.c_uint64, ctypes.c_uint64),
             ),
+            ("zerrow_session_kernelzero", ctypes.c_int, (ctypes.c_void_p, ctypes.c_int)),
+            ("zerrow_session_pages", ctypes.c_int, (ctypes.c_void_p, ctypes.POINTER(_Pages))),
             ("zerrow_session_open", ctypes.c_int, (ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)),
             (
                 "zerrow_session_publish",
@@ -178,6 +201,16 @@ class Session:
         """Take `descriptor` as the worker's output segment, and as its arena where the preload library is there."""
         code = self._library.zerrow_session_output(self._handle, descriptor, file_bytes, bytes_max)
         self._check(code, "the output segment")
+
+    def kernelzero(self, descriptor: int) -> None:
+        """Have memory moved rather than copied by the device `descriptor`, which the session takes."""
+        self._check(self._library.zerrow_session_kernelzero(self._handle, descriptor), "KernelZero")
+
+    def pages(self) -> dict[str, int]:
+        """How the pages went of all that was moved; `refusal` is an errno or 0."""
+        pages = _Pages()
+        self._check(self._library.zerrow_session_pages(self._handle, ctypes.byref(pages)), "the moved pages")
+        return {name: getattr(pages, name) for name in PAGES}
 
     def open(self, descriptor: int) -> pa.Table:
         """Open the table whose SIPC descriptor is in the file `descriptor`; its columns point into the segments.

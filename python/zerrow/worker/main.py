@@ -27,6 +27,7 @@ class Work:
     task: dict[str, Any] = field(default_factory=dict)
     tables: list[int] = field(default_factory=list)
     output: int = -1
+    kernelzero: int | None = None
     arena_file_bytes: int = 0
     arena_bytes_max: int = 0
 
@@ -103,10 +104,11 @@ class _Worker:
 
     def _take_run(self, message: Message) -> None:
         sizes = [message.body.get(key) for key in ("arena_file_bytes", "arena_bytes_max")]
-        if len(message.descriptors) != 2 or not all(isinstance(size, int) and size >= 0 for size in sizes):
+        if len(message.descriptors) not in (2, 3) or not all(isinstance(size, int) and size >= 0 for size in sizes):
             message.close()
-            raise WorkerFailure("internal", "the message 'run' lacks its two descriptors or its sizes")
-        task, self._work.output = message.descriptors
+            raise WorkerFailure("internal", "the message 'run' lacks its two or three descriptors or its sizes")
+        task, self._work.output, *device = message.descriptors
+        self._work.kernelzero = device[0] if device else None
         with open(task, "rb") as file:
             file.seek(0)
             self._work.task = json.load(file)
@@ -116,6 +118,8 @@ class _Worker:
         work, started = self._work, time.perf_counter()
         self._folder = work.task.get("folder")
         session.output(work.output, work.arena_file_bytes, work.arena_bytes_max)
+        if work.kernelzero is not None:
+            session.kernelzero(work.kernelzero)
         self._kind = "input"
         tables = [_open(session, descriptor) for descriptor in work.tables]
         arguments = prepare_arguments(work.task, tables)
@@ -134,7 +138,10 @@ class _Worker:
             "user_at_ms": _ms(0, opened),
             "publish_at_ms": _ms(0, done),
         }
-        return "published", {"rows": published.rows, "counts": published.counts(), "timing": timing}, (descriptor,)
+        fields = {"rows": published.rows, "counts": published.counts(), "timing": timing}
+        if work.kernelzero is not None:
+            fields["kernelzero"] = session.pages()
+        return "published", fields, (descriptor,)
 
     def _describe(self, error: BaseException) -> dict[str, Any]:
         described = report(error, self._kind, self._folder)

@@ -1,0 +1,54 @@
+/// How KernelZero moved a result's memory, in pages of 4 KiB.
+public struct MoveReport: Codable, Sendable, Equatable {
+    /// Buffers that moved, those that touch joined.
+    public var ranges: UInt64
+    /// Buffers that the kernel did not take, and that were copied.
+    public var refusedRanges: UInt64
+    /// Why it did not take the last of them.
+    public var refusal: String?
+    /// Moved one by one.
+    public var movedPages: UInt64
+    /// Moved as parts of 2 MiB pages.
+    public var movedHugePages: UInt64
+    /// Moved on the swap device.
+    public var movedSwapPages: UInt64
+    /// Never written, and still not there.
+    public var holePages: UInt64
+    /// Copied: a buffer has only a part of them.
+    public var copiedEdgePages: UInt64
+    /// Copied: another process has them too.
+    public var copiedSharedPages: UInt64
+    /// Copied: the kernel or a device holds them.
+    public var copiedPinnedPages: UInt64
+    /// Copied for another reason.
+    public var copiedOtherPages: UInt64
+
+    enum CodingKeys: String, CodingKey {
+        case ranges, refusal
+        case refusedRanges = "refused_ranges"
+        case movedPages = "moved_pages"
+        case movedHugePages = "moved_huge_pages"
+        case movedSwapPages = "moved_swap_pages"
+        case holePages = "hole_pages"
+        case copiedEdgePages = "copied_edge_pages"
+        case copiedSharedPages = "copied_shared_pages"
+        case copiedPinnedPages = "copied_pinned_pages"
+        case copiedOtherPages = "copied_other_pages"
+    }
+
+    /// Every key is there, null where there is no value.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(ranges, forKey: .ranges)
+        try container.encode(refusedRanges, forKey: .refusedRanges)
+        try container.encode(refusal, forKey: .refusal)
+        try container.encode(movedPages, forKey: .movedPages)
+        try container.encode(movedHugePages, forKey: .movedHugePages)
+        try container.encode(movedSwapPages, forKey: .movedSwapPages)
+        try container.encode(holePages, forKey: .holePages)
+        try container.encode(copiedEdgePages, forKey: .copiedEdgePages)
+        try container.encode(copiedSharedPages, forKey: .copiedSharedPages)
+        try container.encode(copiedPinnedPages, forKey: .copiedPinnedPages)
+        try container.encode(copiedOtherPages, forKey: .copiedOtherPages)
+    }
+}
