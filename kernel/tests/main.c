@@ -21,9 +21,10 @@ int main(int argc, char **argv)
 {
 	int results;
 
-	guest_start();
-	/* All pages of this process at once, and small ones: it must not change the counters that it compares. */
+	/* Small pages, which the machine boots with: tests have the kernel split huge pages, and make some. */
 	CHECK_CALL(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0));
+	guest_start();
+	/* All pages of this process at once: it must not change the counters that it compares. */
 	CHECK_CALL(mlockall(MCL_CURRENT | MCL_FUTURE));
 	results = CHECK_CALL(open("/dev/ttyS1", O_WRONLY | O_NOCTTY | O_CLOEXEC));
 	CHECK_CALL(dup2(results, STDOUT_FILENO));
