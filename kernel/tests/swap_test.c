@@ -27,6 +27,13 @@ static bool is_swapped(const void *address)
 	return memory_page_entry(address) & MEMORY_PAGE_SWAPPED;
 }
 
+/* Keeps this process's own pages in: read back, they would bring neighbours with them. For what is mapped so far. */
+static void keep_own_pages(void)
+{
+	guest_write("/proc/sys/vm/page-cluster", "0");
+	CHECK_CALL(mlockall(MCL_CURRENT));
+}
+
 /* Swaps memory out: all of it, and nothing of it is left in the swap cache, or the test ends. */
 static void swap_out(char *memory, size_t bytes)
 {
@@ -38,7 +45,9 @@ static void swap_out(char *memory, size_t bytes)
 		CHECK_CALL(madvise(memory, bytes, MADV_PAGEOUT));
 		for (size_t at = 0; at < bytes; at += PAGE)
 			in += !is_swapped(memory + at);
-		counters_take(&counters); /* which adds up the processors' parts of SwapCached, too */
+		/* Gives back what processors hold of pages that have been written, and adds up their counters. */
+		guest_write("/proc/sys/vm/compact_memory", "1");
+		counters_take(&counters);
 		if (in == 0 && guest_read_field("/proc/meminfo", "SwapCached") == 0)
 			return;
 		/* What is being written to a disk stays cached until the next look at it. */
@@ -50,8 +59,10 @@ static void swap_out(char *memory, size_t bytes)
 
 static char *swapped_out(uint64_t seed)
 {
-	char *memory = memory_small_filled(BYTES, seed);
+	char *memory;
 
+	keep_own_pages();
+	memory = memory_small_filled(BYTES, seed);
 	swap_out(memory, BYTES);
 	return memory;
 }
@@ -233,6 +244,7 @@ TEST(swap, swapped_out_huge_pages_move)
 	char *memory;
 
 	disk_swap_start(SWAP_BYTES);
+	keep_own_pages();
 	memory = memory_huge_filled(4 * HUGE, 209);
 	swap_out(memory, 4 * HUGE);
 	device_publish_huge(fd, memory, 4 * HUGE, &counts);
