@@ -66,5 +66,8 @@ SUITES: dict[str, list[Plan]] = {
         Plan("swap to zram", ("swap",), kernel_modules=("zram",), boot_words=POISON),
         Plan("swap to a disk", ("swap",), kernel_modules=DISK, boot_words=POISON, disks=(SWAP_DISK,)),
     ],
-    "arrow": [Plan("arrow", ("host", ARROW), kernel_modules=HOST_ROOT, memory="3G", seconds=5400, host_root=True)],
+    "arrow": [
+        Plan("arrow", ("host", ARROW), kernel_modules=HOST_ROOT, memory="3G", seconds=5400, host_root=True),
+        Plan("arrow with faults", ("host", ARROW, "faults"), debug=True, kernel_modules=HOST_ROOT, host_root=True),
+    ],
 }
