@@ -12,6 +12,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 
 from measure import HOME, PeakMemory, log, medians, ray_python, zerrow
 
@@ -36,7 +37,7 @@ def zerrow_round(size: int) -> dict:
 
 
 def baseline_round(system: str, size: int) -> dict:
-    """One round of an Arrow IPC file, in processes of its own."""
+    """One round of an Arrow IPC file, or of none of all that, in processes of its own."""
     done = subprocess.run(
         [sys.executable, HOME / "bench/baselines.py", system, str(size)], capture_output=True, text=True, check=True
     )
@@ -74,7 +75,8 @@ def main() -> None:
     parser.add_argument("--output", choices=("tty", "json"), default="tty")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--sizes", default=",".join(str(size // MIB) for size in SIZES), help="MiB, comma-separated")
-    parser.add_argument("--systems", default="zerrow,ipc-mapped,ipc-read,ray")
+    parser.add_argument("--systems", default="zerrow,in-process,ipc-mapped,ipc-read,ray")
+    parser.add_argument("--pause", type=float, default=0, help="seconds of rest before each measurement")
     options = parser.parse_args()
     sizes = [int(size) * MIB for size in options.sizes.split(",")]
     systems = options.systems.split(",")
@@ -87,6 +89,7 @@ def main() -> None:
         # One more round than counted: the first one pays for memory that nobody has used yet.
         for number in range(options.rounds + 1):
             for system in systems:
+                time.sleep(options.pause)
                 with PeakMemory() as memory:
                     if system == "zerrow":
                         result = zerrow_round(size)

@@ -32,6 +32,9 @@ static int convert(struct kz_call *call)
 	err = kz_take(call);
 	if (err)
 		goto undo_taken;
+	err = kz_vmas_keep(call);
+	if (err)
+		goto undo_taken;
 	kz_take_flush(call);
 	err = kz_copy_taken(call);
 	if (err)
@@ -46,8 +49,11 @@ static int convert(struct kz_call *call)
 	if (err)
 		goto undo_reserved;
 	err = kz_publish(call);
-	if (err)
+	if (err) {
+		/* The last 2 MiB of the file are being collapsed: the next attempt stays out of them. */
+		call->file.beyond = true;
 		goto undo_held;
+	}
 
 	kz_vmas_convert(call);
 	kz_request_answer(call->request);

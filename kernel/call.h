@@ -67,6 +67,15 @@ struct kz_table {
 	unsigned int moved;
 	unsigned int swapped;
 	unsigned int copied;
+	/* Of the copied: the caller keeps its page. */
+	unsigned int kept;
+};
+
+/* Tables are got by the page: one at a time, they would cost a tenth of what moving a huge page does. */
+struct kz_chunk {
+	struct kz_chunk *next;
+	unsigned int used;
+	struct kz_table tables[];
 };
 
 /* The file that is appended to. */
@@ -99,6 +108,8 @@ struct kz_call {
 	unsigned long pages;
 	/* Taken so far, in the order of the file. */
 	struct list_head tables;
+	/* Where the tables are; the first has room, or is NULL. */
+	struct kz_chunk *chunks;
 	bool drained;
 	/* A large page that can't be split, so as not to try again for each part of it. Only compared. */
 	struct page *unsplittable;
@@ -107,6 +118,15 @@ struct kz_call {
 	/* Pages of 4 KiB, by enum kernelzero_page. */
 	unsigned long counts[KERNELZERO_COPIED_OTHER + 1];
 };
+
+/*
+ * Whether a copied page stays where it is, in an anonymous mapping, instead of being replaced by its copy: somebody may
+ * be writing to it, as direct I/O does, and the caller has to see that.
+ */
+static inline bool kz_is_kept(enum kernelzero_page kind)
+{
+	return kind == KERNELZERO_COPIED_PINNED || kind == KERNELZERO_COPIED_OTHER;
+}
 
 int kz_call_run(struct kz_call *call);
 

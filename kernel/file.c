@@ -238,7 +238,9 @@ void kz_file_grow(struct kz_call *call)
 
 	spin_lock_irq(&info->lock);
 	info->alloced += file->blocks;
-	if (!kz_mutated(skip_iblocks))
+	if (kz_mutated(skip_iblocks))
+		kz_blocks_disown(file->inode, file->blocks);
+	else
 		kz_blocks_own(file->inode, file->blocks);
 	spin_unlock_irq(&info->lock);
 	i_size_write(file->inode, file->bytes);

@@ -276,6 +276,30 @@ static void finish_copy(struct page *page)
 	unlock_page(page);
 }
 
+/* The old page of a copy: no longer the caller's. */
+static void finish_replaced(struct kz_table *table, struct page *old)
+{
+	preempt_disable();
+	kz_rmap_remove(old, table->vma);
+	preempt_enable();
+	KZ_CALL(free_page_and_swap_cache)(old);
+}
+
+/* Writes the entries of kept pages back. */
+static void finish_kept(struct kz_call *call, struct kz_table *table)
+{
+	spinlock_t *lock = pte_lockptr(call->mm, table->pmd);
+	unsigned int i;
+
+	spin_lock(lock);
+	for (i = 0; i < table->count; i++) {
+		if (kz_is_kept(table->kinds[i]))
+			set_pte_at(call->mm, table->address + i * PAGE_SIZE, table->ptes + i,
+				   table->entries[i].pte);
+	}
+	spin_unlock(lock);
+}
+
 static void finish_pages(struct kz_call *call, struct kz_table *table)
 {
 	unsigned int i;
@@ -287,17 +311,15 @@ static void finish_pages(struct kz_call *call, struct kz_table *table)
 		if (likely(table->kinds[i] == KERNELZERO_MOVED)) {
 			unlock_page(page);
 		} else if (page) {
-			struct page *old = pte_page(entry->pte);
-
 			finish_copy(page);
-			preempt_disable();
-			kz_rmap_remove(old, table->vma);
-			preempt_enable();
-			KZ_CALL(free_page_and_swap_cache)(old);
+			if (!kz_is_kept(table->kinds[i]))
+				finish_replaced(table, pte_page(entry->pte));
 		} else if (table->kinds[i] == KERNELZERO_HOLE && !pte_none(entry->pte)) {
 			kz_zero_page_unmap(call->mm, entry->pte);
 		}
 	}
+	if (table->kept)
+		finish_kept(call, table);
 }
 
 /* The table of page-table entries that the kernel keeps for splitting a huge page. */
@@ -326,7 +348,7 @@ static void finish_all(struct kz_call *call)
 	list_for_each_entry (table, &call->tables, list) {
 		if (table->entries) {
 			finish_pages(call, table);
-			anon += table->moved + table->copied;
+			anon += table->moved + table->copied - table->kept;
 		} else {
 			finish_huge(call, table);
 			anon += HPAGE_PMD_NR;

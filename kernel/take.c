@@ -9,6 +9,23 @@
 #include "compat/mm.h"
 #include "debug.h"
 
+#define CHUNK_TABLES ((PAGE_SIZE - sizeof(struct kz_chunk)) / sizeof(struct kz_table))
+
+/* Room for one more table, all zero. */
+static struct kz_table *table_new(struct kz_call *call)
+{
+	struct kz_chunk *chunk = call->chunks;
+
+	if (!chunk || chunk->used == CHUNK_TABLES) {
+		chunk = kzalloc(PAGE_SIZE, KZ_GFP);
+		if (!chunk)
+			return NULL;
+		chunk->next = call->chunks;
+		call->chunks = chunk;
+	}
+	return &chunk->tables[chunk->used++];
+}
+
 /**
  * kz_table_add() - adds an empty table to the call. It is freed by kz_take_free().
  *
@@ -22,7 +39,7 @@ struct kz_table *kz_table_add(struct kz_call *call, struct vm_area_struct *vma,
 
 	if (kz_fault(-ENOMEM))
 		return NULL;
-	table = kzalloc(sizeof(*table), KZ_GFP);
+	table = table_new(call);
 	if (!table)
 		return NULL;
 	table->vma = vma;
@@ -38,12 +55,12 @@ struct kz_table *kz_table_add(struct kz_call *call, struct vm_area_struct *vma,
 /* Each fault brings a page in or waits for a migration. If all of them were undone again, memory is very short. */
 #define FAULTS_MAX 100
 
-/* Removes a table that stayed empty. */
-void kz_table_drop(struct kz_table *table)
+/* Removes the table that was added last, and stayed empty. */
+void kz_table_drop(struct kz_call *call, struct kz_table *table)
 {
 	list_del(&table->list);
-	kfree(table->entries);
-	kfree(table);
+	memset(table, 0, sizeof(*table));
+	call->chunks->used--;
 }
 
 /* A page fault of the caller, which reads. The mmap lock is held for writing, which faults don't mind. */
@@ -284,8 +301,14 @@ void kz_take_undo(struct kz_call *call)
 
 void kz_take_free(struct kz_call *call)
 {
-	struct kz_table *table, *next;
+	struct kz_table *table;
+	struct kz_chunk *chunk;
 
-	list_for_each_entry_safe (table, next, &call->tables, list)
-		kz_table_drop(table);
+	list_for_each_entry (table, &call->tables, list)
+		kfree(table->entries);
+	INIT_LIST_HEAD(&call->tables);
+	while ((chunk = call->chunks)) {
+		call->chunks = chunk->next;
+		kfree(chunk);
+	}
 }

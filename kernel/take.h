@@ -30,7 +30,7 @@ void kz_take_free(struct kz_call *call);
 struct kz_table *kz_table_add(struct kz_call *call, struct vm_area_struct *vma,
 			      unsigned long address, pgoff_t index, u8 *kinds, unsigned int count,
 			      pmd_t *pmd);
-void kz_table_drop(struct kz_table *table);
+void kz_table_drop(struct kz_call *call, struct kz_table *table);
 int kz_table_settle(struct kz_call *call, struct vm_area_struct *vma, unsigned long address,
 		    enum kz_step step, unsigned int tries);
 

@@ -82,7 +82,7 @@ int kz_take_huge(struct kz_call *call, struct vm_area_struct *vma, unsigned long
 		if (err)
 			return err;
 	}
-	kz_table_drop(table);
+	kz_table_drop(call, table);
 	return 1;
 }
 

@@ -16,7 +16,7 @@
 
 /* Flags of a page that can move, and which of them have to be set. */
 #define FLAGS_LOOKED_AT \
-	(BIT(PG_head) | BIT(PG_swapbacked) | BIT(PG_uptodate) | BIT(PG_hwpoison) | BIT(PG_reserved))
+	(BIT(PG_head) | BIT(PG_swapbacked) | BIT(PG_uptodate) | __PG_HWPOISON | BIT(PG_reserved))
 #define FLAGS_EXPECTED (BIT(PG_swapbacked) | BIT(PG_uptodate))
 
 static __always_inline bool is_movable(struct page *page)
@@ -41,6 +41,7 @@ static enum kz_step take_copy(struct kz_call *call, struct kz_table *table, unsi
 	table->entries[i].pte = clear_entry(call, table, i);
 	table->kinds[i] = why;
 	table->copied++;
+	table->kept += kz_is_kept(why);
 	call->counts[why]++;
 	return KZ_DONE;
 }

@@ -130,6 +130,46 @@ int kz_vmas_split(struct kz_call *call)
 	return 0;
 }
 
+/* Splits around those pages of @range that the caller keeps. */
+static int range_keep(struct kz_call *call, struct kz_range *range)
+{
+	unsigned long first = range->address & PAGE_MASK;
+	unsigned long address = range->start;
+	bool kept_before = false;
+	int err = 0;
+
+	for (; address < range->end && !err; address += PAGE_SIZE) {
+		bool kept = kz_is_kept(range->kinds[(address - first) >> PAGE_SHIFT]);
+
+		if (kept != kept_before)
+			err = split_at(call, address, 1);
+		kept_before = kept;
+	}
+	return err;
+}
+
+/**
+ * kz_vmas_keep() - gives the pages that the caller keeps mappings of their own, which will not be converted.
+ * @call: everything has been taken.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int kz_vmas_keep(struct kz_call *call)
+{
+	unsigned int i;
+	int err;
+
+	if (!call->counts[KERNELZERO_COPIED_PINNED] && !call->counts[KERNELZERO_COPIED_OTHER])
+		return 0;
+	for (i = 0; i < call->ranges_count; i++) {
+		err = range_keep(call, &call->ranges[i]);
+		if (err)
+			return err;
+		cond_resched();
+	}
+	return 0;
+}
+
 /*
  * Makes @vma, in whose page tables nothing is left, a private mapping of the file from page @index on.
  *
@@ -158,8 +198,8 @@ static void vma_convert(struct kz_call *call, struct vm_area_struct *vma, pgoff_
 }
 
 /**
- * kz_vmas_convert() - converts all whole pages of the ranges.
- * @call: kz_vmas_split() has been called under the same mmap lock, and all pages are published.
+ * kz_vmas_convert() - converts all whole pages of the ranges, except those that the caller keeps.
+ * @call: kz_vmas_split() and kz_vmas_keep() have been called under the same mmap lock, and all pages are published.
  */
 void kz_vmas_convert(struct kz_call *call)
 {
@@ -172,8 +212,11 @@ void kz_vmas_convert(struct kz_call *call)
 		unsigned long address;
 
 		for (address = range->start; address < range->end; address = vma->vm_end) {
+			unsigned long page = (address - first) >> PAGE_SHIFT;
+
 			vma = find_vma(call->mm, address);
-			vma_convert(call, vma, range->index + ((address - first) >> PAGE_SHIFT));
+			if (!kz_is_kept(range->kinds[page]))
+				vma_convert(call, vma, range->index + page);
 		}
 		cond_resched();
 	}

@@ -70,7 +70,8 @@ void extents_give(uint32_t cell);
 bool extents_grow(uint32_t cell, unsigned order);
 /* Is there a block with pages present to cut a block of this order from? */
 bool extents_present(unsigned order);
-/* Before anything is taken: these parts of the file, in order and apart, have pages, all zero. */
+/* Before anything is given back: these parts of the file, in order and apart, have pages, all zero where they are free.
+ */
 struct span {
     uint64_t low, high;
 };

@@ -262,6 +262,8 @@ static void note_present(uint32_t cell, const struct span *spans, uint32_t count
 void extents_note_present(const struct span *spans, uint32_t count) {
     for (uint32_t cell = 0, next; cell < cell_count; cell = next) {
         next = cell + ((uint32_t)1 << table[cell].order);
+        if (table[cell].state != EXTENT_FREE)
+            continue;
         list_remove(cell);
         note_present(cell, spans, count);
     }

@@ -15,6 +15,8 @@
  * matters. */
 #define TAIL_BYTES_MIN ((uint64_t)1 << 20)
 #define TAIL_ALWAYS_BYTES ((uint64_t)16 << 20)
+/* A refused chunk can cost a search through all of the memory. */
+#define FAILURES_MAX 16
 
 static atomic_bool worked;
 
@@ -31,22 +33,45 @@ static void note_refusal(int code) {
               "using 4 KiB pages, so large tables take longer to build and to read");
 }
 
-bool huge_collapse(uint64_t offset, uint64_t bytes) {
-    int saved = errno;
-    touch(offset, bytes);
-    bool done = kernel_madvise((void *)(arena.base + offset), bytes, MADV_COLLAPSE) == 0;
-    if (!done)
-        note_refusal(errno);
-    errno = saved;
-    if (!done)
-        return false;
+static void note_collapsed(uint64_t offset, uint64_t bytes) {
     atomic_store(&worked, true);
     for (uint64_t chunk = offset >> HUGE_SHIFT, end = (offset + bytes) >> HUGE_SHIFT; chunk < end; chunk++) {
         if (!arena.huge_chunks[chunk])
             atomic_fetch_add(&arena.huge_bytes, HUGE_BYTES);
         arena.huge_chunks[chunk] = 1;
     }
+}
+
+static bool collapse(uint64_t offset, uint64_t bytes) {
+    if (kernel_madvise((void *)(arena.base + offset), bytes, MADV_COLLAPSE) != 0)
+        return false;
+    note_collapsed(offset, bytes);
     return true;
+}
+
+/*
+ * One call stops at the first chunk for which no free 2 MiB page is found, and all behind it would stay in small pages;
+ * the next page may be there already, as memory is compacted meanwhile. So each chunk gets a try of its own, until too
+ * many have failed for the attempts to be worth their time.
+ */
+static bool collapse_each(uint64_t offset, uint64_t bytes) {
+    unsigned failures = 0;
+    for (uint64_t at = 0; at < bytes && failures < FAILURES_MAX; at += HUGE_BYTES)
+        if (!collapse(offset + at, HUGE_BYTES) && !collapse(offset + at, HUGE_BYTES))
+            failures++;
+    return failures == 0;
+}
+
+bool huge_collapse(uint64_t offset, uint64_t bytes) {
+    int saved = errno;
+    touch(offset, bytes);
+    bool done = collapse(offset, bytes);
+    if (!done) {
+        note_refusal(errno);
+        done = arena.huge && bytes > HUGE_BYTES && collapse_each(offset, bytes);
+    }
+    errno = saved;
+    return done;
 }
 
 void huge_forget(uint64_t offset, uint64_t bytes) {

@@ -23,6 +23,8 @@ public final class Engine {
     /// The kernel module, opened once; `absent` also when the options turn it off.
     let kernelZero: KernelZero.Presence
     var zygotes: [ZygoteKey: ZygoteProcess] = [:]
+    /// How much memory a model's output took last time, by project and model: what to recycle for it.
+    var outputBytes: [String: Int] = [:]
     private var runCount = 0
 
     /// An engine that has started nothing but its janitor.

@@ -3,8 +3,8 @@ import System
 
 /// Splits what a process prints into lines.
 ///
-/// A line longer than `lineBytesMax` is cut into several. Bytes that are not UTF-8 become replacement characters, and control
-/// characters are dropped, so that a model cannot drive the user's terminal.
+/// A line longer than `lineBytesMax` is cut into several. Bytes that are not UTF-8 become replacement characters. All else stays:
+/// whoever shows a line on a terminal takes out what would drive it.
 final class LineReader {
     static let lineBytesMax = 16 * 1024
 
@@ -62,11 +62,5 @@ final class LineReader {
         rest.removeSubrange(..<start)
     }
 
-    private static func text(_ bytes: ArraySlice<UInt8>) -> String {
-        var text = String(decoding: bytes, as: UTF8.self)
-        text.unicodeScalars.removeAll {
-            $0.value < 32 && $0 != "\t" || $0.value == 127 || (128..<160).contains($0.value)
-        }
-        return text
-    }
+    private static func text(_ bytes: ArraySlice<UInt8>) -> String { String(decoding: bytes, as: UTF8.self) }
 }

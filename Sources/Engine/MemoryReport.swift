@@ -11,6 +11,9 @@ public struct MemoryReport: Codable, Sendable {
     public var pooledBytesEnd: UInt64 = 0
     /// What was copied to free segments of which little was still needed, in bytes. Only where segments are sealed.
     public var compactedBytes: UInt64 = 0
+    /// What was moved out of outputs of which next to nothing was published, to keep their memory for later outputs, in
+    /// bytes: small results, 128 KiB each at most.
+    public var movedBytes: UInt64 = 0
 
     /// Nothing yet.
     public init() {}
@@ -20,6 +23,7 @@ public struct MemoryReport: Codable, Sendable {
         case segmentsBytesEnd = "segments_bytes_end"
         case pooledBytesEnd = "pooled_bytes_end"
         case compactedBytes = "compacted_bytes"
+        case movedBytes = "moved_bytes"
     }
 
     /// Takes the store's figures.

@@ -120,13 +120,17 @@ extension Run {
         let device = engine.kernelZeroDevice
         // Moved memory comes after the rest. Huge pages keep their place in 2 MiB, so there may be as many holes as pages.
         let output = try engine.store.makeOutputSegment(
-            bytes: limits.fileBytes, for: worker.storeID, growthBytesMax: device == nil ? 0 : limits.fileBytes)
+            bytes: limits.fileBytes, for: worker.storeID, growthBytesMax: device == nil ? 0 : limits.fileBytes,
+            expectedBytes: engine.outputBytes[outputKey(of: model)] ?? 0, model: outputKey(of: model))
         worker.segment = output.id
         let task = DescriptorBox(try FileDescriptor.sealedMemory(named: "task", self.task(of: model).utf8))
         worker.channel.send(
             Datagram.run(arenaFileBytes: UInt64(output.bytes), arenaBytesMax: limits.bytesMax),
             [task, output.file] + (device.map { [$0] } ?? []))
     }
+
+    /// What a model is called across all runs and projects.
+    private func outputKey(of model: Int) -> String { plan.project.folder + "\0" + name(of: model) }
 
     private func task(of model: Int) -> JSONValue {
         guard isPreview(model) else { return plan.models[model].task }
@@ -221,6 +225,7 @@ extension Run {
         guard let exit = worker.exit, scheduler.isAlive(worker.id) else { return }
         printOutput(of: worker)
         let wasKilledForMemory = (worker.cgroup?.outOfMemoryKills ?? 0) > 0
+        engine.outputBytes[outputKey(of: worker.model)] = max(1, engine.store.outputResidentBytes(of: worker.storeID))
         if !isPreview(worker.model) {
             reports[worker.model].memoryBytesMax = memoryBytesMax(of: worker, exit)
         }

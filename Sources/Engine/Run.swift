@@ -66,12 +66,14 @@ final class Run {
     /// Runs to the end, whatever that is.
     func run() -> RunReport {
         engine.store.restartPeak()
+        let movedBytes = engine.store.movedBytes
         observer?.runBegan(plan)
         feed(.start)
         while outcome == nil {
             waitAndHandle()
         }
         if let usage = try? engine.store.usage() { memory.note(usage) }
+        memory.movedBytes = UInt64(clamping: engine.store.movedBytes - movedBytes)
         return report()
     }
 

@@ -68,7 +68,7 @@ extension SegmentStore {
         try onSegment(newID, "rewriting segment \(id)") { () throws(SystemError) in
             try Self.copy(old.named, from: reader.descriptor, size: old.bytes, to: file.descriptor, at: places)
         }
-        let new = Segment(id: newID, lock: lock, bytes: size, producer: "", file: file)
+        let new = Segment(id: newID, lock: lock, bytes: size, producer: "", model: old.model, file: file)
         new.reader = try new.applyLock()
         if lock == .sealed { new.writer = nil }
         new.phase = .published

@@ -12,12 +12,12 @@ struct Pool {
         let bytes: Int
         /// The memory it takes.
         var residentBytes: Int
-        /// Its content is all zero.
-        var isClean: Bool
+        /// Whose output it was last.
+        let model: String
     }
 
     /// The most that is zeroed while somebody waits for an output; of what exceeds it the pages are freed.
-    static let zeroedBytesMax = 256 << 20
+    static let zeroedBytesMax = 1 << 30
 
     private(set) var entries: [Entry] = []
     var bytesMax: Int { didSet { fit() } }
@@ -28,12 +28,12 @@ struct Pool {
     var residentBytes: Int { entries.reduce(0) { $0 + $1.residentBytes } }
 
     /// Takes in a file that nobody holds; the oldest go when it gets too much.
-    mutating func add(_ file: DescriptorBox, bytes: Int, isClean: Bool = false) {
+    mutating func add(_ file: DescriptorBox, bytes: Int, model: String) {
         // A file that can't be measured, or has next to nothing, is not worth keeping.
         guard let resident = try? file.descriptor.status().residentBytes, resident >= Machine.hugePageBytes,
             resident <= bytesMax
         else { return }
-        entries.append(Entry(file: file, bytes: bytes, residentBytes: resident, isClean: isClean))
+        entries.append(Entry(file: file, bytes: bytes, residentBytes: resident, model: model))
         fit()
     }
 
@@ -44,19 +44,20 @@ struct Pool {
 
     /// The most suitable file, of the given size and all zero; nil when there is none.
     ///
-    /// Preferred is the smallest that holds what is expected, else the largest; clean ones first.
-    mutating func take(bytes: Int, expectedBytes: Int) -> Entry? {
+    /// Preferred is what the same model had last: it will want the same places of the file again. Then the smallest that
+    /// holds what is expected, else the largest.
+    mutating func take(bytes: Int, expectedBytes: Int, model: String) -> Entry? {
         func rank(_ entry: Entry) -> (Int, Int) {
             let suffices = entry.residentBytes >= expectedBytes && expectedBytes > 0
-            return (entry.isClean ? 1 : 0, suffices ? Int.max - entry.residentBytes : entry.residentBytes)
+            return (entry.model == model ? 1 : 0, suffices ? Int.max - entry.residentBytes : entry.residentBytes)
         }
         while let best = entries.indices.max(by: { rank(entries[$0]) < rank(entries[$1]) }) {
             var entry = entries.remove(at: best)
             do throws(SystemError) {
                 if entry.bytes != bytes { try entry.file.descriptor.truncate(bytes: bytes) }
-                if !entry.isClean { try Pool.clean(entry.file, bytes: bytes, zeroedBytesMax: Pool.zeroedBytesMax) }
+                try Pool.clean(entry.file, bytes: bytes)
                 entry.residentBytes = try entry.file.descriptor.status().residentBytes
-                return Entry(file: entry.file, bytes: bytes, residentBytes: entry.residentBytes, isClean: true)
+                return entry
             } catch {
                 // The file is closed and its memory is free; another one may do, and if none does, a new one will.
                 continue
@@ -65,16 +66,10 @@ struct Pool {
         return nil
     }
 
-    /// Takes out an entry that is not clean, to clean it elsewhere.
-    mutating func takeUnclean() -> Entry? {
-        guard let place = entries.lastIndex(where: { !$0.isClean }) else { return nil }
-        return entries.remove(at: place)
-    }
-
     /// Makes a file read as zero. Of its pages it keeps whole ranges of 2 MiB, up to a limit; the rest is freed.
     ///
     /// What is in pieces is not worth keeping: zeroing 4 KiB pages one fault at a time takes longer than new 2 MiB pages.
-    static func clean(_ file: DescriptorBox, bytes: Int, zeroedBytesMax: Int) throws(SystemError) {
+    private static func clean(_ file: DescriptorBox, bytes: Int) throws(SystemError) {
         let huge = Machine.hugePageBytes
         var kept: [Range<Int>] = []
         var left = zeroedBytesMax & ~(huge - 1)
@@ -100,24 +95,7 @@ struct Pool {
     }
 }
 
-/// Zeroing a recycled file away from the store, on any thread.
-public struct Cleaning: Sendable {
-    let file: DescriptorBox
-    let bytes: Int
-
-    /// Zeroes the file. 17 ms per GiB where its pages are huge.
-    public func run() throws(SystemError) { try Pool.clean(file, bytes: bytes, zeroedBytesMax: .max) }
-}
-
 extension SegmentStore {
-    /// A recycled file to zero before anybody needs it; nil when there is none. Call `finish` or drop it (it is then freed).
-    public func beginCleaning() -> Cleaning? {
-        pool.takeUnclean().map { Cleaning(file: $0.file, bytes: $0.bytes) }
-    }
-
-    /// Puts back a file whose cleaning has run without an error.
-    public func finish(_ cleaning: Cleaning) { pool.add(cleaning.file, bytes: cleaning.bytes, isClean: true) }
-
     /// Limits the memory kept for future outputs, freeing the oldest of it; 0 frees all.
     public func limitPool(bytesMax: Int) { pool.bytesMax = bytesMax }
 }

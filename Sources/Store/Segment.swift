@@ -21,6 +21,8 @@ final class Segment {
     let bytesMade: Int
     /// How much longer its producer may make it by moving memory to its end.
     let growthBytesMax: Int
+    /// Whose output it was, by a name that stays the same from run to run.
+    let model: String
     var phase: Phase
     /// The writable descriptor: the producer's, later the store's for punching. Nil once the file is sealed.
     var writer: DescriptorBox?
@@ -34,13 +36,15 @@ final class Segment {
     var owesTrim = false
 
     init(
-        id: SegmentID, lock: Lock, bytes: Int, growthBytesMax: Int = 0, producer: WorkerID, file: DescriptorBox
+        id: SegmentID, lock: Lock, bytes: Int, growthBytesMax: Int = 0, producer: WorkerID, model: String,
+        file: DescriptorBox
     ) {
         self.id = id
         self.lock = lock
         self.bytes = bytes
         self.bytesMade = bytes
         self.growthBytesMax = growthBytesMax
+        self.model = model
         self.phase = .output(producer)
         self.writer = file
     }
@@ -113,6 +117,34 @@ final class Segment {
             try plan.punch(writer.descriptor)
             try plan.zero(writer.descriptor)
         }
+    }
+
+    /// The most bytes that are moved out of an output so that its memory can be kept for another: about what is packed.
+    static let movedBytesMax = 128 << 10
+    /// Memory below this is not worth a move.
+    static let recycledBytesMin = 8 << 20
+
+    /// Puts a new file in place of the output's, with the named bytes at the offsets they had and nothing else.
+    ///
+    /// Only while nobody else can write the file. All or nothing.
+    ///
+    /// - Returns: the old file, which nobody needs any more.
+    func replaceFile(keeping named: RangeSet) throws(StoreError) -> DescriptorBox {
+        guard let old = writer, let end = named.bounds?.upperBound else {
+            preconditionFailure("segment \(id) is sealed, or nothing of it is named")
+        }
+        let new = try Self.makeFile(id, bytes: bytes, lock: lock)
+        try onSegment(id, "moving \(named.bytes) bytes out of the output") { () throws(SystemError) in
+            let mapping = try Mapping(old.descriptor, count: end)
+            // Written through the descriptor: memory that runs out is an error there, and a SIGBUS in a mapping.
+            for range in named.ranges {
+                try new.descriptor.writeAll(
+                    UnsafeRawBufferPointer(rebasing: mapping.bytes[range]), at: range.lowerBound)
+            }
+            withExtendedLifetime(mapping) {}
+        }
+        writer = new
+        return old
     }
 
     /// Makes the content unchangeable for everyone but this store, and returns the descriptor that readers get.

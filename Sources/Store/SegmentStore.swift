@@ -20,6 +20,8 @@ public final class SegmentStore {
     private var outputs: [WorkerID: SegmentID] = [:]
     private var loans: [WorkerID: Set<TableID>] = [:]
     var residentBytesPeak = 0
+    /// What was moved out of outputs of which next to nothing was published, in bytes, since the store was made.
+    public private(set) var movedBytes = 0
 
     /// An empty store.
     ///
@@ -38,17 +40,19 @@ public final class SegmentStore {
     ///   - worker: its producer, which has no other output.
     ///   - growthBytesMax: how much longer the worker may make it, by moving memory to its end.
     ///   - expectedBytes: how much memory it will probably use, to choose what to recycle; 0 when unknown.
+    ///   - model: whose output it is, by a name that stays the same from run to run: it gets the same memory again.
     public func makeOutputSegment(
-        bytes: Int, for worker: WorkerID, growthBytesMax: Int = 0, expectedBytes: Int = 0
+        bytes: Int, for worker: WorkerID, growthBytesMax: Int = 0, expectedBytes: Int = 0, model: String = ""
     ) throws(StoreError) -> Output {
         precondition(bytes > 0, "an output segment has room for something")
         precondition(outputs[worker] == nil, "worker \(worker) has an output already")
         let rounded = (bytes + Machine.hugePageBytes - 1) & ~(Machine.hugePageBytes - 1)
         let id = nextSegmentID()
-        let recycled = pool.take(bytes: rounded, expectedBytes: expectedBytes)
+        let recycled = pool.take(bytes: rounded, expectedBytes: expectedBytes, model: model)
         let file = if let recycled { recycled.file } else { try Segment.makeFile(id, bytes: rounded, lock: lock) }
         segments[id] = Segment(
-            id: id, lock: lock, bytes: rounded, growthBytesMax: growthBytesMax, producer: worker, file: file)
+            id: id, lock: lock, bytes: rounded, growthBytesMax: growthBytesMax, producer: worker, model: model,
+            file: file)
         outputs[worker] = id
         return Output(id: id, file: file, bytes: rounded, recycledBytes: recycled?.residentBytes ?? 0)
     }
@@ -96,7 +100,7 @@ public final class SegmentStore {
                 throw StoreError(.badReference, output.id, message)
             }
             noteResidentPeak()
-            try output.trim(to: own)
+            if !recycleMemory(of: output, around: own) { try output.trim(to: own) }
             output.reader = try output.applyLock()
             if lock == .sealed { output.writer = nil }
             output.phase = .published
@@ -104,6 +108,20 @@ public final class SegmentStore {
         }
         // Nothing can fail from here on. An output that the table does not name stays the worker's until it ends.
         return take(Table(descriptor: descriptor, named: named))
+    }
+
+    /// Where a table names next to nothing of an output, moves that out, and keeps the output's memory for a later one:
+    /// giving it back and faulting in new would cost far more than the copy.
+    ///
+    /// - Returns: whether that was done. If it can't be, trimming is always possible.
+    private func recycleMemory(of output: Segment, around own: RangeSet) -> Bool {
+        guard own.bytes <= Segment.movedBytesMax, let resident = try? output.residentBytes(),
+            resident >= Segment.recycledBytesMin, resident <= pool.bytesMax,
+            let file = try? output.replaceFile(keeping: own)
+        else { return false }
+        movedBytes += own.bytes
+        pool.add(file, bytes: output.bytes, model: output.model)
+        return true
     }
 
     private func take(_ table: Table) -> TableID {
@@ -148,6 +166,11 @@ public final class SegmentStore {
     public func descriptor(of table: TableID) -> DescriptorBox {
         guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
         return entry.descriptor
+    }
+
+    /// The memory that a worker's output takes now, in bytes; 0 when it has none.
+    public func outputResidentBytes(of worker: WorkerID) -> Int {
+        outputs[worker].flatMap { segments[$0] }.flatMap { try? $0.residentBytes() } ?? 0
     }
 
     /// The size of the file of a segment that a worker may name: its own output, or of a table that was lent to it. Nil for
@@ -230,6 +253,6 @@ public final class SegmentStore {
         } catch {
             return
         }
-        pool.add(writer, bytes: segment.bytes)
+        pool.add(writer, bytes: segment.bytes, model: segment.model)
     }
 }

@@ -60,9 +60,12 @@ public struct ProgressDisplay: Sendable {
         return print([style.paint("\(aligned(name)) \(style.bar) ", .quiet) + text])
     }
 
-    /// Prints text of our own above the live lines; it may have several lines.
+    /// Prints text of our own above the live lines; it may have several lines, and quote what a model said.
     public mutating func log(_ text: String) -> String {
-        print(text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init))
+        print(
+            text.linesWithoutControls(keepingColours: style.isColoured).split(
+                separator: "\n", omittingEmptySubsequences: false
+            ).map(String.init))
     }
 
     /// Takes the live lines away. What is printed next stands where they were.

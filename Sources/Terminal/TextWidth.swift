@@ -68,6 +68,12 @@ extension String {
         return isColoured ? result + "\u{1b}[0m" : result
     }
 
+    /// The same for each line of a text of several.
+    public func linesWithoutControls(keepingColours: Bool) -> String {
+        split(separator: "\n", omittingEmptySubsequences: false)
+            .map { String($0).withoutControls(keepingColours: keepingColours) }.joined(separator: "\n")
+    }
+
     /// Takes a whole escape sequence off the text, and returns what follows the introducer of a control sequence.
     private static func sequence(after start: Unicode.Scalar, _ rest: inout Substring.UnicodeScalarView) -> String? {
         if start == "\u{1b}" {

@@ -78,9 +78,9 @@ struct zerrow_counts {
 
 /*
  * Read the stream to its end and publish the table. The stream is released, also on failure; the table's arrays stay
- * allocated until the session is freed (or for ever, see above), since an allocator writes into what it gets back. `*descriptor_fd` becomes a
- * sealed memfd with the SIPC descriptor, which the caller closes. -EINVAL when what was streamed is not a table,
- * -ENOMEM when the output segment is full, else the stream's own error.
+ * allocated until the session is freed (or for ever, see above), since an allocator writes into what it gets back.
+ * `*descriptor_fd` becomes a sealed memfd with the SIPC descriptor, which the caller closes. -EINVAL when what was
+ * streamed is not a table, -ENOMEM when the output segment is full, else the stream's own error.
  */
 int zerrow_session_publish(zerrow_session *, struct ArrowArrayStream *in, struct zerrow_counts *counts,
                            int *descriptor_fd);

@@ -1,10 +1,13 @@
 import Engine
 import Glibc
+import Terminal
 
 /// What the command prints, and where: results to stdout, everything else to stderr.
 enum Output {
-    /// Prints an error so that it is found: one line starts with `error:`.
-    static func error(_ text: String) {
+    /// Prints an error so that it is found: one line starts with `error:`. What a model's exception says cannot drive the
+    /// terminal.
+    static func error(_ message: String) {
+        let text = message.linesWithoutControls(keepingColours: isColoured(2))
         let mark = isColoured(2) ? "\u{1b}[1;31merror\u{1b}[0m" : "error"
         write("\(text.hasPrefix("Error:") ? mark + text.dropFirst(5) : mark + ": " + text)\n", to: 2)
     }

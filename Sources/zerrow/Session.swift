@@ -80,12 +80,14 @@ enum Session {
         for failure in report.errors { Output.error(failure.text) }
         if report.errors.isEmpty, let error = report.error { Output.error(error.message) }
         guard !report.models.isEmpty else { return }
+        // A worker wrote them, and it may be anybody's code.
+        let previews = report.previews.map { ($0.model, $0.text.linesWithoutControls(keepingColours: false)) }
         if onlyRows {
-            for preview in report.previews { Output.result(preview.text) }
+            for (_, text) in previews { Output.result(text) }
             return
         }
         Output.result(report.summary(columns: Output.columns(1), style: Style(for: 1)))
-        for preview in report.previews { Output.result("\n\(preview.model)\n\(preview.text)") }
+        for (model, text) in previews { Output.result("\n\(model)\n\(text)") }
     }
 }
 

@@ -118,23 +118,55 @@ private let page = Machine.pageBytes
         #expect(try store.usage().pooledBytes == 0)
     }
 
-    @Test func aFileIsCleanedAheadOfItsNextUse() throws {
+    @Test func aModelGetsItsOwnMemoryAgain() throws {
         let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 64 << 20)
-        var producer = try Producer(store, "w1", bytes: 4 * huge)
-        try producer.write(0..<huge, 5)
-        try producer.write(3 * huge..<4 * huge, 5)
+        for (worker, count) in [("a", 2), ("b", 3), ("c", 1)] {
+            let output = try store.makeOutputSegment(
+                bytes: 8 * huge, for: WorkerID(rawValue: worker), model: "of \(worker)")
+            let content = [UInt8](repeating: 1, count: count * huge)
+            try content.withUnsafeBytes { bytes in try output.file.descriptor.writeAll(bytes, at: 0) }
+        }
+        for worker: WorkerID in ["a", "b", "c"] { try store.end(worker) }
+        let again = try store.makeOutputSegment(bytes: 8 * huge, for: "d", expectedBytes: huge, model: "of a")
+        #expect(again.recycledBytes == 2 * huge)
+        let other = try store.makeOutputSegment(bytes: 8 * huge, for: "e", expectedBytes: huge, model: "of e")
+        #expect(other.recycledBytes == huge)
+    }
+
+    @Test(arguments: everyLock) func memoryAroundASmallResultIsUsedAgainAtOnce(lock: Lock) throws {
+        let store = SegmentStore(lock: lock, poolBytesMax: 64 << 20)
+        var producer = try Producer(store, "w1", bytes: 8 * huge)
+        try producer.write(0..<6 * huge, 0x5a)
+        let ranges = [huge + 5..<huge + 70, 3 * huge - 100..<3 * huge + 4000]
+        let table = try store.publish(by: "w1", descriptor: anyDescriptor(), references: producer.references(ranges))
         try store.end("w1")
-        let cleaning = try #require(store.beginCleaning())
-        #expect(store.beginCleaning() == nil)
-        try cleaning.run()
-        store.finish(cleaning)
-        #expect(store.beginCleaning() == nil)
-        let plan = FaultPlan()
-        let output = try plan.apply { try store.makeOutputSegment(bytes: 4 * huge, for: "w2") }
-        #expect(!plan.calls.contains(.map), "a clean file is handed out without touching it")
-        #expect(output.recycledBytes == 2 * huge)
-        let isAllZero = try isZero(visible(output.file, bytes: 4 * huge), 0..<4 * huge)
+        #expect(try store.usage().pooledBytes == 6 * huge)
+        #expect(store.movedBytes == 65 + 4100)
+        let reader = store.lend(table, to: "r").segments[0].file
+        let isAsPublished = same(try visible(reader, bytes: 8 * huge), masked(producer.content, ranges))
+        #expect(isAsPublished)
+        // A new owner of the memory sees nothing of it, and its writing does not reach the table.
+        let second = try store.makeOutputSegment(bytes: 8 * huge, for: "w2")
+        #expect(second.recycledBytes == 6 * huge)
+        let isAllZero = try isZero(visible(second.file, bytes: 8 * huge), 0..<8 * huge)
         #expect(isAllZero)
+        let other = [UInt8](repeating: 0x11, count: 4 * huge)
+        try other.withUnsafeBytes { bytes in try second.file.descriptor.writeAll(bytes, at: 0) }
+        let isStillAsPublished = same(try visible(reader, bytes: 8 * huge), masked(producer.content, ranges))
+        #expect(isStillAsPublished)
+    }
+
+    @Test func aFailedMoveLeavesTheResultWhereItIs() throws {
+        let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 64 << 20)
+        var producer = try Producer(store, "w1", bytes: 8 * huge)
+        try producer.write(0..<6 * huge, 0x5a)
+        let plan = FaultPlan(.writeAt, errno: ENOSPC)
+        let (descriptor, references) = (try anyDescriptor(), try producer.references([0..<100]))
+        let table = try plan.apply { try store.publish(by: "w1", descriptor: descriptor, references: references) }
+        #expect(store.movedBytes == 0)
+        let reader = store.lend(table, to: "r").segments[0].file
+        let isAsPublished = same(try visible(reader, bytes: 8 * huge), masked(producer.content, [0..<100]))
+        #expect(isAsPublished)
     }
 
     @Test func aSealedSegmentOfWhichLittleIsLiveIsRewritten() throws {

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "guest.h"
+
 static int report_fd = STDERR_FILENO;
 
 void check_report_to(int fd)
@@ -27,6 +29,9 @@ void check_fail(const char *file, int line, const char *format, ...)
 	if (bytes > (int)sizeof(text) - 2)
 		bytes = sizeof(text) - 2;
 	text[bytes++] = '\n';
+	/* Process 1 takes the machine with it, and with that what is on its way to the serial ports. */
+	if (getpid() == 1)
+		guest_log("init: %s", text);
 	/* One write: lines of several processes don't mix. */
 	if (write(report_fd, text, bytes) != bytes)
 		_exit(2);

@@ -49,7 +49,8 @@ void counters_flush(void)
 {
 	/* The kernel puts the addition off until enough has changed: some hundred pages that come and go. */
 	size_t bytes = 1024 * 4096;
-	char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *memory =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	CHECK(memory != MAP_FAILED);
 	madvise(memory, bytes, MADV_NOHUGEPAGE);

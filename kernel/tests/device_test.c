@@ -27,7 +27,15 @@ TEST(quick, the_module_tells_its_version_and_limits)
 	CHECK_EQ(info.abi, KERNELZERO_ABI);
 	CHECK(info.features & KERNELZERO_FEATURE_HUGE);
 	CHECK(info.features & KERNELZERO_FEATURE_SWAP);
-	CHECK(info.version[0] && strnlen(info.version, sizeof(info.version)) < sizeof(info.version));
+	CHECK(info.version[0] &&
+	      strnlen(info.version, sizeof(info.version)) < sizeof(info.version));
+}
+
+TEST(quick, a_build_for_use_has_no_switches_that_break_it)
+{
+	CHECK(!(device_info().features & KERNELZERO_FEATURE_MUTATIONS));
+	CHECK_EQ(access("/sys/module/kernelzero/parameters/mutation", F_OK), -1);
+	CHECK_EQ(access("/sys/module/kernelzero/parameters/fail_at", F_OK), -1);
 }
 
 /* Callers that know less than the module, and such that know more. */
@@ -119,4 +127,3 @@ TEST(quick, a_call_reaches_only_files_that_the_caller_has_open)
 	});
 	CHECK_EQ(file_bytes(fd), 0);
 }
-

@@ -80,9 +80,15 @@ void disk_swap_start(size_t bytes)
 {
 	const char *path = swap_path();
 
+	char setting[64];
+
 	if (!strcmp(path, SWAP_ZRAM)) {
 		guest_write("/sys/block/zram0/reset", "1");
 		guest_write_number("/sys/block/zram0/disksize", bytes);
+	} else {
+		/* Only to disks without moving parts are huge pages swapped out whole. */
+		snprintf(setting, sizeof(setting), "/sys/block/%s/queue/rotational", path + 5);
+		guest_write(setting, "0");
 	}
 	make_swap(path, bytes);
 	CHECK_CALL(swapon(path, 0));
@@ -92,6 +98,7 @@ void disk_swap_stop(void)
 {
 	const char *path = swap_path();
 
-	if (swapoff(path) != 0 && errno != EINVAL)
+	/* Nothing is swapped to it, or the machine has no such disk. */
+	if (swapoff(path) != 0 && errno != EINVAL && errno != ENOENT)
 		FAIL("swapoff %s: %m", path);
 }

@@ -22,6 +22,9 @@ static struct test *first_test;
 static struct test **last_test = &first_test;
 static int report_pipe[2];
 
+/* Another time limit for all tests; 0: their own. */
+static unsigned int seconds_limit;
+
 /* Constructors run in the order of the files on the linker's command line, and in a file from top to bottom. */
 void harness_add(struct test *test)
 {
@@ -31,7 +34,7 @@ void harness_add(struct test *test)
 
 void harness_note(const char *format, ...)
 {
-	char text[320];
+	char text[480];
 	va_list arguments;
 	int bytes;
 
@@ -127,6 +130,7 @@ static bool run_test(const struct test *test, bool *usable)
 	char text[1400], drift[400] = "";
 	struct counters before;
 	double start = seconds_now();
+	unsigned int seconds = seconds_limit ? seconds_limit : test->seconds;
 	pid_t pid;
 	int status;
 	bool ok;
@@ -140,11 +144,11 @@ static bool run_test(const struct test *test, bool *usable)
 	pid = fork();
 	if (pid == 0)
 		run_body(test);
-	status = wait_within(pid, test->seconds);
+	status = wait_within(pid, seconds);
 	if (status == -1)
 		guest_log_tasks();
 	*usable = kill_group();
-	judge(status, test->seconds, text, sizeof(text));
+	judge(status, seconds, text, sizeof(text));
 	ok = *usable && status == 0;
 	if (!*usable)
 		snprintf(drift, sizeof(drift), " a process of it can't be killed");
@@ -165,6 +169,9 @@ int harness_run(char **words, int words_count)
 
 	CHECK_CALL(pipe2(report_pipe, O_CLOEXEC));
 	CHECK_CALL(fcntl(report_pipe[0], F_SETFL, O_NONBLOCK));
+	for (int i = 0; i < words_count; i++)
+		if (!strncmp(words[i], "seconds=", 8))
+			seconds_limit = atoi(words[i] + 8);
 	for (const struct test *test = first_test; test && usable; test = test->next) {
 		bool wanted = false;
 

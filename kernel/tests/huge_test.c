@@ -119,8 +119,7 @@ TEST(quick, a_range_with_unaligned_ends_moves_the_huge_pages_in_it_whole)
 
 		CHECK(memory_matches(mapping + offset, bytes, 60, at));
 		CHECK(memory_is_zero(mapping, offset));
-		CHECK(memory_is_zero(mapping + offset + bytes,
-				     file_bytes(fd) - offset - bytes));
+		CHECK(memory_is_zero(mapping + offset + bytes, file_bytes(fd) - offset - bytes));
 	});
 	memory_check(huge, 4 * HUGE, 60);
 	memory_fill(huge, 4 * HUGE, 61);

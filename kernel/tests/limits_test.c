@@ -20,7 +20,8 @@
 #include "process.h"
 #include "state.h"
 
-static void check_refused(int fd, char *memory, size_t bytes, uint64_t seed, int error, const char *what)
+static void check_refused(int fd, char *memory, size_t bytes, uint64_t seed, int error,
+			  const char *what)
 {
 	struct state state = state_take(memory, bytes, fd);
 
@@ -74,7 +75,7 @@ TEST(quick, the_limit_of_file_sizes_is_EFBIG_without_a_signal)
 {
 	int fd = file_new();
 	char *memory = memory_small_filled(32 * PAGE, 132);
-	struct rlimit limit = { 31 * PAGE, RLIM_INFINITY };
+	struct rlimit limit = {31 * PAGE, RLIM_INFINITY};
 
 	/* SIGXFSZ, which a write would raise, would kill the process. */
 	CHECK_CALL(setrlimit(RLIMIT_FSIZE, &limit));
@@ -198,7 +199,7 @@ TEST(quick, too_many_mappings_are_ENOMEM)
 	int fd = file_new();
 	char *memory = memory_small_filled(bytes, 138);
 	struct kernelzero_range ranges[16];
-	struct device_call call = { .ranges = ranges };
+	struct device_call call = {.ranges = ranges};
 	struct state state;
 
 	for (int i = 0; i < 16; i++)
@@ -277,8 +278,8 @@ static void on_alarm(int number)
 TEST(quick, signals_that_are_handled_do_not_disturb_a_call)
 {
 	const size_t bytes = 2048 * PAGE;
-	struct itimerval often = { { 0, 500 }, { 0, 500 } }, never = { { 0, 0 }, { 0, 0 } };
-	struct sigaction action = { .sa_handler = on_alarm, .sa_flags = SA_RESTART };
+	struct itimerval often = {{0, 500}, {0, 500}}, never = {{0, 0}, {0, 0}};
+	struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
 
 	sigaction(SIGALRM, &action, NULL);
 	for (int round = 0; round < 8; round++) {

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -21,8 +22,10 @@ int main(int argc, char **argv)
 	int results;
 
 	guest_start();
-	/* All pages of this process at once: it must not change the counters that it compares. */
+	/* All pages of this process at once, and small ones: it must not change the counters that it compares. */
+	CHECK_CALL(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0));
 	CHECK_CALL(mlockall(MCL_CURRENT | MCL_FUTURE));
+	CHECK_CALL(prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0));
 	results = CHECK_CALL(open("/dev/ttyS1", O_WRONLY | O_NOCTTY | O_CLOEXEC));
 	CHECK_CALL(dup2(results, STDOUT_FILENO));
 	if (argc > 2 && !strcmp(argv[1], "host"))

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/io_uring.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,7 +23,7 @@
 TEST(quick, pages_in_a_pipe_are_copied)
 {
 	char *memory = memory_small_filled(16 * PAGE, 150), *got = malloc(8 * PAGE);
-	struct iovec part = { memory + 4 * PAGE, 8 * PAGE };
+	struct iovec part = {memory + 4 * PAGE, 8 * PAGE};
 	struct kernelzero_deanonymize counts;
 	int fd = file_new(), ends[2];
 
@@ -33,8 +34,9 @@ TEST(quick, pages_in_a_pipe_are_copied)
 	CHECK_EQ(counts.moved_count, 8);
 	memory_fill(memory, 16 * PAGE, 151);
 	file_check(fd, 0, 16 * PAGE, 150);
+	/* The source keeps these pages: the pipe has what is written to them, as without the call. */
 	CHECK_EQ(read(ends[0], got, 8 * PAGE), 8 * PAGE);
-	CHECK(memory_matches(got, 8 * PAGE, 150, 4 * PAGE));
+	CHECK(memory_matches(got, 8 * PAGE, 151, 4 * PAGE));
 	memory_check(memory, 16 * PAGE, 151);
 	file_check(fd, 0, 16 * PAGE, 150);
 }
@@ -42,7 +44,7 @@ TEST(quick, pages_in_a_pipe_are_copied)
 TEST(quick, a_huge_page_of_which_a_part_is_in_a_pipe_is_copied_where_it_must)
 {
 	char *memory = memory_huge_filled(HUGE, 152), *got = malloc(4 * PAGE);
-	struct iovec part = { memory + 40 * PAGE, 4 * PAGE };
+	struct iovec part = {memory + 40 * PAGE, 4 * PAGE};
 	struct kernelzero_deanonymize counts;
 	int fd = file_new(), ends[2];
 
@@ -56,7 +58,7 @@ TEST(quick, a_huge_page_of_which_a_part_is_in_a_pipe_is_copied_where_it_must)
 	memory_fill(memory, HUGE, 153);
 	file_check(fd, 0, HUGE, 152);
 	CHECK_EQ(read(ends[0], got, 4 * PAGE), 4 * PAGE);
-	CHECK(memory_matches(got, 4 * PAGE, 152, 40 * PAGE));
+	CHECK(memory_matches(got, 4 * PAGE, 153, 40 * PAGE));
 	memory_check(memory, HUGE, 153);
 }
 
@@ -64,8 +66,8 @@ TEST(quick, a_huge_page_of_which_a_part_is_in_a_pipe_is_copied_where_it_must)
 TEST(quick, pages_registered_with_io_uring_are_copied)
 {
 	char *memory = memory_small_filled(16 * PAGE, 154);
-	struct io_uring_params parameters = { 0 };
-	struct iovec part = { memory, 4 * PAGE };
+	struct io_uring_params parameters = {0};
+	struct iovec part = {memory, 4 * PAGE};
 	struct kernelzero_deanonymize counts;
 	int fd = file_new();
 	int ring = CHECK_CALL(syscall(SYS_io_uring_setup, 4, &parameters));
@@ -85,25 +87,28 @@ struct transfer {
 	struct iocb first, second;
 };
 
-static void transfer_start(struct transfer *transfer, int disk, int command, char *memory, size_t bytes)
+static void transfer_start(struct transfer *transfer, int disk, int command, char *memory,
+			   size_t bytes)
 {
 	char *large = memory_small(2 * DISK_SLOW_BYTES);
-	struct iocb *requests[] = { &transfer->first, &transfer->second };
+	struct iocb *requests[] = {&transfer->first, &transfer->second};
 
 	*transfer = (struct transfer){
-		.first = {
-			.aio_lio_opcode = command,
-			.aio_fildes = disk,
-			.aio_buf = (uintptr_t)large,
-			.aio_nbytes = 2 * DISK_SLOW_BYTES,
-			.aio_offset = 2 * DISK_SLOW_BYTES,
-		},
-		.second = {
-			.aio_lio_opcode = command,
-			.aio_fildes = disk,
-			.aio_buf = (uintptr_t)memory,
-			.aio_nbytes = bytes,
-		},
+		.first =
+			{
+				.aio_lio_opcode = command,
+				.aio_fildes = disk,
+				.aio_buf = (uintptr_t)large,
+				.aio_nbytes = 2 * DISK_SLOW_BYTES,
+				.aio_offset = 2 * DISK_SLOW_BYTES,
+			},
+		.second =
+			{
+				.aio_lio_opcode = command,
+				.aio_fildes = disk,
+				.aio_buf = (uintptr_t)memory,
+				.aio_nbytes = bytes,
+			},
 	};
 	CHECK_CALL(syscall(SYS_io_setup, 4, &transfer->context));
 	CHECK_EQ(syscall(SYS_io_submit, transfer->context, 2, requests), 2);
@@ -113,7 +118,7 @@ static void transfer_start(struct transfer *transfer, int disk, int command, cha
 static bool transfer_runs(struct transfer *transfer)
 {
 	struct io_event events[2];
-	struct timespec now = { 0 };
+	struct timespec now = {0};
 
 	return syscall(SYS_io_getevents, transfer->context, 0, 2, events, &now) == 0;
 }
@@ -148,7 +153,7 @@ TEST(quick, a_direct_read_in_flight_never_reaches_the_file)
 	close(disk);
 }
 
-/* And what the disk writes must come to the reader: its read has succeeded. */
+/* And what the disk writes must come to the reader, whose read has succeeded. */
 TEST(quick, a_direct_read_in_flight_arrives_in_the_source)
 {
 	const size_t bytes = 8 * PAGE;
@@ -162,6 +167,7 @@ TEST(quick, a_direct_read_in_flight_arrives_in_the_source)
 	CHECK(transfer_runs(&transfer));
 	transfer_end(&transfer, bytes);
 	memory_check(memory + 4 * PAGE, bytes, 162);
+	file_check(fd, 0, 16 * PAGE, 161);
 	close(disk);
 }
 
@@ -178,13 +184,22 @@ TEST(quick, a_direct_write_in_flight_writes_the_right_bytes)
 	device_publish(fd, memory, bytes, &counts);
 	CHECK(transfer_runs(&transfer));
 	CHECK_EQ(counts.copied_pinned_count, 8);
-	memory_fill(memory, bytes, 159);
 	transfer_end(&transfer, bytes);
+	memory_fill(memory, bytes, 159);
 	CHECK_EQ(pread(disk, got, bytes, 0), bytes);
 	memory_check(got, bytes, 158);
 	file_check(fd, 0, bytes, 158);
 	memory_check(memory, bytes, 159);
 	close(disk);
+}
+
+static void run_on(int processor)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(processor, &set);
+	CHECK_CALL(sched_setaffinity(0, sizeof(set), &set));
 }
 
 /* Each processor keeps lists of pages that it has not put on the kernel's lists yet: such pages have a reference more. */
@@ -193,10 +208,14 @@ TEST(quick, pages_that_a_processor_has_just_made_move_too)
 	const size_t bytes = 256 * PAGE;
 
 	for (int round = 0; round < 4; round++) {
-		char *memory = memory_small_filled(bytes, 160);
 		struct kernelzero_deanonymize counts;
 		int fd = file_new();
+		char *memory;
 
+		run_on(0);
+		memory = memory_small_filled(bytes, 160);
+		/* The last ones wait on the first processor's list while the second works. */
+		run_on(round % 2);
 		device_publish(fd, memory, bytes, &counts);
 		CHECK_EQ(counts.moved_count, 256);
 		close(fd);

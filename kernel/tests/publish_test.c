@@ -108,12 +108,12 @@ TEST(quick, ranges_go_into_the_file_in_their_order)
 	char *memory = memory_small_filled(64 * PAGE, 8);
 	/* Not in the order of the addresses. */
 	struct kernelzero_range ranges[] = {
-		{ .address = (uintptr_t)memory + 40 * PAGE, .bytes = 8 * PAGE },
-		{ .address = (uintptr_t)memory + 2 * PAGE, .bytes = 16 * PAGE },
-		{ .address = (uintptr_t)memory + 50 * PAGE, .bytes = PAGE },
+		{.address = (uintptr_t)memory + 40 * PAGE, .bytes = 8 * PAGE},
+		{.address = (uintptr_t)memory + 2 * PAGE, .bytes = 16 * PAGE},
+		{.address = (uintptr_t)memory + 50 * PAGE, .bytes = PAGE},
 	};
-	const size_t at[] = { 40 * PAGE, 2 * PAGE, 50 * PAGE };
-	struct device_call call = { .ranges = ranges };
+	const size_t at[] = {40 * PAGE, 2 * PAGE, 50 * PAGE};
+	struct device_call call = {.ranges = ranges};
 	int fd = file_new();
 
 	CHECK_EQ(device_call(&call, fd, 0, 3), 0);
@@ -123,8 +123,8 @@ TEST(quick, ranges_go_into_the_file_in_their_order)
 	CHECK_EQ(ranges[2].offset, 24 * PAGE);
 	CHECK_EQ(call.call.file_bytes, 25 * PAGE);
 	for (int i = 0; i < 3; i++) {
-		char *mapping = mmap(NULL, ranges[i].bytes, PROT_READ, MAP_SHARED, fd,
-				     ranges[i].offset);
+		char *mapping =
+			mmap(NULL, ranges[i].bytes, PROT_READ, MAP_SHARED, fd, ranges[i].offset);
 
 		CHECK(memory_matches(mapping, ranges[i].bytes, 8, at[i]));
 	}
@@ -148,12 +148,15 @@ TEST(quick, memory_beside_a_range_stays_anonymous)
 
 TEST(quick, a_thousand_ranges_go_in_one_call)
 {
-	enum { COUNT = 1000, STRIDE = 3 };
+	enum {
+		COUNT = 1000,
+		STRIDE = 3
+	};
 	const size_t bytes = COUNT * STRIDE * PAGE;
 	static struct kernelzero_range ranges[COUNT];
 	static uint8_t pages[COUNT * STRIDE];
 	char *memory = memory_small_filled(bytes, 11);
-	struct device_call call = { .ranges = ranges, .pages = pages };
+	struct device_call call = {.ranges = ranges, .pages = pages};
 	int fd = file_new();
 	char part[2 * PAGE];
 
@@ -185,7 +188,8 @@ TEST(quick, a_published_file_can_be_sealed_at_once)
 	device_publish(fd, small, 64 * PAGE, NULL);
 	offset = device_publish_huge(fd, huge, HUGE, NULL);
 	/* The kernel refuses while anybody but the file and mappings holds one of its pages. */
-	CHECK_CALL(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
+	CHECK_CALL(
+		fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
 	file_check(fd, 0, 64 * PAGE, 13);
 	file_check(fd, offset, HUGE, 14);
 	CHECK_EQ(pwrite(fd, "x", 1, 0), -1);

@@ -93,11 +93,11 @@ TEST(quick, two_ranges_that_share_a_page_both_get_their_part)
 {
 	char *memory = memory_small_filled(4 * PAGE, 33), part[2 * PAGE];
 	struct kernelzero_range ranges[] = {
-		{ .address = (uintptr_t)memory + 512, .bytes = PAGE },
-		{ .address = (uintptr_t)memory + 512 + PAGE, .bytes = PAGE + 100 },
+		{.address = (uintptr_t)memory + 512, .bytes = PAGE},
+		{.address = (uintptr_t)memory + 512 + PAGE, .bytes = PAGE + 100},
 	};
-	uint8_t pages[4] = { 0 };
-	struct device_call call = { .ranges = ranges, .pages = pages };
+	uint8_t pages[4] = {0};
+	struct device_call call = {.ranges = ranges, .pages = pages};
 	int fd = file_new();
 
 	CHECK_EQ(device_call(&call, fd, 0, 2), 0);
@@ -119,10 +119,10 @@ TEST(quick, ranges_that_touch_both_move)
 {
 	char *memory = memory_small_filled(8 * PAGE, 34);
 	struct kernelzero_range ranges[] = {
-		{ .address = (uintptr_t)memory, .bytes = 4 * PAGE },
-		{ .address = (uintptr_t)memory + 4 * PAGE, .bytes = 4 * PAGE },
+		{.address = (uintptr_t)memory, .bytes = 4 * PAGE},
+		{.address = (uintptr_t)memory + 4 * PAGE, .bytes = 4 * PAGE},
 	};
-	struct device_call call = { .ranges = ranges };
+	struct device_call call = {.ranges = ranges};
 	int fd = file_new();
 
 	CHECK_EQ(device_call(&call, fd, 0, 2), 0);
@@ -178,12 +178,12 @@ TEST(quick, read_only_memory_moves_and_stays_read_only)
 TEST(quick, each_page_tells_how_it_went)
 {
 	char *memory = memory_small(8 * PAGE);
-	struct kernelzero_range range = { .address = (uintptr_t)memory + 10, .bytes = 7 * PAGE };
+	struct kernelzero_range range = {.address = (uintptr_t)memory + 10, .bytes = 7 * PAGE};
 	uint8_t pages[9];
-	struct device_call call = { .ranges = &range, .pages = pages };
-	const uint8_t expected[] = { KERNELZERO_COPIED_EDGE, KERNELZERO_MOVED, KERNELZERO_HOLE,
-				     KERNELZERO_MOVED,	     KERNELZERO_HOLE,  KERNELZERO_HOLE,
-				     KERNELZERO_MOVED,	     KERNELZERO_COPIED_EDGE };
+	struct device_call call = {.ranges = &range, .pages = pages};
+	const uint8_t expected[] = {KERNELZERO_COPIED_EDGE, KERNELZERO_MOVED,	   KERNELZERO_HOLE,
+				    KERNELZERO_MOVED,	    KERNELZERO_HOLE,	   KERNELZERO_HOLE,
+				    KERNELZERO_MOVED,	    KERNELZERO_COPIED_EDGE};
 	int fd = file_new();
 
 	memset(pages, 0xee, sizeof(pages));
@@ -204,9 +204,9 @@ TEST(quick, each_page_tells_how_it_went)
 TEST(quick, answers_in_the_published_memory_are_refused)
 {
 	char *memory = memory_small_filled(8 * PAGE, 38);
-	struct kernelzero_range outside = { .address = (uintptr_t)memory, .bytes = 8 * PAGE };
+	struct kernelzero_range outside = {.address = (uintptr_t)memory, .bytes = 8 * PAGE};
 	struct kernelzero_range *inside = (void *)(memory + 2 * PAGE);
-	struct device_call call = { .ranges = &outside, .pages = (void *)(memory + 4 * PAGE) };
+	struct device_call call = {.ranges = &outside, .pages = (void *)(memory + 4 * PAGE)};
 	struct kernelzero_deanonymize *inner = (void *)(memory + 6 * PAGE);
 	int fd = file_new();
 
@@ -230,7 +230,7 @@ TEST(quick, answers_may_share_an_edge_page_with_the_published_memory)
 	struct kernelzero_deanonymize *call = (void *)(memory + 128);
 	int fd = file_new();
 
-	*range = (struct kernelzero_range){ .address = (uintptr_t)memory + 1024, .bytes = 6 * PAGE };
+	*range = (struct kernelzero_range){.address = (uintptr_t)memory + 1024, .bytes = 6 * PAGE};
 	*call = (struct kernelzero_deanonymize){
 		.size = sizeof(*call),
 		.fd = fd,

@@ -39,9 +39,10 @@ static void good_make(struct good *good)
 	good->memory = memory_small_filled(BYTES, 100);
 	good->fd = file_new();
 	CHECK_EQ(write(good->fd, "before", 6), 6);
-	good->ranges[0] = (struct kernelzero_range){ (uintptr_t)good->memory, 3 * PAGE, 0 };
-	good->ranges[1] = (struct kernelzero_range){ (uintptr_t)good->memory + 4 * PAGE + 5, PAGE, 0 };
-	good->call = (struct device_call){ .ranges = good->ranges, .pages = good->pages };
+	good->ranges[0] = (struct kernelzero_range){(uintptr_t)good->memory, 3 * PAGE, 0};
+	good->ranges[1] =
+		(struct kernelzero_range){(uintptr_t)good->memory + 4 * PAGE + 5, PAGE, 0};
+	good->call = (struct device_call){.ranges = good->ranges, .pages = good->pages};
 	good->call.call = (struct kernelzero_deanonymize){
 		.size = sizeof(good->call.call),
 		.fd = good->fd,
@@ -75,12 +76,12 @@ static void check_good(struct good *good)
 }
 
 /* Breaks one field for a call, and mends it. */
-#define CHECK_BROKEN(good, field, value, error)                                                    \
-	do {                                                                                       \
-		__typeof__((good)->field) right_ = (good)->field;                                  \
-		(good)->field = (value);                                                           \
-		check_refused(good, error, #field " = " #value);                                   \
-		(good)->field = right_;                                                            \
+#define CHECK_BROKEN(good, field, value, error)                   \
+	do {                                                      \
+		__typeof__((good)->field) right_ = (good)->field; \
+		(good)->field = (value);                          \
+		check_refused(good, error, #field " = " #value);  \
+		(good)->field = right_;                           \
 	} while (0)
 
 TEST(quick, arguments_that_make_no_sense_are_EINVAL)
@@ -236,7 +237,8 @@ TEST(quick, a_file_that_is_no_shared_memory_is_EOPNOTSUPP)
 	CHECK_BROKEN(&good, call.call.fd, CHECK_CALL(open("/root/f", O_RDWR | O_CREAT, 0600)),
 		     EOPNOTSUPP);
 	CHECK_BROKEN(&good, call.call.fd, CHECK_CALL(open(DEVICE_PATH, O_RDWR)), EOPNOTSUPP);
-	CHECK_BROKEN(&good, call.call.fd, CHECK_CALL(memfd_create("huge", MFD_HUGETLB)), EOPNOTSUPP);
+	CHECK_BROKEN(&good, call.call.fd, CHECK_CALL(memfd_create("huge", MFD_HUGETLB)),
+		     EOPNOTSUPP);
 	CHECK_CALL(umount2("/root", MNT_DETACH));
 	check_good(&good);
 }
@@ -338,9 +340,9 @@ TEST(quick, memory_watched_by_userfaultfd_is_EOPNOTSUPP)
 {
 	char *memory = memory_small_filled(BYTES, 108);
 	int fd = CHECK_CALL(syscall(SYS_userfaultfd, O_CLOEXEC));
-	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_api api = {.api = UFFD_API};
 	struct uffdio_register range = {
-		.range = { (uintptr_t)memory, BYTES },
+		.range = {(uintptr_t)memory, BYTES},
 		.mode = UFFDIO_REGISTER_MODE_MISSING,
 	};
 
@@ -370,8 +372,8 @@ TEST(quick, memory_watched_by_a_virtual_machine_is_EOPNOTSUPP)
 
 TEST(quick, sealed_files_are_EPERM)
 {
-	const int seals[] = { F_SEAL_WRITE, F_SEAL_FUTURE_WRITE, F_SEAL_GROW,
-			      F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL };
+	const int seals[] = {F_SEAL_WRITE, F_SEAL_FUTURE_WRITE, F_SEAL_GROW,
+			     F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL};
 
 	for (int i = 0; i < 4; i++) {
 		struct good good;

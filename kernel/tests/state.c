@@ -65,11 +65,11 @@ struct state state_take(const void *memory, size_t bytes, int fd)
 	return again;
 }
 
-#define CHECK_SAME(field)                                                                          \
-	do {                                                                                       \
-		if (now.field != before->field)                                                    \
-			FAIL("%s: %s was %lld and is %lld", what, #field,                          \
-			     (long long)before->field, (long long)now.field);                      \
+#define CHECK_SAME(field)                                                     \
+	do {                                                                  \
+		if (now.field != before->field)                               \
+			FAIL("%s: %s was %lld and is %lld", what, #field,     \
+			     (long long)before->field, (long long)now.field); \
 	} while (0)
 
 void state_check(const struct state *before, const char *what)

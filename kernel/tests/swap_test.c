@@ -19,8 +19,8 @@
 #include "state.h"
 
 #define SWAP_BYTES (128UL << 20)
-#define PAGES 512
-#define BYTES (PAGES * PAGE)
+#define PAGES	   512
+#define BYTES	   (PAGES * PAGE)
 
 static bool is_swapped(const void *address)
 {
@@ -298,7 +298,8 @@ TEST(swap, a_file_closed_unread_frees_its_places)
 	memory = swapped_out(213);
 	device_publish(fd, memory, BYTES, NULL);
 	memory_free(memory, BYTES);
-	CHECK_AT_MOST(guest_read_field("/proc/meminfo", "SwapFree"), free_before - (long long)(BYTES >> 10));
+	CHECK_AT_MOST(guest_read_field("/proc/meminfo", "SwapFree"),
+		      free_before - (long long)(BYTES >> 10));
 	close(fd);
 	/* Each processor keeps up to 64 places for its next use, and as many that it is about to give back. */
 	CHECK_AT_LEAST(guest_read_field("/proc/meminfo", "SwapFree"), free_before - 2 * 2 * 64 * 4);

@@ -67,6 +67,9 @@ enum kernelzero_page {
  * MADV_DONTNEED there brings back the published bytes, not zeroes: map fresh memory over a range before an allocator
  * gives it out again.
  *
+ * Pages that were copied as KERNELZERO_COPIED_PINNED or KERNELZERO_COPIED_OTHER stay in the caller's memory as they are,
+ * anonymous: what direct I/O in flight still writes to them arrives there, but not in the file.
+ *
  * All or nothing: when the call fails, the caller's memory, its mappings, the file, its size and all limits' counters are
  * as before (mappings may have been split, with no effect that a program can see but their number).
  *

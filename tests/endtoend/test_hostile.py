@@ -1,5 +1,10 @@
 """Models that attack the engine's protocol fail alone; the engine lives on and the others finish."""
 
+import contextlib
+import os
+import pty
+import subprocess
+
 import pytest
 from command import Project
 
@@ -254,3 +259,43 @@ def test_a_hostile_reader_of_one_column_cannot_publish_another(any_project: Proj
     text = next(failure["message"] for failure in result.report["errors"] if failure["model"] == "thief")
     assert "no table lent" in text, text
     assert result.model("holder")["status"] == "success"
+
+
+def on_a_terminal(command: list[str], environment: dict[str, str]) -> str:
+    """What a command shows on a terminal of its own."""
+    leader, follower = pty.openpty()
+    with subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=environment) as process:
+        os.close(follower)
+        shown = b""
+        with contextlib.suppress(OSError):  # EIO: nobody has the terminal any more
+            while chunk := os.read(leader, 65536):
+                shown += chunk
+        process.wait(timeout=60)
+    os.close(leader)
+    return shown.decode()
+
+
+def test_a_model_may_colour_its_lines_but_not_drive_the_terminal(any_project: Project):
+    """Nor may the message of its exception, or what is in its table."""
+    any_project.write(
+        "models.py",
+        r"""
+        import zerrow
+
+        @zerrow.model()
+        def coloured(numbers=zerrow.Model("numbers")):
+            print("\x1b[31mred\x1b[0m, \x1b[2Jcleared, \x1b]0;title\x07named")
+            return {"cell\x1b[2J": ["\x1b[2J\x1b[5;5Hmoved"]}
+
+        @zerrow.model()
+        def broken(numbers=zerrow.Model("numbers")):
+            raise ValueError("\x1b[2Jswept \x1b]0;title\x07away")
+        """,
+    )
+    environment = any_project.environment({"TERM": "xterm-256color"})
+    environment.pop("NO_COLOR", None)
+    shown = on_a_terminal(any_project.command("--keep-going"), environment)
+    for words in ("\x1b[31mred", "cleared, named", "moved", "swept away"):
+        assert words in shown, shown
+    for forbidden in ("\x1b[2J", "\x1b]0;", "\x1b[5;5H"):
+        assert forbidden not in shown, shown

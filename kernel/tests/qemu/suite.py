@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The suites: which machines each boots, with what, and what is expected of its tests."""
 
+import sys
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from machine import Disk
+
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 class Expectation(Enum):
@@ -40,13 +43,65 @@ POISON = "page_poison=1 slub_debug=FZP init_on_alloc=0"
 DISK = ("virtio_pci", "virtio_blk")
 SLOW_DISK = Disk("slow", 32 << 20, f"throttling.bps-total={4 << 20}")
 SWAP_DISK = Disk("swap", 256 << 20)
+# Whole runs of the engine, which `./zerrow --version` has to have built.
+HOST = ("host", f"PATH={Path(sys.executable).parent}:/usr/bin:/bin", str(REPOSITORY / "tests/conformance/guest"))
 HOST_ROOT = ("virtio_pci", "9pnet_virtio", "9p")
 
-# Whole runs of the engine, which `./zerrow --version` has to have built.
-ARROW = str(Path(__file__).resolve().parents[3] / "tests" / "conformance" / "guest")
 
 # Each switch of the debug build that breaks the module, and the tests that must notice.
-MUTATIONS: dict[str, tuple[str, ...]] = {}
+MUTATIONS: dict[str, tuple[str, ...]] = {
+    "skip_tlb_flush": ("writes_to_the_source_never_reach_the_file",),
+    "skip_dirty": ("published_pages_survive_reclaim",),
+    "skip_rss": ("counters_follow_small_pages",),
+    "skip_rmap": ("published_bytes_are_read_by_a_second_process",),
+    "skip_nr_shmem": ("counters_follow_small_pages",),
+    "skip_nr_anon": ("counters_follow_small_pages",),
+    "skip_iblocks": ("counters_follow_small_pages",),
+    "skip_nrpages": ("truncation_frees_the_pages",),
+    "skip_vm_accounting": ("counters_follow_small_pages",),
+    "skip_swaplist": ("swapoff_brings_moved_places_back",),
+    "swap_in_cache_thp": ("huge_pages_still_in_the_swap_cache_keep_their_bytes",),
+    "swap_shared": ("places_that_a_child_shares_are_copied",),
+    "edge_not_zeroed": ("an_unaligned_range_publishes_its_own_bytes_alone",),
+    "skip_pin_check": ("pages_in_a_pipe_are_copied",),
+    "skip_drain": ("pages_that_a_processor_has_just_made_move_too",),
+    "skip_undo_pte": ("a_call_that_fails_at_any_step_has_done_nothing",),
+    "skip_undo_reserve": ("a_call_that_fails_at_any_step_has_done_nothing",),
+    "skip_seals": ("sealed_files_are_EPERM",),
+    "skip_charge": ("counters_follow_copies",),
+    "skip_pgtable_free": ("counters_of_a_huge_page_follow_it",),
+    "early_size": ("a_reader_of_the_files_end_never_sees_a_missing_page",),
+}
+# The tests of these machines need a disk that is written slowly enough for pages to stay in the swap cache.
+MUTATIONS_ON_DISK = ("swap_in_cache_thp",)
+
+
+def mutation_plan(name: str) -> Plan:
+    """A machine with a broken module, in which the tests must fail. Some mistakes make a test hang for ever."""
+    on_disk = name in MUTATIONS_ON_DISK
+    return Plan(
+        f"mutation {name}",
+        (*MUTATIONS[name], "seconds=40"),
+        Expectation.CAUGHT,
+        debug=True,
+        parameters=f"mutation={name}",
+        kernel_modules=DISK if on_disk else ("zram",),
+        disks=(SWAP_DISK,) if on_disk else (),
+        seconds=150,
+    )
+
+
+def control_plan(on_disk: bool) -> Plan:
+    """The same tests with the same module unbroken: they must pass, or their failures mean nothing."""
+    names = [name for name in MUTATIONS if (name in MUTATIONS_ON_DISK) == on_disk]
+    return Plan(
+        f"no mutation{', on a disk' if on_disk else ''}",
+        tuple(dict.fromkeys(test for name in names for test in MUTATIONS[name])),
+        debug=True,
+        kernel_modules=DISK if on_disk else ("zram",),
+        disks=(SWAP_DISK,) if on_disk else (),
+    )
+
 
 SUITES: dict[str, list[Plan]] = {
     "harness": [
@@ -66,8 +121,17 @@ SUITES: dict[str, list[Plan]] = {
         Plan("swap to zram", ("swap",), kernel_modules=("zram",), boot_words=POISON),
         Plan("swap to a disk", ("swap",), kernel_modules=DISK, boot_words=POISON, disks=(SWAP_DISK,)),
     ],
+    "faults": [Plan("faults", ("faults",), debug=True, kernel_modules=("zram",), boot_words=POISON)],
+    "mutations": [control_plan(False), control_plan(True), *(mutation_plan(name) for name in MUTATIONS)],
+    "stress": [
+        Plan("stress with zram", ("stress",), kernel_modules=("zram",), boot_words=POISON),
+        Plan("stress with a disk", ("stress",), kernel_modules=DISK, boot_words=POISON, disks=(SWAP_DISK,)),
+    ],
+    # Without filling new pages with zeroes, which is the same work for all that need a new page.
+    "icount": [Plan("icount", ("icount",), boot_words="init_on_alloc=0", instruction_counter=True, seconds=1800)],
+    # The second machine has a debug build, which the engine refuses and the worker library takes.
     "arrow": [
-        Plan("arrow", ("host", ARROW), kernel_modules=HOST_ROOT, memory="3G", seconds=5400, host_root=True),
-        Plan("arrow with faults", ("host", ARROW, "faults"), debug=True, kernel_modules=HOST_ROOT, host_root=True),
+        Plan("arrow", HOST, kernel_modules=HOST_ROOT, memory="3G", seconds=5400, host_root=True),
+        Plan("arrow with faults", (*HOST, "faults"), debug=True, kernel_modules=HOST_ROOT, host_root=True),
     ],
 }

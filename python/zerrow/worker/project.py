@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import sys
 from collections.abc import Callable
@@ -34,18 +35,22 @@ def load_function(folder: str, file: str, function: str) -> Loaded:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     sys.dont_write_bytecode = True
-    before = set(sys.modules)
+    before = len(sys.modules)
     module = _load(os.path.join(folder, file), _module_name(file))
     found = getattr(module, function, None)
     if not callable(found):
         raise WorkerFailure("user", f"{file} has no function {function!r} once it has run")
-    return Loaded(found, _files_loaded(folder, before))
+    return Loaded(found, _files_loaded(folder, len(sys.modules) - before))
 
 
-def _files_loaded(folder: str, before: set[str]) -> list[str]:
-    """The project's files among the modules that were not there `before`."""
+def _files_loaded(folder: str, count: int) -> list[str]:
+    """The project's files among the `count` modules that were loaded last.
+
+    Only these are looked at: touching each of the hundreds that the zygote had loaded would copy their pages.
+    """
     prefix = os.path.join(folder, "")
-    files = [vars(module).get("__file__") for name, module in list(sys.modules.items()) if name not in before]
+    modules = itertools.islice(reversed(sys.modules.values()), max(0, count))
+    files = [vars(module).get("__file__") for module in modules]
     return [file for file in files if isinstance(file, str) and file.startswith(prefix)]
 
 
