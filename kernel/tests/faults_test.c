@@ -175,7 +175,7 @@ static _Noreturn void fail_one(int at, bool whole)
 	fail_next(1);
 	CHECK_EQ(mix_call(&mix), ENOMEM);
 	state = state_take(mix.memory, BYTES, mix.fd);
-	state_check(&state, what);
+	state_check(&state, "nothing happens");
 	fail_next(at);
 	found = mix_call(&mix);
 	if (guest_read_number(PARAMETERS "fail_at") != 0) {

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -60,6 +61,8 @@ static _Noreturn void run_body(const struct test *test)
 {
 	check_report_to(report_pipe[1]);
 	setpgid(0, 0);
+	/* Process 1 has small pages alone. */
+	CHECK_CALL(prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0));
 	guest_write(GUEST_CGROUP "/test/cgroup.procs", "0");
 	test->body();
 	_exit(0);

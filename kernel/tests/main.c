@@ -25,7 +25,6 @@ int main(int argc, char **argv)
 	/* All pages of this process at once, and small ones: it must not change the counters that it compares. */
 	CHECK_CALL(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0));
 	CHECK_CALL(mlockall(MCL_CURRENT | MCL_FUTURE));
-	CHECK_CALL(prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0));
 	results = CHECK_CALL(open("/dev/ttyS1", O_WRONLY | O_NOCTTY | O_CLOEXEC));
 	CHECK_CALL(dup2(results, STDOUT_FILENO));
 	if (argc > 2 && !strcmp(argv[1], "host"))
