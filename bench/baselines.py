@@ -1,7 +1,8 @@
 """The other ways to hand a table from one process to the next, each measured as its users would use it.
 
 Every function runs in two fresh processes, a producer and a consumer (in_process: in one), and returns publish_ms,
-open_ms, first_pass_ms and second_pass_ms. The producer's table is in memory, and has been touched, before the clock starts.
+open_ms, first_pass_ms and second_pass_ms. The producer's table is in memory, and has been touched, before the clock
+starts.
 """
 
 from __future__ import annotations

@@ -25,6 +25,18 @@ struct run {
 	int huge;
 };
 
+/* Huge pages take this many places in a node of the file's tree, each of which stands for 64 pages. */
+#define HUGE_SLOTS (HPAGE_PMD_NR >> XA_CHUNK_SHIFT)
+
+/*
+ * The node that the last huge page went to, and which pages it is for. It stays as long as a page of the call is in it,
+ * also while the tree is unlocked: nobody takes a locked page out of the tree.
+ */
+struct huge_node {
+	struct xa_node *node;
+	pgoff_t number;
+};
+
 static void run_end(struct run *run)
 {
 	int anon = run->moved + run->huge;
@@ -109,20 +121,56 @@ static int publish_edge(struct kz_call *call, struct page *page, pgoff_t index, 
 	return 0;
 }
 
-static int publish_huge(struct kz_call *call, struct kz_table *table, struct run *run)
+/* Whether the places of the huge page at @index are in the node of the last one, and empty. */
+static bool is_next_huge(struct huge_node *last, pgoff_t index)
+{
+	unsigned int offset = (index >> XA_CHUNK_SHIFT) & XA_CHUNK_MASK;
+	unsigned int i;
+
+	if (!last->node || last->number != index >> (2 * XA_CHUNK_SHIFT))
+		return false;
+	for (i = 0; i < HUGE_SLOTS; i++) {
+		if (rcu_access_pointer(last->node->slots[offset + i]))
+			return false;
+	}
+	return true;
+}
+
+/* Stores a huge page in a node it knows: as xas_store() would, but without going down the tree again. */
+static void store_next_huge(struct huge_node *last, pgoff_t index, struct page *page)
+{
+	unsigned int offset = (index >> XA_CHUNK_SHIFT) & XA_CHUNK_MASK;
+	unsigned int i;
+
+	rcu_assign_pointer(last->node->slots[offset], page);
+	for (i = 1; i < HUGE_SLOTS; i++)
+		rcu_assign_pointer(last->node->slots[offset + i], xa_mk_sibling(offset));
+	last->node->count += HUGE_SLOTS;
+}
+
+static int publish_huge(struct kz_call *call, struct kz_table *table, struct run *run,
+			struct huge_node *last)
 {
 	struct address_space *mapping = call->file.mapping;
 	XA_STATE_ORDER(xas, &mapping->i_pages, table->index, HPAGE_PMD_ORDER);
 	struct page *page = pmd_page(table->huge);
 	int err = kz_tree_begin(&call->file, &xas);
+	bool next;
 
 	if (err)
 		return err;
-	while (xas_find_conflict(&xas))
+	next = is_next_huge(last, table->index);
+	while (!next && xas_find_conflict(&xas))
 		kz_tree_wait(&xas);
 	kz_huge_leave_anon(page);
 	adopt(page, mapping, table->index, HPAGE_PMD_NR);
-	kz_tree_store(&call->file, &xas, page);
+	if (next) {
+		store_next_huge(last, table->index, page);
+	} else {
+		kz_tree_store(&call->file, &xas, page);
+		last->node = xas.xa_node;
+		last->number = table->index >> (2 * XA_CHUNK_SHIFT);
+	}
 	nrpages_add(mapping, HPAGE_PMD_NR);
 	run_add(run, page);
 	run->huge += HPAGE_PMD_NR;
@@ -243,6 +291,7 @@ static void swaplist_leave(struct kz_call *call)
 static int store_all(struct kz_call *call)
 {
 	struct kz_table *table = list_first_entry(&call->tables, struct kz_table, list);
+	struct huge_node last = {};
 	struct run run = {};
 	unsigned int i;
 	int err = 0;
@@ -258,7 +307,7 @@ static int store_all(struct kz_call *call)
 			if (table->entries)
 				err = publish_pages(call, table, &run);
 			else
-				err = publish_huge(call, table, &run);
+				err = publish_huge(call, table, &run, &last);
 			table = list_next_entry(table, list);
 			cond_resched();
 		}

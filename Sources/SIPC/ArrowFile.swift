@@ -40,7 +40,8 @@ private struct ArrowFile {
     func descriptor() throws(SIPCError) -> [UInt8] {
         let version = try footer.scalar(0, default: Int16(0))
         guard version == 4 || version == 3 else {
-            throw SIPCError(.unsupported, "the Arrow IPC file has metadata of version \(version + 1), 4 and 5 are read")
+            throw SIPCError(
+                .unsupported, "the Arrow IPC file has metadata of version \(Int(version) + 1), 4 and 5 are read")
         }
         guard let table = try footer.table(1) else { throw Self.fault("its footer has no schema") }
         let schema = try Schema(reading: table)

@@ -16,9 +16,11 @@
 #define KERNELZERO_ABI 1
 
 /* kernelzero_info.features */
-#define KERNELZERO_FEATURE_HUGE (1ULL << 0) /* 2 MiB pages move whole, where address and offset are equal modulo 2 MiB */
+#define KERNELZERO_FEATURE_HUGE \
+	(1ULL << 0) /* 2 MiB pages move whole, where address and offset are equal modulo 2 MiB */
 #define KERNELZERO_FEATURE_SWAP (1ULL << 1) /* swapped-out pages move without being read back */
-#define KERNELZERO_FEATURE_MUTATIONS (1ULL << 2) /* a debug build, whose tests may break it on purpose: not for use */
+#define KERNELZERO_FEATURE_MUTATIONS \
+	(1ULL << 2) /* a debug build, whose tests may break it on purpose: not for use */
 
 /*
  * KERNELZERO_INFO: what this module is. `size` is the caller's sizeof(struct kernelzero_info); the module fills as many
@@ -53,8 +55,10 @@ enum kernelzero_page {
 	KERNELZERO_HOLE = 4, /* never written: a hole in the file, reads as zeroes */
 	/* Copied, because: */
 	KERNELZERO_COPIED_EDGE = 16, /* the range covers only a part of the page */
-	KERNELZERO_COPIED_SHARED = 17, /* another process maps it too (fork, KSM), or its swap entry */
-	KERNELZERO_COPIED_PINNED = 18, /* somebody holds a reference: direct I/O, vmsplice, ptrace */
+	KERNELZERO_COPIED_SHARED =
+		17, /* another process maps it too (fork, KSM), or its swap entry */
+	KERNELZERO_COPIED_PINNED =
+		18, /* somebody holds a reference: direct I/O, vmsplice, ptrace */
 	KERNELZERO_COPIED_OTHER = 19, /* all else that cannot move; docs/kernelzero.md lists it */
 };
 
@@ -116,8 +120,8 @@ struct kernelzero_deanonymize {
 
 #define KERNELZERO_ALIGN_HUGE (1U << 0)
 
-#define KERNELZERO_IOCTL_TYPE 0xB7
-#define KERNELZERO_INFO _IOWR(KERNELZERO_IOCTL_TYPE, 0x00, struct kernelzero_info)
+#define KERNELZERO_IOCTL_TYPE  0xB7
+#define KERNELZERO_INFO	       _IOWR(KERNELZERO_IOCTL_TYPE, 0x00, struct kernelzero_info)
 #define KERNELZERO_DEANONYMIZE _IOWR(KERNELZERO_IOCTL_TYPE, 0x01, struct kernelzero_deanonymize)
 
 #endif
