@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "state.h"
 
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "check.h"
 #include "file.h"
+#include "guest.h"
 
 /* Kernel threads and other processors make the guest's counters differ for a moment. */
 #define ATTEMPTS 10
@@ -16,6 +21,35 @@ static __attribute__((noinline)) void touch_stack(void)
 
 	for (size_t i = 0; i < sizeof(deep); i += PAGE)
 		deep[i] = 0;
+}
+
+static bool is_asleep(long process)
+{
+	char path[64], text[1024], *name_end;
+
+	snprintf(path, sizeof(path), "/proc/%ld/stat", process);
+	guest_read(path, text, sizeof(text));
+	name_end = strrchr(text, ')');
+	return name_end && strchr("SZ", name_end[2]);
+}
+
+/*
+ * Waits until the test's other processes, and process 1, wait for something themselves. After a fork both sides copy the
+ * pages that they go on to use, as late as the scheduler likes: that must not fall between two counts.
+ */
+static void wait_for_others(void)
+{
+	char list[4096];
+
+	while (!is_asleep(1))
+		usleep(1000);
+	guest_read(GUEST_CGROUP "/test/cgroup.procs", list, sizeof(list));
+	for (char *rest = list, *line; (line = strsep(&rest, "\n")) && *line;) {
+		long process = atol(line);
+
+		while (process != getpid() && !is_asleep(process))
+			usleep(1000);
+	}
 }
 
 static struct state take(const void *memory, size_t bytes, int fd)
@@ -54,6 +88,7 @@ struct state state_take(const void *memory, size_t bytes, int fd)
 	struct state state, again;
 
 	touch_stack();
+	wait_for_others();
 	state = take(memory, bytes, fd);
 	/* A sum may have been taken while the kernel was adding up: two of them agree. */
 	for (int i = 0; i < ATTEMPTS; i++) {
