@@ -51,6 +51,7 @@ class Verdict:
         for line in log.splitlines():
             if match := TEST_LINE.search(line):
                 test = match[1]
+                context = 0
             elif COMPLAINT.search(line) and not HARMLESS.search(line):
                 context = CONTEXT_LINES
             if context > 0:
