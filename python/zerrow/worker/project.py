@@ -49,7 +49,8 @@ def _files_loaded(folder: str, count: int) -> list[str]:
     Only these are looked at: touching each of the hundreds that the zygote had loaded would copy their pages.
     """
     prefix = os.path.join(folder, "")
-    modules = itertools.islice(reversed(sys.modules.values()), max(0, count))
+    # A list at once: a thread of the model's may be importing.
+    modules = list(itertools.islice(reversed(sys.modules.values()), max(0, count)))
     files = [vars(module).get("__file__") for module in modules]
     return [file for file in files if isinstance(file, str) and file.startswith(prefix)]
 
