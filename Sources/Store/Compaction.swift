@@ -66,7 +66,9 @@ extension SegmentStore {
         let remap = Remap(from: id, to: newID, bytes: size, old: old.named, new: places)
         let file = try Segment.makeFile(newID, bytes: size, lock: lock)
         try onSegment(newID, "rewriting segment \(id)") { () throws(SystemError) in
-            try Self.copy(old.named, from: reader.descriptor, size: old.bytes, to: file.descriptor, at: places)
+            let end = (places.last ?? 0) + (old.named.ranges.last?.count ?? 0)
+            try Self.collapse(file.descriptor, bytes: end & ~(Machine.hugePageBytes - 1))
+            try Segment.copy(old.named, from: reader.descriptor, size: old.bytes, to: file.descriptor, at: places)
         }
         let new = Segment(id: newID, lock: lock, bytes: size, producer: "", model: old.model, file: file)
         new.reader = try new.applyLock()
@@ -100,20 +102,6 @@ extension SegmentStore {
         }
         let huge = Machine.hugePageBytes
         return (places, max(huge, (end + huge - 1) & ~(huge - 1)))
-    }
-
-    private static func copy(
-        _ ranges: RangeSet, from old: borrowing FileDescriptor, size: Int, to new: borrowing FileDescriptor,
-        at places: [Int]
-    ) throws(SystemError) {
-        let end = (places.last ?? 0) + (ranges.ranges.last?.count ?? 0)
-        try collapse(new, bytes: end & ~(Machine.hugePageBytes - 1))
-        let mapping = try Mapping(old, count: size)
-        // Written through the descriptor: memory that runs out is an error there, and a SIGBUS in a mapping.
-        for (range, place) in zip(ranges.ranges, places) {
-            try new.writeAll(UnsafeRawBufferPointer(rebasing: mapping.bytes[range]), at: place)
-        }
-        withExtendedLifetime(mapping) {}
     }
 
     /// Makes 2 MiB pages of the beginning of a new file; where the kernel won't, 4 KiB pages do.

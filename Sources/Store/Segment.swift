@@ -135,16 +135,24 @@ final class Segment {
         }
         let new = try Self.makeFile(id, bytes: bytes, lock: lock)
         try onSegment(id, "moving \(named.bytes) bytes out of the output") { () throws(SystemError) in
-            let mapping = try Mapping(old.descriptor, count: end)
-            // Written through the descriptor: memory that runs out is an error there, and a SIGBUS in a mapping.
-            for range in named.ranges {
-                try new.descriptor.writeAll(
-                    UnsafeRawBufferPointer(rebasing: mapping.bytes[range]), at: range.lowerBound)
-            }
-            withExtendedLifetime(mapping) {}
+            try Self.copy(
+                named, from: old.descriptor, size: end, to: new.descriptor, at: named.ranges.map(\.lowerBound))
         }
         writer = new
         return old
+    }
+
+    /// Copies ranges of a file of the given size to places in another.
+    static func copy(
+        _ ranges: RangeSet, from old: borrowing FileDescriptor, size: Int, to new: borrowing FileDescriptor,
+        at places: [Int]
+    ) throws(SystemError) {
+        let mapping = try Mapping(old, count: size)
+        // Written through the descriptor: memory that runs out is an error there, and a SIGBUS in a mapping.
+        for (range, place) in zip(ranges.ranges, places) {
+            try new.writeAll(UnsafeRawBufferPointer(rebasing: mapping.bytes[range]), at: place)
+        }
+        withExtendedLifetime(mapping) {}
     }
 
     /// Makes the content unchangeable for everyone but this store, and returns the descriptor that readers get.
