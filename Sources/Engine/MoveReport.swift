@@ -5,7 +5,7 @@ public struct MoveReport: Codable, Sendable, Equatable {
     /// Buffers that the kernel did not take, and that were copied.
     public var refusedRanges: UInt64
     /// Why it did not take the last of them.
-    public var refusal: String?
+    @Nullable public var refusal: String?
     /// Moved one by one.
     public var movedPages: UInt64
     /// Moved as parts of 2 MiB pages.
@@ -34,21 +34,5 @@ public struct MoveReport: Codable, Sendable, Equatable {
         case copiedSharedPages = "copied_shared_pages"
         case copiedPinnedPages = "copied_pinned_pages"
         case copiedOtherPages = "copied_other_pages"
-    }
-
-    /// Every key is there, null where there is no value.
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(ranges, forKey: .ranges)
-        try container.encode(refusedRanges, forKey: .refusedRanges)
-        try container.encode(refusal, forKey: .refusal)
-        try container.encode(movedPages, forKey: .movedPages)
-        try container.encode(movedHugePages, forKey: .movedHugePages)
-        try container.encode(movedSwapPages, forKey: .movedSwapPages)
-        try container.encode(holePages, forKey: .holePages)
-        try container.encode(copiedEdgePages, forKey: .copiedEdgePages)
-        try container.encode(copiedSharedPages, forKey: .copiedSharedPages)
-        try container.encode(copiedPinnedPages, forKey: .copiedPinnedPages)
-        try container.encode(copiedOtherPages, forKey: .copiedOtherPages)
     }
 }

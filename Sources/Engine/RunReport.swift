@@ -35,7 +35,7 @@ public struct RunReport: Codable, Sendable {
     /// What went wrong, and in which model if it was in one.
     public struct Failure: Codable, Sendable {
         /// The model's name; null when the run itself failed.
-        public var model: String?
+        @Nullable public var model: String?
         /// What happened, in words for the user.
         public var message: String
 
@@ -43,13 +43,6 @@ public struct RunReport: Codable, Sendable {
         public init(model: String?, message: String) {
             self.model = model
             self.message = message
-        }
-
-        /// The model is written even when it is null.
-        public func encode(to encoder: any Encoder) throws {
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encode(model, forKey: .model)
-            try container.encode(message, forKey: .message)
         }
     }
 
@@ -103,33 +96,21 @@ public struct RunReport: Codable, Sendable {
         /// `success`, `failed`, `cancelled` or `skipped`.
         public var status: String
         /// When its worker was asked for, since the run began.
-        public var startMilliseconds: Double?
+        @Nullable public var startMilliseconds: Double?
         /// From then to the table being readable.
-        public var wallMilliseconds: Double?
+        @Nullable public var wallMilliseconds: Double?
         /// The most memory its worker held.
-        public var memoryBytesMax: UInt64?
+        @Nullable public var memoryBytesMax: UInt64?
         /// Where the time went, by the worker's own clock.
         public var timing: [String: Double]
         /// The table; null when there is none.
-        public var output: Output?
+        @Nullable public var output: Output?
 
         enum CodingKeys: String, CodingKey {
             case name, status, timing, output
             case startMilliseconds = "start_ms"
             case wallMilliseconds = "wall_ms"
             case memoryBytesMax = "memory_bytes_max"
-        }
-
-        /// Every key is there, null where there is no value.
-        public func encode(to encoder: any Encoder) throws {
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encode(name, forKey: .name)
-            try container.encode(status, forKey: .status)
-            try container.encode(startMilliseconds, forKey: .startMilliseconds)
-            try container.encode(wallMilliseconds, forKey: .wallMilliseconds)
-            try container.encode(memoryBytesMax, forKey: .memoryBytesMax)
-            try container.encode(timing, forKey: .timing)
-            try container.encode(output, forKey: .output)
         }
     }
 
@@ -148,13 +129,13 @@ public struct RunReport: Codable, Sendable {
     /// From the first model to the last table.
     public var wallMilliseconds: Double
     /// The first failure; null when there is none.
-    public var error: Failure?
+    @Nullable public var error: Failure?
     /// Every failure, the first one included.
     public var errors: [Failure]
     /// All models, in the plan's order.
     public var models: [Model]
     /// The shared memory of its tables; null when it did not get as far as its models.
-    public var memory: MemoryReport?
+    @Nullable public var memory: MemoryReport?
     /// The first rows of the final tables; not part of the JSON.
     public var previews: [Preview] = []
 
@@ -171,18 +152,6 @@ public struct RunReport: Codable, Sendable {
         error = failures.first
         errors = failures
         models = []
-    }
-
-    /// `error` is written even when it is null.
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(run, forKey: .run)
-        try container.encode(status, forKey: .status)
-        try container.encode(wallMilliseconds, forKey: .wallMilliseconds)
-        try container.encode(error, forKey: .error)
-        try container.encode(errors, forKey: .errors)
-        try container.encode(models, forKey: .models)
-        try container.encode(memory, forKey: .memory)
     }
 
     /// The report as one JSON object.
