@@ -3,7 +3,26 @@
 #ifndef KZ_COMPAT_H
 #define KZ_COMPAT_H
 
+#include <linux/fs.h>
+#include <linux/ksm.h>
+#include <linux/memcontrol.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/rmap.h>
+#include <linux/security.h>
+#include <linux/shmem_fs.h>
+#include <linux/swap.h>
+#include <linux/swapops.h>
 #include <linux/version.h>
+#include <linux/vmstat.h>
+
+/* asm/tlbflush.h, hidden from modules */
+void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start, unsigned long end,
+			unsigned int stride_shift, bool freed_tables);
+
+/* mm/swap.h */
+struct folio *swap_cache_get_folio(swp_entry_t entry, struct vm_area_struct *vma,
+				   unsigned long address);
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 1, 0) && LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
 #include "symbols-6.1.h"

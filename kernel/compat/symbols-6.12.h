@@ -3,26 +3,9 @@
 #ifndef KZ_COMPAT_SYMBOLS_6_12_H
 #define KZ_COMPAT_SYMBOLS_6_12_H
 
-#include <linux/fs.h>
-#include <linux/ksm.h>
-#include <linux/memcontrol.h>
-#include <linux/mm.h>
-#include <linux/pagemap.h>
 #include <linux/quotaops.h>
-#include <linux/rmap.h>
-#include <linux/security.h>
-#include <linux/shmem_fs.h>
-#include <linux/swap.h>
-#include <linux/swapops.h>
-#include <linux/vmstat.h>
 
-/* asm/tlbflush.h, hidden from modules */
-void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start, unsigned long end,
-			unsigned int stride_shift, bool freed_tables);
-
-/* mm/swap.h, mm/vma.h, mm/internal.h */
-struct folio *swap_cache_get_folio(swp_entry_t entry, struct vm_area_struct *vma,
-				   unsigned long address);
+/* mm/vma.h, mm/internal.h */
 int split_vma(struct vma_iterator *vmi, struct vm_area_struct *vma, unsigned long address,
 	      int new_below);
 bool __folio_unqueue_deferred_split(struct folio *folio);
