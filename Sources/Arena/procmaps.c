@@ -104,12 +104,12 @@ bool procmaps_each(void (*visit)(const struct procmap *map, void *context), void
     int saved = errno;
     size_t held = 0;
     bool whole = true;
-    if (ask(fd, visit, context, &whole)) {
-        errno = saved;
+    bool asked = ask(fd, visit, context, &whole);
+    errno = saved;
+    if (asked) {
         close(fd);
         return whole;
     }
-    errno = saved;
     for (;;) {
         ssize_t got = read(fd, buffer + held, sizeof buffer - 1 - held);
         if (got <= 0) {
