@@ -11,6 +11,8 @@ import System
 public final class Engine {
     /// Seconds a zygote may take to import its packages.
     static let zygoteSecondsMax = 300.0
+    /// The most zygotes that are kept warm without a run that uses them.
+    static let zygotesMax = 8
 
     let installation: Installation
     let options: EngineOptions
@@ -23,6 +25,8 @@ public final class Engine {
     /// The kernel module, opened once; `absent` also when the options turn it off.
     let kernelZero: KernelZero.Presence
     var zygotes: [ZygoteKey: ZygoteProcess] = [:]
+    /// The runs that are not over.
+    var runs: [Run] = []
     /// How much memory a model's output took last time, by project and model: what to recycle for it.
     var outputBytes: [String: Int] = [:]
     private var runCount = 0
@@ -64,13 +68,42 @@ public final class Engine {
             .plan(folder: folder, parameters: parameters, query: nil, prepares: false, note: { _ in })
     }
 
-    /// Runs a plan to its end. Failures of models are in the report, not thrown.
-    public func run(_ plan: Plan, observer: (any RunObserver)? = nil, signals: SignalDescriptor? = nil) throws
-        -> RunReport
-    {
+    /// Runs a plan to its end. Failures of models are in the report, not thrown. A signal cancels it.
+    public func run(
+        _ plan: Plan, _ options: RunOptions = RunOptions(), observer: (any RunObserver)? = nil,
+        signals: SignalDescriptor? = nil
+    ) throws -> RunReport {
+        let run = try begin(plan, options, observer: observer)
+        let watches = signals.map { signals in
+            [
+                Watch(signals.raw) { _ in
+                    while let signal = try? signals.next() {
+                        observer?.note(
+                            signal == SIGINT ? "interrupted: stopping all models" : "terminated: stopping all models")
+                        run.cancel()
+                    }
+                }
+            ]
+        }
+        while run.outcome == nil { waitAndHandle(beside: watches ?? []) }
+        return end(run)
+    }
+
+    /// Begins a run beside those that there are. The observer is the caller's to keep alive.
+    func begin(_ plan: Plan, _ options: RunOptions, observer: (any RunObserver)?) throws -> Run {
         runCount += 1
-        let run = try Run(plan, engine: self, id: "r\(getpid())-\(runCount)", observer: observer, signals: signals)
-        return run.run()
+        if runs.isEmpty { store.restartPeak() }
+        let run = try Run(plan, options, engine: self, id: "r\(getpid())-\(runCount)", observer: observer)
+        runs.append(run)
+        run.start()
+        return run
+    }
+
+    /// Takes the report of a run that has an outcome; the engine then knows it no more.
+    func end(_ run: Run) -> RunReport {
+        runs.removeAll { $0 === run }
+        limitZygotes()
+        return run.finish()
     }
 
     /// Ends the zygotes, and with them all that they started.
@@ -106,13 +139,13 @@ public final class Engine {
     }
 
     /// What a zygote of an environment reads: the interpreter's folders, and zerrow's own parts.
-    private func readPaths(_ environment: Plan.Environment) throws -> [String] {
-        guard let real = Path.resolved(environment.python) else {
+    private func readPaths(_ key: ZygoteKey) throws -> [String] {
+        guard let real = Path.resolved(key.python) else {
             throw EngineError.zygote(
-                "the interpreter \(environment.python) of environment '\(environment.id)' does not exist")
+                "the interpreter \(key.python) of environment '\(key.environment)' does not exist")
         }
         // …/bin/python in both: the environment's folder, and the one that Python itself is installed in.
-        return [Path.parent(Path.parent(environment.python)), Path.parent(Path.parent(real))]
+        return [Path.parent(Path.parent(key.python)), Path.parent(Path.parent(real))]
             + [installation.pythonFolder, installation.workerLibrary, installation.arenaLibrary]
     }
 
@@ -120,21 +153,21 @@ public final class Engine {
     private var tmpBytesMax: UInt64 { UInt64(((try? Machine.memory().bytesTotal) ?? (4 << 30)) / 4) }
 
     /// The zygote with that key, started if there is none.
-    func zygote(_ key: ZygoteKey, of plan: Plan) throws -> ZygoteProcess {
-        if let zygote = zygotes[key] { return zygote }
-        guard let environment = plan.environments.first(where: { $0.id == key.environment }) else {
-            preconditionFailure("a plan with an unknown environment was not refused")
+    func zygote(_ key: ZygoteKey) throws -> ZygoteProcess {
+        if let zygote = zygotes[key] {
+            zygote.usedAt = MonotonicClock.nanoseconds()
+            return zygote
         }
         let (ours, theirs) = try MessageSocket.pair()
         let (reading, writing) = try DescriptorBox.pipe()
         var variables = [
             "ZERROW_WORKER_LIBRARY": installation.workerLibrary,
             "ZERROW_SANDBOX": options.isSandboxed ? "1" : "0",
-            "ZERROW_PRELOAD_MODULES": environment.modules.joined(separator: ","),
+            "ZERROW_PRELOAD_MODULES": key.modules.joined(separator: ","),
             "PYTHONPATH": installation.pythonFolder,
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
-            "PATH": Path.parent(environment.python) + ":/usr/local/bin:/usr/bin:/bin",
+            "PATH": Path.parent(key.python) + ":/usr/local/bin:/usr/bin:/bin",
             "HOME": "/tmp",
             "LANG": self.environment["LANG"] ?? "C.UTF-8",
             "ARROW_DEFAULT_MEMORY_POOL": self.environment["ARROW_DEFAULT_MEMORY_POOL"] ?? "system",
@@ -142,8 +175,8 @@ public final class Engine {
         if options.hasArena { variables["LD_PRELOAD"] = installation.arenaLibrary }
         let zygote = try Zygote.spawn(
             ZygoteSpec(
-                arguments: [environment.python, "-m", "zerrow.zygote"], environment: variables,
-                readPaths: try readPaths(environment) + key.readPaths,
+                arguments: [key.python, "-m", "zerrow.zygote"], environment: variables,
+                readPaths: try readPaths(key) + key.readPaths,
                 hasNetwork: key.hasNetwork, isSandboxed: options.isSandboxed, tmpBytesMax: tmpBytesMax),
             control: theirs.descriptor, output: writing.descriptor)
         let process = ZygoteProcess(

@@ -8,7 +8,7 @@ extension Run {
     /// Writes a final table to `<export folder>/<model>.arrows`, under another name until it is whole. Nothing happens for
     /// other models, or when there is no export folder.
     func export(_ model: Int) {
-        guard let folder = engine.options.exportFolder, plan.models[model].final, let table = tables[model]
+        guard let folder = options.exportFolder, plan.models[model].final, let table = tables[model]
         else { return }
         let name = plan.models[model].name
         let path = "\(folder)/\(name).arrows"

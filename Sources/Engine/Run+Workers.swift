@@ -14,7 +14,7 @@ extension Run {
         guard let key = scheduler.graph.models.indices.lazy.map({ self.key(of: $0) }).first(where: { $0.name == name })
         else { preconditionFailure("no model has the environment \(name)") }
         do {
-            let zygote = try engine.zygote(key, of: plan)
+            let zygote = try engine.zygote(key)
             if zygote.state == .ready { feed(.zygoteReady(environment: name)) }
         } catch {
             feed(.zygoteFailed(environment: name, reason: "\(error)"))
@@ -29,7 +29,7 @@ extension Run {
             let (ours, theirs) = try MessageSocket.pair()
             let (reading, writing) = try DescriptorBox.pipe()
             let identity = engine.identities?.take()
-            let memoryBytesMax = grant.memoryBytesMax.map { UInt64($0) } ?? engine.options.memoryBytesMax
+            let memoryBytesMax = grant.memoryBytesMax.map { UInt64($0) } ?? options.memoryBytesMax
             let worker = Worker(
                 id: id, name: "\(self.id)-\(id)", model: model, key: zygote.key, channel: Channel(ours),
                 output: try LineReader(reading), identity: identity, memoryBytesMax: memoryBytesMax)
@@ -68,15 +68,13 @@ extension Run {
         }
     }
 
-    /// Workers are in their control groups, or could not be put there.
-    func handleGroupEntries() {
-        for (name, error) in engine.groupEntry.finished() {
-            guard let worker = workers.values.first(where: { $0.name == name }), worker.isEntering else { continue }
-            entered(worker)
-            // A worker that has died meanwhile is in no group; its end is on its way.
-            if let error, error.errno != ESRCH, scheduler.isAlive(worker.id) {
-                feed(.sendFailed(worker.id, reason: "its memory could not be limited: \(error)"))
-            }
+    /// A worker is in its control group, or could not be put there.
+    func enteredGroup(_ worker: Worker, _ error: SystemError?) {
+        guard worker.isEntering else { return }
+        entered(worker)
+        // A worker that has died meanwhile is in no group; its end is on its way.
+        if let error, error.errno != ESRCH, scheduler.isAlive(worker.id) {
+            feed(.sendFailed(worker.id, reason: "its memory could not be limited: \(error)"))
         }
     }
 
@@ -135,8 +133,8 @@ extension Run {
     private func task(of model: Int) -> JSONValue {
         guard isPreview(model) else { return plan.models[model].task }
         return [
-            "kind": "preview", "rows": .integer(Int64(engine.options.previewRows)),
-            "width": .integer(Int64(engine.options.previewWidth)),
+            "kind": "preview", "rows": .integer(Int64(options.previewRows)),
+            "width": .integer(Int64(options.previewWidth)),
         ]
     }
 
@@ -195,16 +193,9 @@ extension Run {
 
     func kill(_ id: Scheduler.WorkerID) {
         guard let worker = workers[id] else { return }
-        killProcesses(of: worker)
+        worker.killProcesses()
         worker.killedAt = MonotonicClock.nanoseconds()
         worker.deadline = nil
-    }
-
-    /// Kills the worker and, where it has a pid namespace or a control group, all that it started.
-    func killProcesses(of worker: Worker) {
-        worker.cgroup?.kill()
-        // ESRCH: it is dead already, and its end is on its way.
-        try? worker.pidfd?.send(signal: SIGKILL)
     }
 
     func exited(_ worker: Worker, _ message: Datagram) {

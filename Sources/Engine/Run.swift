@@ -9,11 +9,11 @@ import System
 ///
 /// Lives on the engine's thread; nothing here waits but the one `poll`.
 final class Run {
-    let engine: Engine
+    unowned let engine: Engine
     let plan: Plan
     let id: String
+    let options: RunOptions
     weak var observer: (any RunObserver)?
-    let signals: SignalDescriptor?
 
     var scheduler: Scheduler
     /// The models of the plan, then one preview for each final model.
@@ -32,15 +32,15 @@ final class Run {
     var outcome: Scheduler.Outcome?
     let beganAt = MonotonicClock.nanoseconds()
     var endedAt: UInt64?
+    private var movedBytesBefore = 0
     private var isHandling = false
 
-    init(_ plan: Plan, engine: Engine, id: String, observer: (any RunObserver)?, signals: SignalDescriptor?) throws {
+    init(_ plan: Plan, _ options: RunOptions, engine: Engine, id: String, observer: (any RunObserver)?) throws {
         self.plan = plan
+        self.options = options
         self.engine = engine
         self.id = id
         self.observer = observer
-        self.signals = signals
-        let options = engine.options
         let index = Dictionary(uniqueKeysWithValues: plan.models.enumerated().map { ($1.name, $0) })
         var models = plan.models.map { model in
             Scheduler.Model(
@@ -54,8 +54,8 @@ final class Run {
                     inputs: [model], environment: ZygoteKey(plan.models[model], of: plan).name, role: .preview))
         }
         scheduler = Scheduler(
-            graph: try Scheduler.Graph(models), slots: options.slots, workersAhead: options.slots + 1,
-            failurePolicy: options.keepsGoing ? .keepGoing : .stop)
+            graph: try Scheduler.Graph(models), slots: min(options.slots ?? .max, engine.options.slots),
+            workersAhead: engine.options.slots + 1, failurePolicy: options.keepsGoing ? .keepGoing : .stop)
         reports = plan.models.map {
             RunReport.Model(
                 name: $0.name, status: "cancelled", startMilliseconds: nil, wallMilliseconds: nil, memoryBytesMax: nil,
@@ -63,17 +63,17 @@ final class Run {
         }
     }
 
-    /// Runs to the end, whatever that is.
-    func run() -> RunReport {
-        engine.store.restartPeak()
-        let movedBytes = engine.store.movedBytes
+    /// Begins; the engine's loop does the rest, until there is an outcome.
+    func start() {
+        movedBytesBefore = engine.store.movedBytes
         observer?.runBegan(plan)
         feed(.start)
-        while outcome == nil {
-            waitAndHandle()
-        }
+    }
+
+    /// What happened, when there is an outcome.
+    func finish() -> RunReport {
         if let usage = try? engine.store.usage() { memory.note(usage) }
-        memory.movedBytes = UInt64(clamping: engine.store.movedBytes - movedBytes)
+        memory.movedBytes = UInt64(clamping: engine.store.movedBytes - movedBytesBefore)
         return report()
     }
 

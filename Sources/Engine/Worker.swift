@@ -1,3 +1,4 @@
+import Glibc
 import Sandbox
 import Scheduler
 import Store
@@ -46,6 +47,13 @@ final class Worker {
 
     /// What the store calls it.
     var storeID: Store.WorkerID { Store.WorkerID(rawValue: name) }
+
+    /// Kills it and, where it has a pid namespace or a control group, all that it started.
+    func killProcesses() {
+        cgroup?.kill()
+        // ESRCH: it is dead already, and its end is on its way.
+        try? pidfd?.send(signal: SIGKILL)
+    }
 
     /// What the zygote reported when the worker and all it started were dead.
     struct Exit {

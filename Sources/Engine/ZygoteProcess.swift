@@ -7,6 +7,10 @@ import System
 struct ZygoteKey: Hashable {
     /// The environment's id.
     var environment: String
+    /// Its interpreter: another plan may mean another one by the same id.
+    var python: String
+    /// What it imports before it forks.
+    var modules: [String]
     /// Whether its workers may use the network.
     var hasNetwork: Bool
     /// Folders that some of its workers may read.
@@ -14,13 +18,18 @@ struct ZygoteKey: Hashable {
 
     /// The key of a model of a plan.
     init(_ model: Plan.Model, of plan: Plan) {
-        environment = model.environment
+        guard let declared = plan.environments.first(where: { $0.id == model.environment }) else {
+            preconditionFailure("a plan with an unknown environment was not refused")
+        }
+        environment = declared.id
+        python = declared.python
+        modules = declared.modules
         hasNetwork = model.network
         readPaths = plan.readPaths
     }
 
     /// The key as the scheduler's environment; unique.
-    var name: String { ([environment, hasNetwork ? "network" : ""] + readPaths).joined(separator: "\u{1f}") }
+    var name: String { ([environment, python, hasNetwork ? "network" : "", modules.joined(separator: ",")] + readPaths).joined(separator: "\u{1f}") }
 }
 
 extension Plan {
@@ -47,6 +56,8 @@ final class ZygoteProcess {
     let channel: Channel
     let output: LineReader
     var state = State.starting
+    /// When a run last began that uses it, in nanoseconds of the monotonic clock.
+    var usedAt = MonotonicClock.nanoseconds()
     /// Its last lines, for the message when it fails.
     var lastLines: [String] = []
     /// When it is too late to become ready, in nanoseconds of the monotonic clock.

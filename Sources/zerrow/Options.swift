@@ -64,8 +64,15 @@ struct EngineOptionGroup: ParsableArguments {
         options.isSandboxed = !noSandbox
         options.hasArena = !noArena
         options.hasKernelZero = !noKernelZero
-        options.keepsGoing = keepGoing
         if let jobs { options.slots = jobs }
+        return options
+    }
+
+    /// The same for a run.
+    var runOptions: RunOptions {
+        var options = RunOptions()
+        options.keepsGoing = keepGoing
+        options.slots = jobs
         options.memoryBytesMax = memory?.bytes
         return options
     }

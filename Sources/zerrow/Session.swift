@@ -15,23 +15,23 @@ enum Session {
         do {
             // First of all: threads that come later inherit the mask, and Ctrl-C is read from a descriptor.
             let signals = try SignalDescriptor([SIGINT, SIGTERM, SIGHUP])
-            var options = group.engineOptions
+            var options = group.runOptions
             options.previewRows = rows
             options.previewWidth = Output.columns(1)
             options.exportFolder = try exportFolder.map(existingFolder)
-            let engine = try engine(options)
+            let engine = try engine(group.engineOptions)
             let plan = try engine.plan(
                 folder: project.project, parameters: project.parameters, query: query, signals: signals,
                 note: display.note)
             for warning in plan.warnings ?? [] { display.note("warning: " + warning.text) }
-            if options.isSandboxed == false { display.note("warning: --no-sandbox: models run without isolation") }
+            if group.noSandbox { display.note("warning: --no-sandbox: models run without isolation") }
             if let problem = engine.kernelZeroProblem { display.note("warning: KernelZero is not used: \(problem)") }
             if againOnLine {
-                while readLine() != nil { Output.result(try engine.run(plan, signals: signals).json) }
+                while readLine() != nil { Output.result(try engine.run(plan, options, signals: signals).json) }
                 engine.shutDown()
                 Output.leave(0)
             }
-            report = try engine.run(plan, observer: display, signals: signals)
+            report = try engine.run(plan, options, observer: display, signals: signals)
             display.finish()
             engine.shutDown()
         } catch {

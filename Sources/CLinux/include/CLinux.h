@@ -6,6 +6,7 @@
 #include "kernel_zero.h"
 #include "machine.h"
 #include "memory_file.h"
+#include "local_socket.h"
 #include "message.h"
 #include "notice.h"
 #include "private_mounts.h"

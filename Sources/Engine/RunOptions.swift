@@ -1,0 +1,30 @@
+/// How one run is done. It travels from a client to the engine that serves it.
+public struct RunOptions: Codable, Sendable, Equatable {
+    /// Whether models that do not need a failed one still run.
+    public var keepsGoing = false
+    /// How many of its models run at once; nil: as many as the engine lets.
+    public var slots: Int?
+    /// The most memory that its workers and tables may take, in bytes; nil: what the engine has.
+    public var memoryBytesMax: UInt64?
+    /// Whether it gives way to interactive runs.
+    public var isBatch = false
+    /// Where final tables are written to, absolute; nil: nowhere.
+    public var exportFolder: String?
+    /// Rows of each final table that the report's preview shows; 0: no preview.
+    public var previewRows = 10
+    /// Columns of the terminal the preview is made for.
+    public var previewWidth = 100
+
+    /// The defaults.
+    public init() {}
+
+    enum CodingKeys: String, CodingKey {
+        case slots
+        case keepsGoing = "keeps_going"
+        case memoryBytesMax = "memory_bytes_max"
+        case isBatch = "is_batch"
+        case exportFolder = "export_folder"
+        case previewRows = "preview_rows"
+        case previewWidth = "preview_width"
+    }
+}
