@@ -11,6 +11,15 @@ final class Channel {
 
     init(_ socket: MessageSocket) { self.socket = socket }
 
+    /// Messages that wait to be sent.
+    var waitingCount: Int { queue.count }
+
+    /// Hears and says nothing any more.
+    func close() {
+        isClosed = true
+        queue = []
+    }
+
     /// What to wait for.
     var interest: Poll.Events { queue.isEmpty ? .read : [.read, .write] }
 

@@ -50,22 +50,18 @@ public final class Engine {
         janitor = try cgroups.map { try Janitor.start(executable: installation.executable, cgroups: $0) }
     }
 
-    /// Reads a project. Sources that are missing are made first, if the project says how. A signal
-    /// ends it early, as `EngineError.interrupted`.
-    public func plan(
-        folder: String, parameters: [String], query: String? = nil, signals: SignalDescriptor? = nil,
+    /// Reads a project; no engine is needed for that.
+    ///
+    /// - Parameters:
+    ///   - prepares: whether sources that are missing are made first, if the project says how.
+    ///   - signals: one ends it early, as `EngineError.interrupted`.
+    public static func plan(
+        installation: Installation, environment: [String: String], folder: String, parameters: [String],
+        query: String? = nil, prepares: Bool = false, signals: SignalDescriptor? = nil,
         note: (String) -> Void = { _ in }
     ) throws -> Plan {
         try Planner(installation: installation, environment: environment, signals: signals)
-            .plan(folder: folder, parameters: parameters, query: query, prepares: true, note: note)
-    }
-
-    /// Reads a project without an engine; nothing is made.
-    public static func plan(
-        installation: Installation, environment: [String: String], folder: String, parameters: [String]
-    ) throws -> Plan {
-        try Planner(installation: installation, environment: environment)
-            .plan(folder: folder, parameters: parameters, query: nil, prepares: false, note: { _ in })
+            .plan(folder: folder, parameters: parameters, query: query, prepares: prepares, note: note)
     }
 
     /// Runs a plan to its end. Failures of models are in the report, not thrown. A signal cancels it.

@@ -10,6 +10,8 @@ public enum EngineError: Error, CustomStringConvertible {
     case zygote(String)
     /// A process broke the protocol.
     case protocolBroken(String)
+    /// An engine can't serve, or one that serves is gone.
+    case serve(String)
     /// A signal asked the engine to stop.
     case interrupted
     /// The installation lacks something.
@@ -23,6 +25,7 @@ public enum EngineError: Error, CustomStringConvertible {
         case .prepare(let message): message
         case .zygote(let message): message
         case .protocolBroken(let message): message
+        case .serve(let message): message
         case .interrupted: "interrupted"
         case .installation(let message): message
         }

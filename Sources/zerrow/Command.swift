@@ -19,7 +19,7 @@ struct Command: ParsableCommand {
             """,
         version: "0.1.0",
         subcommands: [
-            RunCommand.self, PlanCommand.self, QueryCommand.self, DoctorCommand.self, BenchCommand.self,
+            RunCommand.self, ServeCommand.self, PlanCommand.self, QueryCommand.self, DoctorCommand.self, BenchCommand.self,
             JanitorCommand.self, AttendCommand.self,
         ])
 

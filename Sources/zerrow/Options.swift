@@ -23,7 +23,7 @@ enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
     case tty, json
 }
 
-/// How the engine runs models.
+/// How an engine is made.
 struct EngineOptionGroup: ParsableArguments {
     @Flag(
         name: .customLong("no-sandbox"),
@@ -42,16 +42,15 @@ struct EngineOptionGroup: ParsableArguments {
         help: "Do not use the KernelZero module: what is not born shared is copied. For comparison.")
     var noKernelZero = false
 
-    @Flag(name: .customLong("keep-going"), help: "When a model fails, still run what does not need it.")
-    var keepGoing = false
-
     @Option(
         name: .long,
         help: ArgumentHelp("How many models may run at once; as many as there are cores by default.", valueName: "n"))
     var jobs: Int?
 
     @Option(
-        name: .long, help: ArgumentHelp("The most memory one worker may take, as 512MiB or 4GiB.", valueName: "size"))
+        name: .long,
+        help: ArgumentHelp(
+            "The most memory that models and tables may take together, as 512MiB or 4GiB.", valueName: "size"))
     var memory: ByteSize?
 
     func validate() throws {
@@ -65,17 +64,21 @@ struct EngineOptionGroup: ParsableArguments {
         options.hasArena = !noArena
         options.hasKernelZero = !noKernelZero
         if let jobs { options.slots = jobs }
-        return options
-    }
-
-    /// The same for a run.
-    var runOptions: RunOptions {
-        var options = RunOptions()
-        options.keepsGoing = keepGoing
-        options.slots = jobs
         options.memoryBytesMax = memory?.bytes
         return options
     }
+}
+
+/// How a run is done.
+struct RunOptionGroup: ParsableArguments {
+    @Flag(name: .customLong("keep-going"), help: "When a model fails, still run what does not need it.")
+    var keepGoing = false
+
+    @Flag(name: .customLong("no-serve"), help: "Use an engine of its own also where one serves (see 'zerrow serve').")
+    var noServe = false
+
+    @Flag(name: .long, help: "Let interactive runs of the same engine go first.")
+    var batch = false
 }
 
 /// A number of bytes as a user writes it: `1048576`, `512MiB`, `4G`.

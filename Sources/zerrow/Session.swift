@@ -7,33 +7,34 @@ import Terminal
 enum Session {
     /// Runs a project, or a query over it, and ends the process with the run's exit code.
     static func run(
-        _ project: ProjectOptions, _ group: EngineOptionGroup, output: OutputFormat, rows: Int, query: String?,
-        exportFolder: String? = nil, againOnLine: Bool = false
+        _ project: ProjectOptions, _ group: EngineOptionGroup, _ runGroup: RunOptionGroup, output: OutputFormat,
+        rows: Int, query: String?, exportFolder: String? = nil, againOnLine: Bool = false
     ) -> Never {
         var report: RunReport
         let display = RunDisplay(isQuery: query != nil)
         do {
             // First of all: threads that come later inherit the mask, and Ctrl-C is read from a descriptor.
             let signals = try SignalDescriptor([SIGINT, SIGTERM, SIGHUP])
-            var options = group.runOptions
+            var options = RunOptions()
+            options.keepsGoing = runGroup.keepGoing
+            options.isBatch = runGroup.batch
+            options.slots = group.jobs
+            options.memoryBytesMax = group.memory?.bytes
             options.previewRows = rows
             options.previewWidth = Output.columns(1)
             options.exportFolder = try exportFolder.map(existingFolder)
-            let engine = try engine(group.engineOptions)
-            let plan = try engine.plan(
-                folder: project.project, parameters: project.parameters, query: query, signals: signals,
-                note: display.note)
+            let environment = Environment.variables
+            let plan = try Engine.plan(
+                installation: try Installation.find(environment: environment), environment: environment,
+                folder: project.project, parameters: project.parameters, query: query, prepares: true,
+                signals: signals, note: display.note)
             for warning in plan.warnings ?? [] { display.note("warning: " + warning.text) }
             if group.noSandbox { display.note("warning: --no-sandbox: models run without isolation") }
-            if let problem = engine.kernelZeroProblem { display.note("warning: KernelZero is not used: \(problem)") }
-            if againOnLine {
-                while readLine() != nil { Output.result(try engine.run(plan, options, signals: signals).json) }
-                engine.shutDown()
-                Output.leave(0)
-            }
-            report = try engine.run(plan, options, observer: display, signals: signals)
+            if againOnLine { try runOnEachLine(plan, options, group.engineOptions, signals) }
+            let served =
+                runGroup.noServe ? nil : try runRemotely(plan, options, group.engineOptions, display, signals)
+            report = try served ?? runHere(plan, options, group.engineOptions, display, signals)
             display.finish()
-            engine.shutDown()
         } catch {
             display.finish()
             report = RunReport(run: "", failures: failures(of: error))
@@ -45,6 +46,65 @@ enum Session {
             show(report, onlyRows: query != nil)
         }
         Output.leave(report.status == "success" ? 0 : 1)
+    }
+
+    /// Has the engine that serves do it; nil when none does, or it won't.
+    private static func runRemotely(
+        _ plan: Plan, _ options: RunOptions, _ engineOptions: EngineOptions, _ display: RunDisplay,
+        _ signals: SignalDescriptor
+    ) throws -> RunReport? {
+        let environment = Environment.variables
+        guard let remote = RemoteEngine(at: try ServeAddress(nil, environment: environment)) else {
+            return nil
+        }
+        let answer = try remote.run(
+            plan, options, engine: engineOptions, installation: try Installation.find(environment: environment),
+            observer: display, signals: signals)
+        switch answer {
+        case .report(let report): return report
+        case .refused(let reason):
+            display.note("the engine that serves is not used: \(reason)")
+            return nil
+        }
+    }
+
+    /// Does it with an engine of its own.
+    private static func runHere(
+        _ plan: Plan, _ options: RunOptions, _ engineOptions: EngineOptions, _ display: RunDisplay,
+        _ signals: SignalDescriptor
+    ) throws -> RunReport {
+        let engine = try engine(engineOptions)
+        if let problem = engine.kernelZeroProblem { display.note("warning: KernelZero is not used: \(problem)") }
+        defer { engine.shutDown() }
+        return try engine.run(plan, options, observer: display, signals: signals)
+    }
+
+    /// Runs the plan once for each line of standard input, in one engine, and prints one report each.
+    private static func runOnEachLine(
+        _ plan: Plan, _ options: RunOptions, _ engineOptions: EngineOptions, _ signals: SignalDescriptor
+    ) throws -> Never {
+        let engine = try engine(engineOptions)
+        while readLine() != nil { Output.result(try engine.run(plan, options, signals: signals).json) }
+        engine.shutDown()
+        Output.leave(0)
+    }
+
+    /// Serves until a signal comes, and ends the process.
+    static func serve(_ options: EngineOptions, socket: String?) -> Never {
+        do {
+            let signals = try SignalDescriptor([SIGINT, SIGTERM, SIGHUP])
+            let engine = try engine(options)
+            let address = try ServeAddress(socket, environment: Environment.variables)
+            let server = try Server(engine, at: address, note: Output.note)
+            if let problem = engine.kernelZeroProblem { Output.note("warning: KernelZero is not used: \(problem)") }
+            Output.note("serving at \(address.path) (Ctrl-C ends it)")
+            server.serve(until: signals)
+            engine.shutDown()
+            Output.leave(0)
+        } catch {
+            Output.error("\(error)")
+            Output.leave(1)
+        }
     }
 
     /// Makes the folder if it is not there; its absolute path.

@@ -17,6 +17,8 @@ struct RunCommand: ParsableCommand {
             start), packed (buffers under 64 KiB, gathered), deanonymized (moved into shared memory by the kernel module KernelZero, \
             where it is loaded: 'zerrow doctor' tells), copied (none of these: correct, but it cost a copy).
 
+            Where 'zerrow serve' runs, its engine does the work: what is warm or cached there need not be made again.
+
               zerrow run -p examples/tpch
               zerrow run -p examples/tpch --param segment=MACHINERY
               zerrow run -p examples/tpch --output json | jq .wall_ms
@@ -24,6 +26,7 @@ struct RunCommand: ParsableCommand {
 
     @OptionGroup var project: ProjectOptions
     @OptionGroup var engineOptions: EngineOptionGroup
+    @OptionGroup var runOptions: RunOptionGroup
 
     @Flag(name: .customLong("dry-run"), help: "Run all models but keep and show no result but the summary.")
     var dryRun = false
@@ -45,7 +48,7 @@ struct RunCommand: ParsableCommand {
 
     func run() throws {
         Session.run(
-            project, engineOptions, output: output, rows: dryRun || output == .json ? 0 : rows, query: nil,
+            project, engineOptions, runOptions, output: output, rows: dryRun || output == .json ? 0 : rows, query: nil,
             exportFolder: export, againOnLine: againOnLine)
     }
 }
@@ -66,6 +69,7 @@ struct QueryCommand: ParsableCommand {
 
     @OptionGroup var project: ProjectOptions
     @OptionGroup var engineOptions: EngineOptionGroup
+    @OptionGroup var runOptions: RunOptionGroup
 
     @Option(name: [.customShort("O"), .long], help: "tty: the rows. json: the run as one JSON object on stdout.")
     var output = OutputFormat.tty
@@ -74,6 +78,6 @@ struct QueryCommand: ParsableCommand {
     var rows = 40
 
     func run() throws {
-        Session.run(project, engineOptions, output: output, rows: output == .json ? 0 : rows, query: sql)
+        Session.run(project, engineOptions, runOptions, output: output, rows: output == .json ? 0 : rows, query: sql)
     }
 }

@@ -1,0 +1,41 @@
+import Glibc
+import System
+
+/// Where the engine of a user listens.
+public struct ServeAddress: Sendable {
+    /// The socket.
+    public let path: String
+
+    /// The address that a command is given, or `ZERROW_SOCKET`, or the user's own place.
+    ///
+    /// - Throws: when the path is too long for a socket.
+    public init(_ given: String?, environment: [String: String]) throws {
+        path = Self.path(given, environment)
+        guard path.utf8.count <= LocalSocket.pathBytesMax else {
+            throw EngineError.serve(
+                "the socket's path has \(path.utf8.count) bytes, \(LocalSocket.pathBytesMax) are possible: \(path)")
+        }
+    }
+
+    private static func path(_ given: String?, _ environment: [String: String]) -> String {
+        if let given = given ?? environment["ZERROW_SOCKET"], !given.isEmpty { return given }
+        if let folder = environment["XDG_RUNTIME_DIR"], folder.hasPrefix("/") { return folder + "/zerrow/engine.sock" }
+        return "/tmp/zerrow-\(geteuid())/engine.sock"
+    }
+
+    /// Makes the folder, and makes sure that it is the user's alone: who can put another socket there reads projects.
+    func makeFolder() throws {
+        let folder = Path.parent(path)
+        if !Files.exists(folder) { try Files.makeDirectory(folder, mode: 0o700) }
+        guard Files.isPrivateFolder(folder) else {
+            throw EngineError.serve(
+                "\(folder) belongs to another user or others may write to it: choose another place with --socket")
+        }
+    }
+
+    /// What both ends must share: the very same build, and the same packages.
+    static func build(of installation: Installation) -> String {
+        let executable = (try? Files.identity(installation.executable)) ?? "unknown"
+        return "\(executable) \(installation.home) \(installation.python)"
+    }
+}

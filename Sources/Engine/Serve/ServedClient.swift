@@ -1,0 +1,52 @@
+import Scheduler
+import System
+
+/// The engine's side of one client: passes on what its run does. A client that goes away cancels its run.
+final class ServedClient: RunObserver {
+    /// Lines that models print are dropped when so many messages wait for a client that does not read.
+    private static let waitingMax = 10_000
+
+    let channel: Channel
+    /// Its run, from its call to the end.
+    var run: Run?
+    private var droppedLines = 0
+
+    init(_ socket: MessageSocket) { channel = Channel(socket) }
+
+    private func send(_ body: JSONValue, _ descriptors: [DescriptorBox] = []) { channel.send(body, descriptors) }
+
+    private func send(_ op: String, payload: some Encodable) {
+        // A payload fails to be made only when memory is out: the client learns the rest from the report.
+        if let payload = try? ServeMessage.payload(payload) { send(["op": .string(op)], [payload]) }
+    }
+
+    func refuse(_ reason: String) { send(["op": "refused", "message": .string(reason)]) }
+
+    func runBegan(_ plan: Plan) { send(["op": "began"]) }
+
+    func modelStarted(_ model: String) { send(["op": "model-started", "model": .string(model)]) }
+
+    func modelEnded(_ model: RunReport.Model, failure: String?) {
+        send("model-ended", payload: ServeMessage.ModelEnd(model: model, failure: failure))
+    }
+
+    func printed(_ model: String, line: String) {
+        if channel.waitingCount >= Self.waitingMax {
+            droppedLines += 1
+            return
+        }
+        if droppedLines > 0 {
+            note("\(droppedLines) printed lines were dropped: they were not read fast enough")
+            droppedLines = 0
+        }
+        send(["op": "printed", "model": .string(model), "line": .string(line)])
+    }
+
+    func note(_ text: String) { send(["op": "note", "text": .string(String(text.prefix(60_000)))]) }
+
+    /// The run is over.
+    func ended(_ report: RunReport) {
+        run = nil
+        send("ended", payload: ServeMessage.RunEnd(report: report, previews: report.previews))
+    }
+}

@@ -1,0 +1,131 @@
+import Glibc
+import Scheduler
+import System
+
+/// An engine that serves all runs of its user's: its zygotes, segments and caches stay warm from run to run.
+///
+/// Used on one thread, the one that made it.
+public final class Server {
+    /// The engine.
+    public let engine: Engine
+    private let address: ServeAddress
+    private let socket: LocalSocket
+    /// Locked as long as this engine serves.
+    private let lockFile: DescriptorBox
+    private var clients: [ServedClient] = []
+    private let note: (String) -> Void
+
+    /// Takes the address, in place of an engine that is dead.
+    ///
+    /// - Parameter note: is told when runs begin and end.
+    /// - Throws: `EngineError.serve` when another engine serves there.
+    public init(_ engine: Engine, at address: ServeAddress, note: @escaping (String) -> Void) throws {
+        try address.makeFolder()
+        let path = address.path
+        lockFile = DescriptorBox(try FileDescriptor.open(path + ".lock", O_RDWR | O_CREAT, mode: 0o600))
+        guard try lockFile.descriptor.lockIfFree() else {
+            throw EngineError.serve("another engine serves at \(path) already")
+        }
+        // Whoever bound it is dead: the lock was free.
+        if Files.exists(path) { try Files.remove(path) }
+        socket = try LocalSocket(listeningAt: path)
+        self.engine = engine
+        self.address = address
+        self.note = note
+    }
+
+    /// Serves until a signal comes, then cancels what runs and returns when all of it is over.
+    public func serve(until signals: SignalDescriptor) {
+        var isEnding = false
+        while !isEnding || clients.contains(where: { $0.run != nil }) {
+            var watches = [
+                Watch(signals.raw) { _ in
+                    while (try? signals.next()) != nil {
+                        isEnding = true
+                        for client in self.clients { client.run?.cancel() }
+                    }
+                }
+            ]
+            if !isEnding { watches.append(Watch(socket.raw) { _ in self.accept() }) }
+            for client in clients where !client.channel.isClosed {
+                watches.append(
+                    Watch(client.channel.socket.raw, client.channel.interest) { _ in self.hear(client) })
+            }
+            engine.waitAndHandle(beside: watches)
+            for client in clients {
+                cancelIfGone(client)
+                endRun(of: client)
+            }
+            clients.removeAll { $0.channel.isClosed && $0.run == nil }
+        }
+        flush()
+        try? Files.remove(address.path)
+    }
+
+    /// Gives clients a moment to take their reports.
+    private func flush() {
+        for _ in 0..<20 where clients.contains(where: { $0.channel.waitingCount > 0 && !$0.channel.isClosed }) {
+            for client in clients { client.channel.flush() }
+            usleep(50_000)
+        }
+    }
+
+    private func accept() {
+        while let (socket, user) = try? socket.accept() {
+            // The file's mode keeps others out; root can pass it, and has no business here either.
+            guard user == geteuid() else { continue }
+            clients.append(ServedClient(socket))
+        }
+    }
+
+    private func hear(_ client: ServedClient) {
+        client.channel.flush()
+        while !client.channel.isClosed {
+            switch client.channel.receive() {
+            case .nothing: return
+            case .closed: break
+            case .malformed: client.channel.close()
+            case .message(let message, let descriptors): handle(message, descriptors, from: client)
+            }
+        }
+    }
+
+    private func cancelIfGone(_ client: ServedClient) {
+        guard client.channel.isClosed, let run = client.run, run.cancelCount == 0 else { return }
+        note("\(run.plan.project.name): the client of \(run.id) is gone")
+        run.cancel()
+    }
+
+    private func handle(_ message: Datagram, _ descriptors: [DescriptorBox], from client: ServedClient) {
+        switch message.op {
+        case "run" where client.run == nil: begin(message, descriptors, client)
+        case "cancel": client.run?.cancel()
+        default: client.channel.close()
+        }
+    }
+
+    private func begin(_ message: Datagram, _ descriptors: [DescriptorBox], _ client: ServedClient) {
+        guard message.body["build"]?.string == ServeAddress.build(of: engine.installation) else {
+            return client.refuse("it is of another build or installation")
+        }
+        guard message.body["manner"]?.string == engine.options.manner else {
+            return client.refuse("it was started with other options: \(engine.options.manner)")
+        }
+        do {
+            let call = try ServeMessage.value(ServeMessage.Call.self, descriptors)
+            try call.plan.check()
+            let run = try engine.begin(call.plan, call.options, observer: client)
+            client.run = run
+            note("\(call.plan.project.name): \(run.id) began, \(call.plan.models.count) models")
+        } catch {
+            client.refuse("it could not begin the run: \(error)")
+        }
+    }
+
+    private func endRun(of client: ServedClient) {
+        guard let run = client.run, run.outcome != nil else { return }
+        let report = engine.end(run)
+        note("\(run.plan.project.name): \(run.id) \(report.status)")
+        client.ended(report)
+    }
+}
