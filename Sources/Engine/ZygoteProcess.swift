@@ -29,7 +29,10 @@ struct ZygoteKey: Hashable {
     }
 
     /// The key as the scheduler's environment; unique.
-    var name: String { ([environment, python, hasNetwork ? "network" : "", modules.joined(separator: ",")] + readPaths).joined(separator: "\u{1f}") }
+    var name: String {
+        let own = [environment, python, hasNetwork ? "network" : "", modules.joined(separator: ",")]
+        return (own + readPaths).joined(separator: "\u{1f}")
+    }
 }
 
 extension Plan {
