@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import textwrap
 import time
@@ -73,17 +74,17 @@ class Project:
         return [*self.caller.words, "run", "-p", str(self.folder), *arguments]
 
     def environment(self, more: dict | None = None) -> dict[str, str]:
-        """The environment of a call of the command."""
-        return {**os.environ, **self.caller.environment, **(more or {})}
+        """The environment of a call of the command; an engine of somebody else's that serves is not used."""
+        return {**os.environ, "ZERROW_SOCKET": "/nonexistent/socket", **self.caller.environment, **(more or {})}
 
-    def start(self, *arguments: str, **options) -> subprocess.Popen:
+    def start(self, *arguments: str, env: dict | None = None, **options) -> subprocess.Popen:
         """Start a run and return at once."""
         return subprocess.Popen(
             self.command(*arguments),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=self.environment(),
+            env=self.environment(env),
             **options,
         )
 
@@ -201,6 +202,53 @@ def make_project(folder: Path) -> Project:
         """,
     )
     return made
+
+
+class Server:
+    """`zerrow serve`, run by the same user as a project's runs; what it says is in `log`."""
+
+    def __init__(self, caller: Caller, folder: Path, *arguments: str) -> None:
+        self.socket = folder / "engine.sock"
+        self.environment = {"ZERROW_SOCKET": str(self.socket)}
+        self.log = folder / "serve.log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [*caller.words, "serve", *arguments],
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                env={**os.environ, **caller.environment, **self.environment},
+            )
+        wait_until(self.socket.exists, seconds=120, what="the socket")
+
+    def says(self, text: str) -> bool:
+        """Whether it has said so."""
+        return text in self.log.read_text()
+
+    def stop(self) -> int:
+        """End it as Ctrl-C does; its exit code."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(60)
+
+
+@pytest.fixture
+def serve(tmp_path_factory: pytest.TempPathFactory):
+    """Starts servers; those that a test leaves are killed. Each gets a folder of its own, which is its user's alone."""
+    servers: list[Server] = []
+
+    def start(caller: Caller, *arguments: str, folder: Path | None = None) -> Server:
+        if folder is None:
+            folder = tmp_path_factory.mktemp("serve")
+            open_to_others(folder.parent)
+            folder.chmod(0o700)
+            os.chown(folder, caller.uid, -1)
+        server = Server(caller, folder, *arguments)
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.process.kill()
+        server.process.wait()
 
 
 def wait_until(condition, seconds: float = 20, what: str = "it", pause: float = 0.02) -> None:
