@@ -25,6 +25,10 @@ public final class Engine {
     /// The kernel module, opened once; `absent` also when the options turn it off.
     let kernelZero: KernelZero.Presence
     var zygotes: [ZygoteKey: ZygoteProcess] = [:]
+    /// How many hold each table: runs, and the caches.
+    var holders: [TableID: Int] = [:]
+    /// What was copied to free segments of which little was still needed, in bytes, since the engine was made.
+    var compactedBytes: UInt64 = 0
     /// The runs that are not over.
     var runs: [Run] = []
     /// How much memory a model's output took last time, by project and model: what to recycle for it.

@@ -13,7 +13,9 @@ extension Run {
         defer { free(worker) }
         do {
             let descriptor = try Descriptor(published.descriptor)
-            tables[model] = try publish(descriptor, by: worker)
+            let table = try publish(descriptor, by: worker)
+            engine.hold(table)
+            tables[model] = table
             worker.mark("ready")
             let now = elapsed()
             reports[model].wallMilliseconds = now - (reports[model].startMilliseconds ?? now)

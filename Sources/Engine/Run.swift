@@ -33,6 +33,7 @@ final class Run {
     let beganAt = MonotonicClock.nanoseconds()
     var endedAt: UInt64?
     private var movedBytesBefore = 0
+    private var compactedBytesBefore: UInt64 = 0
     private var isHandling = false
 
     init(_ plan: Plan, _ options: RunOptions, engine: Engine, id: String, observer: (any RunObserver)?) throws {
@@ -66,6 +67,7 @@ final class Run {
     /// Begins; the engine's loop does the rest, until there is an outcome.
     func start() {
         movedBytesBefore = engine.store.movedBytes
+        compactedBytesBefore = engine.compactedBytes
         observer?.runBegan(plan)
         feed(.start)
     }
@@ -74,6 +76,7 @@ final class Run {
     func finish() -> RunReport {
         if let usage = try? engine.store.usage() { memory.note(usage) }
         memory.movedBytes = UInt64(clamping: engine.store.movedBytes - movedBytesBefore)
+        memory.compactedBytes = engine.compactedBytes - compactedBytesBefore
         return report()
     }
 
