@@ -20,7 +20,7 @@ extension Engine {
     /// Waits until something happens, at most a tenth of a second, and handles it.
     func waitAndHandle(beside others: [Watch] = []) {
         var watches = others
-        watches.append(Watch(groupEntry.reading.raw) { _ in self.handleGroupEntries() })
+        watches.append(Watch(errands.reading.raw) { _ in self.errands.finish() })
         for zygote in zygotes.values where zygote.state != .dead {
             watches.append(Watch(zygote.channel.socket.raw, zygote.channel.interest) { _ in self.handle(zygote) })
             if !zygote.output.isClosed {
@@ -42,13 +42,6 @@ extension Engine {
         for run in runs { run.checkDeadlines(now) }
         for zygote in zygotes.values where zygote.state == .starting && now >= zygote.deadline {
             fail(zygote, "it was not ready within \(Int(Engine.zygoteSecondsMax)) seconds")
-        }
-    }
-
-    /// Workers are in their control groups, or could not be put there.
-    private func handleGroupEntries() {
-        for (name, error) in groupEntry.finished() {
-            if let (run, worker) = worker(named: name) { run.enteredGroup(worker, error) }
         }
     }
 

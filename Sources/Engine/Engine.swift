@@ -21,7 +21,7 @@ public final class Engine {
     let cgroups: CgroupTree?
     let identities: IdentityPool?
     let janitor: Janitor?
-    let groupEntry: GroupEntry
+    let errands: Errands
     /// The kernel module, opened once; `absent` also when the options turn it off.
     let kernelZero: KernelZero.Presence
     var zygotes: [ZygoteKey: ZygoteProcess] = [:]
@@ -48,7 +48,7 @@ public final class Engine {
         store = SegmentStore(
             lock: hasIdentities ? .readOnlyDescriptor : .sealed,
             poolBytesMax: ((try? Machine.memory().bytesTotal) ?? 0) / 8)
-        groupEntry = try GroupEntry()
+        errands = try Errands()
         kernelZero = options.hasKernelZero ? KernelZero.find() : .absent
         cgroups = CgroupTree.make()
         janitor = try cgroups.map { try Janitor.start(executable: installation.executable, cgroups: $0) }

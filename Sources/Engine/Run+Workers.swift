@@ -55,9 +55,19 @@ extension Run {
             let process = ProcessDescriptor(try pidfd.descriptor.duplicate())
             worker.pidfd = process
             // Before it is given any work: what it allocates is charged to its own group.
-            if let cgroup = worker.cgroup, let pid = try process.process() {
+            if let entry = worker.cgroup?.entry, let pid = try process.process() {
                 worker.isEntering = true
-                engine.groupEntry.begin(worker.name, pid, cgroup)
+                // The kernel waits there for all processors, for 10 ms and more.
+                engine.errands.begin { () -> SystemError? in
+                    do throws(SystemError) {
+                        try entry(pid)
+                        return nil
+                    } catch {
+                        return error
+                    }
+                } then: { [weak self] error in
+                    self?.enteredGroup(worker, error)
+                }
                 return
             }
             feed(.forked(worker.id))
