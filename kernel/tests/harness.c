@@ -176,11 +176,13 @@ int harness_run(char **words, int words_count)
 		if (!strncmp(words[i], "seconds=", 8))
 			seconds_limit = atoi(words[i] + 8);
 	for (const struct test *test = first_test; test && usable; test = test->next) {
-		bool wanted = false;
+		bool wanted = false, left_out = false;
 
-		for (int i = 0; i < words_count; i++)
+		for (int i = 0; i < words_count; i++) {
 			wanted |= !strcmp(words[i], test->suite) || !strcmp(words[i], test->name);
-		if (!wanted)
+			left_out |= words[i][0] == '-' && !strcmp(words[i] + 1, test->name);
+		}
+		if (!wanted || left_out)
 			continue;
 		ran++;
 		failed += !run_test(test, &usable);

@@ -22,8 +22,8 @@ struct test {
 void harness_add(struct test *test);
 
 /*
- * Runs all tests whose suite or name is among the words, in the order of their declaration. Returns how many failed. The
- * word "seconds=20" gives all of them another time limit.
+ * Runs all tests whose suite or name is among the words, in the order of their declaration. Returns how many failed. A
+ * word "-name" leaves out the test of that name; the word "seconds=20" gives all of them another time limit.
  */
 int harness_run(char **words, int words_count);
 

@@ -16,6 +16,8 @@ SERIES = {"6.1": r"6\.1\.0-(\d+)-amd64", "6.12": r"6\.12\.(\d+)\+deb12-amd64"}
 
 # The kernel that `debug-kernel` builds; no package has it.
 DEBUG_SERIES = {"6.1-debug": r"6\.1\.(\d+)-kernelzero-debug"}
+# Tests that a kernel lacks something for.
+LEFT_OUT = {"6.1-debug": {"memory_watched_by_a_virtual_machine_is_EOPNOTSUPP": "it has no KVM"}}
 
 # What the tests use of the image package; all of it would be ten times as much.
 IMAGE_PARTS = re.compile(

@@ -13,7 +13,8 @@ COMPLAINT = re.compile(
 )
 # Words of Debian's kernels at boot that match but are normal.
 HARMLESS = re.compile(
-    r"RCU CPU stall warnings timeout|Command line:|Kernel command line:|module verification failed|loading out-of-tree"
+    r"RCU CPU stall warnings timeout|RCU lockdep checking is enabled"
+    r"|Command line:|Kernel command line:|module verification failed|loading out-of-tree"
 )
 # Lines of the log that are shown after a complaint: most are followed by what the kernel was doing.
 CONTEXT_LINES = 30
@@ -57,6 +58,11 @@ class Verdict:
             if context > 0:
                 self.complaints.append((test, line.strip()))
                 context -= 1
+
+    @property
+    def has_not_begun(self) -> bool:
+        """Whether the machine ended before its first test."""
+        return not self.complete and not self.passed and set(self.failed) <= {"machine"}
 
     def take_end(self, ended: str) -> None:
         """Takes how the machine ended: one that died fails the test that ran."""
