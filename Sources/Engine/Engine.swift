@@ -37,6 +37,8 @@ public final class Engine {
     /// How much memory a model's output took last time, by project and model: what to recycle for it.
     var outputBytes: [String: Int] = [:]
     private var runCount = 0
+    /// When observers were last told of memory, in nanoseconds of the monotonic clock.
+    var toldMemoryAt: UInt64 = 0
 
     /// An engine that has started nothing but its janitor.
     public init(installation: Installation, options: EngineOptions, environment: [String: String]) throws {
