@@ -231,5 +231,6 @@ def test_a_later_run_gets_a_slot_before_an_earlier_one_is_through(project: Proje
     batch = other.run("--batch", env=server.environment)
     assert batch.code == 0, batch.err
     assert long.poll() is None, "a batch run waited for an interactive one to its end"
+    long.send_signal(signal.SIGINT)
     out, _ = long.communicate(timeout=120)
-    assert json.loads(out)["status"] == "success"
+    assert [model["status"] for model in json.loads(out)["models"]].count("success") >= 8
