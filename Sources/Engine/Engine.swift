@@ -26,8 +26,6 @@ public final class Engine {
     /// The kernel module, opened once; `absent` also when the options turn it off.
     let kernelZero: KernelZero.Presence
     var zygotes: [ZygoteKey: ZygoteProcess] = [:]
-    /// How many hold each table: runs, and the caches.
-    var holders: [TableID: Int] = [:]
     /// What was copied to free segments of which little was still needed, in bytes, since the engine was made.
     var compactedBytes: UInt64 = 0
     /// Who may use how many slots.
