@@ -12,7 +12,7 @@ import System
 public final class Engine {
     /// Seconds a zygote may take to import its packages.
     static let zygoteSecondsMax = 300.0
-    /// The most zygotes that are kept warm without a run that uses them.
+    /// While there are more zygotes than this, those that no run uses are ended.
     static let zygotesMax = 8
 
     let installation: Installation
@@ -78,18 +78,17 @@ public final class Engine {
         signals: SignalDescriptor? = nil
     ) throws -> RunReport {
         let run = try begin(plan, options, observer: observer)
-        let watches = signals.map { signals in
-            [
+        var watches: [Watch] = []
+        if let signals {
+            watches.append(
                 Watch(signals.raw) { _ in
                     while let signal = try? signals.next() {
-                        observer?.note(
-                            signal == SIGINT ? "interrupted: stopping all models" : "terminated: stopping all models")
+                        observer?.noteStop(by: signal)
                         run.cancel()
                     }
-                }
-            ]
+                })
         }
-        while run.outcome == nil { waitAndHandle(beside: watches ?? []) }
+        while run.outcome == nil { waitAndHandle(beside: watches) }
         return end(run)
     }
 

@@ -1,3 +1,5 @@
+import Glibc
+
 /// Who watches a run: the command line's progress, a test.
 ///
 /// Called on the engine's thread, in the order of events; it must return quickly.
@@ -19,6 +21,11 @@ public protocol RunObserver: AnyObject {
 }
 
 extension RunObserver {
+    /// Says that a signal stops the run.
+    func noteStop(by signal: Int32) {
+        note("\(signal == SIGINT ? "interrupted" : "terminated"): stopping all models")
+    }
+
     /// Nothing to do.
     public func memory(_ status: MemoryStatus) {}
 

@@ -213,12 +213,7 @@ public final class WorkerCgroup {
 
     /// Processes of the group that the kernel killed because the limit was reached.
     public var outOfMemoryKills: Int {
-        let file = tree.version == .v1 ? "/memory.oom_control" : "/memory.events"
-        for line in CgroupTree.lines(path + file) {
-            let words = line.split(separator: " ")
-            if words.count == 2, words[0] == "oom_kill" { return Int(words[1]) ?? 0 }
-        }
-        return 0
+        Int(clamping: figure("oom_kill", in: tree.version == .v1 ? "/memory.oom_control" : "/memory.events"))
     }
 
     /// The most memory it ever held, in bytes; 0 where the kernel does not say.
@@ -230,10 +225,14 @@ public final class WorkerCgroup {
     /// The memory that its processes hold now and nobody else can, in bytes: no files, no shared memory. 0 where the kernel does
     /// not say.
     public var anonymousBytes: UInt64 {
-        let key = tree.version == .v1 ? "rss" : "anon"
-        for line in CgroupTree.lines(path + "/memory.stat") {
+        figure(tree.version == .v1 ? "rss" : "anon", in: "/memory.stat")
+    }
+
+    /// One figure of a file with a name and a figure in each line; 0 where it isn't.
+    private func figure(_ name: String, in file: String) -> UInt64 {
+        for line in CgroupTree.lines(path + file) {
             let words = line.split(separator: " ")
-            if words.count == 2, words[0] == key { return UInt64(words[1]) ?? 0 }
+            if words.count == 2, words[0] == name { return UInt64(words[1]) ?? 0 }
         }
         return 0
     }
