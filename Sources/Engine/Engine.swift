@@ -12,7 +12,7 @@ import System
 public final class Engine {
     /// Seconds a zygote may take to import its packages.
     static let zygoteSecondsMax = 300.0
-    /// The most zygotes that are kept warm without a run that uses them.
+    /// While there are more zygotes than this, those that no run uses are ended.
     static let zygotesMax = 8
 
     let installation: Installation
@@ -26,8 +26,6 @@ public final class Engine {
     /// The kernel module, opened once; `absent` also when the options turn it off.
     let kernelZero: KernelZero.Presence
     var zygotes: [ZygoteKey: ZygoteProcess] = [:]
-    /// How many hold each table: runs, and the caches.
-    var holders: [TableID: Int] = [:]
     /// What was copied to free segments of which little was still needed, in bytes, since the engine was made.
     var compactedBytes: UInt64 = 0
     /// Who may use how many slots.
@@ -37,6 +35,8 @@ public final class Engine {
     /// How much memory a model's output took last time, by project and model: what to recycle for it.
     var outputBytes: [String: Int] = [:]
     private var runCount = 0
+    /// When observers were last told of memory, in nanoseconds of the monotonic clock.
+    var toldMemoryAt: UInt64 = 0
 
     /// An engine that has started nothing but its janitor.
     public init(installation: Installation, options: EngineOptions, environment: [String: String]) throws {
@@ -78,18 +78,17 @@ public final class Engine {
         signals: SignalDescriptor? = nil
     ) throws -> RunReport {
         let run = try begin(plan, options, observer: observer)
-        let watches = signals.map { signals in
-            [
+        var watches: [Watch] = []
+        if let signals {
+            watches.append(
                 Watch(signals.raw) { _ in
                     while let signal = try? signals.next() {
-                        observer?.note(
-                            signal == SIGINT ? "interrupted: stopping all models" : "terminated: stopping all models")
+                        observer?.noteStop(by: signal)
                         run.cancel()
                     }
-                }
-            ]
+                })
         }
-        while run.outcome == nil { waitAndHandle(beside: watches ?? []) }
+        while run.outcome == nil { waitAndHandle(beside: watches) }
         return end(run)
     }
 
