@@ -184,7 +184,8 @@ public final class WorkerCgroup {
         self.path = path
     }
 
-    func limit(_ bytes: UInt64) -> Bool {
+    @discardableResult
+    public func limit(_ bytes: UInt64) -> Bool {
         switch tree.version {
         case .v1:
             guard (try? Files.write(path + "/memory.limit_in_bytes", "\(bytes)")) != nil else { return false }

@@ -32,6 +32,9 @@ extension SegmentStore {
         return usage
     }
 
+    /// Memory kept for future outputs, in bytes.
+    public var pooledBytes: Int { pool.residentBytes }
+
     /// From now on, the peak is that of what is held from now on.
     public func restartPeak() { residentBytesPeak = 0 }
 

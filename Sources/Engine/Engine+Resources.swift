@@ -1,0 +1,114 @@
+import Scheduler
+import Store
+import System
+
+/// What the resource manager is told, and what it has done: who may run, and which tables go when memory is short.
+extension Engine {
+    /// The most memory that all runs together should take: what was asked for, else most of what the machine has.
+    static func memoryBytesMax(_ options: EngineOptions) -> UInt64? {
+        if let bytes = options.memoryBytesMax { return bytes }
+        // The rest is the system's, and what can't be foreseen.
+        return (try? Machine.memory()).map { UInt64($0.bytesTotal) / 5 * 4 }
+    }
+
+    /// Tells the resource manager, and does what it says; what comes up meanwhile follows in order.
+    func tell(_ event: ResourceManager.Event) {
+        resourceEvents.append(event)
+        guard !isTellingResources else { return }
+        isTellingResources = true
+        defer { isTellingResources = false }
+        while !resourceEvents.isEmpty {
+            for action in resources.handle(resourceEvents.removeFirst()) { perform(action) }
+        }
+    }
+
+    private func perform(_ action: ResourceManager.Action) {
+        switch action {
+        case .grant(let number, let model, let grant): run(number)?.feed(.granted(model: model, grant))
+        case .refuse(let number, let model, let refusal):
+            run(number)?.feed(.refused(model: model, reason: text(of: refusal)))
+        case .evict(let key, let way): evict(key, way)
+        case .shrinkPool(let bytesMax):
+            // It may grow again when there is room.
+            store.limitPool(bytesMax: bytesMax)
+            store.limitPool(bytesMax: poolBytesMax)
+            tell(.pool(bytes: store.pooledBytes))
+        }
+    }
+
+    private func text(of refusal: ResourceManager.Refusal) -> String {
+        let whose = refusal.whose == .run ? "the run" : "the engine"
+        var text = "its inputs take \(refusal.inputBytes >> 20) MiB"
+        if refusal.fixedBytes > 0 { text += " and \(refusal.fixedBytes >> 20) MiB can't be evicted" }
+        return text + ", \(whose) may have \(refusal.limitBytes >> 20) MiB: nothing is left to run it in; raise --memory"
+    }
+
+    func run(_ number: Int) -> Run? { runs.first { $0.number == number } }
+
+    // MARK: What tables are to it
+
+    /// Tells of all tables whose facts have changed.
+    func tellHoldings() {
+        guard holdingsAreStale else { return }
+        holdingsAreStale = false
+        for holding in holdings.values where !holding.isMoving {
+            let table = facts(of: holding)
+            guard holding.told != table else { continue }
+            holding.told = table
+            tell(.tableHeld(holding.key, table))
+        }
+        tell(.pool(bytes: store.pooledBytes))
+    }
+
+    private func facts(of holding: Holding) -> ResourceManager.Table {
+        let models = holding.models.compactMap { holder in run(holder.run).map { ($0, holder.model) } }
+        let ways = ways(for: holding, models)
+        return ResourceManager.Table(
+            bytes: holding.isSpilled ? 0 : store.exclusiveBytes(of: holding.table),
+            recomputeSeconds: ways.contains(.drop) ? seconds(toMake: holding, models) : nil, ways: ways,
+            nextUse: models.compactMap { $0.grantsUntilRead(of: $1) }.min(),
+            owner: models.first?.0.number)
+    }
+
+    /// How it may be evicted, as far as that can be said before somebody tries.
+    private func ways(for holding: Holding, _ models: [(Run, Int)]) -> Set<ResourceManager.Way> {
+        guard !holding.isSpilled else { return [] }
+        var ways: Set<ResourceManager.Way> = []
+        if models.allSatisfy({ $0.scheduler.canDrop($1) }) { ways.insert(.drop) }
+        return ways.intersection(options.eviction.ways)
+    }
+
+    /// How long it would take to have the table again, if it were dropped: what else is gone and it needs has to be made first.
+    private func seconds(toMake holding: Holding, _ models: [(Run, Int)]) -> Double {
+        models.reduce(models.isEmpty ? holding.seconds : 0) { seconds, holder in
+            let (run, model) = holder
+            return max(seconds, (run.scheduler.rerun(of: model) ?? []).reduce(0) { $0 + run.seconds(toRun: $1) })
+        }
+    }
+
+    // MARK: Eviction
+
+    private func evict(_ key: ResourceManager.TableKey, _ way: ResourceManager.Way) {
+        guard let holding = tableIDs[key].flatMap({ holdings[$0] }), !holding.isMoving else {
+            return tell(.evictionFailed(key, way))
+        }
+        switch way {
+        case .drop: drop(holding)
+        case .spill, .swap, .limit: fail(evicting: holding, way)
+        }
+    }
+
+    private func fail(evicting holding: Holding, _ way: ResourceManager.Way) { tell(.evictionFailed(holding.key, way)) }
+
+    /// Lets the table go for all that hold it; models will be run again when somebody wants it.
+    private func drop(_ holding: Holding) {
+        let users = holding.models.compactMap { holder in run(holder.run).map { ($0, holder.model) } }
+        guard users.allSatisfy({ $0.scheduler.canDrop($1) }) else { return fail(evicting: holding, .drop) }
+        let bytes = store.exclusiveBytes(of: holding.table)
+        evictions.dropped.note(bytes)
+        holding.told = nil
+        tell(.evicted(holding.key, .drop, bytesFreed: bytes))
+        for (run, model) in users { run.drop(model) }
+        for holder in holding.holders { forget(holding.table, by: holder) }
+    }
+}
