@@ -14,11 +14,26 @@ extension Engine {
     /// Tells the resource manager, and does what it says; what comes up meanwhile follows in order.
     func tell(_ event: ResourceManager.Event) {
         resourceEvents.append(event)
-        guard !isTellingResources else { return }
-        isTellingResources = true
-        defer { isTellingResources = false }
-        while !resourceEvents.isEmpty {
-            for action in resources.handle(resourceEvents.removeFirst()) { perform(action) }
+        handleEvents()
+    }
+
+    /// Handles the events of the runs and of the resource manager, and carries out what they lead to, until none is left.
+    ///
+    /// The runs come first: an action of the resource manager finds each scheduler as it is after all that has happened.
+    func handleEvents() {
+        guard !isHandlingEvents else { return }
+        isHandlingEvents = true
+        defer { isHandlingEvents = false }
+        while true {
+            if let run = runs.first(where: { !$0.events.isEmpty }) {
+                run.handleNextEvent()
+            } else if !resourceActions.isEmpty {
+                perform(resourceActions.removeFirst())
+            } else if !resourceEvents.isEmpty {
+                resourceActions = resources.handle(resourceEvents.removeFirst())
+            } else {
+                return
+            }
         }
     }
 

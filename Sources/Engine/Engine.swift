@@ -36,7 +36,9 @@ public final class Engine {
     var resources: ResourceManager
     /// What it has not been told yet.
     var resourceEvents: [ResourceManager.Event] = []
-    var isTellingResources = false
+    /// What it wants done, in order.
+    var resourceActions: [ResourceManager.Action] = []
+    var isHandlingEvents = false
     /// The tables that the engine holds, for its runs and its caches.
     var holdings: [TableID: Holding] = [:]
     /// The tables that are held, by what the resource manager calls them.

@@ -40,7 +40,6 @@ final class Run {
     private var movedBytesBefore = 0
     private var compactedBytesBefore: UInt64 = 0
     private var evictionsBefore = EvictionReport()
-    private var isHandling = false
 
     init(_ plan: Plan, _ options: RunOptions, engine: Engine, number: Int, observer: (any RunObserver)?) throws {
         self.plan = plan
@@ -106,15 +105,15 @@ final class Run {
 
     // MARK: Events in, actions out
 
-    /// Hands an event to the scheduler and carries out what it answers; events that come up meanwhile follow in order.
+    /// Hands an event to the scheduler and carries out what it answers; what comes up meanwhile follows in order.
     func feed(_ event: Scheduler.Event) {
         events.append(event)
-        guard !isHandling else { return }
-        isHandling = true
-        defer { isHandling = false }
-        while !events.isEmpty {
-            for action in scheduler.handle(events.removeFirst()) { perform(action) }
-        }
+        engine.handleEvents()
+    }
+
+    /// Takes the event that has waited longest.
+    func handleNextEvent() {
+        for action in scheduler.handle(events.removeFirst()) { perform(action) }
     }
 
     private func perform(_ action: Scheduler.Action) {
