@@ -39,19 +39,24 @@ import Testing
 
     private static func run(_ models: [Model], _ way: Way) throws -> Scheduler.Outcome.Status? {
         var scheduler = Scheduler(
-            graph: try Scheduler.Graph(models), slots: 64, workersAhead: 16,
+            graph: try Scheduler.Graph(models), workersAhead: 16,
             failurePolicy: way == .failure ? .keepGoing : .stop)
         var events: [Event] = [.start]
         var handled = 0
+        var asks: [Int] = []
+        var answered = 0
+        var granted = 0
         while handled < events.count {
             if way == .cancel, handled == models.count {
                 events.append(.cancel)
             }
             for action in scheduler.handle(events[handled]) {
                 switch action {
+                case .ask(let model, _, _): asks.append(model)
+                case .giveBack: granted -= 1
                 case .startZygote(let environment): events.append(.zygoteReady(environment: environment))
-                case .fork(_, let worker, _): events += [.forked(worker), .started(worker)]
-                case .send(let model, let worker):
+                case .fork(_, let worker): events += [.forked(worker), .started(worker)]
+                case .send(let model, let worker, _):
                     let fails = way == .failure && model == models.count / 2
                     events += [.running(worker), fails ? .failed(worker, userError) : .published(worker)]
                     events.append(.exited(worker, Scheduler.Exit()))
@@ -61,6 +66,11 @@ import Testing
                 case .finish(let outcome): return outcome.status
                 default: break
                 }
+            }
+            while granted < 64, answered < asks.count {
+                events.append(.granted(model: asks[answered], Script.grant))
+                granted += 1
+                answered += 1
             }
             handled += 1
             // A worker that is killed still has its own end in the queue, and ends once.

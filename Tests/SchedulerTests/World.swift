@@ -24,10 +24,23 @@ struct World {
         /// The next thing that comes from the worker itself.
         case worker(Scheduler.WorkerID)
         case seal(Int)
+        /// Who grants memory looks at the model's ask.
+        case decision(Int)
+        /// What was decided for the model comes to the run.
+        case answer(Int)
+    }
+
+    /// What happened so far, so that one can see that enough did.
+    struct Counts {
+        var drops = 0
+        var refusals = 0
+        var lateGrants = 0
+        var reruns = 0
+        var retries = 0
     }
 
     private enum Step {
-        case started, awaitInputs, running, published, done, failed, misbehaved, hang, exit
+        case started, awaitInputs, running, published, done, failed, lackMemory, misbehaved, hang, exit, killedForMemory
     }
 
     private struct Process {
@@ -45,6 +58,12 @@ struct World {
     private var oracle: Oracle
     private var sources: [Source] = []
     private var processes: [Scheduler.WorkerID: Process] = [:]
+    /// Slots that are there now.
+    private var slots: Int
+    /// Grants that were decided and not given back.
+    private var slotsUsed = 0
+    private var grantCount = 0
+    private(set) var counts = Counts()
     /// The events and actions so far, for a failure's message.
     private(set) var trace: [Entry] = []
 
@@ -53,8 +72,8 @@ struct World {
         workload = Workload(random: &random)
         oracle = Oracle(workload)
         scheduler = Scheduler(
-            graph: workload.graph, slots: workload.slots, workersAhead: workload.workersAhead,
-            failurePolicy: workload.failurePolicy)
+            graph: workload.graph, workersAhead: workload.workersAhead, failurePolicy: workload.failurePolicy)
+        slots = workload.slots
     }
 
     /// Runs until the scheduler finishes. Throws at the first violation.
@@ -69,7 +88,10 @@ struct World {
                 continue
             }
             if random.once(in: 30) {
-                try feed(.slotsChanged(random.below(workload.slots + 3)))
+                slots = random.below(workload.slots + 3)
+            }
+            if random.once(in: workload.drops) {
+                try dropSomething()
             }
             if random.once(in: workload.trouble), let worker = processes.keys.sorted().randomElement(using: &random) {
                 try feed(.timedOut(worker))
@@ -82,8 +104,13 @@ struct World {
             }
             try happen(source)
         }
+        counts.reruns = oracle.rerunCount
+        counts.retries = oracle.retryCount
         // What an engine may still have in its queue.
-        try feed(.slotsChanged(1))
+        for case .answer(let model) in sources {
+            try feed(.granted(model: model, Scheduler.Grant(memoryBytesMax: nil)))
+            try feed(.refused(model: model, reason: "late"))
+        }
         try feed(.cancel)
         for environment in workload.graph.environments {
             try feed(.zygoteFailed(environment: environment, reason: "late"))
@@ -105,7 +132,7 @@ struct World {
             try oracle.see(action)
             carryOut(action)
         }
-        try oracle.checkRest()
+        try oracle.checkRest(scheduler)
         if scheduler.isFinished != (oracle.outcome != nil) {
             throw Violation(description: "isFinished is wrong")
         }
@@ -124,13 +151,16 @@ struct World {
     }
 
     private func mayHappen(_ source: Source) -> Bool {
+        if case .decision = source {
+            return slotsUsed < slots
+        }
         guard case .worker(let worker) = source, let process = processes[worker] else {
             return true
         }
         switch process.script.first! {
         case .awaitInputs: return process.isSent || process.isKilled
         case .hang: return process.isKilled
-        case .exit: return process.isForked
+        case .exit, .killedForMemory: return process.isForked
         default: return true
         }
     }
@@ -138,8 +168,9 @@ struct World {
     /// Nothing happens by itself. That is right only if a worker hangs or stays after it said that it failed: then a
     /// timer fires. Or slots are missing.
     private mutating func unblock() throws {
-        guard oracle.slots >= workload.slots else {
-            return try feed(.slotsChanged(workload.slots))
+        if slots < workload.slots {
+            slots = workload.slots
+            return
         }
         let hanging = processes.keys.sorted().filter { worker in
             let process = processes[worker]!
@@ -155,12 +186,18 @@ struct World {
         switch action {
         case .startZygote(let environment):
             sources.append(.zygote(environment))
-        case .fork(let model, let worker, _):
+        case .ask(let model, _, _):
+            sources.append(.decision(model))
+        case .withdraw(let model):
+            remove(.decision(model))
+        case .giveBack:
+            slotsUsed -= 1
+        case .fork(let model, let worker):
             let model = workload.graph.models[model]
             processes[worker] = Process(environment: model.environment, script: script(model.role))
             sources.append(.fork(worker))
             sources.append(.worker(worker))
-        case .send(_, let worker):
+        case .send(_, let worker, _):
             processes[worker]!.isSent = true
         case .kill(let worker):
             processes[worker]!.isKilled = true
@@ -183,7 +220,7 @@ struct World {
             script.remove(at: 2)
         }
         if random.once(in: workload.trouble) {
-            let hostile: [Step] = [.started, .running, .published, .done, .failed, .misbehaved, .hang]
+            let hostile: [Step] = [.started, .running, .published, .done, .failed, .lackMemory, .misbehaved, .hang]
             for _ in 0...random.below(3) {
                 script.insert(hostile[random.below(hostile.count)], at: random.below(script.count))
             }
@@ -195,6 +232,10 @@ struct World {
         }
         if random.once(in: workload.trouble) {
             script = Array(script.prefix(while: { $0 != result })) + [.failed, .exit]
+        }
+        if random.once(in: workload.shortage) {
+            script.removeLast(1 + random.below(script.count))
+            script += random.once(in: 2) ? [.lackMemory, .exit] : [.killedForMemory]
         }
         return script
     }
@@ -235,6 +276,43 @@ struct World {
             } else {
                 try feed(.tableReady(model: model))
             }
+        case .decision(let model):
+            remove(source)
+            slotsUsed += 1
+            sources.append(.answer(model))
+            if workload.isAnsweredAtOnce {
+                try answer(model)
+            }
+        case .answer(let model): try answer(model)
+        }
+    }
+
+    private mutating func answer(_ model: Int) throws {
+        sources.remove(at: sources.firstIndex(of: .answer(model))!)
+        if random.once(in: workload.trouble) {
+            slotsUsed -= 1
+            counts.refusals += 1
+            return try feed(.refused(model: model, reason: "too big"))
+        }
+        grantCount += 1
+        if !scheduler.isAsking(model) {
+            counts.lateGrants += 1
+        }
+        try feed(.granted(model: model, Scheduler.Grant(memoryBytesMax: nil, expectedBytes: grantCount)))
+    }
+
+    /// Drops a table if that is allowed, whoever may still want it.
+    private mutating func dropSomething() throws {
+        guard !workload.graph.models.isEmpty, counts.drops < workload.dropsMax else {
+            return
+        }
+        for _ in 0..<3 {
+            let model = random.below(workload.graph.models.count)
+            try oracle.checkQueries(scheduler, model)
+            if scheduler.canDrop(model) {
+                counts.drops += 1
+                return try feed(.dropped(model: model))
+            }
         }
     }
 
@@ -266,11 +344,17 @@ struct World {
         case .failed:
             processes[worker]!.hasFailed = true
             try feed(.failed(worker, Scheduler.WorkerError(kind: "user", message: "no")))
+        case .lackMemory:
+            processes[worker]!.hasFailed = true
+            try feed(.failed(worker, memoryError))
         case .misbehaved: try feed(.misbehaved(worker, reason: "noise"))
         case .exit:
             let isKilled = processes[worker]!.isKilled
             end(worker)
             try feed(.exited(worker, Scheduler.Exit(signal: isKilled || random.once(in: 2) ? 9 : nil)))
+        case .killedForMemory:
+            end(worker)
+            try feed(.exited(worker, Scheduler.Exit(signal: 9, isOutOfMemory: true)))
         }
     }
 
