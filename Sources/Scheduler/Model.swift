@@ -42,14 +42,17 @@ extension Scheduler {
         }
     }
 
-    /// What a worker is admitted with. The scheduler decides it when it asks for the fork, the engine enforces it.
+    /// What a model is admitted with. The engine decides it and enforces it; the scheduler hands it on.
     public struct Grant: Equatable, Sendable {
-        /// Upper limit of the worker's memory in bytes, nil for none.
+        /// Hard upper limit of the worker's memory in bytes, nil for none.
         public var memoryBytesMax: Int?
+        /// How much of it the model is expected to need, in bytes.
+        public var expectedBytes: Int
 
         /// A grant.
-        public init(memoryBytesMax: Int?) {
+        public init(memoryBytesMax: Int?, expectedBytes: Int = 0) {
             self.memoryBytesMax = memoryBytesMax
+            self.expectedBytes = expectedBytes
         }
     }
 
