@@ -29,15 +29,32 @@ extension ResourceManager {
     /// Grants or refuses one ask, or has room made for one. False if there is nothing to be done before the next fact.
     mutating func admitNext() -> Bool {
         guard grants.count < limits.slots else { return false }
-        if let claim, let ask = ask(claim), mayUseSlot(claim.run), case .fits(let need) = fit(ask, mayUndo: false) {
-            grant(ask, need)
-            return true
-        }
+        if let claim, admitClaimant(claim) { return true }
         let order = runOrder()
         return admit(order, mayUndo: false) || admit(order, mayUndo: true)
     }
 
-    private func ask(_ key: ModelKey) -> Ask? { runs[key.run]?.asks.first { $0.key == key }?.ask }
+    /// Grants the ask that room was made for, or sees to it that there is more. What can't have room any more is an ask like others.
+    private mutating func admitClaimant(_ key: ModelKey) -> Bool {
+        guard let ask = ask(key), mayUseSlot(key.run) else {
+            claim = nil
+            return false
+        }
+        switch fit(ask, mayUndo: false) {
+        case .fits(let need):
+            grant(ask, need)
+            return true
+        case .room(let room, _): start(room)
+        case .pending: break
+        case .waits, .refused: claim = nil
+        }
+        return false
+    }
+
+    private func ask(_ key: ModelKey) -> Ask? {
+        guard let run = runs[key.run], let index = run.index(of: key.model) else { return nil }
+        return run.asks[index].ask
+    }
 
     private func mayUseSlot(_ run: RunID) -> Bool { runs[run]!.used < runs[run]!.slots }
 
@@ -64,9 +81,11 @@ extension ResourceManager {
                 switch fit(state.ask, mayUndo: mayUndo) {
                 case .fits(let need):
                     grant(state.ask, need)
-                    for other in passed where other.engine || other.key.run == run { overtake(other.key) }
+                    for other in passed where other.engine || other.key.run == run {
+                        runs[other.key.run]?.overtake(other.key.model)
+                    }
                     return true
-                case .room(let room, let need):
+                case .room(let room, _):
                     claim = state.key
                     start(room)
                     return true
@@ -90,11 +109,6 @@ extension ResourceManager {
     /// Whether nothing will happen by itself that could help this run.
     private func isStuck(_ run: RunID) -> Bool {
         runs[run]!.used == 0 && claim == nil && evictions.isEmpty && pool.target == nil
-    }
-
-    private mutating func overtake(_ key: ModelKey) {
-        guard let index = runs[key.run]?.asks.firstIndex(where: { $0.key == key }) else { return }
-        runs[key.run]!.asks[index].overtakes += 1
     }
 
     /// Whether an ask fits, could be made to fit, or has to wait.
@@ -124,7 +138,8 @@ extension ResourceManager {
             return .waits(engine: engineLack > 0)
         }
         // Starting it saves no more than the time that it runs: if making room costs more, waiting for the others is better.
-        let canWait = runLack > 0 ? run.used > 0 : !grants.isEmpty
+        let canWait = (runLack > 0 && run.used > 0) || (engineLack > 0 && !grants.isEmpty)
+        if canWait, mayUndo { return .waits(engine: engineLack > 0) }
         if canWait, let seconds = ask.expectedSeconds, room.seconds > seconds {
             return .waits(engine: engineLack > 0)
         }
@@ -223,6 +238,7 @@ extension ResourceManager {
     /// A worker that grows beyond that is killed alone, before those that keep to what they were expected to need. Called before the grant is counted, with its
     /// inputs pinned.
     private func hardLimit(_ ask: Ask) -> Int? {
+        guard limits.memoryBytesMax != nil || runs[ask.run]!.memoryBytesMax != nil else { return ask.memoryBytesMax }
         let others = grants.reduce(into: (run: 0, engine: 0)) { sum, grant in
             sum.engine += grant.value.bytes
             if grant.key.run == ask.run { sum.run += grant.value.bytes }

@@ -15,6 +15,8 @@ extension ResourceManager {
         let seconds: Double
         /// By what victims are ordered: the lowest goes first.
         let weight: Double
+
+        var total: Double { weight * Double(bytes) }
     }
 
     /// What is to go.
@@ -91,9 +93,9 @@ extension ResourceManager {
             freed -= victim.bytes
         }
         guard policy != .leastRecentlyUsed else { return chosen }
-        let total = chosen.reduce(0) { $0 + $1.weight * Double($1.bytes) }
-        let single = victims.filter { $0.bytes >= bytes }.min { $0.weight * Double($0.bytes) < $1.weight * Double($1.bytes) }
-        if let single, single.weight * Double(single.bytes) < total { return [single] }
+        let total = chosen.reduce(0) { $0 + $1.total }
+        let single = victims.filter { $0.bytes >= bytes }.min { $0.total < $1.total }
+        if let single, single.total < total { return [single] }
         return chosen
     }
 
@@ -141,8 +143,7 @@ extension ResourceManager {
 
     mutating func evicted(_ key: TableKey, _ way: Way, _ bytesFreed: Int) {
         precondition(bytesFreed >= 0, "bytes can't be negative")
-        end(key, way)
-        guard tables[key] != nil else { return }
+        guard end(key, way) else { return }
         if way == .drop {
             tableGone(key)
             guard case .table = key else { return }
@@ -158,17 +159,18 @@ extension ResourceManager {
     }
 
     mutating func evictionFailed(_ key: TableKey, _ way: Way) {
-        end(key, way)
-        guard tables[key] != nil else { return }
+        guard end(key, way) else { return }
         tables[key]!.failed.insert(way)
         recount(key)
     }
 
-    private mutating func end(_ key: TableKey, _ way: Way) {
+    /// Whether the table is still the one that was to go.
+    private mutating func end(_ key: TableKey, _ way: Way) -> Bool {
         guard let eviction = evictions.removeValue(forKey: key) else {
             preconditionFailure("nobody asked for \(key) to be evicted")
         }
         precondition(eviction.way == way, "\(key) was to go by \(eviction.way), not by \(way)")
         leave(-eviction.bytes, run: eviction.run)
+        return !eviction.isStale
     }
 }

@@ -10,29 +10,22 @@ extension ResourceManager {
         guard let state = runs.removeValue(forKey: run) else { preconditionFailure("run \(run) never began") }
         precondition(state.used == 0, "run \(run) ended with \(state.used) grants that weren't given back")
         if claim?.run == run { claim = nil }
+        drops = drops.filter { if case .table(run, _) = $0.key { false } else { true } }
         for key in tables.keys where tables[key]!.table.owner == run {
             tables[key]!.table.owner = nil
             tables[key]!.nextUseAt = nil
             recount(key)
         }
         for key in evictions.keys where evictions[key]!.run == run { evictions[key]!.run = nil }
-        drops = drops.filter { if case .table(run, _) = $0.key { false } else { true } }
     }
 
     mutating func asked(_ ask: Ask) {
         let key = ModelKey(ask.run, ask.model)
         precondition(runs[ask.run] != nil, "run \(ask.run) asks before it began, or after it ended")
         precondition(grants[key] == nil, "model \(ask.model) of run \(ask.run) asks for what it has")
-        precondition(!runs[ask.run]!.asks.contains { $0.key == key }, "model \(ask.model) of run \(ask.run) asks twice")
+        precondition(runs[ask.run]!.ranks[ask.model] == nil, "model \(ask.model) of run \(ask.run) asks twice")
         precondition(ask.expectedBytes >= 0 && ask.memoryBytesMax ?? 0 >= 0, "bytes can't be negative")
-        let asks = runs[ask.run]!.asks
-        var low = 0
-        var high = asks.count
-        while low < high {
-            let middle = (low + high) / 2
-            if asks[middle].ask.rank <= ask.rank { low = middle + 1 } else { high = middle }
-        }
-        runs[ask.run]!.asks.insert(AskState(ask: ask), at: low)
+        runs[ask.run]!.insert(ask)
     }
 
     mutating func withdrawn(_ key: ModelKey) {
@@ -41,7 +34,7 @@ extension ResourceManager {
     }
 
     mutating func removeAsk(_ key: ModelKey) {
-        runs[key.run]?.asks.removeAll { $0.key == key }
+        runs[key.run]?.remove(key.model)
         if claim == key { claim = nil }
     }
 
@@ -113,6 +106,7 @@ extension ResourceManager {
         if let eviction = evictions[key] {
             leave(-eviction.bytes, run: eviction.run)
             evictions[key]!.bytes = 0
+            evictions[key]!.isStale = true
         }
     }
 

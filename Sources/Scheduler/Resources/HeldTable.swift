@@ -93,9 +93,11 @@ extension ResourceManager {
     /// An eviction that isn't answered.
     struct Eviction: Sendable {
         let way: Way
-        /// What it will free, and for which run's limit too. Nothing if the table went meanwhile.
+        /// What it will free, and for which run's limit too.
         var bytes: Int
         var run: RunID?
+        /// Whether the table went meanwhile. There may be another one of that name.
+        var isStale = false
     }
 
     /// Free segments, ready for use.

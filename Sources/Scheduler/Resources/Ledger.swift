@@ -27,7 +27,39 @@ extension ResourceManager {
         var servedAt = 0
         var sums = Sums()
         /// Its asks by rank.
-        var asks: [AskState] = []
+        private(set) var asks: [AskState] = []
+        /// The rank of each model that asks.
+        private(set) var ranks: [Int: Int] = [:]
+
+        mutating func insert(_ ask: Ask) {
+            ranks[ask.model] = ask.rank
+            asks.insert(AskState(ask: ask), at: firstIndex(from: ask.rank + 1))
+        }
+
+        mutating func remove(_ model: Int) {
+            guard let index = index(of: model) else { return }
+            asks.remove(at: index)
+            ranks[model] = nil
+        }
+
+        mutating func overtake(_ model: Int) {
+            if let index = index(of: model) { asks[index].overtakes += 1 }
+        }
+
+        func index(of model: Int) -> Int? {
+            guard let rank = ranks[model] else { return nil }
+            return asks[firstIndex(from: rank)...].firstIndex { $0.ask.model == model }
+        }
+
+        private func firstIndex(from rank: Int) -> Int {
+            var low = 0
+            var high = asks.count
+            while low < high {
+                let middle = (low + high) / 2
+                if asks[middle].ask.rank < rank { low = middle + 1 } else { high = middle }
+            }
+            return low
+        }
     }
 
     /// A model that waits for its grant.

@@ -111,5 +111,14 @@ extension ResourceManager {
         public let fixedBytes: Int
         /// What the model was expected to need beside its inputs, in bytes.
         public let expectedBytes: Int
+
+        /// A refusal; only a manager makes one that means something.
+        public init(whose: Limit, limitBytes: Int, inputBytes: Int, fixedBytes: Int, expectedBytes: Int) {
+            self.whose = whose
+            self.limitBytes = limitBytes
+            self.inputBytes = inputBytes
+            self.fixedBytes = fixedBytes
+            self.expectedBytes = expectedBytes
+        }
     }
 }
