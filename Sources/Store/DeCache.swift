@@ -1,0 +1,200 @@
+/// What scans have decoded, and what they are decoding: the catalog of DeCache. It holds no memory and does no I/O.
+///
+/// A worker asks once for the units it wants. It is answered as soon as nobody else decodes any of them: with the pieces that
+/// hold what is there, while the rest becomes its claim. It then decodes its claim and waits for nothing, so that every
+/// wait ends; and since a claim meets neither a piece nor another claim, no unit is decoded twice. Who waits is passed by
+/// those only that want nothing of what it lacks.
+///
+/// Whoever owns it gives a worker's answer at once, lends it the pieces, releases what `takeReleased` gives, and asks for
+/// `answers` after each call that changes something.
+public struct DeCache: Sendable {
+    /// A table of the store that holds a block.
+    public struct Piece: Sendable, Equatable {
+        /// The table: a row for each of its groups' rows, in the groups' order.
+        public let table: TableID
+        /// What it holds.
+        public let block: ScanBlock
+
+        /// A table and what it holds.
+        public init(table: TableID, block: ScanBlock) {
+            self.table = table
+            self.block = block
+        }
+    }
+
+    /// What a worker is told: the pieces that hold of its wants what is there. The rest is its claim.
+    public struct Answer: Sendable, Equatable {
+        /// The worker that asked.
+        public let worker: WorkerID
+        /// Every piece holds something that it wants and that none before holds.
+        public let pieces: [Piece]
+    }
+
+    /// What the cache has done, in units: columns of row groups.
+    public struct Figures: Sendable, Equatable {
+        /// Given to workers that wanted them.
+        public var reusedUnits = 0
+        /// Left to workers to decode.
+        public var claimedUnits = 0
+        /// Taken in.
+        public var addedUnits = 0
+        /// How often a worker had to wait for another.
+        public var waits = 0
+    }
+
+    private struct Held {
+        let piece: Piece
+        /// When it was last taken in or given out.
+        var use: UInt64
+    }
+
+    private struct Request {
+        let worker: WorkerID
+        let wants: [ScanBlock]
+        var hasWaited = false
+    }
+
+    private var held: [TableID: Held] = [:]
+    /// The tables that hold something of a file, by its path, largest block first.
+    private var tables: [String: [TableID]] = [:]
+    /// In the order of asking.
+    private var waiting: [Request] = []
+    private var claims: [WorkerID: ScanUnits] = [:]
+    private var released: [TableID] = []
+    private var use: UInt64 = 0
+    /// What it has done so far.
+    public private(set) var figures = Figures()
+
+    /// An empty cache.
+    public init() {}
+
+    // MARK: - Workers
+
+    /// A worker asks, for the first time; `answers` answers it. Pieces of files that are not any more as the worker knows them
+    /// are forgotten.
+    public mutating func ask(_ wants: [ScanBlock], for worker: WorkerID) {
+        precondition(!hasAsked(worker), "worker \(worker) has asked already")
+        waiting.append(Request(worker: worker, wants: wants))
+        for block in wants { forgetOthers(of: block.file) }
+    }
+
+    /// Whether a worker waits for an answer, or decodes what it was left.
+    public func hasAsked(_ worker: WorkerID) -> Bool {
+        claims[worker] != nil || waiting.contains { $0.worker == worker }
+    }
+
+    /// The answers that can be given now, in the order of asking. Each is given once; from then on the worker decodes what it lacks.
+    public mutating func answers() -> [Answer] {
+        if waiting.isEmpty { return [] }
+        var ahead = claims.values.reduce(into: ScanUnits()) { $0.formUnion($1) }
+        var answers: [Answer] = []
+        var left: [Request] = []
+        for var request in waiting {
+            let (pieces, wanted, missing) = find(request.wants)
+            if missing.meets(ahead) {
+                if !request.hasWaited { figures.waits += 1 }
+                request.hasWaited = true
+                left.append(request)
+            } else {
+                claims[request.worker] = missing
+                figures.claimedUnits += missing.count
+                figures.reusedUnits += wanted - missing.count
+                use += 1
+                for piece in pieces { held[piece.table]?.use = use }
+                answers.append(Answer(worker: request.worker, pieces: pieces))
+            }
+            ahead.formUnion(missing)
+        }
+        waiting = left
+        return answers
+    }
+
+    /// Takes in what a worker has decoded, once its tables are published and it is dead: its claim ends. Pieces outside of its
+    /// claim are released.
+    public mutating func add(_ pieces: [Piece], by worker: WorkerID) {
+        var claim = claims[worker] ?? ScanUnits()
+        use += 1
+        for piece in pieces {
+            guard claim.holds(piece.block), held[piece.table] == nil else {
+                released.append(piece.table)
+                continue
+            }
+            _ = claim.remove(piece.block)
+            forgetOthers(of: piece.block.file)
+            held[piece.table] = Held(piece: piece, use: use)
+            file(piece)
+            figures.addedUnits += piece.block.units
+        }
+        end(worker)
+    }
+
+    /// A worker has ended, in whatever way: it waits and claims no more. Nothing happens where it did neither.
+    public mutating func end(_ worker: WorkerID) {
+        claims[worker] = nil
+        waiting.removeAll { $0.worker == worker }
+    }
+
+    // MARK: - Pieces
+
+    /// The tables of all pieces, the one that was not used for longest first.
+    public var leastRecentlyUsed: [TableID] {
+        held.values.sorted { ($0.use, $0.piece.table) < ($1.use, $1.piece.table) }.map(\.piece.table)
+    }
+
+    /// How many pieces there are.
+    public var count: Int { held.count }
+
+    /// What a table holds; nil when it is no piece.
+    public func block(of table: TableID) -> ScanBlock? { held[table]?.piece.block }
+
+    /// Forgets a piece that is evicted; its table is the caller's to release. Nothing happens where it is none.
+    public mutating func remove(_ table: TableID) {
+        guard let entry = held.removeValue(forKey: table) else { return }
+        let path = entry.piece.block.file.path
+        tables[path]?.removeAll { $0 == table }
+        if tables[path]?.isEmpty == true { tables[path] = nil }
+    }
+
+    /// Forgets every piece; their tables are among those to release.
+    public mutating func removeAll() {
+        released += held.keys.sorted()
+        held = [:]
+        tables = [:]
+    }
+
+    /// The tables that the cache let go of since the last call, for the caller to release.
+    public mutating func takeReleased() -> [TableID] {
+        defer { released = [] }
+        return released
+    }
+
+    /// Enters a piece among those of its file, behind all that are no smaller.
+    private mutating func file(_ piece: Piece) {
+        let others = tables[piece.block.file.path] ?? []
+        let place = others.firstIndex { (held[$0]?.piece.block.units ?? 0) < piece.block.units } ?? others.count
+        tables[piece.block.file.path, default: []].insert(piece.table, at: place)
+    }
+
+    /// Forgets the pieces of what was at the file's path when it was another file, or had another content.
+    private mutating func forgetOthers(of file: FileIdentity) {
+        for table in tables[file.path] ?? [] where held[table]?.piece.block.file != file {
+            remove(table)
+            released.append(table)
+        }
+    }
+
+    /// The pieces that hold something of what is wanted, how many units are wanted, and which of them nobody holds.
+    private func find(_ wants: [ScanBlock]) -> (pieces: [Piece], wanted: Int, missing: ScanUnits) {
+        var missing = wants.reduce(into: ScanUnits()) { $0.insert($1) }
+        let wanted = missing.count
+        var paths: Set<String> = []
+        var pieces: [Piece] = []
+        for block in wants where paths.insert(block.file.path).inserted {
+            for table in tables[block.file.path] ?? [] {
+                guard let piece = held[table]?.piece else { preconditionFailure("a piece that is filed is gone") }
+                if missing.remove(piece.block) { pieces.append(piece) }
+            }
+        }
+        return (pieces, wanted, missing)
+    }
+}
