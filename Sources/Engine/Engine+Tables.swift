@@ -2,19 +2,10 @@ import SIPC
 import Store
 import System
 
-/// Who holds a table: runs, and the caches. It is released when nobody does.
+/// The end of tables.
 extension Engine {
-    /// One holder more.
-    func hold(_ table: TableID) { holders[table, default: 0] += 1 }
-
-    /// One holder less; the last one's end releases the table.
-    func letGo(_ table: TableID) throws {
-        guard let count = holders[table] else { preconditionFailure("table \(table) is held by nobody") }
-        guard count == 1 else {
-            holders[table] = count - 1
-            return
-        }
-        holders[table] = nil
+    /// Nobody needs the table any more: it goes, and with it what sealed segments hold for nothing.
+    func release(_ table: TableID) throws {
         try store.release(table)
         compactedBytes += try compact()
     }

@@ -34,6 +34,8 @@ extension Engine {
         }
         for (watch, events) in zip(watches, ready) where events.rawValue != 0 { watch.handler(events) }
         checkDeadlines()
+        divideSlots()
+        tellMemory()
         for run in runs { run.observer?.tick() }
     }
 
@@ -46,7 +48,7 @@ extension Engine {
     }
 
     /// The worker of that name, and its run; nil when it is over.
-    func worker(named name: String) -> (run: Run, worker: Worker)? {
+    private func worker(named name: String) -> (run: Run, worker: Worker)? {
         for run in runs {
             if let worker = run.workers.values.first(where: { $0.name == name }) { return (run, worker) }
         }

@@ -49,9 +49,6 @@ final class Errands {
         shared = Shared(writing: writing)
     }
 
-    /// How much is under way.
-    var count: Int { continuations.count }
-
     /// Begins some work; `then` is called with its result on the engine's thread, from `finish`.
     func begin<Result: Sendable>(
         _ work: @escaping @Sendable () -> Result, then: @escaping (Result) -> Void

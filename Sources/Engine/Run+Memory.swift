@@ -8,7 +8,7 @@ extension Run {
         export(model)
         guard let table = tables.removeValue(forKey: model) else { preconditionFailure("a table is released twice") }
         do {
-            try engine.letGo(table)
+            try engine.release(table)
         } catch {
             // The table is gone for its readers all the same; its memory goes with the engine at the latest.
             observer?.note("memory of '\(name(of: model))' was not given back: \(error)")

@@ -13,9 +13,7 @@ extension Run {
         defer { free(worker) }
         do {
             let descriptor = try Descriptor(published.descriptor)
-            let table = try publish(descriptor, by: worker)
-            engine.hold(table)
-            tables[model] = table
+            tables[model] = try publish(descriptor, by: worker)
             worker.mark("ready")
             let now = elapsed()
             reports[model].wallMilliseconds = now - (reports[model].startMilliseconds ?? now)

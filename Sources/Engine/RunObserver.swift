@@ -1,3 +1,5 @@
+import Glibc
+
 /// Who watches a run: the command line's progress, a test.
 ///
 /// Called on the engine's thread, in the order of events; it must return quickly.
@@ -12,13 +14,18 @@ public protocol RunObserver: AnyObject {
     func printed(_ model: String, line: String)
     /// The engine has something to tell.
     func note(_ text: String)
-    /// What is held now; about twice a second, when it has changed.
+    /// What is held now; about twice a second.
     func memory(_ status: MemoryStatus)
     /// About ten times a second while the run lasts.
     func tick()
 }
 
 extension RunObserver {
+    /// Says that a signal stops the run.
+    func noteStop(by signal: Int32) {
+        note("\(signal == SIGINT ? "interrupted" : "terminated"): stopping all models")
+    }
+
     /// Nothing to do.
     public func memory(_ status: MemoryStatus) {}
 

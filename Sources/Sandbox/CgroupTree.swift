@@ -213,18 +213,28 @@ public final class WorkerCgroup {
 
     /// Processes of the group that the kernel killed because the limit was reached.
     public var outOfMemoryKills: Int {
-        let file = tree.version == .v1 ? "/memory.oom_control" : "/memory.events"
-        for line in CgroupTree.lines(path + file) {
-            let words = line.split(separator: " ")
-            if words.count == 2, words[0] == "oom_kill" { return Int(words[1]) ?? 0 }
-        }
-        return 0
+        Int(clamping: figure("oom_kill", in: tree.version == .v1 ? "/memory.oom_control" : "/memory.events"))
     }
 
     /// The most memory it ever held, in bytes; 0 where the kernel does not say.
     public var memoryBytesMax: UInt64 {
         let file = tree.version == .v1 ? "/memory.max_usage_in_bytes" : "/memory.peak"
         return CgroupTree.lines(path + file).first.flatMap { UInt64($0) } ?? 0
+    }
+
+    /// The memory that its processes hold now and nobody else can, in bytes: no files, no shared memory. 0 where the kernel does
+    /// not say.
+    public var anonymousBytes: UInt64 {
+        figure(tree.version == .v1 ? "rss" : "anon", in: "/memory.stat")
+    }
+
+    /// One figure of a file with a name and a figure in each line; 0 where it isn't.
+    private func figure(_ name: String, in file: String) -> UInt64 {
+        for line in CgroupTree.lines(path + file) {
+            let words = line.split(separator: " ")
+            if words.count == 2, words[0] == name { return UInt64(words[1]) ?? 0 }
+        }
+        return 0
     }
 
     /// Gives it up; everything in it is dead.

@@ -9,6 +9,8 @@ extension SystemCall {
     public static let removeDirectory: SystemCall = "rmdir"
     /// Removing a file.
     public static let unlink: SystemCall = "unlink"
+    /// Asking what a name stands for.
+    public static let statusByName: SystemCall = "stat"
     /// Listing a folder.
     public static let list: SystemCall = "opendir"
 }
@@ -71,6 +73,20 @@ public enum Files {
             readlink(path, $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
         }
         return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
+    }
+
+    /// What tells one build of a file from another, and one file from another: device, inode, size and time of change.
+    public static func identity(_ path: String) throws(SystemError) -> String {
+        var status = stat()
+        try perform(.statusByName, path) { stat(path, &status) }
+        return "\(status.st_dev)-\(status.st_ino)-\(status.st_size)-\(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec)"
+    }
+
+    /// Whether a path is a folder (no link to one) that nobody but this user can change.
+    public static func isPrivateFolder(_ path: String) -> Bool {
+        var status = stat()
+        return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR && status.st_uid == geteuid()
+            && status.st_mode & 0o022 == 0
     }
 
     /// Whether there is something of that name that this process can see.

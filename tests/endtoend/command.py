@@ -251,6 +251,14 @@ def serve(tmp_path_factory: pytest.TempPathFactory):
         server.process.wait()
 
 
+def wait_for_line(process: subprocess.Popen, text: str) -> None:
+    """Read what a run says up to a line that has the text."""
+    for line in process.stderr:
+        if text in line:
+            return
+    raise AssertionError(f"the run ended before {text!r}")
+
+
 def wait_until(condition, seconds: float = 20, what: str = "it", pause: float = 0.02) -> None:
     """Wait for something that must come; a bound against hanging, not a measurement."""
     end = time.monotonic() + seconds

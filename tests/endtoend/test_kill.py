@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from command import Project, wait_until
+from command import Project, wait_for_line, wait_until
 from processes import Processes, check_nothing_is_left, descendants, mounts, stop
 
 # `first` says where it is, and stays there for a moment: while it runs, and while its result is read for publishing.
@@ -58,10 +58,7 @@ class Started:
         self.others: list[int] = []
 
     def wait_for_line(self, text: str) -> None:
-        for line in self.process.stderr:
-            if text in line:
-                return
-        raise AssertionError(f"the run ended before {text!r}")
+        wait_for_line(self.process, text)
 
     def look(self) -> None:
         """Remember who is there now."""
@@ -205,9 +202,7 @@ def test_without_a_sandbox_nothing_is_left_either(any_project: Project):
     project.write("models.py", MODELS.format(running=LONG, publishing=0))
     for number in (signal.SIGINT, signal.SIGKILL):
         process = project.start("--output", "json", "--no-sandbox")
-        for line in process.stderr:
-            if "first is running" in line:
-                break
+        wait_for_line(process, "first is running")
         others = [pid for pid in descendants(process.pid)]
         process.send_signal(number)
         process.communicate(timeout=60)

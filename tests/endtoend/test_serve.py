@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 
 import pytest
-from command import Caller, Project, make_project, wait_until
+from command import HOME, ZERROW, Caller, Project, make_project, wait_for_line, wait_until
 from processes import Processes, check_nothing_is_left, descendants
 
 DOUBLE = """
@@ -94,9 +96,7 @@ def test_a_client_that_goes_cancels_its_run_and_no_other(any_project: Project, s
     victim = any_project.start("--output", "json", env=server.environment)
     survivor = other.start("--output", "json", env=server.environment)
     wait_until(lambda: len(Processes(server.process.pid).workers) >= 2, seconds=120, what="both workers")
-    for line in victim.stderr:
-        if "slow is running" in line:
-            break
+    wait_for_line(victim, "slow is running")
     client = victim.pid
     # The caller may be another program in front of the command.
     for pid in [*descendants(client), client]:
@@ -114,9 +114,7 @@ def test_a_killed_server_leaves_nothing_and_the_next_one_starts_clean(any_projec
     any_project.write("models.py", SLOW)
     server = serve(any_project.caller)
     client = any_project.start("--output", "json", env=server.environment)
-    for line in client.stderr:
-        if "slow is running" in line:
-            break
+    wait_for_line(client, "slow is running")
     others = descendants(server.process.pid)
     assert others
     os.kill(server.process.pid, signal.SIGKILL)
@@ -138,14 +136,32 @@ def test_a_stopped_server_cancels_what_runs(project: Project, serve):
     project.write("models.py", SLOW)
     server = serve(project.caller)
     client = project.start("--output", "json", env=server.environment)
-    for line in client.stderr:
-        if "slow is running" in line:
-            break
+    wait_for_line(client, "slow is running")
     others = descendants(server.process.pid)
     assert server.stop() == 0
     out, _ = client.communicate(timeout=60)
     assert json.loads(out)["error"]["message"] == "the run was cancelled"
     check_nothing_is_left(server.process.pid, others)
+
+
+def test_a_server_of_another_build_is_not_used(project: Project, serve, tmp_path):
+    project.write("models.py", DOUBLE)
+    subprocess.run([ZERROW, "--version"], check=True, capture_output=True)
+    release = HOME / ".build" / "release"
+    for name in ("zerrow", "libzerrow_worker.so", "libzerrow_arena.so"):
+        shutil.copy2(release / name, tmp_path / name)
+    python = os.environ.get("ZERROW_PYTHON", str(HOME / ".zerrow" / "env" / "bin" / "python"))
+    project.caller = Caller([str(tmp_path / "zerrow")], {"ZERROW_HOME": str(HOME), "ZERROW_PYTHON": python})
+    server = serve(project.caller)
+    assert project.run(env=server.environment).code == 0
+    wait_until(lambda: server.log.read_text().count("began") == 1, what="the first run")
+    # Built anew while the server goes on: the same name is another file now.
+    shutil.copy2(release / "zerrow", tmp_path / "new")
+    (tmp_path / "new").rename(tmp_path / "zerrow")
+    result = project.run(env=server.environment)
+    assert result.code == 0
+    assert "another build" in result.err
+    assert server.log.read_text().count("began") == 1
 
 
 def test_two_servers_cannot_share_an_address(project: Project, serve):
@@ -195,8 +211,6 @@ def test_another_user_cannot_use_a_server(project: Project, serve, ordinary: Cal
 
 @pytest.mark.parametrize("message", [b"", b"junk", b"{}", b'{"op":"run"}', b'{"op":"run","build":1}', b"x" * 100_000])
 def test_a_client_that_breaks_the_protocol_is_cut_off(project: Project, serve, message: bytes):
-    import socket
-
     project.write("models.py", DOUBLE)
     server = serve(project.caller)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
@@ -206,3 +220,29 @@ def test_a_client_that_breaks_the_protocol_is_cut_off(project: Project, serve, m
         answer = client.recv(1 << 16)
         assert answer == b"" or json.loads(answer)["op"] == "refused"
     assert project.run(env=server.environment).code == 0
+
+
+def test_a_later_run_gets_a_slot_before_an_earlier_one_is_through(project: Project, serve, tmp_path_factory):
+    models = ["import time", "import zerrow"]
+    for number in range(40):
+        models += [
+            "@zerrow.model()",
+            f"def m{number}(numbers=zerrow.Model('numbers')):",
+            "    time.sleep(1)",
+            "    return numbers",
+        ]
+    project.write("models.py", "\n".join(models) + "\n")
+    other = make_project(tmp_path_factory.mktemp("other"))
+    other.write("models.py", DOUBLE)
+    server = serve(project.caller, "--jobs", "1")
+    long = project.start("--output", "json", env=server.environment)
+    wait_for_line(long, "m0")
+    short = other.run(env=server.environment)
+    assert short.code == 0, short.err
+    assert long.poll() is None, "the long run was over first"
+    batch = other.run("--batch", env=server.environment)
+    assert batch.code == 0, batch.err
+    assert long.poll() is None, "a batch run waited for an interactive one to its end"
+    long.send_signal(signal.SIGINT)
+    out, _ = long.communicate(timeout=120)
+    assert [model["status"] for model in json.loads(out)["models"]].count("success") >= 8

@@ -1,5 +1,3 @@
-import Glibc
-import Scheduler
 import System
 
 /// The client's side of an engine that serves.
@@ -42,8 +40,7 @@ public final class RemoteEngine {
             _ = try Poll.wait(entries, timeoutMilliseconds: 100)
             while let signal = try signals.next() {
                 cancelCount += 1
-                observer.note(
-                    signal == SIGINT ? "interrupted: stopping all models" : "terminated: stopping all models")
+                observer.noteStop(by: signal)
                 channel.send(["op": "cancel"])
                 if cancelCount > 1 { throw EngineError.interrupted }
             }

@@ -35,7 +35,8 @@ public struct ServeAddress: Sendable {
 
     /// What both ends must share: the very same build, and the same packages.
     static func build(of installation: Installation) -> String {
-        let executable = (try? Files.identity(installation.executable)) ?? "unknown"
+        // What runs, not what its name stands for by now: it may have been built anew since.
+        let executable = (try? Files.identity("/proc/self/exe")) ?? "unknown"
         return "\(executable) \(installation.home) \(installation.python)"
     }
 }
