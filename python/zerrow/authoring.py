@@ -20,12 +20,16 @@ def model(
     internet_access: bool = False,
     memory: int | str | None = None,
     timeout: float | None = None,
+    cache_strategy: str | None = None,
 ) -> Callable[[Function], Function]:
     """Declares the function below as a model: a table made from its inputs.
 
     `name` is the table's name (the function's, by default); `columns` the names of the columns it returns, which lets
     the planner check its readers; `internet_access` opens the network to it; `memory` limits its memory, in bytes or
-    as a text such as "2G"; `timeout` limits its time, in seconds. All arguments have to be literals.
+    as a text such as "2G"; `timeout` limits its time, in seconds; `cache_strategy="NONE"` has it run in every run; by
+    default its result is kept, and given again while nothing that it depends on has changed.
+
+    All arguments have to be literals.
     """
     if callable(name):
         raise TypeError("write @zerrow.model() with its parentheses")

@@ -121,6 +121,11 @@ def test_plans_or_explains_huge_queries(shop: Shop, text: str) -> None:
         assert [error.file for error in failure.errors] == ["q.sql"]
 
 
+def test_a_join_without_a_from_is_planned_or_explained(shop: Shop) -> None:
+    shop.write({"q.sql": "select sum(id) < rom x join sales s using (id), shops where shops.shop = 2"})
+    assert shop.errors()[0]["code"] == "unknown-column"
+
+
 def test_bytes_that_are_no_text_are_an_error_of_their_file(shop: Shop) -> None:
     (shop.folder / "q.sql").write_bytes(b"select \xff from sales")
     (error,) = shop.errors()

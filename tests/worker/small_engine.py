@@ -87,6 +87,7 @@ class Table:
     rows: int
     counts: dict[str, int]
     timing: dict[str, float]
+    changed: list[str] | None = None
 
     @property
     def ids(self) -> list[int]:
@@ -256,7 +257,7 @@ class Engine:
         os.close(descriptor)
         number, self._next_segment = self._next_segment, self._next_segment + 1
         self.segments[number] = output
-        table = Table(bytes(content), self.segments, body["rows"], body["counts"], body["timing"])
+        table = Table(bytes(content), self.segments, body["rows"], body["counts"], body["timing"], body.get("changed"))
         for index, identifier in enumerate(table.ids):
             if identifier == 0:
                 SEGMENT_ID.pack_into(content, SEGMENTS_AT + SEGMENT_BYTES * index, number)

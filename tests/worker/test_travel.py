@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -196,3 +198,13 @@ def test_an_empty_table_travels(engine: Engine, project) -> None:
     first = engine.run(project(text)).table
     second = engine.run(project("def model(t): return t", [{"name": "t", "input": 0}]), [first]).table
     assert open_table(second).schema == pa.schema([("a", pa.int8())]) and second.rows == 0
+
+
+def test_files_that_were_changed_after_the_plan_are_told(engine: Engine, project) -> None:
+    task = project("import help\n\ndef model():\n    import late\n    return {'a': [help.x]}\n")
+    for name in ("help", "late", "never"):
+        (project.folder / f"{name}.py").write_text("x = 1\n")
+    later = time.time_ns() + 10**9
+    assert engine.run({**task, "planned_ns": later}).table.changed == []
+    assert engine.run({**task, "planned_ns": later - 60 * 10**9}).table.changed == ["help.py", "late.py", "models.py"]
+    assert engine.run(task).table.changed is None

@@ -25,6 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
         "--param", action="append", default=[], metavar="NAME=VALUE", help="the value of a parameter; may be repeated"
     )
     parser.add_argument("--query", metavar="SQL", help="plan this query over the project, and what it needs")
+    parser.add_argument(
+        "--writes", action="append", default=[], metavar="DIR", help="a folder that the run writes to; may be repeated"
+    )
     options = parser.parse_args(arguments)
     given: dict[str, str] = {}
     for pair in options.param:
@@ -33,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
             parser.error(f"--param {pair}: write --param NAME=VALUE")
         given[name] = value
     try:
-        plan = plan_project(options.project, given, query=options.query)
+        plan = plan_project(options.project, given, query=options.query, written_folders=options.writes)
     except PlanError as error:
         failure = {
             "errors": [item.as_json() for item in error.errors],

@@ -29,11 +29,12 @@ class ParameterArgument:
 
 @dataclass
 class Limits:
-    """What a model asks of its worker. None: the engine decides."""
+    """What a model asks of the engine. None: the engine decides. `is_cached`: its result may be kept for later runs."""
 
     internet_access: bool = False
     memory_bytes_max: int | None = None
     timeout_s: float | None = None
+    is_cached: bool = True
 
 
 @dataclass
@@ -53,12 +54,14 @@ class PythonModel:
 class SqlModel:
     """A SQL file. `tree` is its one query as sqlglot sees it; `text` has parameters replaced and lines kept.
 
+    `written` is the text as it is in the file.
     `tables` holds the tables it reads, by the name the query's text gives them, with the line of their first use.
     """
 
     name: str
     file: str
     line: int
+    written: str
     text: str
     engine: str
     limits: Limits
@@ -96,3 +99,8 @@ def memory_bytes(value: object) -> int | None:
         return None
     bytes_ = int(float(number) * _UNITS[unit])
     return bytes_ if 0 < bytes_ < 2**63 else None
+
+
+def is_cached(value: object) -> bool | None:
+    """What a `cache_strategy` says: "DEFAULT" or "NONE"; None if it is neither."""
+    return {"DEFAULT": True, "NONE": False}.get(value.upper()) if isinstance(value, str) else None

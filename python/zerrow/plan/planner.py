@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zerrow.errors import PlanError, ZerrowError
 from zerrow.plan.declarations import Declaration, Limits, ParameterArgument, PythonModel, SqlModel, tables_read
@@ -18,6 +19,9 @@ from zerrow.plan.names import did_you_mean
 from zerrow.plan.project import Project, read_project
 from zerrow.plan.sources import Source, find_files, hive_folders, missing_source, read_source
 
+if TYPE_CHECKING:
+    from zerrow.plan.scans import Scan
+
 VERSION = 1
 _ENVIRONMENT = "default"
 # Modules that a zygote may import before it forks: known to keep no threads and to survive a fork.
@@ -25,26 +29,34 @@ _WARM_MODULES = ("numpy", "pandas", "polars", "duckdb", "datafusion")
 
 
 def plan_project(
-    folder: str | Path, given: Mapping[str, str] | None = None, *, query: str | None = None
+    folder: str | Path,
+    given: Mapping[str, str] | None = None,
+    *,
+    query: str | None = None,
+    written_folders: Sequence[str | Path] = (),
 ) -> dict[str, Any]:
     """The plan of the project in `folder`, with parameters `given` as texts.
 
     With a `query`, the plan of that SQL over the project's models and sources, and of nothing that it doesn't need.
+    What is in `written_folders` is in no key: the run writes there.
     Raises PlanError with all that is wrong. Imports none of the project's code.
     """
     findings = Findings()
+    planned_ns = time.time_ns()
     try:
         project = read_project(Path(folder).resolve(), given or {}, findings, query)
     except ZerrowError as error:
         findings.errors.append(error)
         raise PlanError(findings.errors, findings.warnings) from None
-    return _Planner(project, findings).plan()
+    return _Planner(project, findings, planned_ns, [os.path.realpath(each) for each in written_folders]).plan()
 
 
 class _Planner:
-    def __init__(self, project: Project, findings: Findings) -> None:
+    def __init__(self, project: Project, findings: Findings, planned_ns: int, written_folders: list[str]) -> None:
         self.project = project
         self.findings = findings
+        self.planned_ns = planned_ns
+        self.written_folders = written_folders
         self.missing: list[str] = []
 
     def plan(self) -> dict[str, Any]:
@@ -130,21 +142,24 @@ class _Planner:
     def _models(
         self, models: list[Declaration], inputs: dict[str, list[Input]], sources: dict[str, Source]
     ) -> list[dict[str, Any]]:
+        from zerrow.plan.keys import Keys
         from zerrow.plan.scans import merge_scans
 
+        keys = Keys(self.project, sources, self.planned_ns, self.written_folders)
         scans = merge_scans([input_ for model in models for input_ in inputs[model.name]], sources)
         read = {input_.table for group in inputs.values() for input_ in group}
         planned: list[dict[str, Any]] = []
         for model in models:
-            names: list[str] = []
+            named: list[tuple[str, Scan | None]] = []
             for input_ in inputs[model.name]:
                 scan = scans.get(id(input_))
-                names.append(input_.table if scan is None else scan.name)
+                named.append((input_.table if scan is None else scan.name, scan))
                 if scan is not None and all(entry["name"] != scan.name for entry in planned):
-                    planned.append(_scan_entry(scan))
+                    planned.append({**_scan_entry(scan), **keys.scan(scan)})
                 if scan is not None:
                     input_.filter = None  # its scan has applied it
-            planned.append(self._entry(model, names, inputs[model.name], model.name not in read))
+            entry = self._entry(model, [name for name, _ in named], inputs[model.name], model.name not in read)
+            planned.append({**entry, **keys.model(model, entry["task"], named)})
         return planned
 
     def _entry(self, model: Declaration, names: list[str], inputs: list[Input], final: bool) -> dict[str, Any]:
@@ -165,6 +180,7 @@ class _Planner:
             "kind": "python",
             "model": model.name,
             "folder": str(self.project.file.folder),
+            "planned_ns": self.planned_ns,
             "file": model.file,
             "line": model.line,
             "function": model.function,
@@ -202,15 +218,16 @@ def _table_argument(index: int, input_: Input) -> dict[str, Any]:
     }
 
 
-def _scan_entry(scan: Any) -> dict[str, Any]:
+def _scan_entry(scan: Scan) -> dict[str, Any]:
     columns = scan.columns
     task = {
         "kind": "scan",
         "table": scan.source.declaration.name,
         "files": list(scan.source.files),
+        "identities": list(scan.source.identities),
         "columns": None if columns is None else list(columns),
         "filter": scan.filter,
-        "dictionary": [name for name in scan.source.declaration.dictionary if columns is None or name in columns],
+        "dictionary": [name for name in scan.source.dictionary if columns is None or name in columns],
     }
     entry = {**_model_entry(scan.name, "scan", [], Limits()), "read_paths": scan.source.read_paths}
     return {**entry, "final": False, "file": None, "line": None, "task": task}

@@ -21,7 +21,8 @@ _QUERY = "query"  # what errors call the text of a query, and its model
 class Project:
     """Everything read, nothing resolved. `models` has one of each name, in the order of files and lines.
 
-    `query` names the model that a query on the command line became, if there is one.
+    `query` names the model that a query on the command line became, if there is one. `texts` has the text of each
+    Python file with models.
     """
 
     file: ProjectFile
@@ -29,6 +30,7 @@ class Project:
     models: dict[str, Declaration] = field(default_factory=dict)
     imports: set[str] = field(default_factory=set)
     query: str | None = None
+    texts: dict[str, str] = field(default_factory=dict)
 
     def keep_what_the_query_needs(self) -> None:
         """Forgets the models that the query, if this run is one, reads neither itself nor through others."""
@@ -62,6 +64,7 @@ def read_project(folder: Path, given: Mapping[str, str], findings: Findings, que
             file = PythonFile(name, text, findings)
             if file.models:
                 project.imports |= file.imports
+                project.texts[name] = text
             for model in file.models:
                 _add(project, model, findings)
         else:

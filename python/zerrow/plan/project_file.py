@@ -27,11 +27,14 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass(frozen=True)
 class SourceDeclaration:
-    """A source table as the project file names it. `path` is as written: a file, a folder or a glob."""
+    """A source table as the project file names it. `path` is as written: a file, a folder or a glob.
+
+    `dictionary` names the columns to read dictionary-encoded; None: the text columns that the files hold so.
+    """
 
     name: str
     path: str
-    dictionary: tuple[str, ...]
+    dictionary: tuple[str, ...] | None
     line: int
 
 
@@ -162,11 +165,11 @@ class _Reader:
         self._error("project-file", f"{what} must be a text", _line(node))
         return None
 
-    def _texts(self, node: yaml.Node, what: str) -> tuple[str, ...]:
+    def _texts(self, node: yaml.Node, what: str, kind: str = "a list of texts") -> tuple[str, ...]:
         value = _value(node)
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return tuple(value)
-        self._error("project-file", f"{what} must be a list of texts", _line(node))
+        self._error("project-file", f"{what} must be {kind}", _line(node))
         return ()
 
     def _read_project(self, node: yaml.Node) -> None:
@@ -215,13 +218,13 @@ class _Reader:
                 self._error("invalid-name", problem, line, "rename the source table")
                 continue
             path: str | None = None
-            dictionary: tuple[str, ...] = ()
+            dictionary: tuple[str, ...] | None = ()
             if isinstance(value, yaml.MappingNode):
                 for key, key_line, key_node in self._entries(value, f"the source {name!r}"):
                     if key == "path":
                         path = self._text(key_node, f"the path of the source {name!r}")
                     elif key == "dictionary":
-                        dictionary = self._texts(key_node, f"'dictionary' of the source {name!r}")
+                        dictionary = self._dictionary(key_node, name)
                     else:
                         self._unknown_key(key, key_line, _SOURCE_KEYS)
                 if path is None:
@@ -232,6 +235,12 @@ class _Reader:
                 if path is None:
                     continue
             self.project.sources[name] = SourceDeclaration(name, path, dictionary, line)
+
+    def _dictionary(self, node: yaml.Node, source: str) -> tuple[str, ...] | None:
+        value = _value(node)
+        if isinstance(value, bool):
+            return None if value else ()
+        return self._texts(node, f"'dictionary' of the source {source!r}", "true, false or a list of texts")
 
     def _read_prepare(self, node: yaml.Node) -> None:
         value = _value(node)

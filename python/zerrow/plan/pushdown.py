@@ -77,7 +77,10 @@ def _conjuncts(condition: exp.Expression) -> list[exp.Expression]:
 
 def _own_names(select: exp.Select, table: str, tables: Mapping[str, Kinds | None]) -> set[str]:
     """The columns whose names alone mean a column of the table in this SELECT."""
-    clauses = [select.args["from_"], *(select.args.get("joins") or ())]
+    source = select.args.get("from_")
+    if source is None:  # joins without a FROM: no engine takes that, but it parses
+        return set()
+    clauses = [source, *(select.args.get("joins") or ())]
     others: set[str] = set()
     for clause in clauses:
         name = clause.this.name if isinstance(clause.this, exp.Table) and with_query(clause.this) is None else None

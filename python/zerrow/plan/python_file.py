@@ -7,13 +7,13 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from zerrow.plan.declarations import Limits, ParameterArgument, PythonModel, TableArgument, memory_bytes
+from zerrow.plan.declarations import Limits, ParameterArgument, PythonModel, TableArgument, is_cached, memory_bytes
 from zerrow.plan.findings import Findings
 from zerrow.plan.names import did_you_mean, name_problem
 
 # Modules whose `model`, `Model` and `Parameter` are declarations.
 _DECLARING_MODULES = ("zerrow",)
-_MODEL_OPTIONS = ("name", "columns", "internet_access", "memory", "timeout")
+_MODEL_OPTIONS = ("name", "columns", "internet_access", "memory", "timeout", "cache_strategy")
 _INPUT_OPTIONS = ("name", "columns", "filter")
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -128,6 +128,7 @@ class PythonFile:
                     self._option(options, "internet_access", "True or False", name, _boolean) or False,
                     self._option(options, "memory", 'bytes, or a text such as "2G"', name, memory_bytes),
                     self._option(options, "timeout", "a positive number of seconds", name, _seconds),
+                    self._option(options, "cache_strategy", '"DEFAULT" or "NONE"', name, is_cached) is not False,
                 ),
             )
         )

@@ -6,11 +6,15 @@ import glob
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zerrow.plan.findings import Findings
+from zerrow.plan.identity import identity
 from zerrow.plan.names import did_you_mean
 from zerrow.plan.project_file import ProjectFile, SourceDeclaration
+
+if TYPE_CHECKING:
+    from zerrow.plan.footers import Footer
 
 _GLOB = frozenset("*?[")
 
@@ -20,17 +24,25 @@ class Source:
     """A source table. `files` are real, absolute paths in order, empty when the source is missing.
 
     `kinds` has each column's kind, in the files' order: int, float, decimal, string, bool, date, timestamp or other;
-    None where files differ. It is None as a whole when the columns can't be known.
+    None where files differ. It is None as a whole when the columns can't be known. `dictionary` has the columns that
+    are read dictionary-encoded; `identities` and `footers` are the files', one each, where the columns are known.
     """
 
     declaration: SourceDeclaration
     files: tuple[str, ...]
     kinds: dict[str, str | None] | None
+    dictionary: tuple[str, ...] = ()
+    identities: tuple[dict[str, Any], ...] = ()
+    footers: tuple[Footer, ...] = ()
 
     @property
     def read_paths(self) -> list[str]:
         """The folders a worker has to see in order to read the files."""
         return sorted({os.path.dirname(file) for file in self.files})
+
+    def decoded_bytes(self, columns: tuple[str, ...] | None) -> int:
+        """About what columns, all for None, take in memory."""
+        return sum(footer.decoded_bytes(columns, self.dictionary) for footer in self.footers)
 
 
 def find_files(declaration: SourceDeclaration, project: ProjectFile, findings: Findings) -> tuple[str, ...] | None:
@@ -73,12 +85,16 @@ def read_source(
     if not files:
         return Source(declaration, (), None)
     import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    from zerrow.plan.footers import Footer
 
     kinds: dict[str, str | None] = {}
+    identities: list[dict[str, Any]] = []
+    footers: list[Footer] = []
     for file in files:
         try:
-            schema = pq.read_schema(file)
+            identities.append(identity(file))
+            footers.append(Footer(file))
         except (pa.ArrowException, OSError) as error:
             findings.error(
                 "source-unreadable",
@@ -88,6 +104,7 @@ def read_source(
                 hint="remove or replace the file",
             )
             return Source(declaration, files, None)
+        schema = footers[-1].schema
         for name, column in zip(schema.names, schema.types, strict=True):
             kind = _kind(column)
             kinds[name] = kind if kinds.get(name, kind) == kind else None
@@ -99,9 +116,14 @@ def read_source(
                 line=declaration.line,
             )
             return Source(declaration, files, None)
-    for column in declaration.dictionary:
+    for column in declaration.dictionary or ():
         _check_dictionary(declaration, column, kinds, project, findings)
-    return Source(declaration, files, kinds)
+    dictionary = declaration.dictionary
+    if dictionary is None:
+        stored = [footer.dictionary_columns() for footer in footers]
+        seen = {name: [columns[name] for columns in stored if name in columns] for name in kinds}
+        dictionary = tuple(name for name, is_stored in seen.items() if is_stored and all(is_stored))
+    return Source(declaration, files, kinds, dictionary, tuple(identities), tuple(footers))
 
 
 def _check_dictionary(

@@ -11,14 +11,14 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.tokens import TokenType
 
-from zerrow.plan.declarations import Limits, SqlModel, memory_bytes
+from zerrow.plan.declarations import Limits, SqlModel, is_cached, memory_bytes
 from zerrow.plan.filter_expression import DIALECT
 from zerrow.plan.findings import Findings
 from zerrow.plan.names import did_you_mean, name_problem
 from zerrow.plan.parameters import Value
 
 ENGINES = ("datafusion", "duckdb")
-_DIRECTIVES = ("name", "engine", "memory", "internet_access", "timeout")
+_DIRECTIVES = ("name", "engine", "memory", "internet_access", "timeout", "cache_strategy")
 _DIRECTIVE = re.compile(r"\s*--\s*zerrow:\s*(?P<rest>.*)\Z")
 _KEY_VALUE = re.compile(r"(?P<key>\w+)\s*=\s*(?P<value>.*?)\s*\Z")
 _TABLE_FUNCTIONS = frozenset({"unnest", "generateseries", "explode"})  # those that read nothing
@@ -56,7 +56,7 @@ class _SqlFile:
         tree = None if replaced is None else self._parse(replaced)
         if tree is None:
             return None
-        model = SqlModel(name, self.file, 1, replaced or "", engine, limits, tree)
+        model = SqlModel(name, self.file, 1, text, replaced or "", engine, limits, tree)
         model.tables = self._tables(tree)
         return model
 
@@ -94,6 +94,11 @@ class _SqlFile:
                 limits.internet_access = value.lower() == "true"
                 problem = value.lower() not in ("true", "false")
                 example = "true"
+            elif key == "cache_strategy":
+                cached = is_cached(value)
+                limits.is_cached = cached is not False
+                problem = cached is None
+                example = "NONE"
             else:
                 limits.timeout_s = float(value) if re.fullmatch(r"\d+(\.\d+)?", value) and float(value) > 0 else None
                 problem = limits.timeout_s is None

@@ -16,6 +16,7 @@ import pyarrow as pa
 from zerrow.worker.abi import LibraryError, Session, WorkerLibrary
 from zerrow.worker.channel import Channel, Message
 from zerrow.worker.failures import WorkerFailure, report
+from zerrow.worker.project import files_changed
 from zerrow.worker.results import to_stream
 from zerrow.worker.tasks import execute, prepare_arguments
 
@@ -124,6 +125,7 @@ class _Worker:
         tables = [_open(session, descriptor) for descriptor in work.tables]
         arguments = prepare_arguments(work.task, tables)
         self._channel.send("running")
+        modules = len(sys.modules)
         self._kind, opened = "user" if work.task["kind"] in ("python", "sql") else "internal", time.perf_counter()
         self._result = result = execute(work.task, arguments, tables, self._cpus)
         self._kind, done = "internal", time.perf_counter()
@@ -139,6 +141,9 @@ class _Worker:
             "publish_at_ms": _ms(0, done),
         }
         fields = {"rows": published.rows, "counts": published.counts(), "timing": timing}
+        planned_ns = work.task.get("planned_ns")
+        if self._folder is not None and planned_ns is not None:
+            fields["changed"] = files_changed(self._folder, planned_ns, len(sys.modules) - modules)
         if work.kernelzero is not None:
             fields["kernelzero"] = session.pages()
         return "published", fields, (descriptor,)

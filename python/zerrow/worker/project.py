@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 
 from zerrow.worker.failures import WorkerFailure
 
+CLOCK_TICK_NS = 20_000_000
+"""The times of files follow the clock in steps, of 10 ms at most."""
+
 
 class Loaded(NamedTuple):
     """A model's function, and the files of the project that were loaded for it."""
@@ -23,6 +26,23 @@ class Loaded(NamedTuple):
     def mentions(self, word: str) -> bool:
         """Is the word in the source of any of the files?"""
         return any(word in Path(file).read_text("utf-8", "replace") for file in self.files)
+
+
+def files_changed(folder: str, since_ns: int, count: int) -> list[str]:
+    """The project's files among the `count` modules loaded last that were changed after a time, or are gone.
+
+    Their names are relative to `folder`, as in the plan.
+    """
+    found = []
+    for file in _files_loaded(folder, count):
+        try:
+            status = os.stat(file)
+            is_changed = max(status.st_mtime_ns, status.st_ctime_ns) > since_ns - CLOCK_TICK_NS
+        except OSError:
+            is_changed = True
+        if is_changed:
+            found.append(os.path.relpath(file, folder))
+    return sorted(found)
 
 
 def load_function(folder: str, file: str, function: str) -> Loaded:
