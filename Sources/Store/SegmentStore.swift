@@ -22,6 +22,8 @@ public final class SegmentStore {
     var residentBytesPeak = 0
     /// What was moved out of outputs of which next to nothing was published, in bytes, since the store was made.
     public private(set) var movedBytes = 0
+    /// What was read back from a disk so that it could be lent, in bytes, since the store was made.
+    public internal(set) var restoredBytes = 0
 
     /// An empty store.
     ///
@@ -149,9 +151,11 @@ public final class SegmentStore {
 
     /// Lends a table to a worker: it stays until the worker has ended, whether it is released or not.
     ///
-    /// A worker that reads no table of a segment never gets the segment.
+    /// A worker that reads no table of a segment never gets the segment. A table that must be restored first
+    /// (`mustRestore`) can't be lent.
     public func lend(_ table: TableID, to worker: WorkerID) -> Loan {
         guard var entry = tables[table] else { preconditionFailure("table \(table) is gone") }
+        precondition(!mustRestore(table), "table \(table) is on a disk, where workers could change it")
         entry.readers.insert(worker)
         tables[table] = entry
         loans[worker, default: []].insert(table)
@@ -205,7 +209,7 @@ public final class SegmentStore {
         try dropUnneeded(lent.sorted())
     }
 
-    private func dropUnneeded(_ candidates: [TableID]) throws(StoreError) {
+    func dropUnneeded(_ candidates: [TableID]) throws(StoreError) {
         var affected: Set<SegmentID> = []
         for id in candidates {
             guard let table = tables[id], table.isReleased, table.readers.isEmpty else { continue }
@@ -228,23 +232,30 @@ public final class SegmentStore {
     }
 
     /// Frees what no table of a segment names any more.
-    private func giveBack(_ segment: Segment) throws(StoreError) {
+    ///
+    /// - Parameter keepsForLater: whether the memory of a segment that is wholly free may be kept for a later output.
+    func giveBack(_ segment: Segment, keepsForLater: Bool = true) throws(StoreError) {
         if segment.tables.isEmpty {
             segments[segment.id] = nil
-            recycle(segment)
+            if keepsForLater { recycle(segment) }
             return
         }
         let before = segment.named
-        segment.named = segment.tables.reduce(RangeSet()) { $0.union(tables[$1]?.named[segment.id] ?? RangeSet()) }
+        segment.named = naming(segment)
         let dead = before.subtracting(segment.named)
         if !dead.isEmpty || segment.owesTrim { try segment.punch(dead: dead) }
+    }
+
+    /// What the tables of a segment name of it.
+    func naming(_ segment: Segment) -> RangeSet {
+        segment.tables.reduce(RangeSet()) { $0.union(tables[$1]?.named[segment.id] ?? RangeSet()) }
     }
 
     /// Keeps the memory of a segment that is wholly free for a later output, where its file can still be written.
     ///
     /// No live worker has it: its producer is dead, and a reader's table would still name it.
     private func recycle(_ segment: Segment) {
-        guard let writer = segment.writer else { return }
+        guard let writer = segment.writer, segment.place == .memory else { return }
         do throws(StoreError) {
             // A worker that failed may have moved memory into it before.
             if case .output = segment.phase { try segment.measure() }

@@ -6,6 +6,8 @@ public struct Usage: Sendable, Equatable {
     public var namedBytes = 0
     /// Memory of published segments and of outputs being written, in RAM and in swap.
     public var residentBytes = 0
+    /// What is on a disk instead of in memory, in bytes.
+    public var spilledBytes = 0
     /// Memory kept for future outputs.
     public var pooledBytes = 0
     /// The most that `residentBytes` and `pooledBytes` together were whenever somebody looked or published.
@@ -22,7 +24,8 @@ extension SegmentStore {
         var usage = Usage()
         for segment in segments.values {
             usage.namedBytes += segment.named.bytes
-            usage.residentBytes += try segment.residentBytes()
+            let bytes = try segment.allocatedBytes()
+            if segment.place == .memory { usage.residentBytes += bytes } else { usage.spilledBytes += bytes }
         }
         usage.pooledBytes = pool.residentBytes
         residentBytesPeak = max(residentBytesPeak, usage.residentBytes + usage.pooledBytes)
