@@ -11,6 +11,17 @@ extension Engine {
         return (try? Machine.memory()).map { UInt64($0.bytesTotal) / 5 * 4 }
     }
 
+    /// Where tables are spilled to: what was asked for, or a usual place if that is on a disk.
+    ///
+    /// - Throws: when it was asked for and can't be used.
+    static func spillFolder(_ options: EngineOptions, _ environment: [String: String]) throws -> SpillFolder? {
+        if let path = options.spillFolder { return try SpillFolder(path) }
+        for path in [environment["TMPDIR"] ?? "", "/var/tmp"] where !path.isEmpty {
+            if let folder = try? SpillFolder(path) { return folder }
+        }
+        return nil
+    }
+
     /// Tells the resource manager, and does what it says; what comes up meanwhile follows in order.
     func tell(_ event: ResourceManager.Event) {
         resourceEvents.append(event)
@@ -77,20 +88,23 @@ extension Engine {
 
     private func facts(of holding: Holding) -> ResourceManager.Table {
         let models = holding.models.compactMap { holder in run(holder.run).map { ($0, holder.model) } }
-        let ways = ways(for: holding, models)
+        let bytes = store.chargedBytes(of: holding.table, inMemory: store.lock == .readOnlyDescriptor)
+        let ways = bytes == 0 ? [] : ways(for: holding, models, bytes)
         return ResourceManager.Table(
-            bytes: holding.isSpilled ? 0 : store.exclusiveBytes(of: holding.table),
-            recomputeSeconds: ways.contains(.drop) ? seconds(toMake: holding, models) : nil, ways: ways,
-            nextUse: models.compactMap { $0.grantsUntilRead(of: $1) }.min(),
-            owner: models.first?.0.number)
+            bytes: bytes, recomputeSeconds: ways.contains(.drop) ? seconds(toMake: holding, models) : nil, ways: ways,
+            nextUse: models.compactMap { $0.grantsUntilRead(of: $1) }.min(), owner: models.first?.0.number)
     }
 
     /// How it may be evicted, as far as that can be said before somebody tries.
-    private func ways(for holding: Holding, _ models: [(Run, Int)]) -> Set<ResourceManager.Way> {
-        guard !holding.isSpilled else { return [] }
-        var ways: Set<ResourceManager.Way> = []
-        if models.allSatisfy({ $0.scheduler.canDrop($1) }) { ways.insert(.drop) }
-        return ways.intersection(options.eviction.ways)
+    private func ways(for holding: Holding, _ models: [(Run, Int)], _ bytes: Int) -> Set<ResourceManager.Way> {
+        var ways = options.eviction.ways
+        // What another table names as well stays when this one is dropped.
+        if store.exclusiveBytes(of: holding.table) < bytes || !models.allSatisfy({ $0.scheduler.canDrop($1) }) {
+            ways.remove(.drop)
+        }
+        if bytes < Self.movedBytesMin || spillFolder == nil { ways.remove(.spill) }
+        ways.subtract([.swap, .limit])
+        return ways
     }
 
     /// How long it would take to have the table again, if it were dropped: what else is gone and it needs has to be made first.
@@ -99,31 +113,5 @@ extension Engine {
             let (run, model) = holder
             return max(seconds, (run.scheduler.rerun(of: model) ?? []).reduce(0) { $0 + run.seconds(toRun: $1) })
         }
-    }
-
-    // MARK: Eviction
-
-    private func evict(_ key: ResourceManager.TableKey, _ way: ResourceManager.Way) {
-        guard let holding = tableIDs[key].flatMap({ holdings[$0] }), !holding.isMoving else {
-            return tell(.evictionFailed(key, way))
-        }
-        switch way {
-        case .drop: drop(holding)
-        case .spill, .swap, .limit: fail(evicting: holding, way)
-        }
-    }
-
-    private func fail(evicting holding: Holding, _ way: ResourceManager.Way) { tell(.evictionFailed(holding.key, way)) }
-
-    /// Lets the table go for all that hold it; models will be run again when somebody wants it.
-    private func drop(_ holding: Holding) {
-        let users = holding.models.compactMap { holder in run(holder.run).map { ($0, holder.model) } }
-        guard users.allSatisfy({ $0.scheduler.canDrop($1) }) else { return fail(evicting: holding, .drop) }
-        let bytes = store.exclusiveBytes(of: holding.table)
-        evictions.dropped.note(bytes)
-        holding.told = nil
-        tell(.evicted(holding.key, .drop, bytesFreed: bytes))
-        for (run, model) in users { run.drop(model) }
-        for holder in holding.holders { forget(holding.table, by: holder) }
     }
 }

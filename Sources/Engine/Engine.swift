@@ -30,6 +30,12 @@ public final class Engine {
     var compactedBytes: UInt64 = 0
     /// What was evicted since the engine was made.
     var evictions = EvictionReport()
+    /// How fast memory was moved here.
+    var rates = ResourceManager.Rates()
+    /// Where tables are spilled to; nil where that is not possible.
+    let spillFolder: SpillFolder?
+    /// What observers were told and need not hear again.
+    var noted: Set<String> = []
     /// The most memory that is kept for later outputs, in bytes.
     let poolBytesMax: Int
     /// Who may run, and what goes when memory is short.
@@ -72,8 +78,11 @@ public final class Engine {
         poolBytesMax = ((try? Machine.memory().bytesTotal) ?? 0) / 8
         store = SegmentStore(lock: hasIdentities ? .readOnlyDescriptor : .sealed, poolBytesMax: poolBytesMax)
         errands = try Errands()
+        spillFolder = try Self.spillFolder(options, environment)
         resources = ResourceManager(
-            limits: .init(memoryBytesMax: Self.memoryBytesMax(options).map { Int(clamping: $0) }, slots: options.slots))
+            limits: .init(
+                memoryBytesMax: Self.memoryBytesMax(options).map { Int(clamping: $0) }, slots: options.slots,
+                workerBytesMin: 16 << 20, spilledComesBack: store.lock == .sealed))
         history = History.path(environment).flatMap { History($0) }
         kernelZero = options.hasKernelZero ? KernelZero.find() : .absent
         cgroups = CgroupTree.make()

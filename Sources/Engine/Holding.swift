@@ -25,8 +25,6 @@ final class Holding {
     var told: ResourceManager.Table?
     /// An eviction is under way.
     var isMoving = false
-    /// It was written to disk, and is read from there.
-    var isSpilled = false
 
     init(_ table: TableID, key: ResourceManager.TableKey, by holder: Holder, seconds: Double) {
         self.table = table

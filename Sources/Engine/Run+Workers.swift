@@ -103,18 +103,27 @@ extension Run {
             observer?.modelStarted(plan.models[model].name)
         }
         worker.mark("send")
+        limit(worker)
+        let spilled = Set(inputs(of: model).map { tables[$0]! }).filter { engine.store.mustRestore($0) }.sorted()
+        engine.restore(spilled) { [weak self] error in self?.handOver(model, to: worker, unless: error) }
+    }
+
+    /// The inputs are there, unless something went wrong with them.
+    private func handOver(_ model: Int, to worker: Worker, unless failure: (any Error)?) {
+        // It may have been killed while its inputs were read back.
+        guard scheduler.isAlive(worker.id), workers[worker.id] != nil else { return }
         do {
-            try limit(worker)
+            if let failure { throw failure }
             try handOver(model, to: worker)
             let timeout = isPreview(model) ? nil : plan.models[model].timeoutSeconds
             worker.deadline = timeout.map { Deadline.after(seconds: $0) }
         } catch {
-            feed(.sendFailed(id, reason: "\(error)"))
+            feed(.sendFailed(worker.id, reason: "\(error)"))
         }
     }
 
     /// Holds the worker to what it was granted.
-    private func limit(_ worker: Worker) throws {
+    private func limit(_ worker: Worker) {
         guard let bytes = worker.grant?.memoryBytesMax, let cgroup = worker.cgroup else { return }
         cgroup.limit(UInt64(bytes))
     }

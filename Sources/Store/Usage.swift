@@ -53,6 +53,23 @@ extension SegmentStore {
         return entry.named.values.reduce(0) { $0 + $1.bytes }
     }
 
+    /// The bytes that a table names and no older one does: over all tables, each byte once.
+    ///
+    /// - Parameter inMemory: whether only those count that are in memory, and not on a disk.
+    public func chargedBytes(of table: TableID, inMemory: Bool) -> Int {
+        guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
+        var bytes = 0
+        for (id, ranges) in entry.named {
+            guard let segment = segments[id], !inMemory || segment.place == .memory else { continue }
+            let older = segment.tables.filter { $0 < table }
+            bytes += older.reduce(ranges) { $0.subtracting(tables[$1]?.named[id] ?? RangeSet()) }.bytes
+        }
+        return bytes
+    }
+
+    /// Whether a worker may be reading the table, or it is being moved.
+    public func isRead(_ table: TableID) -> Bool { tables[table]?.readers.isEmpty == false }
+
     /// The bytes that only this table names: what its release sets free, where segments can be punched.
     public func exclusiveBytes(of table: TableID) -> Int {
         guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
