@@ -161,23 +161,49 @@ extension Scheduler {
         }
         environments[environment].zygote = .dead
         let failure = Failure.environment(reason)
+        var unawaited: Set<Int> = []
         for model in graph.environmentModels[environment] {
             if let worker = models[model].worker {
                 if !worker.isForked {
                     loseWorker(model, failure)
                 } else {
                     kill(model)
-                    if models[model].isOpen, worker.phase != .delivered {
+                    if models[model].isOpen ? worker.phase != .delivered : isCalledOffInVain(model, &unawaited) {
                         fail(model, failure)
                     }
                 }
             } else if models[model].isOpen, models[model].phase != .sealing {
                 fail(model, failure)
-            } else if models[model].table == .owed, !isStopping {
-                // Somebody waits for it, and can't get it.
+            }
+            if models[model].table == .owed, !isStopping, isAwaited(model, &unawaited) {
                 wake(model)
                 fail(model, failure)
             }
         }
+    }
+
+    /// Whether the model was called off, and is to run after all as soon as its worker is dead.
+    private func isCalledOffInVain(_ model: Int, _ unawaited: inout Set<Int>) -> Bool {
+        models[model].isCalledOff && !isStopping && isAwaited(model, &unawaited)
+    }
+
+    /// Whether an open model lacks the table, which isn't there, or one that would have to be made from it. Those for which that isn't
+    /// so are collected, as they stay so; if it is so, the model's failure makes it so for what was collected.
+    private func isAwaited(_ model: Int, _ unawaited: inout Set<Int>) -> Bool {
+        var next = [model]
+        while let model = next.popLast() {
+            guard unawaited.insert(model).inserted else {
+                continue
+            }
+            for reader in graph.readers[model] {
+                if models[reader].isOpen {
+                    return true
+                }
+                if models[reader].table == .owed || models[reader].isCalledOff {
+                    next.append(reader)
+                }
+            }
+        }
+        return false
     }
 }

@@ -36,17 +36,12 @@ extension Scheduler {
             guard mayRun(found[next]) else {
                 return nil
             }
-            for input in graph.inputs[found[next]] where models[input].table != .held {
-                switch models[input].phase {
-                case .settled(.success), .settled(.unneeded):
-                    if seen.insert(input).inserted {
-                        found.append(input)
-                    }
-                case .settled: return nil
-                default:
-                    guard models[input].isOpen || models[input].isCalledOff else {
-                        return nil
-                    }
+            for input in graph.inputs[found[next]] where models[input].table != .held && !models[input].isOpen {
+                guard models[input].isDone || models[input].isCalledOff else {
+                    return nil
+                }
+                if seen.insert(input).inserted {
+                    found.append(input)
                 }
             }
             next += 1
@@ -54,10 +49,12 @@ extension Scheduler {
         return found
     }
 
-    /// Whether a settled model may be run for its table.
+    /// Whether a model may be run for its table, which isn't there or may go.
     private func mayRun(_ model: Int) -> Bool {
-        environments[graph.environment[model]].zygote != .dead
-            && (graph.models[model].canRollBack || models[model].phase == .settled(.unneeded))
+        let state = models[model]
+        let wasUnneeded = state.phase == .settled(.unneeded) || state.earlierStatus == .unneeded
+        return environments[graph.environment[model]].zygote != .dead
+            && (graph.models[model].canRollBack || wasUnneeded)
     }
 
     /// The rank of the most urgent model that may still read the model's table; nil if there is none.

@@ -78,7 +78,7 @@ public struct Scheduler: Sendable {
             return ModelState(
                 table: isCached ? .held : isNeeded ? .none : .gone, needsInputs: isNeeded,
                 inputsMissing: inputsToMake, inputsUngranted: inputsToMake,
-                readersLeft: graph.readers[model].count { graph.isNeeded[$0] })
+                readersLeft: graph.readers[model].count { graph.isNeeded[$0] }, wasGranted: isCached)
         }
         environments = graph.environments.map { _ in EnvironmentState() }
         unsettled = graph.models.count

@@ -72,8 +72,7 @@ extension Scheduler {
 
     mutating func granted(_ model: Int, _ grant: Grant) {
         guard models[model].isAsking else {
-            precondition(models[model].grant == nil, "model \(model) was granted twice")
-            // The ask was withdrawn while the answer was on its way.
+            // The ask was withdrawn while the answer was on its way, or an earlier one was and this is one answer too many.
             actions.append(.giveBack(model: model))
             return
         }

@@ -43,7 +43,8 @@ extension Scheduler {
         var isAsking = false
         /// What it was granted, until it gives it back.
         var grant: Grant?
-        var wasGranted = false
+        /// Whether `inputsUngranted` of its readers doesn't count it, or not any more.
+        var wasGranted: Bool
         /// Whether a worker had too little memory since the model was last to be run.
         var wasRetried = false
         /// Whether that worker had a grant.
@@ -56,6 +57,11 @@ extension Scheduler {
 
         var isSettled: Bool {
             if case .settled = phase { true } else { false }
+        }
+
+        /// Whether it is settled, and nothing was wrong.
+        var isDone: Bool {
+            if case .settled(let status) = phase { status.isDone } else { false }
         }
 
         /// Whether it has no status yet and none is decided either.

@@ -7,7 +7,7 @@ struct Violation: Error, CustomStringConvertible {
 
 /// Watches a run from outside and knows what may happen in it. It shares no code with the scheduler: where that counts, this looks at
 /// the whole graph anew.
-struct Oracle {
+final class Oracle {
     struct Worker: Equatable {
         let model: Int
         var isForked = false
@@ -48,11 +48,45 @@ struct Oracle {
         case absent, sealing, held
     }
 
+    /// A status without its details.
+    enum Status {
+        case success, unneeded, failed, cancelled, skipped
+
+        init(_ status: Scheduler.ModelStatus) {
+            switch status {
+            case .success: self = .success
+            case .unneeded: self = .unneeded
+            case .failed: self = .failed
+            case .cancelled: self = .cancelled
+            case .skipped: self = .skipped
+            }
+        }
+    }
+
+    /// What is given of one model.
+    struct Trait {
+        let isPreview: Bool
+        let isFinal: Bool
+        let isCached: Bool
+        let canRollBack: Bool
+        let environment: String
+        /// Whether it must run though no table is ever dropped.
+        var isNeeded = false
+
+        init(_ model: Scheduler.Model) {
+            isPreview = model.role == .preview
+            isFinal = model.isFinal
+            isCached = model.isCached
+            canRollBack = model.canRollBack
+            environment = model.environment
+        }
+    }
+
     /// What is known of one model.
     struct Node {
-        var status: Scheduler.ModelStatus?
+        var status: Status?
         /// The status it had before it was to run again.
-        var earlier: Scheduler.ModelStatus?
+        var earlier: Status?
         var ends: Ends = []
         var table = Table.absent
         var isAsking = false
@@ -71,14 +105,14 @@ struct Oracle {
     }
 
     let workload: Workload
-    let models: [Scheduler.Model]
+    let traits: [Trait]
     let inputs: [[Int]]
     let readers: [[Int]]
     /// All models, each after its inputs.
     let order: [Int]
-    /// Whether a model must run though no table is ever dropped.
-    let isNeeded: [Bool]
     var nodes: [Node]
+    /// What each model was last settled with.
+    var statuses: [Scheduler.ModelStatus?]
     var workers: [Scheduler.WorkerID: Worker] = [:]
     /// Workers that were neither sealed nor discarded.
     var open: [Scheduler.WorkerID] = []
@@ -121,15 +155,16 @@ struct Oracle {
             order.append(model)
         }
         models.indices.forEach(place)
-        var isNeeded = models.map { !$0.isCached && $0.isFinal }
-        for model in order.reversed() where !models[model].isCached {
-            isNeeded[model] = isNeeded[model] || readers[model].isEmpty || readers[model].contains { isNeeded[$0] }
+        var traits = models.map(Trait.init)
+        for model in order.reversed() where !traits[model].isCached {
+            traits[model].isNeeded =
+                traits[model].isFinal || readers[model].isEmpty || readers[model].contains { traits[$0].isNeeded }
         }
-        self.models = models
+        self.traits = traits
         self.inputs = inputs
         self.readers = readers
         self.order = order
-        self.isNeeded = isNeeded
+        statuses = models.map { _ in nil }
         nodes = models.map { Node(table: $0.isCached ? .held : .absent) }
     }
 
@@ -158,18 +193,18 @@ struct Oracle {
 
     /// Whether a zygote can fork for the model.
     func hasZygote(_ model: Int) -> Bool {
-        let environment = models[model].environment
+        let environment = traits[model].environment
         return zygotesReady.contains(environment) && !zygotesDead.contains(environment)
     }
 
     /// Which models need their inputs: they have no status yet, or they would have to run for a model that needs its inputs.
     func needingInputs() -> [Bool] {
-        var needs = models.map { _ in false }
+        var needs = nodes.map { _ in false }
         for model in order.reversed() {
             let node = nodes[model]
             if node.status == nil {
-                needs[model] = isNeeded[model] || node.earlier != nil
-            } else if node.isDone, node.table == .absent, models[model].role == .table {
+                needs[model] = traits[model].isNeeded || node.earlier != nil
+            } else if node.isDone, node.table == .absent, !traits[model].isPreview {
                 needs[model] = readers[model].contains { needs[$0] }
             }
         }
@@ -183,7 +218,7 @@ struct Oracle {
 
     /// Whether the table can go, and come again.
     func mayDrop(_ model: Int) -> Bool {
-        nodes[model].table == .held && nodes[model].status == .success && !models[model].isFinal
+        nodes[model].table == .held && nodes[model].status == .success && !traits[model].isFinal
             && !isPinned(model) && isMakeable(model)
     }
 
@@ -194,13 +229,23 @@ struct Oracle {
     private func isMakeable(_ model: Int) -> Bool {
         let node = nodes[model]
         let wasUnneeded = node.status == .unneeded || node.earlier == .unneeded
-        guard models[model].canRollBack || wasUnneeded, !zygotesDead.contains(models[model].environment) else {
+        guard traits[model].canRollBack || wasUnneeded, !zygotesDead.contains(traits[model].environment) else {
             return false
         }
         return inputs[model].allSatisfy { input in
             let node = nodes[input]
-            return node.table == .held || node.isOpen
-                || ((node.isDone || node.ends == .calledOff) && isMakeable(input))
+            if node.table == .held || node.isOpen {
+                return true
+            }
+            let isToRunAgain = node.earlier != nil && node.ends != .failed
+            return (node.isDone || isToRunAgain) && isMakeable(input)
+        }
+    }
+
+    /// Whether an open model lacks the table, or one that would have to be made from it.
+    func isAwaited(_ model: Int) -> Bool {
+        readers[model].contains { reader in
+            nodes[reader].isOpen || (nodes[reader].table == .absent && isAwaited(reader))
         }
     }
 }

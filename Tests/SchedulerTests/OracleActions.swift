@@ -2,7 +2,7 @@ import Scheduler
 
 /// Which actions are right.
 extension Oracle {
-    mutating func see(_ action: Scheduler.Action) throws {
+    func see(_ action: Scheduler.Action) throws {
         try require(outcome == nil, "\(action) after finish")
         switch action {
         case .startZygote(let environment):
@@ -22,12 +22,12 @@ extension Oracle {
             try close(worker)
             try require(workers[worker]!.model == model && workers[worker]!.hasResult, "seals what isn't published")
             try require(
-                nodes[model].table == .absent && models[model].role == .table, "seals model \(model) wrongly")
+                nodes[model].table == .absent && !traits[model].isPreview, "seals model \(model) wrongly")
             nodes[model].table = .sealing
         case .discard(let worker):
             try close(worker)
             let known = workers[worker]!
-            try require(!known.hasResult || models[known.model].role == .preview, "discards the table of \(worker)")
+            try require(!known.hasResult || traits[known.model].isPreview, "discards the table of \(worker)")
         case .release(let model): try sawRelease(model)
         case .settle(let model, let status): try sawSettle(model, status)
         case .finish(let outcome): try sawFinish(outcome)
@@ -35,12 +35,12 @@ extension Oracle {
     }
 
     /// Takes in that a model is to run again; why is checked when the scheduler has said all.
-    mutating func wake(_ model: Int) throws {
+    func wake(_ model: Int) throws {
         let node = nodes[model]
         try require(isStarted && !isStopping, "model \(model) is to run again in a run that is to stop")
         try require(node.isDone && node.table == .absent, "model \(model) is to run again, but \(node)")
-        try require(models[model].role == .table, "the preview \(model) is to run again")
-        try require(models[model].canRollBack || node.status == .unneeded, "model \(model) must not run again")
+        try require(!traits[model].isPreview, "the preview \(model) is to run again")
+        try require(traits[model].canRollBack || node.status == .unneeded, "model \(model) must not run again")
         nodes[model].earlier = node.status
         nodes[model].status = nil
         nodes[model].ends = []
@@ -57,13 +57,13 @@ extension Oracle {
             && (node.ends == .calledOff || (node.isOpen && !hasResult(model) && isUnread(model, needingInputs())))
     }
 
-    private mutating func sawAsk(_ model: Int, _ rank: Int, _ isRetry: Bool) throws {
+    private func sawAsk(_ model: Int, _ rank: Int, _ isRetry: Bool) throws {
         if nodes[model].status != nil {
             try wake(model)
         }
         let node = nodes[model]
         try require(isStarted && !isStopping, "model \(model) asks in a run that is to stop")
-        try require(node.isOpen && (isNeeded[model] || node.earlier != nil), "model \(model) asks in vain: \(node)")
+        try require(node.isOpen && (traits[model].isNeeded || node.earlier != nil), "model \(model) asks in vain: \(node)")
         try require(!node.isAsking && node.grant == nil, "model \(model) asks twice")
         try require(node.table == .absent && !hasResult(model), "model \(model) asks for a table that is there")
         try require(inputsAreHeld(model), "model \(model) asks without all inputs")
@@ -74,7 +74,7 @@ extension Oracle {
         nodes[model].isAsking = true
     }
 
-    private mutating func sawGiveBack(_ model: Int) throws {
+    private func sawGiveBack(_ model: Int) throws {
         if nodes[model].lateGrants > 0 {
             nodes[model].lateGrants -= 1
             return
@@ -85,7 +85,7 @@ extension Oracle {
         nodes[model].grant = nil
     }
 
-    private mutating func sawFork(_ model: Int, _ worker: Scheduler.WorkerID) throws {
+    private func sawFork(_ model: Int, _ worker: Scheduler.WorkerID) throws {
         if nodes[model].status != nil {
             try wake(model)
         }
@@ -93,19 +93,19 @@ extension Oracle {
         try require(isStarted && !isStopping, "forks \(worker) in a run that is to stop")
         try require(workers[worker] == nil, "forks \(worker) twice")
         try require(living(model) == nil && node.isOpen, "forks for model \(model), which needs no worker")
-        try require(isNeeded[model] || node.earlier != nil, "forks for model \(model), which isn't to run")
+        try require(traits[model].isNeeded || node.earlier != nil, "forks for model \(model), which isn't to run")
         try require(node.table == .absent, "forks for model \(model), whose table is \(node.table)")
         try require(hasZygote(model), "forks from no zygote")
         let isSoon =
             node.grant != nil || node.earlier != nil || node.isRetried
-            || inputs[model].allSatisfy { models[$0].isCached || nodes[$0].wasGranted }
+            || inputs[model].allSatisfy { traits[$0].isCached || nodes[$0].wasGranted }
         try require(isSoon, "forks for model \(model) too far ahead")
         workers[worker] = Worker(model: model)
         nodes[model].lastWorker = worker
         open.append(worker)
     }
 
-    private mutating func sawSend(_ model: Int, _ worker: Scheduler.WorkerID, _ grant: Scheduler.Grant) throws {
+    private func sawSend(_ model: Int, _ worker: Scheduler.WorkerID, _ grant: Scheduler.Grant) throws {
         guard let known = workers[worker] else {
             throw Violation(description: "sends to unknown \(worker)")
         }
@@ -118,7 +118,7 @@ extension Oracle {
         workers[worker]!.isSent = true
     }
 
-    private mutating func sawKill(_ worker: Scheduler.WorkerID) throws {
+    private func sawKill(_ worker: Scheduler.WorkerID) throws {
         guard let known = workers[worker], known.isForked, !known.isOver else {
             throw Violation(description: "kills \(worker), which isn't alive")
         }
@@ -127,28 +127,29 @@ extension Oracle {
         workers[worker]!.isKilled = true
     }
 
-    private mutating func close(_ worker: Scheduler.WorkerID) throws {
+    private func close(_ worker: Scheduler.WorkerID) throws {
         try require(workers[worker]?.isOver == true, "closes \(worker), which isn't over")
         try require(workers[worker]?.isClosed == false, "closes \(worker) twice")
         workers[worker]!.isClosed = true
         open.removeAll { $0 == worker }
     }
 
-    private mutating func sawRelease(_ model: Int) throws {
+    private func sawRelease(_ model: Int) throws {
         try require(nodes[model].table == .held, "releases the table of model \(model), which is \(nodes[model].table)")
         try require(nodes[model].status != nil, "releases model \(model), which isn't settled")
         try require(!isPinned(model), "releases the pinned model \(model)")
         try require(isUnread(model, needingInputs()), "releases model \(model) under a reader")
-        if models[model].isFinal {
+        if traits[model].isFinal {
             try require(nodes.allSatisfy { $0.status != nil }, "releases final model \(model) early")
             delivered.insert(model)
         }
         nodes[model].table = .absent
     }
 
-    private mutating func sawSettle(_ model: Int, _ status: Scheduler.ModelStatus) throws {
+    private func sawSettle(_ model: Int, _ status: Scheduler.ModelStatus) throws {
         if case .failed(.environment) = status, nodes[model].isDone, stranded.contains(model) {
-            nodes[model].status = status
+            nodes[model].status = .failed
+            statuses[model] = status
             return endOthers(than: model)
         }
         let node = nodes[model]
@@ -162,10 +163,11 @@ extension Oracle {
             case .failed: node.ends.contains(.failed)
             case .cancelled: node.ends.contains(.cancelled) && node.earlier == nil
             case .skipped(let because):
-                node.ends.contains(.skipped) && node.earlier == nil && models[because].role == .table
+                node.ends.contains(.skipped) && node.earlier == nil && !traits[because].isPreview
             }
         try require(isRight, "settles model \(model) as \(status), but \(node)")
-        nodes[model].status = status
+        nodes[model].status = Status(status)
+        statuses[model] = status
         nodes[model].earlier = nil
         nodes[model].ends = []
     }
@@ -175,22 +177,22 @@ extension Oracle {
         if node.isOpen, !isCalledOff(model) {
             let hasDelivered = node.lastWorker.map { workers[$0]!.hasResult } ?? false
             try require(hasDelivered, "model \(model) succeeds without a result")
-            return status == .success && (models[model].role == .preview) == (node.table == .absent)
+            return status == .success && traits[model].isPreview == (node.table == .absent)
         }
         if let earlier = node.earlier {
-            return status == earlier && (node.ends.isEmpty || node.ends != .failed) && node.table == .absent
+            return Status(status) == earlier && (node.ends.isEmpty || node.ends != .failed) && node.table == .absent
         }
         return node.ends == (status == .success ? .cached : .unneeded)
             && (node.table == .held) == (status == .success)
     }
 
-    private mutating func sawFinish(_ outcome: Scheduler.Outcome) throws {
+    private func sawFinish(_ outcome: Scheduler.Outcome) throws {
         try require(workers.values.allSatisfy { $0.isOver && $0.isClosed }, "finishes with living workers")
         try require(nodes.allSatisfy { $0.table == .absent }, "finishes with tables held")
         try require(nodes.allSatisfy { !$0.isAsking && $0.grant == nil && $0.lateGrants == 0 }, "finishes with grants")
-        try require(outcome.models.map(Optional.some) == nodes.map(\.status), "the outcome isn't what was settled")
-        let isFailed = models.indices.contains { index in
-            if case .failed = outcome.models[index] { models[index].role == .table } else { false }
+        try require(outcome.models.map(Optional.some) == statuses, "the outcome isn't what was settled")
+        let isFailed = nodes.indices.contains { index in
+            if case .failed = outcome.models[index] { !traits[index].isPreview } else { false }
         }
         let expected: Scheduler.Outcome.Status = isCancelled ? .cancelled : isFailed ? .failed : .success
         try require(outcome.status == expected, "finishes with \(outcome.status) and not \(expected)")
@@ -210,9 +212,9 @@ extension Oracle {
     private func checkEnd(_ model: Int, _ status: Scheduler.ModelStatus, _ outcome: Scheduler.Outcome) throws {
         switch status {
         case .success:
-            try require(!models[model].isFinal || delivered.contains(model), "the final table \(model) is lost")
+            try require(!traits[model].isFinal || delivered.contains(model), "the final table \(model) is lost")
         case .unneeded:
-            try require(!isNeeded[model], "model \(model) is needed")
+            try require(!traits[model].isNeeded, "model \(model) is needed")
         case .failed: break
         case .cancelled:
             try require(isCancelled || workload.failurePolicy == .stop, "model \(model) is cancelled by nobody")
@@ -227,7 +229,7 @@ extension Oracle {
     }
 
     private func depends(_ model: Int, on origin: Int) -> Bool {
-        var follows = models.map { _ in false }
+        var follows = nodes.map { _ in false }
         follows[origin] = true
         for next in order where inputs[next].contains(where: { follows[$0] }) {
             follows[next] = true

@@ -2,7 +2,7 @@ import Scheduler
 
 /// What follows from an event.
 extension Oracle {
-    mutating func see(_ event: Scheduler.Event) {
+    func see(_ event: Scheduler.Event) {
         stranded = []
         woken = []
         delivered = []
@@ -52,14 +52,14 @@ extension Oracle {
         }
     }
 
-    private mutating func start() {
+    private func start() {
         isStarted = true
-        for model in models.indices where !isNeeded[model] {
-            nodes[model].ends = models[model].isCached ? .cached : .unneeded
+        for model in nodes.indices where !traits[model].isNeeded {
+            nodes[model].ends = traits[model].isCached ? .cached : .unneeded
         }
     }
 
-    private mutating func granted(_ model: Int, _ grant: Scheduler.Grant) {
+    private func granted(_ model: Int, _ grant: Scheduler.Grant) {
         if nodes[model].isAsking {
             nodes[model].isAsking = false
             nodes[model].grant = grant
@@ -69,14 +69,14 @@ extension Oracle {
         }
     }
 
-    private mutating func zygoteDied(_ environment: String) {
+    private func zygoteDied(_ environment: String) {
         zygotesDead.insert(environment)
         isTroubled = true
-        let members = order.filter { models[$0].environment == environment }
+        let members = order.filter { traits[$0].environment == environment }
         let lost = members.filter { nodes[$0].isOpen && !hasResult($0) }
         let needs = needingInputs()
         let owing = members.filter { nodes[$0].isDone && nodes[$0].table == .absent && !isUnread($0, needs) }
-        for (worker, known) in workers where !known.isOver && models[known.model].environment == environment {
+        for (worker, known) in workers where !known.isOver && traits[known.model].environment == environment {
             if !known.isForked {
                 workers[worker]!.isOver = true
             }
@@ -89,19 +89,25 @@ extension Oracle {
         for model in lost {
             nodes[model].ends = [.failed, .skipped, .cancelled]
         }
+        for model in members where nodes[model].earlier != nil && !nodes[model].ends.contains(.failed) && !isStopping {
+            nodes[model].ends.insert(.failed)
+            if isAwaited(model) {
+                endOthers(than: model)
+            }
+        }
         stranded = Set(owing)
     }
 
-    private mutating func deliver(_ worker: Scheduler.WorkerID, _ role: Scheduler.Model.Role) {
+    private func deliver(_ worker: Scheduler.WorkerID, _ role: Scheduler.Model.Role) {
         let known = workers[worker]!
-        if !known.isSent || known.hasResult || !known.isSound || models[known.model].role != role {
+        if !known.isSent || known.hasResult || !known.isSound || traits[known.model].isPreview != (role == .preview) {
             spoil(worker)
         } else {
             workers[worker]!.hasResult = true
         }
     }
 
-    private mutating func reported(_ worker: Scheduler.WorkerID, _ kind: String) {
+    private func reported(_ worker: Scheduler.WorkerID, _ kind: String) {
         let known = workers[worker]!
         if known.hasResult || !known.isSound {
             spoil(worker)
@@ -114,7 +120,7 @@ extension Oracle {
         }
     }
 
-    private mutating func timedOut(_ worker: Scheduler.WorkerID) {
+    private func timedOut(_ worker: Scheduler.WorkerID) {
         guard let known = workers[worker], !known.isOver else {
             return
         }
@@ -124,7 +130,7 @@ extension Oracle {
         }
     }
 
-    private mutating func exited(_ worker: Scheduler.WorkerID, _ exit: Scheduler.Exit) {
+    private func exited(_ worker: Scheduler.WorkerID, _ exit: Scheduler.Exit) {
         workers[worker]!.isOver = true
         let known = workers[worker]!
         guard nodes[known.model].isOpen, !known.hasResult else {
@@ -142,7 +148,7 @@ extension Oracle {
     }
 
     /// Nothing good can come of the worker any more.
-    private mutating func spoil(_ worker: Scheduler.WorkerID) {
+    private func spoil(_ worker: Scheduler.WorkerID) {
         workers[worker]!.mustDie = true
         guard !workers[worker]!.lacksMemory else {
             return
@@ -152,7 +158,7 @@ extension Oracle {
         fail(workers[worker]!.model)
     }
 
-    private mutating func spoilWorker(_ model: Int) {
+    private func spoilWorker(_ model: Int) {
         if let id = nodes[model].lastWorker, !workers[id]!.isOver {
             workers[id]!.isSpoiled = true
             workers[id]!.lacksMemory = false
@@ -163,7 +169,7 @@ extension Oracle {
     // MARK: - ends
 
     /// The model fails, unless another end of it was decided before, and others with it.
-    private mutating func fail(_ model: Int) {
+    private func fail(_ model: Int) {
         guard nodes[model].isOpen else {
             return
         }
@@ -176,9 +182,9 @@ extension Oracle {
     }
 
     /// What a model's failure means for all other models.
-    mutating func endOthers(than model: Int) {
+    func endOthers(than model: Int) {
         isTroubled = true
-        guard models[model].role == .table, !isStopping else {
+        guard !traits[model].isPreview, !isStopping else {
             return
         }
         if workload.failurePolicy == .stop {
@@ -189,22 +195,22 @@ extension Oracle {
     }
 
     /// Decides the end of a model for which its worker, if it has one, is killed.
-    mutating func end(_ model: Int, _ ends: Ends) {
+    func end(_ model: Int, _ ends: Ends) {
         nodes[model].ends = ends
         spoilWorker(model)
     }
 
-    private mutating func stop(_ ends: Ends) {
+    private func stop(_ ends: Ends) {
         isStopping = true
-        for model in models.indices where nodes[model].isOpen && !hasResult(model) {
+        for model in nodes.indices where nodes[model].isOpen && !hasResult(model) {
             let isGranted = nodes[model].grant != nil
             end(model, ends == .cancelled || isGranted ? .cancelled : .skipped)
         }
     }
 
     /// Ends all that lacks the failed model's table, or one that would have to be made from it.
-    private mutating func skip(_ failed: Int) {
-        var lacks = models.map { _ in false }
+    private func skip(_ failed: Int) {
+        var lacks = nodes.map { _ in false }
         lacks[failed] = true
         for model in order where !lacks[model] && nodes[model].table == .absent {
             guard inputs[model].contains(where: { lacks[$0] }) else {

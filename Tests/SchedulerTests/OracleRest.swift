@@ -2,26 +2,30 @@ import Scheduler
 
 /// What must hold when the scheduler has said all it has to say of an event.
 extension Oracle {
-    mutating func checkRest(_ scheduler: Scheduler) throws {
+    func checkRest(_ scheduler: Scheduler) throws {
         guard outcome == nil else {
             return
         }
-        for model in models.indices {
+        for model in nodes.indices {
             if nodes[model].status != nil, scheduler.status(of: model) == nil {
                 try wake(model)
             }
-            try require(nodes[model].status == scheduler.status(of: model), "the status of model \(model) is wrong")
+            let status = scheduler.status(of: model).map(Status.init)
+            try require(nodes[model].status == status, "the status of model \(model) is wrong")
         }
         let needs = needingInputs()
         callOff(needs)
         let alive = open.map { workers[$0]! }
         try checkWorkers(alive)
         try checkTables(needs)
-        for model in models.indices {
+        for model in nodes.indices {
             try checkAsking(model)
         }
         try checkWoken()
         if isStarted, !isStopping {
+            for model in stranded where nodes[model].isDone {
+                try require(!isAwaited(model), "model \(model) is awaited in vain")
+            }
             try checkDemand()
             try checkZygotes()
             try checkWorkersAhead(alive)
@@ -38,8 +42,8 @@ extension Oracle {
         try require((scheduler.nextReaderRank(of: model) == nil) == isUnread, "nextReaderRank(of: \(model)) is wrong")
     }
 
-    private mutating func callOff(_ needs: [Bool]) {
-        for model in models.indices where nodes[model].earlier != nil && nodes[model].isOpen {
+    private func callOff(_ needs: [Bool]) {
+        for model in nodes.indices where nodes[model].earlier != nil && nodes[model].isOpen {
             if !hasResult(model), isUnread(model, needs), living(model) != nil {
                 end(model, .calledOff)
             }
@@ -75,7 +79,7 @@ extension Oracle {
             try require(node.grant == nil, "model \(model) has a grant and no worker")
             if node.table == .held, isStarted {
                 try require(node.status != nil, "the table of model \(model) is held, but \(node)")
-                let isWanted = models[model].isFinal || !isUnread(model, needs)
+                let isWanted = traits[model].isFinal || !isUnread(model, needs)
                 try require(isWanted, "the table of model \(model) lives on")
             }
             try require(node.ends.isEmpty, "model \(model) isn't settled: \(node)")
@@ -111,15 +115,15 @@ extension Oracle {
 
     /// Nobody waits for tables that nobody makes.
     private func checkDemand() throws {
-        for model in models.indices where isWaiting(model) && !inputsAreHeld(model) {
+        for model in nodes.indices where isWaiting(model) && !inputsAreHeld(model) {
             let isServed = inputs[model].contains { nodes[$0].status == nil }
             try require(isServed, "model \(model) waits for tables that nobody makes")
         }
     }
 
     private func checkZygotes() throws {
-        for model in models.indices where nodes[model].isOpen {
-            try require(zygotesAsked.contains(models[model].environment), "model \(model) has no zygote")
+        for model in nodes.indices where nodes[model].isOpen {
+            try require(zygotesAsked.contains(traits[model].environment), "model \(model) has no zygote")
         }
     }
 
@@ -128,7 +132,7 @@ extension Oracle {
         guard ahead < workload.workersAhead else {
             return
         }
-        for model in models.indices where isWaiting(model) && living(model) == nil && hasZygote(model) {
+        for model in nodes.indices where isWaiting(model) && living(model) == nil && hasZygote(model) {
             let comes = inputs[model].allSatisfy { nodes[$0].table == .held || nodes[$0].grant != nil }
             try require(!comes, "no worker is forked ahead for model \(model)")
         }

@@ -30,8 +30,8 @@ import Testing
 
     @Test func aRunIsTheSameWhenItIsRepeated() throws {
         for seed in UInt64(0)..<200 {
-            var first = World(seed: seed)
-            var second = World(seed: seed)
+            let first = World(seed: seed)
+            let second = World(seed: seed)
             #expect(try first.run() == second.run())
             #expect(first.trace == second.trace)
         }
@@ -39,7 +39,7 @@ import Testing
 
     @discardableResult
     private static func simulate(_ seed: UInt64, printsTrace: Bool) -> Scheduler.Outcome? {
-        var world = World(seed: seed)
+        let world = World(seed: seed)
         defer {
             if printsTrace {
                 print(text(world.trace[...]))

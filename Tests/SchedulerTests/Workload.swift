@@ -63,7 +63,7 @@ struct Workload {
         failurePolicy = random.once(in: 2) ? .stop : .keepGoing
         trouble = [0, 0, 8, 40, 200][random.below(5)]
         shortage = [0, 0, 4, 20][random.below(4)]
-        drops = [0, 1, 3, 20][random.below(4)]
+        drops = [0, 2, 5, 30][random.below(4)]
         dropsMax = random.below(3 * size + 1)
         isAnsweredAtOnce = random.once(in: 2)
         cancels = [0, 0, 10, 100][random.below(4)]

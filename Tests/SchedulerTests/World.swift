@@ -1,7 +1,7 @@
 import Scheduler
 
 /// Plays the engine, its zygotes and its workers, hostile ones among them, in random order.
-struct World {
+final class World {
     /// A line of the trace.
     enum Entry: Equatable, CustomStringConvertible {
         case event(Scheduler.Event)
@@ -77,7 +77,7 @@ struct World {
     }
 
     /// Runs until the scheduler finishes. Throws at the first violation.
-    mutating func run() throws -> Scheduler.Outcome {
+    func run() throws -> Scheduler.Outcome {
         if workload.cancels > 0, random.once(in: 50) {
             try feed(.cancel)
         }
@@ -121,7 +121,7 @@ struct World {
         return oracle.outcome!
     }
 
-    private mutating func feed(_ event: Scheduler.Event) throws {
+    private func feed(_ event: Scheduler.Event) throws {
         trace.append(.event(event))
         let wasFinished = oracle.outcome != nil
         if !wasFinished {
@@ -138,7 +138,7 @@ struct World {
         }
     }
 
-    private mutating func pick(_ ready: [Source]) -> Source? {
+    private func pick(_ ready: [Source]) -> Source? {
         guard !ready.isEmpty else {
             return nil
         }
@@ -167,7 +167,7 @@ struct World {
 
     /// Nothing happens by itself. That is right only if a worker hangs or stays after it said that it failed: then a
     /// timer fires. Or slots are missing.
-    private mutating func unblock() throws {
+    private func unblock() throws {
         if slots < workload.slots {
             slots = workload.slots
             return
@@ -182,7 +182,7 @@ struct World {
         try feed(.timedOut(worker))
     }
 
-    private mutating func carryOut(_ action: Scheduler.Action) {
+    private func carryOut(_ action: Scheduler.Action) {
         switch action {
         case .startZygote(let environment):
             sources.append(.zygote(environment))
@@ -213,7 +213,7 @@ struct World {
     }
 
     /// What a worker will do if nobody stops it.
-    private mutating func script(_ role: Scheduler.Model.Role) -> [Step] {
+    private func script(_ role: Scheduler.Model.Role) -> [Step] {
         let result: Step = role == .table ? .published : .done
         var script: [Step] = [.started, .awaitInputs, .running, result, .exit]
         if random.once(in: 12) {
@@ -240,7 +240,7 @@ struct World {
         return script
     }
 
-    private mutating func happen(_ source: Source) throws {
+    private func happen(_ source: Source) throws {
         switch source {
         case .zygote(let environment):
             remove(source)
@@ -287,7 +287,7 @@ struct World {
         }
     }
 
-    private mutating func answer(_ model: Int) throws {
+    private func answer(_ model: Int) throws {
         sources.remove(at: sources.firstIndex(of: .answer(model))!)
         if random.once(in: workload.trouble) {
             slotsUsed -= 1
@@ -302,7 +302,7 @@ struct World {
     }
 
     /// Drops a table if that is allowed, whoever may still want it.
-    private mutating func dropSomething() throws {
+    private func dropSomething() throws {
         guard !workload.graph.models.isEmpty, counts.drops < workload.dropsMax else {
             return
         }
@@ -316,7 +316,7 @@ struct World {
         }
     }
 
-    private mutating func zygoteFails(_ environment: String) throws {
+    private func zygoteFails(_ environment: String) throws {
         for (worker, process) in processes where process.environment == environment {
             if process.isForked {
                 // Its workers die with it, sooner or later.
@@ -329,7 +329,7 @@ struct World {
         try feed(.zygoteFailed(environment: environment, reason: "killed"))
     }
 
-    private mutating func step(_ worker: Scheduler.WorkerID) throws {
+    private func step(_ worker: Scheduler.WorkerID) throws {
         let step = processes[worker]!.script.removeFirst()
         switch step {
         case .awaitInputs:
@@ -358,13 +358,13 @@ struct World {
         }
     }
 
-    private mutating func end(_ worker: Scheduler.WorkerID) {
+    private func end(_ worker: Scheduler.WorkerID) {
         processes[worker] = nil
         remove(.fork(worker))
         remove(.worker(worker))
     }
 
-    private mutating func remove(_ source: Source) {
+    private func remove(_ source: Source) {
         sources.removeAll { $0 == source }
     }
 }
