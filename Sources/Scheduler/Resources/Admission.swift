@@ -117,6 +117,11 @@ extension ResourceManager {
         if ask.inputs.contains(where: { evictions[$0] != nil }) { return .pending }
         if ask.isRetry, run.used > 0 { return .waits(engine: false) }
         let need = need(ask)
+        if ask.isRetry, let most = limits.memoryBytesMax {
+            // What others may grow to must not push it out a second time.
+            let others = grants.values.reduce(0) { $0 + max($1.memoryBytesMax ?? most, $1.bytes) }
+            if others > most - need.engine, !grants.isEmpty { return .waits(engine: true) }
+        }
         if let whose = need.shortOf, need.reserved < limits.workerBytesMin {
             let isIdle = whose == .run ? run.used == 0 : grants.isEmpty
             let refusal = refusal(ask, whose)
@@ -224,8 +229,10 @@ extension ResourceManager {
             tables[input]?.usedAt = clock
             recount(input)
         }
-        let memoryBytesMax = hardLimit(ask)
-        grants[key] = GrantState(ask: ask, inputs: inputs, reserved: need.reserved)
+        let isBesideRetry = limits.memoryBytesMax != nil && grants.values.contains { $0.ask.isRetry }
+        let memoryBytesMax = isBesideRetry ? need.reserved : hardLimit(ask)
+        grants[key] = GrantState(
+            ask: ask, inputs: inputs, reserved: need.reserved, memoryBytesMax: memoryBytesMax)
         charge(need.reserved, run: ask.run)
         actions.append(
             .grant(
@@ -235,7 +242,7 @@ extension ResourceManager {
 
     /// What the model could have at most beside what else runs, if all that can be evicted were; nil if nothing limits it.
     ///
-    /// A worker that grows beyond that is killed alone, before those that keep to what they were expected to need. Called before the grant is counted, with its
+    /// While a retry runs, it is no more than is reserved. A worker that grows beyond its hard limit is killed alone, before those that keep to what they were expected to need. Called before the grant is counted, with its
     /// inputs pinned.
     private func hardLimit(_ ask: Ask) -> Int? {
         guard limits.memoryBytesMax != nil || runs[ask.run]!.memoryBytesMax != nil else { return ask.memoryBytesMax }
