@@ -44,6 +44,8 @@ struct ResourceWorld {
     struct Worker {
         let number: Int
         let grant: Scheduler.Grant
+        /// What it could have had at most when it was granted.
+        let possibleBytes: Int?
         /// How far it has come, in steps.
         var step = 0
         var bytes = 0
@@ -113,10 +115,10 @@ struct ResourceWorld {
             let state = workload.runs[run]
             accountant.begin(run, memoryBytesMax: state.memoryBytesMax, slots: state.slots)
             try feed(
-                [.runBegan(run, isBatch: state.isBatch, slots: state.slots, memoryBytesMax: state.memoryBytesMax)])
-            try update(run)
+                [.runBegan(run, isBatch: state.isBatch, slots: state.slots, memoryBytesMax: state.memoryBytesMax)]
+                    + update(run))
         case .cancel(let run), .fail(let run):
-            if isRunning[run] { try stop(run) }
+            if isRunning[run] { try feed(stop(run)) }
         case .step(let key, let number):
             // Its worker may have been killed.
             if workers[key]?.number == number { try step(key) }
@@ -171,10 +173,10 @@ struct ResourceWorld {
         return diskUntil
     }
 
-    /// Lets a run go on after something has changed.
-    mutating func update(_ run: Int) throws {
-        guard isRunning[run], !flows[run].hasFailed else { return }
-        if flows[run].isOver { return try end(run) }
+    /// Lets a run go on after something has changed. A table that was just made is known to it already.
+    mutating func update(_ run: Int, made: Int? = nil) -> [ResourceManager.Event] {
+        guard isRunning[run], !flows[run].hasFailed else { return [] }
+        if flows[run].isOver { return end(run) }
         var events: [ResourceManager.Event] = []
         let wanted = flows[run].wanted()
         for model in flows[run].needless(wanted) {
@@ -183,7 +185,7 @@ struct ResourceWorld {
             events.append(.tableGone(.table(run: run, model: model)))
         }
         for model in workload.runs[run].models.indices {
-            if flows[run].table[model] == .held { events += figures(run, model, wanted) }
+            if flows[run].table[model] == .held, model != made { events += figures(run, model, wanted) }
             let isReady = wanted[model] && flows[run].isReady(model)
             switch flows[run].phase[model] {
             case .idle where isReady:
@@ -195,7 +197,7 @@ struct ResourceWorld {
             default: break
             }
         }
-        try feed(events)
+        return events
     }
 
     private func ask(_ run: Int, _ model: Int) -> ResourceManager.Ask {
@@ -233,10 +235,10 @@ struct ResourceWorld {
     /// The event that says so.
     func hold(_ key: TableKey, _ table: ResourceManager.Table) -> ResourceManager.Event { .tableHeld(key, table) }
 
-    private mutating func end(_ run: Int) throws {
+    private mutating func end(_ run: Int) -> [ResourceManager.Event] {
         isRunning[run] = false
         result.seconds = now
-        try feed(leavings(run) + [.runEnded(run)])
+        return leavings(run) + [.runEnded(run)]
     }
 
     /// Its tables go, but sometimes the results stay.
@@ -252,7 +254,7 @@ struct ResourceWorld {
     }
 
     /// A run is cancelled or has failed: all its workers are killed.
-    private mutating func stop(_ run: Int) throws {
+    private mutating func stop(_ run: Int) -> [ResourceManager.Event] {
         flows[run].hasFailed = true
         result.failedRuns += 1
         var events: [ResourceManager.Event] = []
@@ -266,8 +268,7 @@ struct ResourceWorld {
             }
             flows[run].phase[model] = .idle
         }
-        try feed(events)
-        try end(run)
+        return events + end(run)
     }
 
     private mutating func evicted(_ key: TableKey, _ way: Way) throws {
@@ -282,18 +283,20 @@ struct ResourceWorld {
         }
         flows[run].table[model] = .gone
         contents[key] = nil
-        try feed([.evicted(key, way, bytesFreed: freed)])
-        try update(run)
+        try feed([.evicted(key, way, bytesFreed: freed)] + update(run))
     }
 
     // MARK: Workers
 
     private mutating func start(_ key: ModelKey, _ grant: Scheduler.Grant) {
         workerCount += 1
-        workers[key] = Worker(number: workerCount, grant: grant)
+        let model = workload.runs[key.run].models[key.model]
+        workers[key] = Worker(
+            number: workerCount, grant: grant,
+            possibleBytes: accountant.possibleBytes(key.run, model.inputs, model.memoryBytesMax))
         // What was evicted has to be read back first.
         var ready = now
-        for input in Set(workload.runs[key.run].models[key.model].inputs).sorted() {
+        for input in Set(model.inputs).sorted() {
             let held = accountant.tables[.table(run: key.run, model: input)]!
             let missing = held.table.bytes - held.residentBytes
             guard missing > 0 else { continue }
@@ -362,8 +365,7 @@ struct ResourceWorld {
             events.append(.pool(bytes: accountant.poolBytes + left * workload.pooledPercent / 100))
         }
         events.append(.givenBack(key.run, model: key.model))
-        try feed(events)
-        try update(key.run)
+        try feed(events + update(key.run, made: key.model))
     }
 
     /// What a table has to hold, whatever happened on the way.
@@ -411,23 +413,21 @@ struct ResourceWorld {
 
     private mutating func kill(_ key: ModelKey) throws {
         result.kills += 1
+        let possible = workers[key]!.possibleBytes
         workers[key] = nil
         flows[key.run].phase[key.model] = .idle
         if flows[key.run].isRetry[key.model] {
-            try checkFailure(key)
-            moments.add(.fail(run: key.run), at: now)
-            // It doesn't ask again.
-            flows[key.run].hasFailed = true
+            try checkFailure(key, possible)
+            return try feed([.givenBack(key.run, model: key.model)] + stop(key.run))
         }
         flows[key.run].isRetry[key.model] = true
-        try feed([.givenBack(key.run, model: key.model)])
-        try update(key.run)
+        try feed([.givenBack(key.run, model: key.model)] + update(key.run))
     }
 
     /// A model may fail for memory only if what it needs doesn't fit when it is alone.
-    private func checkFailure(_ key: ModelKey) throws {
+    private func checkFailure(_ key: ModelKey, _ most: Int?) throws {
         let model = workload.runs[key.run].models[key.model]
-        guard let most = accountant.possibleBytes(key.run, model.inputs, model.memoryBytesMax) else {
+        guard let most else {
             throw Violation(description: "\(key) failed for memory, which nothing limits")
         }
         if model.peakBytes <= most {
