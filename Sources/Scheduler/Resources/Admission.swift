@@ -7,8 +7,10 @@ extension ResourceManager {
         /// That, and what comes back into memory when its inputs are read: of those that its run owns, and of all.
         var run: Int
         var engine: Int
-        /// Who wants more than that, but can't ever have it.
+        /// Whose limit doesn't allow for what is wanted, whatever ends.
         var shortOf: Refusal.Limit?
+        /// Under whose limit there would be more, but for tables of others that can't be evicted.
+        var heldBackBy: Refusal.Limit?
     }
 
     /// How an ask stands.
@@ -25,6 +27,8 @@ extension ResourceManager {
 
     /// How many asks of a run are looked at while something else runs anyhow.
     private static let asksMax = 64
+    /// How often an ask is overtaken before it takes less than there would be without tables that can't be evicted.
+    private static let patience = 4 * overtakesMax
 
     /// Grants or refuses one ask, or has room made for one. False if there is nothing to be done before the next fact.
     mutating func admitNext() -> Bool {
@@ -40,7 +44,7 @@ extension ResourceManager {
             claim = nil
             return false
         }
-        switch fit(ask, mayUndo: false) {
+        switch fit(ask, mayUndo: false, isPatient: true) {
         case .fits(let need):
             grant(ask, need)
             return true
@@ -78,7 +82,8 @@ extension ResourceManager {
             if mayUndo, !isStuck(run) { continue }
             let most = grants.isEmpty ? Int.max : Self.asksMax
             for state in runs[run]!.asks.prefix(most) {
-                switch fit(state.ask, mayUndo: mayUndo) {
+                let isPatient = !mayUndo && state.overtakes < Self.patience
+                switch fit(state.ask, mayUndo: mayUndo, isPatient: isPatient) {
                 case .fits(let need):
                     grant(state.ask, need)
                     for other in passed where other.engine || other.key.run == run {
@@ -111,18 +116,24 @@ extension ResourceManager {
         runs[run]!.used == 0 && claim == nil && evictions.isEmpty && pool.target == nil
     }
 
-    /// Whether an ask fits, could be made to fit, or has to wait.
-    private func fit(_ ask: Ask, mayUndo: Bool) -> Fit {
+    /// Whether an ask fits, could be made to fit, or has to wait. One that is patient waits until there is as much as there can be.
+    private func fit(_ ask: Ask, mayUndo: Bool, isPatient: Bool) -> Fit {
         let run = runs[ask.run]!
         if ask.inputs.contains(where: { evictions[$0] != nil }) { return .pending }
         if ask.isRetry, run.used > 0 { return .waits(engine: false) }
         let need = need(ask)
+        if ask.isRetry, let most = limits.memoryBytesMax {
+            // What others may grow to must not push it out a second time.
+            let others = grants.values.reduce(0) { $0 + max($1.memoryBytesMax ?? most, $1.bytes) }
+            if others > most - need.engine, !grants.isEmpty { return .waits(engine: true) }
+        }
+        if let whose = need.heldBackBy, isPatient || (mayUndo && !isIdle(run, whose)) {
+            return .waits(engine: whose == .engine)
+        }
         if let whose = need.shortOf, need.reserved < limits.workerBytesMin {
-            let isIdle = whose == .run ? run.used == 0 : grants.isEmpty
             let refusal = refusal(ask, whose)
             let neverFits = refusal.inputBytes + limits.workerBytesMin > refusal.limitBytes
-            if neverFits || (isIdle && evictions.isEmpty && mayUndo) { return .refused(refusal) }
-            return .waits(engine: whose == .engine)
+            return neverFits || mayUndo ? .refused(refusal) : .waits(engine: whose == .engine)
         }
         let runLack = run.memoryBytesMax.map { run.sums.charged + need.run - $0 } ?? 0
         let engineLack = limits.memoryBytesMax.map { ledger.sums.charged + pool.bytes + need.engine - $0 } ?? 0
@@ -138,12 +149,20 @@ extension ResourceManager {
             return .waits(engine: engineLack > 0)
         }
         // Starting it saves no more than the time that it runs: if making room costs more, waiting for the others is better.
-        let canWait = (runLack > 0 && run.used > 0) || (engineLack > 0 && !grants.isEmpty)
+        let canWait = (runLack > 0 && !isIdle(run, .run)) || (engineLack > 0 && !isIdle(run, .engine))
         if canWait, mayUndo { return .waits(engine: engineLack > 0) }
         if canWait, let seconds = ask.expectedSeconds, room.seconds > seconds {
             return .waits(engine: engineLack > 0)
         }
         return .room(room, need)
+    }
+
+    /// Whether nothing runs that counts against the limit, or is about to. A run that neither asks nor has a grant will ask soon, or end.
+    private func isIdle(_ run: RunState, _ whose: Refusal.Limit) -> Bool {
+        switch whose {
+        case .run: run.used == 0
+        case .engine: grants.isEmpty && runs.values.allSatisfy { !$0.asks.isEmpty }
+        }
     }
 
     /// Whether what the claimant is to have is still there when this ask has been granted.
@@ -179,10 +198,12 @@ extension ResourceManager {
         }
         if let most = runs[ask.run]!.memoryBytesMax {
             let possible = most - (runs[ask.run]!.sums.fixed - run.fixed) - run.all
+            if possible < min(need.reserved, most - run.all) { need.heldBackBy = .run }
             if possible < need.reserved { (need.reserved, need.shortOf) = (max(0, possible), .run) }
         }
         if let most = limits.memoryBytesMax {
             let possible = most - (ledger.sums.fixed - engine.fixed) - engine.all - pool.fixedBytes
+            if possible < min(need.reserved, most - engine.all) { need.heldBackBy = .engine }
             if possible < need.reserved { (need.reserved, need.shortOf) = (max(0, possible), .engine) }
         }
         if need.reserved == Int.max {
@@ -224,8 +245,10 @@ extension ResourceManager {
             tables[input]?.usedAt = clock
             recount(input)
         }
-        let memoryBytesMax = hardLimit(ask)
-        grants[key] = GrantState(ask: ask, inputs: inputs, reserved: need.reserved)
+        let isBesideRetry = limits.memoryBytesMax != nil && grants.values.contains { $0.ask.isRetry }
+        let memoryBytesMax = isBesideRetry ? need.reserved : hardLimit(ask)
+        grants[key] = GrantState(
+            ask: ask, inputs: inputs, reserved: need.reserved, memoryBytesMax: memoryBytesMax)
         charge(need.reserved, run: ask.run)
         actions.append(
             .grant(
@@ -235,7 +258,7 @@ extension ResourceManager {
 
     /// What the model could have at most beside what else runs, if all that can be evicted were; nil if nothing limits it.
     ///
-    /// A worker that grows beyond that is killed alone, before those that keep to what they were expected to need. Called before the grant is counted, with its
+    /// While a retry runs, it is no more than is reserved. A worker that grows beyond its hard limit is killed alone, before those that keep to what they were expected to need. Called before the grant is counted, with its
     /// inputs pinned.
     private func hardLimit(_ ask: Ask) -> Int? {
         guard limits.memoryBytesMax != nil || runs[ask.run]!.memoryBytesMax != nil else { return ask.memoryBytesMax }

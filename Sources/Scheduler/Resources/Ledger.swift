@@ -78,6 +78,8 @@ extension ResourceManager {
         let inputs: [TableKey]
         /// What it was expected to need, or all there was.
         let reserved: Int
+        /// What it can use at most, nil if nothing limits it.
+        let memoryBytesMax: Int?
         /// What it uses, as last measured.
         var used = 0
         /// What its tables count for themselves.

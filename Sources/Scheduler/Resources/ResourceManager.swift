@@ -93,7 +93,19 @@ public struct ResourceManager: Sendable {
     }
 
     /// Takes in one fact and gives back what is to be done now, in this order. Traps if the engine breaks the contract of `Event`.
-    public mutating func handle(_ event: Event) -> [Action] {
+    public mutating func handle(_ event: Event) -> [Action] { handle(CollectionOfOne(event)) }
+
+    /// Takes in facts that belong together, in their order, before anything is decided: memory that goes from a worker to a table and to the
+    /// pool would count twice or not at all in between.
+    public mutating func handle(_ events: some Sequence<Event>) -> [Action] {
+        for event in events { note(event) }
+        relieve()
+        while admitNext() {}
+        defer { actions = [] }
+        return actions
+    }
+
+    private mutating func note(_ event: Event) {
         switch event {
         case .runBegan(let run, let isBatch, let slots, let memoryBytesMax):
             runBegan(run, isBatch, slots, memoryBytesMax)
@@ -111,9 +123,5 @@ public struct ResourceManager: Sendable {
         case .pool(let bytes): poolChanged(bytes)
         case .measured(let rates): self.rates = rates
         }
-        relieve()
-        while admitNext() {}
-        defer { actions = [] }
-        return actions
     }
 }
