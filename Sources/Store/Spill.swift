@@ -179,7 +179,8 @@ private struct DiskOutput {
 
     mutating func finish() throws(SystemError) {
         try file.descriptor.synchronize()
-        try file.descriptor.dropCache(done..<end)
+        // All of it: what lay across two windows has stayed.
+        try file.descriptor.dropCache(0..<end)
     }
 }
 
