@@ -57,12 +57,20 @@ int zerrow_finish_writeback(int fd, int64_t offset, int64_t bytes) {
                            SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
 }
 
-int zerrow_drop_cache(int fd, int64_t offset, int64_t bytes) {
-    int error = posix_fadvise(fd, offset, bytes, POSIX_FADV_DONTNEED);
+static int advise(int fd, int64_t offset, int64_t bytes, int advice) {
+    int error = posix_fadvise(fd, offset, bytes, advice);
     if (error == 0)
         return 0;
     errno = error;
     return -1;
+}
+
+int zerrow_drop_cache(int fd, int64_t offset, int64_t bytes) {
+    return advise(fd, offset, bytes, POSIX_FADV_DONTNEED);
+}
+
+int zerrow_read_ahead(int fd, int64_t offset, int64_t bytes) {
+    return advise(fd, offset, bytes, POSIX_FADV_WILLNEED);
 }
 
 int zerrow_is_in_memory(int fd) {

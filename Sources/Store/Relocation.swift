@@ -1,4 +1,5 @@
 import SIPC
+import Synchronization
 import System
 
 /// Ranges of segments that have a second place, in a new segment.
@@ -77,6 +78,26 @@ struct Rewritten: Sendable {
     }
 }
 
+/// Files of segments that somebody outside the store needs: their memory stays until it lets go of them.
+final class Held: Sendable {
+    private let files: Mutex<[(id: SegmentID, file: DescriptorBox)]>
+
+    init(_ files: [(id: SegmentID, file: DescriptorBox)]) { self.files = Mutex(files) }
+
+    /// Those that are still held.
+    var all: [(id: SegmentID, file: DescriptorBox)] { files.withLock { $0 } }
+
+    /// Lets go of all.
+    func letGo() {
+        let last = files.withLock { files in
+            defer { files = [] }
+            return files
+        }
+        // Closed here, and not under the lock: freeing takes a while.
+        _ = last
+    }
+}
+
 /// A table that is being moved to a new segment, and the others that may move with it. Made on the engine's thread, used on another.
 struct Movers: Sendable {
     let table: TableID
@@ -84,8 +105,8 @@ struct Movers: Sendable {
     let pin: WorkerID
     let box: DescriptorBox
     let descriptor: Descriptor
-    /// What the table names, by file, so that it can be read.
-    let segments: [(id: SegmentID, file: DescriptorBox)]
+    /// What the table names, so that it can be read.
+    let files: Held
     /// Tables that nobody reads and that name segments which this one names.
     let others: [(table: TableID, box: DescriptorBox)]
     /// The number of the new segment.
@@ -94,7 +115,7 @@ struct Movers: Sendable {
     /// Maps what the table names.
     func map() throws(SystemError) -> [MappedSegment] {
         var mapped: [MappedSegment] = []
-        for segment in segments {
+        for segment in files.all {
             mapped.append(try MappedSegment(id: segment.id.rawValue, segment.file.descriptor))
         }
         return mapped
@@ -152,7 +173,7 @@ extension SegmentStore {
         tables[table] = entry
         let idle = others.sorted().filter { tables[$0]?.readers.isEmpty == true }
         return Movers(
-            table: table, pin: pin, box: entry.descriptor, descriptor: descriptor, segments: files,
+            table: table, pin: pin, box: entry.descriptor, descriptor: descriptor, files: Held(files),
             others: idle.compactMap { id in tables[id].map { (id, $0.descriptor) } }, newID: newID)
     }
 

@@ -71,6 +71,10 @@ public final class RestoreWork: Sendable {
         }
     }
 
+    /// Lets go of the files that the table was in; what nobody names any more of them is free then. It happens by itself with the
+    /// end of the work, and takes the time that freeing takes: on any thread.
+    public func letGo() { movers.files.letGo() }
+
     /// What came of `read`; nil when it was never called.
     func take() -> Result<Read, StoreError>? {
         result.withLock { result in
@@ -115,20 +119,28 @@ public final class RestoreWork: Sendable {
         return placements
     }
 
+    /// How much is read at once.
+    private static let windowBytes = 4 << 20
+
     /// Through the descriptors: memory that runs out is an error there, and a SIGBUS in a mapping.
     private func copy(_ placements: [Placement], to file: DescriptorBox) throws {
-        var buffer = [UInt8](repeating: 0, count: 1 << 20)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.windowBytes, alignment: Machine.pageBytes)
+        defer { buffer.deallocate() }
+        let files = movers.files.all
         for placement in placements {
-            guard let from = movers.segments.first(where: { $0.id.rawValue == placement.segment })?.file else {
+            guard let from = files.first(where: { $0.id.rawValue == placement.segment })?.file else {
                 preconditionFailure("a table names a segment it was not given")
             }
-            for start in stride(from: 0, to: placement.range.count, by: buffer.count) {
-                let count = min(buffer.count, placement.range.count - start)
-                try buffer.withUnsafeMutableBytes { bytes in
-                    let part = UnsafeMutableRawBufferPointer(rebasing: bytes[..<count])
-                    try from.descriptor.readAll(part, at: placement.range.lowerBound + start)
-                    try file.descriptor.writeAll(UnsafeRawBufferPointer(part), at: placement.offset + start)
-                }
+            for start in stride(from: placement.range.lowerBound, to: placement.range.upperBound, by: buffer.count) {
+                let count = min(buffer.count, placement.range.upperBound - start)
+                // The disk reads the next window while this one is copied.
+                try from.descriptor.readAhead(start..<min(start + 2 * buffer.count, placement.range.upperBound))
+                let part = UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
+                try from.descriptor.readAll(part, at: start)
+                let place = placement.offset + start - placement.range.lowerBound
+                try file.descriptor.writeAll(UnsafeRawBufferPointer(part), at: place)
+                // It is in memory twice by now.
+                try from.descriptor.dropCache(start & ~(Machine.pageBytes - 1)..<start + count)
             }
         }
     }

@@ -76,31 +76,48 @@ public final class SegmentStore {
         try output.measure()
     }
 
-    /// Publishes a worker's table: checks its references, trims and locks its output, and takes the table in.
+    /// A table as a worker publishes it.
+    public struct Publication {
+        /// The SIPC descriptor for readers: sealed, and checked by the caller.
+        public let descriptor: DescriptorBox
+        /// Every reference in it; to the output, and to what was lent to the worker.
+        public let references: References
+
+        /// A table and what it names.
+        public init(descriptor: DescriptorBox, references: References) {
+            self.descriptor = descriptor
+            self.references = references
+        }
+    }
+
+    /// Publishes a worker's table, as `publish(by:tables:)` does.
+    public func publish(
+        by worker: WorkerID, descriptor: DescriptorBox, references: References
+    ) throws(StoreError) -> TableID {
+        try publish(by: worker, tables: [Publication(descriptor: descriptor, references: references)])[0]
+    }
+
+    /// Publishes a worker's tables: checks their references, trims and locks its output, and takes them in.
     ///
     /// Only after the worker and everything it started are dead, and before `end(worker)`. All or nothing: after an error no
     /// table is there, and what remains of the worker goes with `end(worker)`; the call may also be repeated.
     ///
     /// - Parameters:
     ///   - worker: the producer.
-    ///   - descriptor: the SIPC descriptor for readers: sealed, and checked by the caller.
-    ///   - references: every reference in it; to the output, and to what was lent to the worker.
+    ///   - publications: the tables; they may share bytes.
+    /// - Returns: their numbers, in their order. Each is released by itself.
     /// - Throws: `badReference`, `tampered`, `stillMapped`, `system`.
     public func publish(
-        by worker: WorkerID, descriptor: DescriptorBox, references: References
-    ) throws(StoreError) -> TableID {
+        by worker: WorkerID, tables publications: [Publication]
+    ) throws(StoreError) -> [TableID] {
         guard let output = outputs[worker].flatMap({ segments[$0] }) else {
             preconditionFailure("worker \(worker) has no output, or has published it")
         }
-        var named: [SegmentID: RangeSet] = [:]
-        for list in references.lists { named[list.segment] = RangeSet(list.ranges) }
-        for (id, ranges) in named where id != output.id { try checkLent(ranges, of: id, to: worker) }
+        var named: [[SegmentID: RangeSet]] = []
+        for publication in publications { named.append(try check(publication.references, of: worker, output)) }
         try output.checkUntouched()
-        if let own = named[output.id] {
-            if let bounds = own.bounds, bounds.upperBound > output.bytes {
-                let message = "a reference ends at byte \(bounds.upperBound) of the output, which has \(output.bytes)"
-                throw StoreError(.badReference, output.id, message)
-            }
+        let own = named.reduce(RangeSet()) { $0.union($1[output.id] ?? RangeSet()) }
+        if !own.isEmpty {
             noteResidentPeak()
             if !recycleMemory(of: output, around: own) { try output.trim(to: own) }
             output.reader = try output.applyLock()
@@ -108,8 +125,22 @@ public final class SegmentStore {
             output.phase = .published
             outputs[worker] = nil
         }
-        // Nothing can fail from here on. An output that the table does not name stays the worker's until it ends.
-        return take(Table(descriptor: descriptor, named: named))
+        // Nothing can fail from here on. An output that no table names stays the worker's until it ends.
+        return zip(publications, named).map { take(Table(descriptor: $0.descriptor, named: $1)) }
+    }
+
+    /// Checks that a table names nothing but the worker's output and what was lent to the worker.
+    private func check(
+        _ references: References, of worker: WorkerID, _ output: Segment
+    ) throws(StoreError) -> [SegmentID: RangeSet] {
+        var named: [SegmentID: RangeSet] = [:]
+        for list in references.lists { named[list.segment] = RangeSet(list.ranges) }
+        for (id, ranges) in named where id != output.id { try checkLent(ranges, of: id, to: worker) }
+        if let bounds = named[output.id]?.bounds, bounds.upperBound > output.bytes {
+            let message = "a reference ends at byte \(bounds.upperBound) of the output, which has \(output.bytes)"
+            throw StoreError(.badReference, output.id, message)
+        }
+        return named
     }
 
     /// Where a table names next to nothing of an output, moves that out, and keeps the output's memory for a later one:

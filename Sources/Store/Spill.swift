@@ -27,7 +27,7 @@ public struct SpillFolder: Sendable {
 public struct SpillFigures: Sendable, Equatable {
     /// The size of the file on the disk.
     public var fileBytes = 0
-    /// The memory that is free now, in bytes. What other tables name, and somebody reads, is not.
+    /// The memory that is free once the work has let go of it, in bytes. What other tables name, and somebody reads, is not.
     public var freedBytes = 0
     /// How long the writing took, until the disk had it all, in nanoseconds.
     public var nanoseconds: UInt64 = 0
@@ -91,6 +91,10 @@ public final class SpillWork: Sendable {
             throw failure
         }
     }
+
+    /// Lets go of the memory that the table was in; what nobody names any more of it is free then. It happens by itself with the
+    /// end of the work, and takes the time that freeing takes: on any thread.
+    public func letGo() { movers.files.letGo() }
 
     /// What came of `write`; nil when it was never called.
     func take() -> Result<Written, StoreError>? {
@@ -175,7 +179,8 @@ private struct DiskOutput {
 
     mutating func finish() throws(SystemError) {
         try file.descriptor.synchronize()
-        try file.descriptor.dropCache(done..<end)
+        // All of it: what lay across two windows has stayed.
+        try file.descriptor.dropCache(0..<end)
     }
 }
 
@@ -218,7 +223,8 @@ extension SegmentStore {
     }
 
     /// Ends a spill, whatever came of it: the table and those that share its bytes name the file, and the memory that nobody else
-    /// names is free. Sealed segments of which something is still named keep their memory until `compact`.
+    /// names is free once the work has let go of it (`letGo`). Sealed segments of which something is still named keep their memory until
+    /// `compact`.
     ///
     /// - Parameter work: from `beginSpill`, when its `write` has returned or was never called.
     public func finishSpill(_ work: SpillWork) -> SpillOutcome {

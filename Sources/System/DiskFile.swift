@@ -10,8 +10,8 @@ extension SystemCall {
     public static let writeback: SystemCall = "sync_file_range"
     /// Writing all of a file to its disk.
     public static let synchronize: SystemCall = "fdatasync"
-    /// Letting the page cache forget a range.
-    public static let dropCache: SystemCall = "posix_fadvise"
+    /// Telling the page cache what to forget, or to read.
+    public static let adviseCache: SystemCall = "posix_fadvise"
     /// Asking what a file system is.
     public static let fileSystem: SystemCall = "fstatfs"
 }
@@ -59,8 +59,17 @@ extension FileDescriptor {
     public func dropCache(_ range: Range<Int>) throws(SystemError) {
         if range.isEmpty { return }
         let raw = self.raw
-        try perform(.dropCache, "descriptor \(raw), bytes \(range)") {
+        try perform(.adviseCache, "descriptor \(raw), bytes \(range)") {
             zerrow_drop_cache(raw, Int64(range.lowerBound), Int64(range.count))
+        }
+    }
+
+    /// Begins to read a range into the page cache, without waiting for it.
+    public func readAhead(_ range: Range<Int>) throws(SystemError) {
+        if range.isEmpty { return }
+        let raw = self.raw
+        try perform(.adviseCache, "descriptor \(raw), bytes \(range)") {
+            zerrow_read_ahead(raw, Int64(range.lowerBound), Int64(range.count))
         }
     }
 

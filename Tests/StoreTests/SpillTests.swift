@@ -78,6 +78,20 @@ private let page = Machine.pageBytes
         #expect(throws: StoreError.self) { try store.beginRestore(table) }
     }
 
+    @Test(arguments: everyLock) func theMemoryIsFreeWhenTheWorkLetsGo(lock: Lock) throws {
+        let store = SegmentStore(lock: lock, poolBytesMax: 0)
+        let table = try store.publishColumns(columns, bytes: 4 * huge, by: "w1")
+        weak var file = store.segments.values.first?.reader
+        let work = try store.beginSpill(table, to: diskFolder())
+        try work.write()
+        #expect(file != nil)
+        _ = store.finishSpill(work)
+        // Freeing takes a while, and so is left to whoever may wait.
+        #expect(file != nil)
+        work.letGo()
+        #expect(file == nil)
+    }
+
     @Test(arguments: everyLock) func tablesThatShareTheBytesMoveAlong(lock: Lock) throws {
         let store = SegmentStore(lock: lock, poolBytesMax: 0)
         let whole = try store.publishColumns(columns, bytes: 4 * huge, by: "w1")

@@ -21,6 +21,9 @@ int zerrow_finish_writeback(int fd, int64_t offset, int64_t bytes);
 /* Lets the page cache forget a range that is written. */
 int zerrow_drop_cache(int fd, int64_t offset, int64_t bytes);
 
+/* Begins to read a range into the page cache. */
+int zerrow_read_ahead(int fd, int64_t offset, int64_t bytes);
+
 /* 1: the file's content lies in memory (tmpfs, ramfs, hugetlbfs), 0: it does not. */
 int zerrow_is_in_memory(int fd);
 
