@@ -11,7 +11,7 @@ public struct PublishCounts: Sendable, Equatable {
     public var bytes: UInt64 = 0
     /// In a segment that was an input.
     public var resharedBytes: UInt64 = 0
-    /// In the arena, where they were born.
+    /// In the output segment already: born there, in its arena, or put there with another table.
     public var bornSharedBytes: UInt64 = 0
     /// Moved into a segment without a copy.
     public var deanonymizedBytes: UInt64 = 0
@@ -102,6 +102,8 @@ public struct Publisher {
     /// code of this process runs any more.
     public final class Kept {
         private let batches: [OwnedArray]
+        /// What was moved or copied into the output segment: the memory, and where it is there. It may be found there again.
+        public fileprivate(set) var places: [(memory: UnsafeRawBufferPointer, offset: UInt64)] = []
 
         init(_ batches: [OwnedArray]) { self.batches = batches }
 
@@ -178,11 +180,15 @@ public struct Publisher {
             }
         }
         var output = self.output
-        for (group, offset) in move(&rest, &output, kept, &counts) { refer(group, output, offset) }
+        for (group, offset) in move(&rest, &output, kept, &counts) {
+            refer(group, output, offset)
+            kept.places.append((group.memory, offset))
+        }
         for (group, offset) in try copy(rest) {
             let isSmall = group.bytes < Self.packedBytesMax
             counts[keyPath: isSmall ? \PublishCounts.packedBytes : \PublishCounts.copiedBytes] += UInt64(group.bytes)
             refer(group, output, offset)
+            kept.places.append((group.memory, offset))
         }
         return (table.segments, references)
     }

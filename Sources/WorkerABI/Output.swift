@@ -9,7 +9,9 @@ final class Output {
 
     private let file: FileDescriptor
     /// The size of the file: what is moved into it is appended.
-    private var bytes: UInt64
+    private(set) var bytes: UInt64
+    /// What earlier tables had moved or copied into the file, by address.
+    private var places: [(memory: UnsafeRawBufferPointer, offset: UInt64)] = []
     private let room: Room
     /// Moves memory into the file; nil where the kernel has no KernelZero, or the session was not given it.
     var kernelZero: KernelZero?
@@ -36,21 +38,45 @@ final class Output {
         self.file = file
     }
 
+    /// Takes note of where a table's memory was put, which stays allocated: another table may have the same.
+    func remember(_ table: Publisher.Kept) {
+        places += table.places
+        places.sort { UInt(bitPattern: $0.memory.baseAddress) < UInt(bitPattern: $1.memory.baseAddress) }
+    }
+
+    /// Where a range of memory was put with an earlier table, if it was as a part of one range.
+    private func recall(_ memory: UnsafeRawBufferPointer) -> UInt64? {
+        let start = UInt(bitPattern: memory.baseAddress)
+        var (low, high) = (0, places.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if UInt(bitPattern: places[middle].memory.baseAddress) <= start { low = middle + 1 } else { high = middle }
+        }
+        guard low > 0 else { return nil }
+        let place = places[low - 1]
+        let skipped = Int(start - UInt(bitPattern: place.memory.baseAddress))
+        guard skipped <= place.memory.count, memory.count <= place.memory.count - skipped else { return nil }
+        return place.offset + UInt64(skipped)
+    }
+
     /// A publisher into this segment that reshares `inputs`.
     func publisher(_ inputs: [MappedSegment]) -> Publisher {
         let segment = Segment(id: Self.id, bytes: bytes)
+        let put = Publisher.Way(counter: \.bornSharedBytes) { [self] (memory) throws(SIPCError) in
+            recall(memory).map { (segment, $0) }
+        }
         let mover: Publisher.Mover? = kernelZero.map { kernelZero in { self.move($0, kernelZero) } }
         switch room {
         case .arena(let arena):
             let born = Publisher.Way(counter: \.bornSharedBytes) { (memory) throws(SIPCError) in
                 arena.locate(memory).map { (segment, $0) }
             }
-            return Publisher(inputs: inputs, ways: [born], mover: mover, output: segment) {
+            return Publisher(inputs: inputs, ways: [born, put], mover: mover, output: segment) {
                 (bytes) throws(SIPCError) in
                 try arena.take(bytes)
             }
         case .file(let file):
-            return Publisher(inputs: inputs, ways: [], mover: mover, output: segment) { (bytes) throws(SIPCError) in
+            return Publisher(inputs: inputs, ways: [put], mover: mover, output: segment) { (bytes) throws(SIPCError) in
                 try file.take(bytes)
             }
         }

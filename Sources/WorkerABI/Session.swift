@@ -69,8 +69,19 @@ final class Session {
         guard let output else { throw SIPCError.misuse(EBADF, "the session has no output segment to publish to") }
         let publisher = output.publisher(Array(segments.values))
         let (descriptor, counts, table) = try publisher.publish(stream) { output.freeze() }
+        output.remember(table)
         kept.append(table)
         return (try FileDescriptor.sealedMemory(named: "zerrow-descriptor", descriptor).release(), counts)
+    }
+
+    func refresh(_ descriptor: Int32) throws -> Int32 {
+        guard let output else { throw SIPCError.misuse(EBADF, "the session has no output segment") }
+        let known = try read(descriptor)
+        let segment = Segment(id: Output.id, bytes: output.bytes)
+        guard let fresh = known.moved(Output.id, to: segment, { $0.offset }) else {
+            preconditionFailure("every reference has its own place")
+        }
+        return try FileDescriptor.sealedMemory(named: "zerrow-descriptor", fresh).release()
     }
 
     func writeStream(_ descriptor: Int32, to raw: Int32) throws {

@@ -85,6 +85,15 @@ public func sessionPublish(
     }
 }
 
+/// A published table's descriptor as it has to be now.
+@c(zerrow_session_refresh)
+public func sessionRefresh(_ raw: UnsafeMutableRawPointer?, _ descriptor: Int32, _ fresh: UnsafeMutablePointer<Int32>?)
+    -> Int32
+{
+    guard let session = session(raw), let fresh else { return -EINVAL }
+    return session.call { fresh.pointee = try session.refresh(descriptor) }
+}
+
 /// How the pages of what was moved went.
 @c(zerrow_session_pages)
 public func sessionPages(_ raw: UnsafeMutableRawPointer?, _ counts: UnsafeMutablePointer<UInt64>?) -> Int32 {

@@ -85,6 +85,14 @@ struct zerrow_counts {
 int zerrow_session_publish(zerrow_session *, struct ArrowArrayStream *in, struct zerrow_counts *counts,
                            int *descriptor_fd);
 
+/*
+ * More than one table may be published; what they have in common is put into the output segment once. That may make the
+ * segment longer, and a descriptor that was made before then tells an old size: here is one with the present size.
+ * `descriptor_fd` has a descriptor that this session published, and stays the caller's, as does `*fresh_fd`, a sealed
+ * memfd.
+ */
+int zerrow_session_refresh(zerrow_session *, int descriptor_fd, int *fresh_fd);
+
 /* How all that this session had moved went: pages of 4 KiB, and ranges (buffers, joined where they touch). */
 struct zerrow_pages {
     uint64_t ranges;

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from zerrow.worker.failures import WorkerFailure
-from zerrow.worker.scan import WINDOW_ROWS, scan
+from zerrow.worker.scan import scan
+from zerrow.worker.source import WINDOW_ROWS
 
 ROWS = 50_000
 

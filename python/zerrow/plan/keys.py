@@ -9,9 +9,9 @@ import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from zerrow.identity import is_settled
 from zerrow.plan.code import CodeReader
 from zerrow.plan.declarations import Declaration, PythonModel, SqlModel
-from zerrow.plan.identity import is_settled
 from zerrow.plan.project import Project
 from zerrow.plan.surroundings import ProjectFiles, environment, own_code
 

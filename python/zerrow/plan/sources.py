@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zerrow.identity import identity
 from zerrow.plan.findings import Findings
-from zerrow.plan.identity import identity
 from zerrow.plan.names import did_you_mean
 from zerrow.plan.project_file import ProjectFile, SourceDeclaration
 

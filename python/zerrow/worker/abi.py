@@ -129,6 +129,11 @@ class WorkerLibrary:
             ),
             ("zerrow_session_kernelzero", ctypes.c_int, (ctypes.c_void_p, ctypes.c_int)),
             ("zerrow_session_pages", ctypes.c_int, (ctypes.c_void_p, ctypes.POINTER(_Pages))),
+            (
+                "zerrow_session_refresh",
+                ctypes.c_int,
+                (ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(ctypes.c_int)),
+            ),
             ("zerrow_session_open", ctypes.c_int, (ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)),
             (
                 "zerrow_session_publish",
@@ -230,6 +235,17 @@ class Session:
         )
         self._check(code, "the result")
         return Published(*(getattr(counts, name) for name in COUNTS)), descriptor.value
+
+    def refresh(self, descriptor: int) -> int:
+        """The SIPC descriptor of a table that this session published, true of its output segment as it is now.
+
+        Publishing more may have made that longer. Takes `descriptor`; the caller owns what is returned.
+        """
+        fresh = ctypes.c_int(-1)
+        code = self._library.zerrow_session_refresh(self._handle, descriptor, ctypes.byref(fresh))
+        os.close(descriptor)
+        self._check(code, "a published table")
+        return fresh.value
 
     def _check(self, code: int, what: str) -> None:
         if code == 0:

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from zerrow.worker.abi import LibraryError, Session, WorkerLibrary
 from zerrow.worker.channel import Channel, Message
+from zerrow.worker.decache import Exchange
 from zerrow.worker.failures import WorkerFailure, report
 from zerrow.worker.project import files_changed
 from zerrow.worker.results import to_stream
@@ -31,6 +32,7 @@ class Work:
     kernelzero: int | None = None
     arena_file_bytes: int = 0
     arena_bytes_max: int = 0
+    decache_bytes_max: int | None = None
 
 
 def run(channel: Channel, library: WorkerLibrary, cpus: int) -> NoReturn:
@@ -114,6 +116,9 @@ class _Worker:
             file.seek(0)
             self._work.task = json.load(file)
         self._work.arena_file_bytes, self._work.arena_bytes_max = sizes
+        if message.body.get("decache") is True:
+            limit = message.body.get("decache_bytes_max", sizes[1] // 2)
+            self._work.decache_bytes_max = limit if type(limit) is int and limit >= 0 else 0
 
     def _answer(self, session: Session) -> tuple[str, dict[str, Any], tuple[int, ...]]:
         work, started = self._work, time.perf_counter()
@@ -126,8 +131,9 @@ class _Worker:
         arguments = prepare_arguments(work.task, tables)
         self._channel.send("running")
         modules = len(sys.modules)
+        cache = self._cache(session)
         self._kind, opened = "user" if work.task["kind"] in ("python", "sql") else "internal", time.perf_counter()
-        self._result = result = execute(work.task, arguments, tables, self._cpus)
+        self._result = result = execute(work.task, arguments, tables, self._cpus, cache)
         self._kind, done = "internal", time.perf_counter()
         if isinstance(result, str):
             return "done", {"text": result}, ()
@@ -144,9 +150,23 @@ class _Worker:
         planned_ns = work.task.get("planned_ns")
         if self._folder is not None and planned_ns is not None:
             fields["changed"] = files_changed(self._folder, planned_ns, len(sys.modules) - modules)
+        if cache is not None:
+            descriptor, fields["decache"] = self._give(session, cache, descriptor)
         if work.kernelzero is not None:
             fields["kernelzero"] = session.pages()
         return "published", fields, (descriptor,)
+
+    def _cache(self, session: Session) -> Exchange | None:
+        limit = self._work.decache_bytes_max
+        if limit is None or self._work.task["kind"] != "scan":
+            return None
+        return Exchange(self._channel, session, _take_segments, limit)
+
+    def _give(self, session: Session, cache: Exchange, result: int) -> tuple[int, dict[str, int]]:
+        """Give what was decoded; the result's descriptor, true of the output as it is now, and the figures."""
+        decoded, figures = cache.publish()
+        cache.send([(block, session.refresh(descriptor)) for block, descriptor in decoded])
+        return session.refresh(result), figures
 
     def _describe(self, error: BaseException) -> dict[str, Any]:
         described = report(error, self._kind, self._folder)

@@ -3,60 +3,243 @@
 Row groups are read in windows of about a million rows through a mapping of the file. Measured on TPC-H `lineitem`
 against `read_table` and `dataset.to_table`, this took the least time and memory, and every buffer of the result is
 large enough to be born in the arena.
+
+Where there is a cache, what it has is used as it lies, and only the rest is decoded: whole columns of row groups, as a
+filter is applied after that. Row groups that a filter rules out by the file's statistics are neither read nor wanted.
 """
 
 from __future__ import annotations
 
-import io
-import os
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
-from pyarrow.fs import LocalFileSystem
 
-from zerrow.worker.expression import columns_of, compile_filter, keep_rows, missing_column
+from zerrow.worker.blocks import Block, Piece
+from zerrow.worker.expression import columns_of, keep_rows, missing_column
 from zerrow.worker.failures import WorkerFailure
-from zerrow.worker.results import is_view, rows_only, strip_field_ids
+from zerrow.worker.results import rows_only, strip_field_ids
+from zerrow.worker.source import Source, conform
 
-WINDOW_ROWS = 1 << 20
-WINDOW_BYTES = 256 << 20
 CHUNK_BYTES_MIN = 256 << 10
 """Mean bytes of a column's chunk under which the chunks of a filtered scan are combined."""
 
-ARROW_KEY = b"\x18\x0cARROW:schema"
-"""The key of the footer's Arrow schema as Thrift's compact protocol writes it: string, 12 bytes."""
+
+class Cache(Protocol):
+    """What a scan needs of a cache of decoded columns; `Exchange` is one."""
+
+    bytes_max: int
+    """The most memory to keep for the cache alone."""
+
+    def ask(self, wants: list[Block]) -> list[tuple[Block, pa.Table]]:
+        """Tables that hold some of what is wanted."""
+        ...
+
+    def count(self, reused_units: int, decoded_units: int) -> None:
+        """Note how many columns of row groups came from the cache, and how many were decoded."""
+        ...
+
+    def give(self, piece: Piece) -> None:
+        """Keep what was decoded."""
+        ...
 
 
-def scan(task: dict[str, Any], cpus: int) -> pa.Table:
+def scan(task: dict[str, Any], cpus: int, cache: Cache | None = None) -> pa.Table:
     """Run a task of kind `scan`. Raises WorkerFailure of kind `input`, which names the file."""
     files, name = task["files"], task["table"]
     if not files:
         raise WorkerFailure("input", f"the source table {name!r} has no files")
-    sources = [_Source(file, task.get("dictionary") or []) for file in files]
+    known = task.get("identities") or [None] * len(files)
+    dictionary = task.get("dictionary") or []
+    sources = [Source(number, path, dictionary, known[number]) for number, path in enumerate(files)]
     schema = _unify(sources)
     columns = task["columns"] if task.get("columns") is not None else schema.names
     tree = task.get("filter")
-    for column in (*columns, *(columns_of(tree) if tree else ()), *(task.get("dictionary") or ())):
+    for column in (*columns, *(columns_of(tree) if tree else ()), *dictionary):
         if schema.get_field_index(column) < 0:
             raise missing_column(column, schema, name)
     if not columns and tree is None:
-        return rows_only(sum(source.rows for source in sources))
-    wanted = list(dict.fromkeys([*columns, *(columns_of(tree) if tree else ())]))
-    narrow = pa.schema([schema.field(column) for column in wanted], metadata=schema.metadata)
-    parts = []
+        result = rows_only(sum(source.rows for source in sources))
+    else:
+        result = _Scan(sources, schema, columns, tree, name, cpus > 1, cache).run()
+        if columns:
+            result = strip_field_ids(_tidy(result, tree is not None, bool(dictionary)))
     for source in sources:
-        try:
-            for window in source.windows(narrow, tree, name, cpus > 1):
-                parts.append(window.select(columns) if columns else window)
-        except (pa.ArrowException, OSError) as error:
-            raise WorkerFailure("input", f"{source.path} cannot be read: {error}") from error
-    result = pa.concat_tables(parts) if parts else narrow.empty_table().select(columns or narrow.names)
-    if not columns:
-        return rows_only(result.num_rows)
-    return strip_field_ids(_tidy(result, tree is not None, bool(task.get("dictionary"))))
+        source.check_unchanged()
+    return result
+
+
+class _Scan:
+    """Columns and rows of files of one schema."""
+
+    def __init__(
+        self,
+        sources: list[Source],
+        schema: pa.Schema,
+        columns: list[str],
+        tree: dict[str, Any] | None,
+        name: str,
+        threads: bool,
+        cache: Cache | None,
+    ) -> None:
+        wanted = list(dict.fromkeys([*columns, *(columns_of(tree) if tree else ())]))
+        self._schema = pa.schema([schema.field(column) for column in wanted], metadata=schema.metadata)
+        self._columns, self._tree, self._name = columns, tree, name
+        self._cache = cache
+        self._files = [_File(source, wanted, source.groups(tree, self._schema, name), threads) for source in sources]
+        self._room_bytes = cache.bytes_max if cache else 0
+
+    def run(self) -> pa.Table:
+        self._ask()
+        parts: list[pa.Table] = []
+        for file in self._files:
+            parts += self._read(file)
+        if self._cache:
+            for file in self._files:
+                self._cache.count(file.reused_units, file.decoded_units)
+                for piece in file.to_give() if file.source.is_settled else ():
+                    self._cache.give(piece)
+        empty = self._schema.empty_table().select(self._columns or self._schema.names)
+        result = pa.concat_tables(parts) if parts else empty
+        return result if self._columns else rows_only(result.num_rows)
+
+    def _ask(self) -> None:
+        if self._cache is None:
+            return
+        wants = [block for file in self._files if file.source.is_settled for block in file.wants()]
+        for block, table in self._cache.ask(wants) if wants else ():
+            if block.file >= len(self._files):
+                raise WorkerFailure("internal", f"a piece is of file {block.file} of {len(self._files)}")
+            self._files[block.file].hold(block, table)
+
+    def _read(self, file: _File) -> Iterator[pa.Table]:
+        """The rows of a file that are wanted, in the scan's schema."""
+        if self._tree is None:
+            for groups in file.source.windows(file.groups):
+                file.decode(groups)
+            # As one, so that a dictionary that is made one for the cache is the result's as well.
+            file.merge()
+            if file.groups:
+                yield conform(file.assemble(file.groups), self._schema).select(self._columns)
+            return
+        for groups in file.source.windows(file.groups):
+            decoded = file.decode(groups)
+            window = keep_rows(conform(file.assemble(groups), self._schema), self._tree, self._name)
+            size = sum(piece.table.nbytes for piece in decoded)
+            if self._cache is None or size > self._room_bytes:
+                file.forget(decoded)
+            else:
+                self._room_bytes -= size
+            if window.num_rows:
+                yield window.select(self._columns) if self._columns else window
+        file.merge()
+
+
+class _File:
+    """What is wanted of a file, what is held of that, and where."""
+
+    def __init__(self, source: Source, wanted: list[str], groups: list[int], threads: bool) -> None:
+        self.source = source
+        self.groups = groups
+        self.reused_units = 0
+        self.decoded_units = 0
+        self._names = [name for name in wanted if source.schema.get_field_index(name) >= 0]
+        self._threads = threads
+        # The piece to take each column of each row group from.
+        self._places: dict[str, dict[int, Piece]] = {name: {} for name in self._names}
+        self._own: list[Piece] = []
+
+    def wants(self) -> list[Block]:
+        """What the cache could have: at most one block for each way of decoding."""
+        names: dict[str, list[str]] = {}
+        for name in self._names if self.groups else ():
+            names.setdefault(self.source.read_option(name), []).append(name)
+        groups = tuple(self.groups)
+        return [Block(self.source.number, read, tuple(group), groups) for read, group in names.items()]
+
+    def hold(self, block: Block, table: pa.Table) -> None:
+        """Take in a table of the cache, for what isn't held yet. Raises WorkerFailure of kind `internal`."""
+        piece = Piece(block, table, self.source.group_rows)
+        for name in block.columns:
+            if name not in self._places or self.source.read_option(name) != block.read:
+                continue
+            if table.column(name).type != self.source.schema.field(name).type:
+                raise WorkerFailure("internal", f"a piece has another type of {name!r} than {self.source.path}")
+            for group in set(block.groups).intersection(self.groups):
+                if group not in self._places[name]:
+                    self._places[name][group] = piece
+                    self.reused_units += 1
+
+    def decode(self, groups: list[int]) -> list[Piece]:
+        """Decode what nobody holds of some row groups; the new pieces."""
+        lacking: dict[tuple[int, ...], list[str]] = {}
+        for name in self._names:
+            lack = tuple(group for group in groups if group not in self._places[name])
+            if lack:
+                lacking.setdefault(lack, []).append(name)
+        new = []
+        for lack, names in lacking.items():
+            table = self.source.decode(lack, names, self._threads)
+            self.decoded_units += len(lack) * len(names)
+            for read in sorted({self.source.read_option(name) for name in names}):
+                own = tuple(name for name in names if self.source.read_option(name) == read)
+                new.append(self._place(Block(self.source.number, read, own, lack), table.select(own)))
+        self._own += new
+        return new
+
+    def _place(self, block: Block, table: pa.Table) -> Piece:
+        piece = Piece(block, table, self.source.group_rows)
+        for name in block.columns:
+            self._places[name].update(dict.fromkeys(block.groups, piece))
+        return piece
+
+    def forget(self, pieces: list[Piece]) -> None:
+        """Let go of pieces that this scan decoded and that it needs no more."""
+        for piece in pieces:
+            self._own.remove(piece)
+            for name in piece.block.columns:
+                for group in piece.block.groups:
+                    del self._places[name][group]
+
+    def merge(self) -> None:
+        """Make one piece of all that this scan decoded of the same columns, with one dictionary for each."""
+        alike: dict[tuple[str, tuple[str, ...]], list[Piece]] = {}
+        for piece in self._own:
+            alike.setdefault((piece.block.read, piece.block.columns), []).append(piece)
+        self._own = []
+        for (read, columns), pieces in alike.items():
+            groups = tuple(group for piece in pieces for group in piece.block.groups)
+            table = pa.concat_tables([piece.table for piece in pieces]).unify_dictionaries()
+            self._own.append(self._place(Block(self.source.number, read, columns, groups), table))
+
+    def to_give(self) -> list[Piece]:
+        """What this scan decoded."""
+        return self._own
+
+    def assemble(self, groups: Sequence[int]) -> pa.Table:
+        """Row groups as one table, in the file's types. Its columns are where they are held."""
+        columns = [pa.chunked_array(self._chunks(name, groups), self._type(name)) for name in self._names]
+        if not columns:
+            return rows_only(sum(self.source.group_rows[group] for group in groups))
+        return pa.Table.from_arrays(columns, schema=pa.schema([self.source.schema.field(name) for name in self._names]))
+
+    def _type(self, name: str) -> pa.DataType:
+        return self.source.schema.field(name).type
+
+    def _chunks(self, name: str, groups: Sequence[int]) -> Iterator[pa.Array]:
+        """A column's arrays, in as few slices as can be."""
+        places = self._places[name]
+        piece, start, stop = None, 0, 0
+        for group in groups:
+            place, rows = places[group], self.source.group_rows[group]
+            if place is not piece or place.starts[group] != stop:
+                if piece is not None:
+                    yield from piece.table.column(name).slice(start, stop - start).chunks
+                piece, start = place, place.starts[group]
+                stop = start
+            stop += rows
+        if piece is not None:
+            yield from piece.table.column(name).slice(start, stop - start).chunks
 
 
 def _tidy(table: pa.Table, filtered: bool, has_dictionaries: bool) -> pa.Table:
@@ -69,106 +252,7 @@ def _tidy(table: pa.Table, filtered: bool, has_dictionaries: bool) -> pa.Table:
     return table
 
 
-class _Source:
-    """One Parquet file."""
-
-    def __init__(self, path: str, dictionary: list[str]) -> None:
-        self.path = path
-        try:
-            self._file = pq.ParquetFile(path, memory_map=True)
-            noted = self._file.schema_arrow
-            metadata = self._file.metadata
-            if any(is_view(field.type) for field in noted):
-                plain = _without_arrow_schema(path)
-                if plain is not None and _same_but_views(noted, plain.schema.to_arrow_schema()):
-                    metadata = plain
-            encoded = [name for name in dictionary if name in noted.names]
-            if encoded or metadata is not self._file.metadata:
-                self._file = pq.ParquetFile(path, metadata=metadata, memory_map=True, read_dictionary=encoded)
-        except FileNotFoundError as error:
-            raise WorkerFailure("input", f"{path} does not exist") from error
-        except (pa.ArrowException, OSError) as error:
-            raise WorkerFailure("input", f"{path} cannot be read as Parquet: {error}") from error
-        self.schema = _readable(self._file.schema_arrow)
-        self.rows = self._file.metadata.num_rows
-
-    def windows(self, schema: pa.Schema, tree: dict[str, Any] | None, table: str, threads: bool) -> Iterator[pa.Table]:
-        """The rows of the file that pass the filter, as tables of `schema`."""
-        present = [name for name in schema.names if self.schema.get_field_index(name) >= 0]
-        for groups in self._batched(self._groups(tree, schema, table)):
-            window = self._file.read_row_groups(groups, columns=present, use_threads=threads)
-            window = _conform(window, schema)
-            if tree is not None:
-                window = keep_rows(window, tree, table)
-            if window.num_rows:
-                yield window
-
-    def _groups(self, tree: dict[str, Any] | None, schema: pa.Schema, table: str) -> list[int]:
-        """The row groups that statistics do not rule out; conjuncts that cannot be judged are passed over."""
-        count = self._file.num_row_groups
-        kept = set(range(count))
-        if tree is None or count < 2:
-            return sorted(kept)
-        fragment = ds.ParquetFileFormat().make_fragment(self.path, LocalFileSystem())
-        for conjunct in _conjuncts(tree):
-            try:
-                subset = fragment.subset(filter=compile_filter(conjunct, schema, table))
-            except (pa.ArrowException, ValueError):
-                continue
-            kept &= {group.id for group in subset.row_groups}
-        return sorted(kept)
-
-    def _batched(self, groups: list[int]) -> Iterator[list[int]]:
-        batch, rows, size = [], 0, 0
-        for group in groups:
-            metadata = self._file.metadata.row_group(group)
-            if batch and (rows + metadata.num_rows > WINDOW_ROWS or size + metadata.total_byte_size > WINDOW_BYTES):
-                yield batch
-                batch, rows, size = [], 0, 0
-            batch.append(group)
-            rows, size = rows + metadata.num_rows, size + metadata.total_byte_size
-        if batch:
-            yield batch
-
-
-def _without_arrow_schema(path: str) -> pq.FileMetaData | None:
-    """The file's metadata as if no Arrow writer had noted its types; None where that is not safe to say.
-
-    Some writers note that strings are views. pyarrow would follow, and its compute functions refuse views. Read as
-    Parquet's own types the strings are plain ones, in fewer bytes and less time than views and a cast take.
-    """
-    with open(path, "rb") as file:
-        file.seek(-8, os.SEEK_END)
-        length = int.from_bytes(file.read(4), "little")
-        if file.read(4) != b"PAR1":
-            return None
-        file.seek(-8 - length, os.SEEK_END)
-        footer = file.read(length)
-    if footer.count(ARROW_KEY) != 1:
-        return None
-    footer = footer.replace(ARROW_KEY, ARROW_KEY.lower())
-    return pq.read_metadata(io.BytesIO(b"PAR1" + footer + length.to_bytes(4, "little") + b"PAR1"))
-
-
-def _same_but_views(noted: pa.Schema, plain: pa.Schema) -> bool:
-    return noted.names == plain.names and all(
-        is_view(a.type) or a.type == b.type for a, b in zip(noted, plain, strict=True)
-    )
-
-
-def _readable(schema: pa.Schema) -> pa.Schema:
-    """The schema a reader gets: no views, no field ids, and none of pandas' notes about row labels."""
-    fields = []
-    for field in strip_field_ids(schema.empty_table()).schema:
-        if is_view(field.type):
-            field = field.with_type(pa.string() if pa.types.is_string_view(field.type) else pa.binary())
-        fields.append(field)
-    skipped = (b"pandas", b"ARROW:schema", b"arrow:schema")
-    metadata = {key: value for key, value in (schema.metadata or {}).items() if key not in skipped}
-    return pa.schema(fields, metadata=metadata or None)
-
-
-def _unify(sources: list[_Source]) -> pa.Schema:
+def _unify(sources: list[Source]) -> pa.Schema:
     """One schema for all files: numbers widen, a column that some files lack is null there."""
     schema = sources[0].schema
     for source in sources[1:]:
@@ -186,25 +270,3 @@ def _unify(sources: list[_Source]) -> pa.Schema:
             index = schema.get_field_index(name)
             schema = schema.set(index, schema.field(index).with_nullable(True))
     return schema
-
-
-def _conform(window: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The window with the columns and types of `schema`; columns that have them already are not touched."""
-    columns = []
-    for field in schema:
-        index = window.schema.get_field_index(field.name)
-        if index < 0:
-            columns.append(pa.chunked_array([pa.nulls(window.num_rows, field.type)]))
-        elif window.column(index).type == field.type:
-            columns.append(window.column(index))
-        else:
-            columns.append(window.column(index).cast(field.type))
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
-def _conjuncts(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    if tree.get("op") != "and":
-        yield tree
-        return
-    for part in tree["args"]:
-        yield from _conjuncts(part)

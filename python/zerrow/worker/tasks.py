@@ -18,7 +18,7 @@ from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.preview import preview
 from zerrow.worker.project import load_function
 from zerrow.worker.results import to_table
-from zerrow.worker.scan import scan
+from zerrow.worker.scan import Cache, scan
 from zerrow.worker.sql import run_sql
 
 
@@ -37,15 +37,20 @@ def prepare_arguments(task: dict[str, Any], tables: Sequence[pa.Table]) -> dict[
 
 
 def execute(
-    task: dict[str, Any], arguments: dict[str, Any], tables: Sequence[pa.Table] = (), cpus: int = 1
+    task: dict[str, Any],
+    arguments: dict[str, Any],
+    tables: Sequence[pa.Table] = (),
+    cpus: int = 1,
+    cache: Cache | None = None,
 ) -> pa.Table | str:
     """Run the task and give its table, or its text for a preview.
 
-    `tables` are the task's inputs as they came. Exceptions of user code pass; WorkerFailure for what zerrow found.
+    `tables` are the task's inputs as they came; a scan uses the `cache`, if there is one. Exceptions of user code
+    pass; WorkerFailure for what zerrow found.
     """
     match task["kind"]:
         case "scan":
-            return scan(task, cpus)
+            return scan(task, cpus, cache)
         case "python":
             loaded = load_function(task["folder"], task["file"], task["function"])
             if loaded.mentions("duckdb"):

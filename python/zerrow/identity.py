@@ -8,14 +8,19 @@ from typing import Any
 SETTLED_NS = 2_000_000_000
 """A file that was changed less than this before it was looked at may change again without its times telling."""
 
+_NUMBER_MAX = 2**63 - 1  # larger ones don't travel through every JSON reader
 
-def identity(path: str) -> dict[str, Any]:
-    """The identity of the file at `path`, links followed, as docs/plan.md writes it. Raises OSError."""
-    status = os.stat(path)
+
+def identity(path: str, file: int | str | None = None) -> dict[str, Any]:
+    """The identity of the file at `path`, links followed, as docs/plan.md writes it; or of an open `file`.
+
+    Raises OSError.
+    """
+    status = os.stat(path if file is None else file)
     return {
         "path": path,
-        "device": status.st_dev,
-        "inode": status.st_ino,
+        "device": status.st_dev & _NUMBER_MAX,
+        "inode": status.st_ino & _NUMBER_MAX,
         "bytes": status.st_size,
         "mtime_ns": status.st_mtime_ns,
         "ctime_ns": status.st_ctime_ns,
