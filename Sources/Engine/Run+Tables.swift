@@ -56,7 +56,7 @@ extension Run {
             let ids = descriptor.segments.map { $0.id == 0 ? output : SegmentID(rawValue: $0.id) }
             try check(descriptor.segments, ids, of: worker)
             let bytes = descriptor.renumbered(ids.map(\.rawValue))
-            return SegmentStore.NewTable(
+            return SegmentStore.Publication(
                 descriptor: DescriptorBox(try FileDescriptor.sealedMemory(named: "descriptor", bytes)),
                 references: try references(of: descriptor, ids))
         }
@@ -148,6 +148,7 @@ extension Run {
             let line = error.file == nil ? model.line : error.line
             if let file { text += file + (line.map { ":\($0)" } ?? "") + ": " }
             text += error.message
+            if error.kind == "memory" { text += memoryText(of: index) }
             if let traceback = error.traceback { text += "\n" + traceback }
             return text
         }

@@ -81,7 +81,10 @@ final class Run {
             guard let entry else { continue }
             tables[model] = entry.table
             engine.share(entry.table, with: .run(number, model: model))
-            reports[model].output = entry.output
+            // The run names what is there.
+            var counts = ByteCounts()
+            counts.resharedBytes = entry.output.bytes
+            reports[model].output = RunReport.Output(rows: entry.output.rows, counts: counts)
         }
     }
 
