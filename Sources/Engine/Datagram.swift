@@ -41,13 +41,16 @@ extension Datagram {
 
     /// The call to run the task.
     ///
-    /// - Parameter isCached: whether it asks DeCache for what it scans.
-    static func run(arenaFileBytes: UInt64, arenaBytesMax: UInt64, isCached: Bool) -> JSONValue {
+    /// - Parameter decacheBytesMax: what it may keep for other scans, if it asks DeCache for what it scans.
+    static func run(arenaFileBytes: UInt64, arenaBytesMax: UInt64, decacheBytesMax: UInt64?) -> JSONValue {
         var members: [String: JSONValue] = [
             "op": "run", "arena_file_bytes": .integer(Int64(arenaFileBytes)),
             "arena_bytes_max": .integer(Int64(clamping: arenaBytesMax)),
         ]
-        if isCached { members["decache"] = true }
+        if let decacheBytesMax {
+            members["decache"] = true
+            members["decache_bytes_max"] = .integer(Int64(clamping: decacheBytesMax))
+        }
         return .object(members)
     }
 

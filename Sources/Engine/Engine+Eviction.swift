@@ -104,7 +104,7 @@ extension Engine {
     }
 
     /// Tells all observers, the first time.
-    private func noteOnce(_ text: String) {
+    func noteOnce(_ text: String) {
         guard noted.insert(text).inserted else { return }
         for run in runs { run.observer?.note(text) }
     }

@@ -34,6 +34,10 @@ public final class Engine {
     var rates = ResourceManager.Rates()
     /// Where tables are spilled to; nil where that is not possible.
     let spillFolder: SpillFolder?
+    /// The results that outlive the engine; nil where none are to.
+    let saved: SavedResults?
+    /// How many results are being saved.
+    var savesLeft = 0
     /// What observers were told and need not hear again.
     var noted: Set<String> = []
     /// The most memory that is kept for later outputs, in bytes.
@@ -78,6 +82,7 @@ public final class Engine {
         poolBytesMax = ((try? Machine.memory().bytesTotal) ?? 0) / 8
         store = SegmentStore(lock: hasIdentities ? .readOnlyDescriptor : .sealed, poolBytesMax: poolBytesMax)
         errands = try Errands()
+        saved = try options.cacheFolder.map { try SavedResults($0) }
         spillFolder = try Self.spillFolder(options, environment)
         resources = ResourceManager(
             limits: .init(

@@ -34,10 +34,11 @@ extension Engine {
     /// Keeps a model's result for later runs, if it may be.
     func keep(_ output: RunReport.Output, _ table: TableID, of model: Plan.Model, in run: Run) {
         // What a scan read is kept as pieces.
-        guard options.keepsResults, run.options.usesCache, let key = model.key,
-            model.kind != "scan" || !run.options.usesDeCache
-        else { return }
-        if results.add(.init(table: table, output: output), key: key) {
+        guard run.options.usesCache, let key = model.key, model.kind != "scan" || !run.options.usesDeCache else {
+            return
+        }
+        if model.kind != "scan" { save(table, key: key) }
+        if options.keepsResults, results.add(.init(table: table, output: output), key: key) {
             share(table, with: .result(key))
         }
     }

@@ -7,7 +7,25 @@ import System
 extension Run {
     /// Whether a model's scan asks DeCache, and gives to it.
     func usesDeCache(_ model: Int) -> Bool {
-        options.usesDeCache && !isPreview(model) && plan.models[model].kind == "scan" && plan.models[model].cache != false
+        guard options.usesDeCache, !isPreview(model), plan.models[model].kind == "scan", plan.models[model].cache != false
+        else { return false }
+        // An engine of one run has no use for what no other scan of the run wants.
+        return engine.options.keepsResults
+            || plan.models.indices.contains { $0 != model && plan.models[$0].scansSame(as: plan.models[model]) }
+    }
+
+    /// The most bytes of decoded columns that a scan may keep for others and that its own result doesn't name.
+    var decacheBytesMax: UInt64 {
+        (options.memoryBytesMax ?? Engine.memoryBytesMax(engine.options) ?? (4 << 30)) / 8
+    }
+
+    /// Lets go of pieces when nobody may want them any more: an engine of one run has no other scans to come.
+    func endDeCache() {
+        guard !engine.options.keepsResults, engine.decache.count > 0,
+            plan.models.indices.allSatisfy({ plan.models[$0].kind != "scan" || scheduler.status(of: $0) != nil })
+        else { return }
+        engine.decache.removeAll()
+        engine.answerScans()
     }
 
     /// A scan says what it wants; it is answered when nobody else decodes any of it.
@@ -94,6 +112,17 @@ extension Engine {
 }
 
 extension Plan.Model {
+    /// Whether two scans read some column of some file both.
+    fileprivate func scansSame(as other: Plan.Model) -> Bool {
+        guard kind == "scan", other.kind == "scan" else { return false }
+        func files(_ model: Plan.Model) -> Set<String> { Set(model.task["files"]?.array?.compactMap(\.string) ?? []) }
+        // No list of columns is all of them.
+        func columns(_ model: Plan.Model) -> Set<String>? { (model.task["columns"]?.array?.compactMap(\.string)).map { Set($0) } }
+        guard !files(self).isDisjoint(with: files(other)) else { return false }
+        guard let own = columns(self), let others = columns(other) else { return true }
+        return !own.isDisjoint(with: others)
+    }
+
     /// The files that a scan reads, as they were when it was planned; none for other models, or where they are unknown.
     var scannedFiles: [FileIdentity] {
         guard let files = task["identities"]?.array else { return [] }

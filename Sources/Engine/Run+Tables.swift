@@ -137,6 +137,7 @@ extension Run {
         }
         observer?.modelEnded(reports[model], failure: failureText)
         endedAt = MonotonicClock.nanoseconds()
+        if plan.models[model].kind == "scan" { endDeCache() }
     }
 
     /// A failure in words: the model's place, what was wrong, what to do.

@@ -146,7 +146,7 @@ extension Run {
         let task = DescriptorBox(try FileDescriptor.sealedMemory(named: "task", self.task(of: model).utf8))
         worker.channel.send(
             Datagram.run(
-                arenaFileBytes: UInt64(output.bytes), arenaBytesMax: limits.bytesMax, isCached: usesDeCache(model)),
+                arenaFileBytes: UInt64(output.bytes), arenaBytesMax: limits.bytesMax, decacheBytesMax: usesDeCache(model) ? decacheBytesMax : nil),
             [task, output.file] + (device.map { [$0] } ?? []))
     }
 
@@ -278,7 +278,10 @@ extension Run {
     ///
     /// Else its largest resident set less that of its zygote, which it began with; what it read of its inputs still counts.
     private func memoryBytesMax(of worker: Worker, _ exit: Worker.Exit) -> UInt64 {
-        if let bytes = worker.cgroup?.memoryBytesMax, bytes > 0 { return bytes + worker.recycledBytes }
+        if let bytes = worker.cgroup?.memoryBytesMax, bytes > 0 {
+            let own = (worker.published?.counts).map { $0.total &- $0.resharedBytes } ?? 0
+            return bytes + min(worker.recycledBytes, own)
+        }
         return exit.memoryBytesMax > worker.zygoteBytes ? exit.memoryBytesMax - worker.zygoteBytes : 0
     }
 }

@@ -49,7 +49,7 @@ final class Run {
         id = "r\(getpid())-\(number)"
         self.observer = observer
         let cached = plan.models.map { model in
-            options.usesCache ? model.key.flatMap { engine.results[$0] } : nil
+            options.usesCache ? model.key.flatMap { engine.results[$0] ?? engine.takeSaved($0) } : nil
         }
         let index = Dictionary(uniqueKeysWithValues: plan.models.enumerated().map { ($1.name, $0) })
         var models = zip(plan.models, cached).map { model, cached in

@@ -157,7 +157,7 @@ public final class SegmentStore {
         return true
     }
 
-    private func take(_ table: Table) -> TableID {
+    func take(_ table: Table) -> TableID {
         lastTable += 1
         let id = TableID(rawValue: lastTable)
         for (segment, ranges) in table.named {

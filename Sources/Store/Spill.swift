@@ -141,7 +141,7 @@ public final class SpillWork: Sendable {
 }
 
 /// Writes a file from its beginning to its end, and keeps next to nothing of it in the page cache: dirty pages are memory too.
-private struct DiskOutput {
+struct DiskOutput {
     /// How much is written before the disk is asked to begin; at most three times as much is dirty.
     private static let windowBytes = 8 << 20
 

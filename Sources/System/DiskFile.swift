@@ -4,6 +4,8 @@ import Glibc
 extension SystemCall {
     /// Making a file without a name.
     public static let makeUnnamed: SystemCall = "open(O_TMPFILE)"
+    /// Giving a file a name.
+    public static let link: SystemCall = "linkat"
     /// Taking room on a disk before it is used.
     public static let allocate: SystemCall = "posix_fallocate"
     /// Writing a range of the page cache to its disk.
@@ -22,6 +24,16 @@ extension FileDescriptor {
     /// descriptor and mapping, whatever ends the process.
     public static func unnamed(in folder: String) throws(SystemError) -> FileDescriptor {
         FileDescriptor(owning: try perform(.makeUnnamed, folder) { zerrow_unnamed_file(folder) })
+    }
+
+    /// Gives a file of `unnamed` a name. Nothing happens where there is a file of that name.
+    public func link(as path: String) throws(SystemError) {
+        let source = "/proc/self/fd/\(raw)"
+        do {
+            try perform(.link, path) { linkat(AT_FDCWD, source, AT_FDCWD, path, AT_SYMLINK_FOLLOW) }
+        } catch {
+            if error.errno != EEXIST { throw error }
+        }
     }
 
     /// Takes room on the disk for so many bytes and makes the file that long: writing there can't fail for lack of room.

@@ -82,7 +82,9 @@ enum Session {
         let engine = try engine(engineOptions)
         if let problem = engine.kernelZeroProblem { display.note("warning: KernelZero is not used: \(problem)") }
         defer { engine.shutDown() }
-        return try engine.run(plan, options, observer: display, signals: signals)
+        let report = try engine.run(plan, options, observer: display, signals: signals)
+        engine.finishSaves()
+        return report
     }
 
     /// Runs the plan once for each line of standard input, in one engine, and prints one report each.
@@ -105,6 +107,7 @@ enum Session {
             if let problem = engine.kernelZeroProblem { Output.note("warning: KernelZero is not used: \(problem)") }
             Output.note("serving at \(address.path) (Ctrl-C ends it)")
             server.serve(until: signals)
+            engine.finishSaves()
             engine.shutDown()
             Output.leave(0)
         } catch {

@@ -1,6 +1,7 @@
 """What was made once is not made again: results under `serve` and in a folder, scans by column and row group."""
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -178,3 +179,177 @@ def test_results_give_way_when_memory_is_short(any_project: Project, serve):
     # The last one is still there, the first one is not.
     assert statuses(any_project.run("--param", "first=5", env=server.environment))["wide"] == "cached"
     assert statuses(any_project.run("--param", "first=0", env=server.environment))["wide"] == "success"
+
+
+def test_a_folder_keeps_results_from_engine_to_engine(chain: Project, tmp_path: Path):
+    folder = tmp_path / "cache"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    first = chain.run("--cache-dir", str(folder))
+    assert first.code == 0, first.err
+    assert statuses(first) == {"numbers": "success", "first": "success", "second": "success"}
+    kept = sorted(folder.iterdir())
+    assert len(kept) == 2
+    # They are standard Arrow files.
+    rows = []
+    for path in kept:
+        with pa.OSFile(str(path)) as file:
+            rows.append(pa.ipc.open_file(file).read_all().num_rows)
+    assert sorted(rows) == [1, 1000]
+    out = tmp_path / "out"
+    out.mkdir(mode=0o777)
+    out.chmod(0o777)
+    again = chain.run("--cache-dir", str(folder), "--export", str(out))
+    assert again.code == 0, again.err
+    assert statuses(again) == {"numbers": "unneeded", "first": "cached", "second": "cached"}
+    with pa.OSFile(str(out / "second.arrows")) as file:
+        assert pa.ipc.open_stream(file).read_all().to_pylist() == [{"rows": 1000, "last": 999}]
+
+
+def test_a_damaged_kept_result_is_made_again(chain: Project, tmp_path: Path):
+    folder = tmp_path / "cache"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    chain.run("--cache-dir", str(folder))
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes()[:-20])
+    again = chain.run("--cache-dir", str(folder))
+    assert again.code == 0, again.err
+    assert set(statuses(again).values()) == {"success"}
+    assert set(statuses(chain.run("--cache-dir", str(folder))).values()) == {"cached", "unneeded"}
+
+
+def test_a_model_reads_a_kept_result(chain: Project, tmp_path: Path):
+    """Also where the file has to be read into memory first, as workers could write to it."""
+    folder = tmp_path / "cache"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    chain.run("--cache-dir", str(folder))
+    chain.write("models.py", CHAIN.replace("return {", "return {'sum': [sum(first['a'].to_pylist())], "))
+    age(chain.folder)
+    again = chain.run("--cache-dir", str(folder))
+    assert again.code == 0, again.err
+    assert statuses(again)["second"] == "success"
+
+
+SCANS = """
+    import zerrow
+
+    @zerrow.model()
+    def one(wide=zerrow.Model("wide", columns=["a", "b"])):
+        assert wide["a"][7].as_py() == 7 and len(wide) == 30000, wide
+        return {"sum": [sum(wide["b"].to_pylist())]}
+
+    @zerrow.model()
+    def two(wide=zerrow.Model("wide", columns=["b", "c"], filter="b >= 100")):
+        assert wide["b"][0].as_py() == 100
+        return {"sum": [sum(wide["c"].to_pylist())]}
+"""
+
+
+@pytest.fixture
+def scans(any_project: Project) -> Project:
+    """A project whose models read overlapping columns of one source of ten row groups."""
+    values = pa.array(range(30000), pa.int64())
+    any_project.table("wide", pa.table({"a": values, "b": values, "c": values, "d": values}), row_group_size=3000)
+    any_project.write(
+        "zerrow_project.yml",
+        """
+        project:
+          name: test
+        sources:
+          wide: data/wide.parquet
+        """,
+    )
+    any_project.write("models.py", SCANS)
+    age(any_project.folder)
+    return any_project
+
+
+def units(result: Result, kind: str) -> int:
+    """Columns of row groups, over all scans."""
+    return sum(model["decache"][f"{kind}_units"] for model in result.report["models"] if model["decache"])
+
+
+def test_overlapping_scans_of_one_run_decode_each_column_once(scans: Project):
+    result = scans.run()
+    assert result.code == 0, result.err
+    assert units(result, "wanted") == 40
+    assert units(result, "decoded") == 30
+    assert units(result, "reused") == 10
+    assert result.report["memory"]["segments_bytes_end"] == 0
+    alone = scans.run("--no-decache")
+    assert alone.code == 0, alone.err
+    assert all(model["decache"] is None for model in alone.report["models"])
+
+
+def test_runs_of_one_server_decode_what_is_missing(scans: Project, serve):
+    server = serve(scans.caller)
+    first = scans.run("--no-cache", env=server.environment)
+    assert first.code == 0, first.err
+    again = scans.run("--no-cache", env=server.environment)
+    assert again.code == 0, again.err
+    assert units(again, "decoded") == 0
+    assert units(again, "reused") == 40
+    scans.write("models.py", SCANS.replace('["a", "b"]', '["a", "b", "d"]'))
+    more = scans.run("--no-cache", env=server.environment)
+    assert more.code == 0, more.err
+    assert units(more, "decoded") == 10
+
+
+def test_runs_at_the_same_time_decode_each_column_once(scans: Project, serve):
+    server = serve(scans.caller, "--jobs", "2")
+    results: list[Result] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(scans.run("--no-cache", env=server.environment)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [result.code for result in results] == [0] * 4, [result.err for result in results]
+    assert sum(units(result, "decoded") for result in results) == 30
+    assert sum(units(result, "wanted") for result in results) == 160
+
+
+def test_a_changed_source_is_decoded_anew(scans: Project, serve):
+    server = serve(scans.caller)
+    scans.run("--no-cache", env=server.environment)
+    values = pa.array(range(30000), pa.int64())
+    scans.table(
+        "wide", pa.table({"a": values, "b": values, "c": pa.array([1] * 30000), "d": values}), row_group_size=3000
+    )
+    out = scans.folder / "out"
+    out.mkdir(mode=0o777)
+    out.chmod(0o777)
+    result = scans.run("--no-cache", "--export", str(out), env=server.environment)
+    assert result.code == 0, result.err
+    assert units(result, "reused") == 0 or units(result, "decoded") == 30
+    with pa.OSFile(str(out / "two.arrows")) as file:
+        assert pa.ipc.open_stream(file).read_all().to_pylist() == [{"sum": 29900}]
+
+
+def test_what_was_decoded_gives_way_when_memory_is_short(scans: Project, serve):
+    rows = 8 << 20
+    values = pa.array(range(rows), pa.int64())
+    scans.table("wide", pa.table({name: values for name in "abcd"}), row_group_size=1 << 20)
+    scans.write(
+        "models.py",
+        """
+    import zerrow
+
+    @zerrow.model()
+    def sum_of(wide=zerrow.Model("wide", columns=["a", "b"])):
+        return {"rows": [len(wide)]}
+
+    @zerrow.model()
+    def other(wide=zerrow.Model("wide", columns=["c", "d"]), sum_of=zerrow.Model("sum_of")):
+        return {"rows": [len(wide)]}
+    """,
+    )
+    age(scans.folder)
+    server = serve(scans.caller, "--memory", "600MiB")
+    for _ in range(3):
+        result = scans.run("--no-cache", env=server.environment)
+        assert result.code == 0, result.err
