@@ -100,7 +100,9 @@ final class Oracle {
         var lastWorker: Scheduler.WorkerID?
 
         /// Whether it has no status and none is decided.
-        var isOpen: Bool { status == nil && ends.isEmpty }
+        var isOpen: Bool { status == nil && ends.rawValue == 0 }
+        /// Whether it has no status, but one is decided.
+        var isEnding: Bool { status == nil && ends.rawValue != 0 }
         var isDone: Bool { status == .success || status == .unneeded }
     }
 
@@ -125,8 +127,11 @@ final class Oracle {
     var woken: [Int] = []
     /// Final tables that were released in the event at hand.
     var delivered: Set<Int> = []
-    /// How often a model was run again.
+    /// How often a model was to run again.
     var rerunCount = 0
+    /// How often a model that was to run again kept its status without running.
+    var callOffCount = 0
+    /// How often a worker had too little memory, and its model got another.
     var retryCount = 0
     var isStarted = false
     var isCancelled = false

@@ -63,7 +63,8 @@ extension Oracle {
         }
         let node = nodes[model]
         try require(isStarted && !isStopping, "model \(model) asks in a run that is to stop")
-        try require(node.isOpen && (traits[model].isNeeded || node.earlier != nil), "model \(model) asks in vain: \(node)")
+        try require(node.isOpen, "model \(model) asks in vain: \(node)")
+        try require(traits[model].isNeeded || node.earlier != nil, "model \(model) asks and isn't needed")
         try require(!node.isAsking && node.grant == nil, "model \(model) asks twice")
         try require(node.table == .absent && !hasResult(model), "model \(model) asks for a table that is there")
         try require(inputsAreHeld(model), "model \(model) asks without all inputs")
@@ -180,6 +181,7 @@ extension Oracle {
             return status == .success && traits[model].isPreview == (node.table == .absent)
         }
         if let earlier = node.earlier {
+            callOffCount += 1
             return Status(status) == earlier && (node.ends.isEmpty || node.ends != .failed) && node.table == .absent
         }
         return node.ends == (status == .success ? .cached : .unneeded)

@@ -7,10 +7,10 @@ extension Oracle {
             return
         }
         for model in nodes.indices {
-            if nodes[model].status != nil, scheduler.status(of: model) == nil {
+            let status = scheduler.status(of: model).map(Status.init)
+            if status == nil, nodes[model].status != nil {
                 try wake(model)
             }
-            let status = scheduler.status(of: model).map(Status.init)
             try require(nodes[model].status == status, "the status of model \(model) is wrong")
         }
         let needs = needingInputs()
@@ -71,7 +71,8 @@ extension Oracle {
     }
 
     private func checkTables(_ needs: [Bool]) throws {
-        for (model, node) in nodes.enumerated() {
+        for model in nodes.indices {
+            let node = nodes[model]
             try require(node.lateGrants == 0, "model \(model) keeps a grant that it can't use")
             if node.table == .sealing || living(model) != nil {
                 continue
@@ -82,7 +83,7 @@ extension Oracle {
                 let isWanted = traits[model].isFinal || !isUnread(model, needs)
                 try require(isWanted, "the table of model \(model) lives on")
             }
-            try require(node.ends.isEmpty, "model \(model) isn't settled: \(node)")
+            try require(!node.isEnding, "model \(model) isn't settled: \(node)")
             if node.earlier != nil {
                 try require(!isUnread(model, needs), "model \(model) runs again for nobody")
             }

@@ -36,7 +36,19 @@ final class World {
         var refusals = 0
         var lateGrants = 0
         var reruns = 0
+        var callOffs = 0
         var retries = 0
+
+        static func += (sum: inout Counts, other: Counts) {
+            sum.drops += other.drops
+            sum.refusals += other.refusals
+            sum.lateGrants += other.lateGrants
+            sum.reruns += other.reruns
+            sum.callOffs += other.callOffs
+            sum.retries += other.retries
+        }
+
+        var least: Int { min(drops, refusals, lateGrants, reruns, retries, 4 * callOffs) }
     }
 
     private enum Step {
@@ -104,6 +116,7 @@ final class World {
             }
             try happen(source)
         }
+        counts.callOffs = oracle.callOffCount
         counts.reruns = oracle.rerunCount
         counts.retries = oracle.retryCount
         // What an engine may still have in its queue.
