@@ -167,6 +167,9 @@ extension Oracle {
                 node.ends.contains(.skipped) && node.earlier == nil && !traits[because].isPreview
             }
         try require(isRight, "settles model \(model) as \(status), but \(node)")
+        if node.earlier != nil, node.table == .absent, Status(status) == node.earlier {
+            callOffCount += 1
+        }
         nodes[model].status = Status(status)
         statuses[model] = status
         nodes[model].earlier = nil
@@ -181,7 +184,6 @@ extension Oracle {
             return status == .success && traits[model].isPreview == (node.table == .absent)
         }
         if let earlier = node.earlier {
-            callOffCount += 1
             return Status(status) == earlier && (node.ends.isEmpty || node.ends != .failed) && node.table == .absent
         }
         return node.ends == (status == .success ? .cached : .unneeded)
