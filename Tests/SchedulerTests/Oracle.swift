@@ -232,25 +232,37 @@ final class Oracle {
     }
 
     private func isMakeable(_ model: Int) -> Bool {
-        let node = nodes[model]
-        let wasUnneeded = node.status == .unneeded || node.earlier == .unneeded
-        guard traits[model].canRollBack || wasUnneeded, !zygotesDead.contains(traits[model].environment) else {
-            return false
-        }
-        return inputs[model].allSatisfy { input in
-            let node = nodes[input]
-            if node.table == .held || node.isOpen {
+        var seen: Set<Int> = []
+        func check(_ model: Int) -> Bool {
+            guard seen.insert(model).inserted else {
                 return true
             }
-            let isToRunAgain = node.earlier != nil && node.ends != .failed
-            return (node.isDone || isToRunAgain) && isMakeable(input)
+            let node = nodes[model]
+            let wasUnneeded = node.status == .unneeded || node.earlier == .unneeded
+            guard traits[model].canRollBack || wasUnneeded, !zygotesDead.contains(traits[model].environment) else {
+                return false
+            }
+            return inputs[model].allSatisfy { input in
+                let node = nodes[input]
+                if node.table == .held || node.isOpen {
+                    return true
+                }
+                let isToRunAgain = node.earlier != nil && node.ends != .failed
+                return (node.isDone || isToRunAgain) && check(input)
+            }
         }
+        return check(model)
     }
 
     /// Whether an open model lacks the table, or one that would have to be made from it.
     func isAwaited(_ model: Int) -> Bool {
-        readers[model].contains { reader in
-            nodes[reader].isOpen || (nodes[reader].table == .absent && isAwaited(reader))
+        var seen: Set<Int> = []
+        func check(_ model: Int) -> Bool {
+            seen.insert(model).inserted
+                && readers[model].contains { reader in
+                    nodes[reader].isOpen || (nodes[reader].table == .absent && check(reader))
+                }
         }
+        return check(model)
     }
 }
