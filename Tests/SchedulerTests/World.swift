@@ -319,13 +319,13 @@ final class World {
         guard !workload.graph.models.isEmpty, counts.drops < workload.dropsMax else {
             return
         }
-        for _ in 0..<3 {
-            let model = random.below(workload.graph.models.count)
+        let count = workload.graph.models.count
+        let first = random.below(count)
+        try oracle.checkQueries(scheduler, first)
+        for model in (0..<count).lazy.map({ (first + $0) % count }) where scheduler.canDrop(model) {
             try oracle.checkQueries(scheduler, model)
-            if scheduler.canDrop(model) {
-                counts.drops += 1
-                return try feed(.dropped(model: model))
-            }
+            counts.drops += 1
+            return try feed(.dropped(model: model))
         }
     }
 
