@@ -92,8 +92,6 @@ final class Oracle {
         var isAsking = false
         var rank: Int?
         var grant: Scheduler.Grant?
-        /// Grants that came when it didn't ask any more.
-        var lateGrants = 0
         var wasGranted = false
         var isRetried = false
         var isRetry = false
@@ -123,6 +121,8 @@ final class Oracle {
     var zygotesDead: Set<String> = []
     /// Models that owed their tables when their zygote died, in the event at hand.
     var stranded: Set<Int> = []
+    /// The model that was granted and didn't ask, in the event at hand, until it gives back.
+    var latecomer: Int?
     /// Models that were found to be run again, in the event at hand.
     var woken: [Int] = []
     /// Final tables that were released in the event at hand.
@@ -204,6 +204,7 @@ final class Oracle {
 
     /// Which models need their inputs: they have no status yet, or they would have to run for a model that needs its inputs.
     func needingInputs() -> [Bool] {
+        let nodes = nodes
         var needs = nodes.map { _ in false }
         for model in order.reversed() {
             let node = nodes[model]

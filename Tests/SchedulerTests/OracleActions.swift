@@ -76,8 +76,8 @@ extension Oracle {
     }
 
     private func sawGiveBack(_ model: Int) throws {
-        if nodes[model].lateGrants > 0 {
-            nodes[model].lateGrants -= 1
+        if latecomer == model {
+            latecomer = nil
             return
         }
         try require(nodes[model].grant != nil, "model \(model) gives back what it wasn't granted")
@@ -193,7 +193,7 @@ extension Oracle {
     private func sawFinish(_ outcome: Scheduler.Outcome) throws {
         try require(workers.values.allSatisfy { $0.isOver && $0.isClosed }, "finishes with living workers")
         try require(nodes.allSatisfy { $0.table == .absent }, "finishes with tables held")
-        try require(nodes.allSatisfy { !$0.isAsking && $0.grant == nil && $0.lateGrants == 0 }, "finishes with grants")
+        try require(latecomer == nil && nodes.allSatisfy { !$0.isAsking && $0.grant == nil }, "finishes with grants")
         try require(outcome.models.map(Optional.some) == statuses, "the outcome isn't what was settled")
         let isFailed = nodes.indices.contains { index in
             if case .failed = outcome.models[index] { !traits[index].isPreview } else { false }

@@ -65,7 +65,7 @@ extension Oracle {
             nodes[model].grant = grant
             nodes[model].wasGranted = true
         } else {
-            nodes[model].lateGrants += 1
+            latecomer = model
         }
     }
 

@@ -322,11 +322,16 @@ final class World {
         let count = workload.graph.models.count
         let first = random.below(count)
         try oracle.checkQueries(scheduler, first)
-        for model in (0..<count).lazy.map({ (first + $0) % count }) where scheduler.canDrop(model) {
-            try oracle.checkQueries(scheduler, model)
-            counts.drops += 1
-            return try feed(.dropped(model: model))
+        var model = first
+        while !scheduler.canDrop(model) {
+            model = (model + 1) % count
+            if model == first {
+                return
+            }
         }
+        counts.drops += 1
+        try oracle.checkQueries(scheduler, model)
+        try feed(.dropped(model: model))
     }
 
     private func zygoteFails(_ environment: String) throws {
