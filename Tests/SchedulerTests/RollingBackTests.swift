@@ -195,138 +195,81 @@ import Testing
         script.feed(.zygoteFailed(environment: "e", reason: "killed"))
         #expect(script.scheduler.rerun(of: 0) == nil)
     }
-}
 
-/// Workers that have too little memory.
-@Suite struct ShortageTests {
-    static let killed = Event.exited(WorkerID(0), Scheduler.Exit(signal: 9, isOutOfMemory: true))
-
-    @Test(arguments: [[killed], [.failed(WorkerID(0), memoryError), .exited(WorkerID(0), Scheduler.Exit(status: 1))]])
-    func aModelIsAskedForOnceMore(_ events: [Event]) throws {
-        var script = try Script([model(final: true)], slots: nil)
-        script.feed(.granted(model: 0, Script.grant))
-        script.begin(0)
-        script.feed(.running(WorkerID(0)))
-        for event in events.dropLast() {
-            #expect(script.feed(event) == [])
-        }
-        #expect(
-            script.feed(events.last!) == [
-                .discard(worker: WorkerID(0)), .giveBack(model: 0), .ask(model: 0, rank: 0, isRetry: true),
-            ])
-        #expect(script.scheduler.status(of: 0) == nil)
-        let more = Scheduler.Grant(memoryBytesMax: nil, expectedBytes: 1 << 31)
-        #expect(script.feed(.granted(model: 0, more)) == [fork(0, 1)])
-        #expect(script.begin(1) == [.send(model: 0, worker: WorkerID(1), grant: more)])
-        var fails = script
-        script.publish(1)
-        script.feed(.tableReady(model: 0))
-        #expect(script.outcome?.status == .success)
-        fails.feed(.failed(WorkerID(1), memoryError), .exited(WorkerID(1), Scheduler.Exit()))
-        #expect(fails.outcome?.models == [.failed(.reported(memoryError))])
-    }
-
-    @Test func aModelThatIsKilledForMemoryTwiceFails() throws {
-        var script = try Script([model(), model(0, final: true)])
-        script.begin(0)
-        #expect(script.feed(Self.killed) == [.discard(worker: WorkerID(0)), fork(0, 1)])
-        script.begin(1)
-        script.feed(.exited(WorkerID(1), Scheduler.Exit(signal: 9, isOutOfMemory: true)))
-        let exit = Scheduler.Exit(signal: 9, isOutOfMemory: true)
-        #expect(script.outcome?.models == [.failed(.died(exit, during: .opening)), .skipped(because: 0)])
-    }
-
-    @Test func aModelThatRunsAgainIsAskedForOnceMoreAgain() throws {
-        var script = try Script([model(), model(0, 2, final: true), model(time: 0)], slots: 1)
-        script.begin(0)
-        script.runOutOfMemory(0)
-        script.complete(1)
-        script.feed(.dropped(model: 0))
-        script.complete(2)
-        #expect(script.forked == [0, 0, 2, 0])
+    /// Model 0 was called off while it ran again, as 1 has failed; then 2, which was made from it, was dropped, and 3 wants it.
+    private static func calledOffInVain() throws -> Script {
+        let first = Model(inputs: [], environment: "dying")
+        var script = try script(
+            [first, model(0, final: true), model(0), model(2, final: true)], done: [0, 2], ahead: 1,
+            policy: .keepGoing)
+        #expect(script.forked == [0, 2, 1])
+        script.begin(2)
+        script.feed(.dropped(model: 0), .granted(model: 0, Script.grant))
         script.begin(3)
-        script.runOutOfMemory(3)
-        script.complete(4)
-        script.complete(5)
-        #expect(script.outcome?.status == .success)
+        script.feed(.misbehaved(WorkerID(2), reason: "noise"))
+        #expect(script.feed(.exited(WorkerID(2), killed)).contains(.kill(worker: WorkerID(3))))
+        #expect(script.scheduler.rerun(of: 2) == [2, 0])
+        #expect(script.feed(.dropped(model: 2)).prefix(1) == [.withdraw(model: 3)])
+        #expect(script.scheduler.status(of: 2) == nil)
+        return script
     }
 
-    @Test func theWorkerOfARetryThatDoesNotLeaveIsKilledAndNothingElseCounts() throws {
-        var script = try Script([model(final: true)])
-        script.begin(0)
-        script.feed(.failed(WorkerID(0), memoryError))
-        #expect(script.feed(.published(WorkerID(0))) == [.kill(worker: WorkerID(0))])
-        #expect(script.feed(.timedOut(WorkerID(0))) == [])
-        #expect(script.feed(.exited(WorkerID(0), Scheduler.Exit(signal: 9))).last == fork(0, 1))
-        script.complete(1)
-        #expect(script.outcome?.status == .success)
-    }
-
-    @Test func aWorkerAheadThatHasTooLittleMemoryIsReplacedAndIsNoRetry() throws {
-        var script = try Script([model()], slots: nil, ahead: 1)
-        script.begin(0)
-        #expect(script.feed(Self.killed) == [.discard(worker: WorkerID(0)), fork(0, 1)])
-        #expect(script.feed(.granted(model: 0, Script.grant)) == [])
-        #expect(script.begin(1) == [send(0, 1)])
-    }
-}
-
-/// Models whose tables are there before the run.
-@Suite struct CachedModelTests {
-    /// 0 > 1 > 2 > 3: the table of 2 is there, so that 0 and 1 aren't needed.
-    static let models = [
-        Model(inputs: [], environment: "source"), Model(inputs: [0], environment: "source"), model(1, cached: true),
-        model(2, 4, final: true), model(),
-    ]
-
-    @Test func whatIsCachedDoesNotRunAndNeitherDoesWhatOnlyItReads() throws {
-        var script = try Script(Self.models, warm: false)
-        #expect(
-            script.feed(.start) == [
-                .startZygote(environment: "e"), .settle(model: 0, status: .unneeded),
-                .settle(model: 1, status: .unneeded), .settle(model: 2, status: .success),
-            ])
-        script.feed(.zygoteReady(environment: "e"))
-        script.complete(0)
-        #expect(script.complete(1).contains(.release(model: 2)))
-        #expect(script.forked == [4, 3])
-        #expect(script.outcome?.models == [.unneeded, .unneeded, .success, .success, .success])
-        #expect(script.outcome?.status == .success)
-    }
-
-    @Test func aCachedTableThatIsDroppedIsReallyMade() throws {
-        var script = try Script(Self.models)
-        #expect(script.scheduler.rerun(of: 2) == [2, 1, 0])
-        script.feed(.dropped(model: 2))
-        #expect(script.complete(0).contains(.startZygote(environment: "source")))
-        script.feed(.zygoteReady(environment: "source"))
-        for worker in 1...4 {
-            script.complete(worker)
+    @Test func whatIsCalledOffAndWantedAfterAllStartsAfresh() throws {
+        var script = try Self.calledOffInVain()
+        let last = script.feed(.exited(WorkerID(3), Self.killed))
+        #expect(last.contains(.settle(model: 0, status: .success)))
+        #expect(last.contains(.ask(model: 0, rank: 0, isRetry: false)))
+        for model in [0, 2, 3] {
+            script.feed(.granted(model: model, Script.grant))
+            script.complete(script.forked.lastIndex(of: model)!)
         }
-        #expect(script.forked == [4, 0, 1, 2, 3])
-        #expect(script.outcome?.models == [.success, .success, .success, .success, .success])
-        #expect(script.statuses(of: 0) == [.unneeded, .success])
-        #expect(script.statuses(of: 2) == [.success, .success])
+        #expect(script.statuses(of: 0) == [.success, .success, .success])
+        #expect(script.outcome?.models[3] == .success)
     }
 
-    @Test func aCachedTableThatNobodyReadsIsReleasedAtOnceAndAResultIsKept() throws {
-        var script = try Script([model(cached: true), model(0, final: true, cached: true), model(final: true)])
-        #expect(script.actions.contains(.release(model: 0)))
-        #expect(!script.actions.contains(.release(model: 1)))
+    @Test func whatIsCalledOffAndWantedAfterAllFailsWithItsZygote() throws {
+        var script = try Self.calledOffInVain()
+        script.feed(.zygoteFailed(environment: "dying", reason: "killed"))
+        script.feed(.exited(WorkerID(3), Self.killed))
+        for worker in [4, 5].map(WorkerID.init) where script.scheduler.isAlive(worker) {
+            script.feed(.forked(worker), .exited(worker, Self.killed))
+        }
+        #expect(script.outcome?.models[0] == .failed(.environment("killed")))
+        #expect(script.outcome?.models.suffix(2) == [.success, .skipped(because: 0)])
+    }
+
+    @Test func aZygoteThatDiesFailsNoTableThatNobodyAwaits() throws {
+        let other = Model(inputs: [], environment: "other", isFinal: true)
+        var script = try Script([model(), preview(of: 0), other], slots: nil, ahead: 3)
+        script.feed(.granted(model: 0, Script.grant))
         script.complete(0)
-        #expect(script.actions.contains(.release(model: 1)))
-        #expect(script.forked == [2])
+        let worker = script.forked.firstIndex(of: 1)!
+        script.begin(worker)
+        // The preview's worker is being killed: it wants nothing any more.
+        script.feed(.misbehaved(WorkerID(worker), reason: "noise"), .dropped(model: 0))
+        #expect(script.feed(.zygoteFailed(environment: "e", reason: "killed")) == [])
+        script.feed(.exited(WorkerID(worker), Self.killed), .granted(model: 2, Script.grant))
+        script.complete(script.forked.firstIndex(of: 2)!)
+        #expect(script.outcome?.status == .success)
     }
 
-    @Test func aRunOfWhatIsCachedFinishesAtOnce() throws {
-        let script = try Script([model(), model(0, final: true, cached: true)])
-        #expect(script.outcome?.models == [.unneeded, .success])
-        #expect(script.actions.contains(.release(model: 1)))
-    }
-
-    @Test func aCachedTableThatMayNotRollBackIsKept() throws {
-        let script = try Script([model(), model(0, cached: true, rollsBack: false), model(1, final: true)], slots: nil)
-        #expect(!script.scheduler.canDrop(1))
-        #expect(script.scheduler.isAsking(2))
+    @Test func aTableIsKeptIfWhatItWasMadeFromCannotBeMadeAgain() throws {
+        // 0 > 1 > 2 > 3, and 4 reads 1, which is dropped, so that 0 runs again and fails.
+        let models = [model(), model(0), model(1), model(2, final: true), model(1, final: true)]
+        var script = try Self.script(models, done: [0, 1, 2], ahead: 4, policy: .keepGoing)
+        #expect(script.scheduler.canDrop(2))
+        script.feed(.dropped(model: 1), .granted(model: 0, Script.grant))
+        let first = script.forked.lastIndex(of: 0)!
+        let second = script.forked.lastIndex(of: 1)!
+        script.begin(first)
+        script.begin(second)
+        #expect(script.scheduler.canDrop(2))
+        #expect(script.feed(.failed(WorkerID(first), userError)).contains(.kill(worker: WorkerID(second))))
+        // Model 1 isn't settled, but will never be made.
+        #expect(script.scheduler.status(of: 1) == nil)
+        #expect(!script.scheduler.canDrop(2))
+        script.feed(.exited(WorkerID(second), Self.killed))
+        #expect(script.statuses(of: 1) == [.success, .success])
+        #expect(!script.scheduler.canDrop(2))
     }
 }
