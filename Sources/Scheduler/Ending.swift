@@ -187,8 +187,10 @@ extension Scheduler {
         models[model].isCalledOff && !isStopping && isAwaited(model, &unawaited)
     }
 
-    /// Whether an open model lacks the table, which isn't there, or one that would have to be made from it. Those for which that isn't
-    /// so are collected, as they stay so; if it is so, the model's failure makes it so for what was collected.
+    /// Whether an open model lacks the table, which isn't there, or one that would have to be made from it.
+    ///
+    /// Collects what isn't awaited, as it stays so. If the model is awaited, that holds for all that was passed as soon as the model
+    /// has failed, which must come next.
     private func isAwaited(_ model: Int, _ unawaited: inout Set<Int>) -> Bool {
         var next = [model]
         while let model = next.popLast() {

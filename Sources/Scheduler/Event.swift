@@ -11,7 +11,8 @@ extension Scheduler {
     ///   one that wasn't yet is over, and gets no event any more.
     /// - A kill isn't answered but by `exited`.
     /// - A worker that doesn't leave after its last message is given `timedOut` in the end.
-    /// - An ask is answered once, or never; an answer that a `withdraw` crosses does no harm.
+    /// - An ask is answered once, or never. An answer that a `withdraw` crosses does no harm; if the model has asked again before it
+    ///   arrives, it counts for that, and a grant too many is given back at once.
     /// - A table is dropped only if `canDrop` allows it after all events that came before.
     public enum Event: Equatable, Sendable {
         /// The run begins.

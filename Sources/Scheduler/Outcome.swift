@@ -1,5 +1,6 @@
 extension Scheduler {
-    /// How a model ended; each gets one, and another each time it is to run again. It is then the same, unless it fails.
+    /// How a model ended; each gets one, and another each time it is to run again. It is then the same, unless it fails, or was
+    /// unneeded and succeeds.
     public enum ModelStatus: Equatable, Sendable {
         /// Its table was made, or was there before; or its text was handed over.
         case success
@@ -10,7 +11,7 @@ extension Scheduler {
         /// It had a grant, and was stopped because the run was cancelled or another model had failed; or it
         /// was waiting when the run was cancelled.
         case cancelled
-        /// It was never granted, because that model had failed.
+        /// It had no grant, and was to get none, because that model had failed.
         case skipped(because: Int)
 
         /// Whether nothing is wrong.

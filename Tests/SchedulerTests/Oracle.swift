@@ -92,15 +92,15 @@ final class Oracle {
         var isAsking = false
         var rank: Int?
         var grant: Scheduler.Grant?
-        /// Grants that came when it didn't ask any more.
-        var lateGrants = 0
         var wasGranted = false
         var isRetried = false
         var isRetry = false
         var lastWorker: Scheduler.WorkerID?
 
         /// Whether it has no status and none is decided.
-        var isOpen: Bool { status == nil && ends.isEmpty }
+        var isOpen: Bool { status == nil && ends.rawValue == 0 }
+        /// Whether it has no status, but one is decided.
+        var isEnding: Bool { status == nil && ends.rawValue != 0 }
         var isDone: Bool { status == .success || status == .unneeded }
     }
 
@@ -121,12 +121,17 @@ final class Oracle {
     var zygotesDead: Set<String> = []
     /// Models that owed their tables when their zygote died, in the event at hand.
     var stranded: Set<Int> = []
+    /// The model that was granted and didn't ask, in the event at hand, until it gives back.
+    var latecomer: Int?
     /// Models that were found to be run again, in the event at hand.
     var woken: [Int] = []
     /// Final tables that were released in the event at hand.
     var delivered: Set<Int> = []
-    /// How often a model was run again.
+    /// How often a model was to run again.
     var rerunCount = 0
+    /// How often a model that was to run again kept its status without running.
+    var callOffCount = 0
+    /// How often a worker had too little memory, and its model got another.
     var retryCount = 0
     var isStarted = false
     var isCancelled = false
@@ -199,6 +204,7 @@ final class Oracle {
 
     /// Which models need their inputs: they have no status yet, or they would have to run for a model that needs its inputs.
     func needingInputs() -> [Bool] {
+        let nodes = nodes
         var needs = nodes.map { _ in false }
         for model in order.reversed() {
             let node = nodes[model]
@@ -227,25 +233,37 @@ final class Oracle {
     }
 
     private func isMakeable(_ model: Int) -> Bool {
-        let node = nodes[model]
-        let wasUnneeded = node.status == .unneeded || node.earlier == .unneeded
-        guard traits[model].canRollBack || wasUnneeded, !zygotesDead.contains(traits[model].environment) else {
-            return false
-        }
-        return inputs[model].allSatisfy { input in
-            let node = nodes[input]
-            if node.table == .held || node.isOpen {
+        var seen: Set<Int> = []
+        func check(_ model: Int) -> Bool {
+            guard seen.insert(model).inserted else {
                 return true
             }
-            let isToRunAgain = node.earlier != nil && node.ends != .failed
-            return (node.isDone || isToRunAgain) && isMakeable(input)
+            let node = nodes[model]
+            let wasUnneeded = node.status == .unneeded || node.earlier == .unneeded
+            guard traits[model].canRollBack || wasUnneeded, !zygotesDead.contains(traits[model].environment) else {
+                return false
+            }
+            return inputs[model].allSatisfy { input in
+                let node = nodes[input]
+                if node.table == .held || node.isOpen {
+                    return true
+                }
+                let isToRunAgain = node.earlier != nil && node.ends != .failed
+                return (node.isDone || isToRunAgain) && check(input)
+            }
         }
+        return check(model)
     }
 
     /// Whether an open model lacks the table, or one that would have to be made from it.
     func isAwaited(_ model: Int) -> Bool {
-        readers[model].contains { reader in
-            nodes[reader].isOpen || (nodes[reader].table == .absent && isAwaited(reader))
+        var seen: Set<Int> = []
+        func check(_ model: Int) -> Bool {
+            seen.insert(model).inserted
+                && readers[model].contains { reader in
+                    nodes[reader].isOpen || (nodes[reader].table == .absent && check(reader))
+                }
         }
+        return check(model)
     }
 }

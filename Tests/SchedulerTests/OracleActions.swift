@@ -63,7 +63,8 @@ extension Oracle {
         }
         let node = nodes[model]
         try require(isStarted && !isStopping, "model \(model) asks in a run that is to stop")
-        try require(node.isOpen && (traits[model].isNeeded || node.earlier != nil), "model \(model) asks in vain: \(node)")
+        try require(node.isOpen, "model \(model) asks in vain: \(node)")
+        try require(traits[model].isNeeded || node.earlier != nil, "model \(model) asks and isn't needed")
         try require(!node.isAsking && node.grant == nil, "model \(model) asks twice")
         try require(node.table == .absent && !hasResult(model), "model \(model) asks for a table that is there")
         try require(inputsAreHeld(model), "model \(model) asks without all inputs")
@@ -75,8 +76,8 @@ extension Oracle {
     }
 
     private func sawGiveBack(_ model: Int) throws {
-        if nodes[model].lateGrants > 0 {
-            nodes[model].lateGrants -= 1
+        if latecomer == model {
+            latecomer = nil
             return
         }
         try require(nodes[model].grant != nil, "model \(model) gives back what it wasn't granted")
@@ -166,6 +167,9 @@ extension Oracle {
                 node.ends.contains(.skipped) && node.earlier == nil && !traits[because].isPreview
             }
         try require(isRight, "settles model \(model) as \(status), but \(node)")
+        if node.earlier != nil, node.table == .absent, Status(status) == node.earlier {
+            callOffCount += 1
+        }
         nodes[model].status = Status(status)
         statuses[model] = status
         nodes[model].earlier = nil
@@ -189,7 +193,7 @@ extension Oracle {
     private func sawFinish(_ outcome: Scheduler.Outcome) throws {
         try require(workers.values.allSatisfy { $0.isOver && $0.isClosed }, "finishes with living workers")
         try require(nodes.allSatisfy { $0.table == .absent }, "finishes with tables held")
-        try require(nodes.allSatisfy { !$0.isAsking && $0.grant == nil && $0.lateGrants == 0 }, "finishes with grants")
+        try require(latecomer == nil && nodes.allSatisfy { !$0.isAsking && $0.grant == nil }, "finishes with grants")
         try require(outcome.models.map(Optional.some) == statuses, "the outcome isn't what was settled")
         let isFailed = nodes.indices.contains { index in
             if case .failed = outcome.models[index] { !traits[index].isPreview } else { false }

@@ -65,7 +65,7 @@ extension Oracle {
             nodes[model].grant = grant
             nodes[model].wasGranted = true
         } else {
-            nodes[model].lateGrants += 1
+            latecomer = model
         }
     }
 
@@ -89,7 +89,10 @@ extension Oracle {
         for model in lost {
             nodes[model].ends = [.failed, .skipped, .cancelled]
         }
-        for model in members where nodes[model].earlier != nil && !nodes[model].ends.contains(.failed) && !isStopping {
+        for model in members where nodes[model].earlier != nil && nodes[model].isEnding && !isStopping {
+            guard !nodes[model].ends.contains(.failed) else {
+                continue
+            }
             nodes[model].ends.insert(.failed)
             if isAwaited(model) {
                 endOthers(than: model)

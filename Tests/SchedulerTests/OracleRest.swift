@@ -6,19 +6,22 @@ extension Oracle {
         guard outcome == nil else {
             return
         }
+        try require(latecomer == nil, "model \(latecomer ?? 0) keeps a grant that it can't use")
         for model in nodes.indices {
-            if nodes[model].status != nil, scheduler.status(of: model) == nil {
+            let status = scheduler.status(of: model).map(Status.init)
+            if status == nil, nodes[model].status != nil {
                 try wake(model)
             }
-            let status = scheduler.status(of: model).map(Status.init)
             try require(nodes[model].status == status, "the status of model \(model) is wrong")
         }
         let needs = needingInputs()
-        callOff(needs)
+        let unsettled = nodes.indices.filter { nodes[$0].status == nil }
+        callOff(unsettled, needs)
         let alive = open.map { workers[$0]! }
         try checkWorkers(alive)
         try checkTables(needs)
-        for model in nodes.indices {
+        for model in unsettled {
+            try checkUnsettled(model, needs)
             try checkAsking(model)
         }
         try checkWoken()
@@ -26,9 +29,8 @@ extension Oracle {
             for model in stranded where nodes[model].isDone {
                 try require(!isAwaited(model), "model \(model) is awaited in vain")
             }
-            try checkDemand()
-            try checkZygotes()
-            try checkWorkersAhead(alive)
+            try checkDemand(unsettled)
+            try checkWorkersAhead(alive, unsettled)
         }
     }
 
@@ -42,8 +44,8 @@ extension Oracle {
         try require((scheduler.nextReaderRank(of: model) == nil) == isUnread, "nextReaderRank(of: \(model)) is wrong")
     }
 
-    private func callOff(_ needs: [Bool]) {
-        for model in nodes.indices where nodes[model].earlier != nil && nodes[model].isOpen {
+    private func callOff(_ unsettled: [Int], _ needs: [Bool]) {
+        for model in unsettled where nodes[model].earlier != nil && nodes[model].isOpen {
             if !hasResult(model), isUnread(model, needs), living(model) != nil {
                 end(model, .calledOff)
             }
@@ -71,21 +73,28 @@ extension Oracle {
     }
 
     private func checkTables(_ needs: [Bool]) throws {
-        for (model, node) in nodes.enumerated() {
-            try require(node.lateGrants == 0, "model \(model) keeps a grant that it can't use")
-            if node.table == .sealing || living(model) != nil {
-                continue
-            }
+        guard isStarted else {
+            return
+        }
+        let nodes = nodes
+        for model in nodes.indices where nodes[model].table == .held {
+            try require(nodes[model].status != nil, "the table of model \(model) is held: \(nodes[model])")
+            let isWanted = traits[model].isFinal || !isUnread(model, needs)
+            try require(isWanted, "the table of model \(model) lives on")
+        }
+    }
+
+    private func checkUnsettled(_ model: Int, _ needs: [Bool]) throws {
+        let node = nodes[model]
+        if node.table != .sealing, living(model) == nil {
             try require(node.grant == nil, "model \(model) has a grant and no worker")
-            if node.table == .held, isStarted {
-                try require(node.status != nil, "the table of model \(model) is held, but \(node)")
-                let isWanted = traits[model].isFinal || !isUnread(model, needs)
-                try require(isWanted, "the table of model \(model) lives on")
-            }
-            try require(node.ends.isEmpty, "model \(model) isn't settled: \(node)")
+            try require(!node.isEnding, "model \(model) isn't settled: \(node)")
             if node.earlier != nil {
                 try require(!isUnread(model, needs), "model \(model) runs again for nobody")
             }
+        }
+        if isStarted, !isStopping, node.isOpen {
+            try require(zygotesAsked.contains(traits[model].environment), "model \(model) has no zygote")
         }
     }
 
@@ -114,25 +123,19 @@ extension Oracle {
     }
 
     /// Nobody waits for tables that nobody makes.
-    private func checkDemand() throws {
-        for model in nodes.indices where isWaiting(model) && !inputsAreHeld(model) {
+    private func checkDemand(_ unsettled: [Int]) throws {
+        for model in unsettled where isWaiting(model) && !inputsAreHeld(model) {
             let isServed = inputs[model].contains { nodes[$0].status == nil }
             try require(isServed, "model \(model) waits for tables that nobody makes")
         }
     }
 
-    private func checkZygotes() throws {
-        for model in nodes.indices where nodes[model].isOpen {
-            try require(zygotesAsked.contains(traits[model].environment), "model \(model) has no zygote")
-        }
-    }
-
-    private func checkWorkersAhead(_ alive: [Worker]) throws {
+    private func checkWorkersAhead(_ alive: [Worker], _ unsettled: [Int]) throws {
         let ahead = alive.filter { nodes[$0.model].grant == nil }.count
         guard ahead < workload.workersAhead else {
             return
         }
-        for model in nodes.indices where isWaiting(model) && living(model) == nil && hasZygote(model) {
+        for model in unsettled where isWaiting(model) && living(model) == nil && hasZygote(model) {
             let comes = inputs[model].allSatisfy { nodes[$0].table == .held || nodes[$0].grant != nil }
             try require(!comes, "no worker is forked ahead for model \(model)")
         }

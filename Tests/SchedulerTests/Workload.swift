@@ -27,7 +27,7 @@ struct Workload {
     }
 
     init(random: inout RandomSource) {
-        let size = random.once(in: 20) ? 40 + random.below(40) : random.below(14)
+        let size = random.once(in: 40) ? 40 + random.below(40) : random.below(14)
         let environments = 1 + random.below(3)
         let density = 1 + random.below(4)
         let cached = [0, 0, 3, 8][random.below(4)]

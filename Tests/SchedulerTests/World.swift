@@ -36,7 +36,19 @@ final class World {
         var refusals = 0
         var lateGrants = 0
         var reruns = 0
+        var callOffs = 0
         var retries = 0
+
+        static func += (sum: inout Counts, other: Counts) {
+            sum.drops += other.drops
+            sum.refusals += other.refusals
+            sum.lateGrants += other.lateGrants
+            sum.reruns += other.reruns
+            sum.callOffs += other.callOffs
+            sum.retries += other.retries
+        }
+
+        var least: Int { min(drops, refusals, lateGrants, reruns, retries, 4 * callOffs) }
     }
 
     private enum Step {
@@ -104,6 +116,7 @@ final class World {
             }
             try happen(source)
         }
+        counts.callOffs = oracle.callOffCount
         counts.reruns = oracle.rerunCount
         counts.retries = oracle.retryCount
         // What an engine may still have in its queue.
@@ -306,14 +319,19 @@ final class World {
         guard !workload.graph.models.isEmpty, counts.drops < workload.dropsMax else {
             return
         }
-        for _ in 0..<3 {
-            let model = random.below(workload.graph.models.count)
-            try oracle.checkQueries(scheduler, model)
-            if scheduler.canDrop(model) {
-                counts.drops += 1
-                return try feed(.dropped(model: model))
+        let count = workload.graph.models.count
+        let first = random.below(count)
+        try oracle.checkQueries(scheduler, first)
+        var model = first
+        while !scheduler.canDrop(model) {
+            model = (model + 1) % count
+            if model == first {
+                return
             }
         }
+        counts.drops += 1
+        try oracle.checkQueries(scheduler, model)
+        try feed(.dropped(model: model))
     }
 
     private func zygoteFails(_ environment: String) throws {
