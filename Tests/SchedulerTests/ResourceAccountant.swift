@@ -16,7 +16,10 @@ struct ResourceAccountant {
             evictedBy.contains(.spill) && !limits.spilledComesBack ? residentBytes : max(residentBytes, table.bytes)
         }
 
-        var hasWay: Bool { !table.ways.subtracting(failed).subtracting(evictedBy).isEmpty }
+        func hasWay(dropped: Int) -> Bool {
+            let ways = table.ways.subtracting(failed).subtracting(evictedBy)
+            return !ways.subtracting(dropped > ResourceManager.dropsMax ? [.drop] : []).isEmpty
+        }
     }
 
     struct Granted {
@@ -49,6 +52,8 @@ struct ResourceAccountant {
     private(set) var grants: [ModelKey: Granted] = [:]
     private(set) var runs: [Int: Run] = [:]
     private(set) var evicting: [TableKey: Evicting] = [:]
+    /// How often each table was dropped since it was read.
+    private var drops: [TableKey: Int] = [:]
     var poolBytes = 0
     private var isShrinking = false
 
@@ -99,6 +104,7 @@ struct ResourceAccountant {
         guard evicting.removeValue(forKey: key)?.isStale == false else { return }
         if way == .drop {
             tables[key] = nil
+            if case .table = key { drops[key, default: 0] += 1 }
             for run in runs.keys { runs[run]!.asks = runs[run]!.asks.filter { !$0.value.inputs.contains(key) } }
         } else {
             tables[key]!.residentBytes -= bytes
@@ -139,6 +145,7 @@ struct ResourceAccountant {
         for input in ask.inputs where tables[input] == nil || evicting[input] != nil {
             throw Violation(description: "\(key) is granted without \(input)")
         }
+        for input in ask.inputs { drops[input] = nil }
         grants[key] = Granted(inputs: Set(ask.inputs), reserved: grant.expectedBytes)
         if grants.count > limits.slots { throw Violation(description: "more slots are used than there are") }
         if grants.keys.count(where: { $0.run == key.run }) > runs[key.run]!.slots {
@@ -196,7 +203,7 @@ struct ResourceAccountant {
             tables.reduce(most) { rest, entry in
                 guard run == nil || entry.value.table.owner == run else { return rest }
                 if inputs.contains(entry.key) { return rest - entry.value.bytesWhenRead(limits) }
-                return entry.value.hasWay ? rest : rest - entry.value.residentBytes
+                return entry.value.hasWay(dropped: drops[entry.key] ?? 0) ? rest : rest - entry.value.residentBytes
             }
         }
         let byRun = runs[run]!.memoryBytesMax.map { rest($0, run) }
@@ -207,7 +214,8 @@ struct ResourceAccountant {
     /// What must hold when all actions are given.
     func checkRest() throws {
         guard evicting.isEmpty, !isShrinking, grants.isEmpty else { return }
-        if runs.values.contains(where: { !$0.asks.isEmpty && $0.slots > 0 }) {
+        // A run that doesn't ask is about to, or to end.
+        if !runs.isEmpty, runs.values.allSatisfy({ !$0.asks.isEmpty && $0.slots > 0 }) {
             throw Violation(description: "a model asks, nothing runs, nothing is on its way, and it isn't granted")
         }
     }
