@@ -22,6 +22,7 @@ import Testing
             total.reruns += result.reruns
             total.evictions.merge(result.evictions, uniquingKeysWith: +)
         }
+        print(total)
         // A generator that makes little trouble would prove little.
         let least = Int(count / Self.parts / 10)
         #expect(total.kills > least && total.failedRuns > least && total.reruns > least, "\(total)")

@@ -54,6 +54,8 @@ struct ResourceWorld {
     }
 
     let workload: ResourceWorkload
+    /// For whoever knows better: the ways in which each model's table may go.
+    var ways: [[Set<Way>]]?
     var manager: ResourceManager
     var random: RandomSource
     var flows: [ResourceFlow]
@@ -222,9 +224,10 @@ struct ResourceWorld {
     func table(_ run: Int, _ model: Int, _ wanted: [Bool]) -> ResourceManager.Table {
         let state = workload.runs[run].models[model]
         let canDrop = state.canRollBack && !flows[run].isFinal(model)
+        let ways = ways?[run][model] ?? workload.ways
         return ResourceManager.Table(
             bytes: state.tableBytes, recomputeSeconds: canDrop ? flows[run].recomputeSeconds(model) : nil,
-            ways: canDrop ? workload.ways : workload.ways.subtracting([.drop]),
+            ways: canDrop ? ways : ways.subtracting([.drop]),
             nextUse: flows[run].nextUse(model, wanted), owner: run)
     }
 
