@@ -175,19 +175,24 @@ struct ResourceWorld {
         return diskUntil
     }
 
-    /// Lets a run go on after something has changed. A table that was just made is known to it already.
-    mutating func update(_ run: Int, made: Int? = nil) -> [ResourceManager.Event] {
-        guard isRunning[run], !flows[run].hasFailed else { return [] }
-        if flows[run].isOver { return end(run) }
-        var events: [ResourceManager.Event] = []
-        let wanted = flows[run].wanted()
-        for model in flows[run].needless(wanted) {
+    /// Drops what nobody needs any more. Comes before what tells of tables: what it takes to make them again depends on it.
+    private mutating func release(_ run: Int) -> [ResourceManager.Event] {
+        guard isRunning[run] else { return [] }
+        return flows[run].needless(flows[run].wanted()).map { model in
             flows[run].table[model] = .gone
             contents[.table(run: run, model: model)] = nil
-            events.append(.tableGone(.table(run: run, model: model)))
+            return .tableGone(.table(run: run, model: model))
         }
+    }
+
+    /// Lets a run go on after something has changed.
+    mutating func update(_ run: Int) -> [ResourceManager.Event] {
+        guard isRunning[run], !flows[run].hasFailed else { return [] }
+        if flows[run].isOver { return end(run) }
+        var events = release(run)
+        let wanted = flows[run].wanted()
         for model in workload.runs[run].models.indices {
-            if flows[run].table[model] == .held, model != made { events += figures(run, model, wanted) }
+            if flows[run].table[model] == .held { events += figures(run, model, wanted) }
             let isReady = wanted[model] && flows[run].isReady(model)
             switch flows[run].phase[model] {
             case .idle where isReady:
@@ -214,7 +219,8 @@ struct ResourceWorld {
     private func figures(_ run: Int, _ model: Int, _ wanted: [Bool]) -> [ResourceManager.Event] {
         let key = TableKey.table(run: run, model: model)
         let table = table(run, model, wanted)
-        let known = accountant.tables[key]!.table
+        // One that was just made has been told with all the rest.
+        guard let known = accountant.tables[key]?.table else { return [] }
         var other = known
         other.nextUse = table.nextUse
         if known == table { return [] }
@@ -358,7 +364,10 @@ struct ResourceWorld {
         flows[key.run].phase[key.model] = .idle
         flows[key.run].isDone[key.model] = true
         flows[key.run].table[key.model] = .held
-        var events = [hold(table, self.table(key.run, key.model, flows[key.run].wanted()))]
+        var events = release(key.run)
+        if flows[key.run].table[key.model] == .held {
+            events.append(hold(table, self.table(key.run, key.model, flows[key.run].wanted())))
+        }
         if model.pieceBytes > 0 {
             events.append(hold(.cache(pieceCount), piece(model.pieceBytes, model.seconds / 2, maker: key)))
             pieceCount += 1
@@ -368,7 +377,7 @@ struct ResourceWorld {
             events.append(.pool(bytes: accountant.poolBytes + left * workload.pooledPercent / 100))
         }
         events.append(.givenBack(key.run, model: key.model))
-        try feed(events + update(key.run, made: key.model))
+        try feed(events + update(key.run))
     }
 
     /// What a table has to hold, whatever happened on the way.

@@ -180,7 +180,7 @@ extension ResourceManager {
         // Starting it saves no more than the time that it runs: if making room costs more, waiting for the others is better.
         let canWait = (runLack > 0 && !isIdle(run, .run)) || (engineLack > 0 && !isIdle(run, .engine))
         if canWait, phase != .normal { return .waits(engine: engineLack > 0) }
-        if canWait, let seconds = ask.expectedSeconds, room.seconds > seconds {
+        if canWait, let seconds = ask.expectedSeconds, room.seconds > seconds * EvictionCost.waitFactor {
             return .waits(engine: engineLack > 0)
         }
         return .room(room, need)
