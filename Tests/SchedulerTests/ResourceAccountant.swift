@@ -45,7 +45,7 @@ struct ResourceAccountant {
     }
 
     /// No run waits while others are served more often than this.
-    static let passedMax = 150
+    static let passedMax = 100
 
     let limits: ResourceManager.Limits
     private(set) var tables: [TableKey: Held] = [:]
@@ -56,6 +56,8 @@ struct ResourceAccountant {
     private var drops: [TableKey: Int] = [:]
     var poolBytes = 0
     private var isShrinking = false
+    /// The most often that a run had to wait while others were served.
+    private(set) var passedMost = 0
 
     init(_ limits: ResourceManager.Limits) { self.limits = limits }
 
@@ -158,6 +160,7 @@ struct ResourceAccountant {
         for run in runs.keys where run != key.run && !runs[run]!.asks.isEmpty {
             let used = grants.keys.count { $0.run == run }
             runs[run]!.passed += used < runs[run]!.slots ? 1 : 0
+            passedMost = max(passedMost, runs[run]!.passed)
             if runs[run]!.passed > Self.passedMax { throw Violation(description: "run \(run) starves") }
         }
         runs[key.run]!.passed = 0

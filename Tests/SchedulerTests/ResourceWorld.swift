@@ -64,6 +64,7 @@ struct ResourceWorld {
     var workers: [ModelKey: Worker] = [:]
     /// What each table holds, to see that every reader gets what was made.
     var contents: [TableKey: Int] = [:]
+    private let expectedContents: [[Int]]
     var moments = Moments<Moment>()
     var now = 0.0
     /// Until when the disk is busy.
@@ -84,6 +85,7 @@ struct ResourceWorld {
         random = RandomSource(seed: seed)
         flows = workload.runs.map { ResourceFlow($0) }
         isRunning = workload.runs.map { _ in false }
+        expectedContents = workload.runs.indices.map { Self.expectedContents(workload.runs[$0].models, $0) }
         accountant = ResourceAccountant(workload.limits)
     }
 
@@ -357,7 +359,7 @@ struct ResourceWorld {
         let model = workload.runs[key.run].models[key.model]
         let table = TableKey.table(run: key.run, model: key.model)
         contents[table] = workers[key]!.content
-        guard workers[key]!.content == expectedContent(key.run, key.model) else {
+        guard workers[key]!.content == expectedContents[key.run][key.model] else {
             throw Violation(description: "\(table) has another content than it should have")
         }
         workers[key] = nil
@@ -380,14 +382,14 @@ struct ResourceWorld {
         try feed(events + update(key.run))
     }
 
-    /// What a table has to hold, whatever happened on the way.
-    private func expectedContent(_ run: Int, _ model: Int) -> Int {
+    /// What the tables of a run have to hold, whatever happens on the way.
+    private static func expectedContents(_ models: [ResourceWorkload.Model], _ run: Int) -> [Int] {
         var contents: [Int] = []
-        for (index, state) in workload.runs[run].models.prefix(model + 1).enumerated() {
+        for model in models {
             contents.append(
-                state.inputs.reduce(run &* 31 &+ index) { $0 &* 1_000_003 &+ contents[$1] })
+                model.inputs.reduce(run &* 31 &+ contents.count) { $0 &* 1_000_003 &+ contents[$1] })
         }
-        return contents[model]
+        return contents
     }
 
     // MARK: The kernel

@@ -59,6 +59,7 @@ extension ResourceManager {
         guard grants.count < limits.slots else { return false }
         if let claim, admitClaimant(claim) { return true }
         let order = runOrder()
+        guard !order.isEmpty else { return false }
         return Phase.allCases.contains { admit(order, $0) }
     }
 
