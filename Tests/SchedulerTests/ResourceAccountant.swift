@@ -16,7 +16,10 @@ struct ResourceAccountant {
             evictedBy.contains(.spill) && !limits.spilledComesBack ? residentBytes : max(residentBytes, table.bytes)
         }
 
-        var hasWay: Bool { !table.ways.subtracting(failed).subtracting(evictedBy).isEmpty }
+        func hasWay(dropped: Int) -> Bool {
+            let ways = table.ways.subtracting(failed).subtracting(evictedBy)
+            return !ways.subtracting(dropped > ResourceManager.dropsMax ? [.drop] : []).isEmpty
+        }
     }
 
     struct Granted {
@@ -42,15 +45,19 @@ struct ResourceAccountant {
     }
 
     /// No run waits while others are served more often than this.
-    static let passedMax = 150
+    static let passedMax = 100
 
     let limits: ResourceManager.Limits
     private(set) var tables: [TableKey: Held] = [:]
     private(set) var grants: [ModelKey: Granted] = [:]
     private(set) var runs: [Int: Run] = [:]
     private(set) var evicting: [TableKey: Evicting] = [:]
+    /// How often each table was dropped since it was read.
+    private var drops: [TableKey: Int] = [:]
     var poolBytes = 0
     private var isShrinking = false
+    /// The most often that a run had to wait while others were served.
+    private(set) var passedMost = 0
 
     init(_ limits: ResourceManager.Limits) { self.limits = limits }
 
@@ -99,6 +106,7 @@ struct ResourceAccountant {
         guard evicting.removeValue(forKey: key)?.isStale == false else { return }
         if way == .drop {
             tables[key] = nil
+            if case .table = key { drops[key, default: 0] += 1 }
             for run in runs.keys { runs[run]!.asks = runs[run]!.asks.filter { !$0.value.inputs.contains(key) } }
         } else {
             tables[key]!.residentBytes -= bytes
@@ -139,18 +147,20 @@ struct ResourceAccountant {
         for input in ask.inputs where tables[input] == nil || evicting[input] != nil {
             throw Violation(description: "\(key) is granted without \(input)")
         }
+        for input in ask.inputs { drops[input] = nil }
         grants[key] = Granted(inputs: Set(ask.inputs), reserved: grant.expectedBytes)
         if grants.count > limits.slots { throw Violation(description: "more slots are used than there are") }
         if grants.keys.count(where: { $0.run == key.run }) > runs[key.run]!.slots {
             throw Violation(description: "run \(key.run) uses more slots than it may")
         }
-        if ask.isRetry, runs[key.run]!.memoryBytesMax != nil, grants.keys.contains(where: { $0.run == key.run && $0 != key }) {
+        if ask.isRetry, grants.keys.contains(where: { $0.run == key.run && $0 != key }) {
             throw Violation(description: "a retry isn't alone")
         }
         try checkLimits(key, ask, grant)
         for run in runs.keys where run != key.run && !runs[run]!.asks.isEmpty {
             let used = grants.keys.count { $0.run == run }
             runs[run]!.passed += used < runs[run]!.slots ? 1 : 0
+            passedMost = max(passedMost, runs[run]!.passed)
             if runs[run]!.passed > Self.passedMax { throw Violation(description: "run \(run) starves") }
         }
         runs[key.run]!.passed = 0
@@ -196,7 +206,7 @@ struct ResourceAccountant {
             tables.reduce(most) { rest, entry in
                 guard run == nil || entry.value.table.owner == run else { return rest }
                 if inputs.contains(entry.key) { return rest - entry.value.bytesWhenRead(limits) }
-                return entry.value.hasWay ? rest : rest - entry.value.residentBytes
+                return entry.value.hasWay(dropped: drops[entry.key] ?? 0) ? rest : rest - entry.value.residentBytes
             }
         }
         let byRun = runs[run]!.memoryBytesMax.map { rest($0, run) }
@@ -207,7 +217,8 @@ struct ResourceAccountant {
     /// What must hold when all actions are given.
     func checkRest() throws {
         guard evicting.isEmpty, !isShrinking, grants.isEmpty else { return }
-        if runs.values.contains(where: { !$0.asks.isEmpty && $0.slots > 0 }) {
+        // A run that doesn't ask is about to, or to end.
+        if !runs.isEmpty, runs.values.allSatisfy({ !$0.asks.isEmpty && $0.slots > 0 }) {
             throw Violation(description: "a model asks, nothing runs, nothing is on its way, and it isn't granted")
         }
     }

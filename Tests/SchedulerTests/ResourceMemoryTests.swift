@@ -208,7 +208,7 @@ import Testing
         var manager = Self.manager(engine: 100)
         _ = manager.handle(Self.held(0, 50, ways: [.drop], recompute: 10))
         _ = manager.handle(Self.ask(1, 20))
-        #expect(manager.handle(Self.ask(2, 40, seconds: 5)) == [])
-        #expect(manager.handle(Self.ask(3, 40, seconds: 15)) == [.evict(Self.key(0), .drop)])
+        #expect(manager.handle(Self.ask(2, 40, seconds: 39)) == [])
+        #expect(manager.handle(Self.ask(3, 40, seconds: 41)) == [.evict(Self.key(0), .drop)])
     }
 }

@@ -155,7 +155,8 @@ import Testing
             #expect(used <= slots, "more slots are used than there are (number \(number), step \(step))")
             let isWaiting = waiting.values.contains { $0.queued > 0 }
             #expect(!isWaiting || used == slots, "a slot is idle (number \(number), step \(step))")
-            for (run, state) in waiting where state.queued == 0 && (desk.held[run] ?? []).isEmpty && random.once(in: 20) {
+            for (run, state) in waiting {
+                guard state.queued == 0, desk.held[run, default: []].isEmpty, random.once(in: 20) else { continue }
                 desk.feed(.runEnded(run))
                 waiting[run] = nil
             }

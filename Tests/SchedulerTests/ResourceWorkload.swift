@@ -60,7 +60,7 @@ extension ResourceWorkload {
         }
         let peak = runs.flatMap(\.models).map { $0.peakBytes }.max()!
         // From too little for the largest model alone to plenty.
-        func limit() -> Int { max(1, peak * (5 + random.below(30)) / 10) }
+        func limit() -> Int { max(1, peak * (8 + random.below(40)) / 10) }
         for index in runs.indices where random.once(in: 2) { runs[index].memoryBytesMax = limit() }
         self.init(
             runs: runs,
@@ -81,7 +81,7 @@ extension ResourceWorkload {
     }
 
     private static func models(_ random: inout RandomSource, accuracy: Int) -> [Model] {
-        let size = random.once(in: 10) ? 8 + random.below(8) : 1 + random.below(7)
+        let size = random.once(in: 10) ? 8 + random.below(12) : 1 + random.below(9)
         var models: [Model] = []
         for index in 0..<size {
             var inputs: [Int] = []

@@ -54,6 +54,8 @@ struct ResourceWorld {
     }
 
     let workload: ResourceWorkload
+    /// For whoever knows better: the ways in which each model's table may go.
+    var ways: [[Set<Way>]]?
     var manager: ResourceManager
     var random: RandomSource
     var flows: [ResourceFlow]
@@ -62,6 +64,7 @@ struct ResourceWorld {
     var workers: [ModelKey: Worker] = [:]
     /// What each table holds, to see that every reader gets what was made.
     var contents: [TableKey: Int] = [:]
+    private let expectedContents: [[Int]]
     var moments = Moments<Moment>()
     var now = 0.0
     /// Until when the disk is busy.
@@ -82,6 +85,7 @@ struct ResourceWorld {
         random = RandomSource(seed: seed)
         flows = workload.runs.map { ResourceFlow($0) }
         isRunning = workload.runs.map { _ in false }
+        expectedContents = workload.runs.indices.map { Self.expectedContents(workload.runs[$0].models, $0) }
         accountant = ResourceAccountant(workload.limits)
     }
 
@@ -173,19 +177,24 @@ struct ResourceWorld {
         return diskUntil
     }
 
-    /// Lets a run go on after something has changed. A table that was just made is known to it already.
-    mutating func update(_ run: Int, made: Int? = nil) -> [ResourceManager.Event] {
-        guard isRunning[run], !flows[run].hasFailed else { return [] }
-        if flows[run].isOver { return end(run) }
-        var events: [ResourceManager.Event] = []
-        let wanted = flows[run].wanted()
-        for model in flows[run].needless(wanted) {
+    /// Drops what nobody needs any more. Comes before what tells of tables: what it takes to make them again depends on it.
+    private mutating func release(_ run: Int) -> [ResourceManager.Event] {
+        guard isRunning[run] else { return [] }
+        return flows[run].needless(flows[run].wanted()).map { model in
             flows[run].table[model] = .gone
             contents[.table(run: run, model: model)] = nil
-            events.append(.tableGone(.table(run: run, model: model)))
+            return .tableGone(.table(run: run, model: model))
         }
+    }
+
+    /// Lets a run go on after something has changed.
+    mutating func update(_ run: Int) -> [ResourceManager.Event] {
+        guard isRunning[run], !flows[run].hasFailed else { return [] }
+        if flows[run].isOver { return end(run) }
+        var events = release(run)
+        let wanted = flows[run].wanted()
         for model in workload.runs[run].models.indices {
-            if flows[run].table[model] == .held, model != made { events += figures(run, model, wanted) }
+            if flows[run].table[model] == .held { events += figures(run, model, wanted) }
             let isReady = wanted[model] && flows[run].isReady(model)
             switch flows[run].phase[model] {
             case .idle where isReady:
@@ -212,7 +221,8 @@ struct ResourceWorld {
     private func figures(_ run: Int, _ model: Int, _ wanted: [Bool]) -> [ResourceManager.Event] {
         let key = TableKey.table(run: run, model: model)
         let table = table(run, model, wanted)
-        let known = accountant.tables[key]!.table
+        // One that was just made has been told with all the rest.
+        guard let known = accountant.tables[key]?.table else { return [] }
         var other = known
         other.nextUse = table.nextUse
         if known == table { return [] }
@@ -222,9 +232,10 @@ struct ResourceWorld {
     func table(_ run: Int, _ model: Int, _ wanted: [Bool]) -> ResourceManager.Table {
         let state = workload.runs[run].models[model]
         let canDrop = state.canRollBack && !flows[run].isFinal(model)
+        let ways = ways?[run][model] ?? workload.ways
         return ResourceManager.Table(
             bytes: state.tableBytes, recomputeSeconds: canDrop ? flows[run].recomputeSeconds(model) : nil,
-            ways: canDrop ? workload.ways : workload.ways.subtracting([.drop]),
+            ways: canDrop ? ways : ways.subtracting([.drop]),
             nextUse: flows[run].nextUse(model, wanted), owner: run)
     }
 
@@ -348,14 +359,17 @@ struct ResourceWorld {
         let model = workload.runs[key.run].models[key.model]
         let table = TableKey.table(run: key.run, model: key.model)
         contents[table] = workers[key]!.content
-        guard workers[key]!.content == expectedContent(key.run, key.model) else {
+        guard workers[key]!.content == expectedContents[key.run][key.model] else {
             throw Violation(description: "\(table) has another content than it should have")
         }
         workers[key] = nil
         flows[key.run].phase[key.model] = .idle
         flows[key.run].isDone[key.model] = true
         flows[key.run].table[key.model] = .held
-        var events = [hold(table, self.table(key.run, key.model, flows[key.run].wanted()))]
+        var events = release(key.run)
+        if flows[key.run].table[key.model] == .held {
+            events.append(hold(table, self.table(key.run, key.model, flows[key.run].wanted())))
+        }
         if model.pieceBytes > 0 {
             events.append(hold(.cache(pieceCount), piece(model.pieceBytes, model.seconds / 2, maker: key)))
             pieceCount += 1
@@ -365,17 +379,17 @@ struct ResourceWorld {
             events.append(.pool(bytes: accountant.poolBytes + left * workload.pooledPercent / 100))
         }
         events.append(.givenBack(key.run, model: key.model))
-        try feed(events + update(key.run, made: key.model))
+        try feed(events + update(key.run))
     }
 
-    /// What a table has to hold, whatever happened on the way.
-    private func expectedContent(_ run: Int, _ model: Int) -> Int {
+    /// What the tables of a run have to hold, whatever happens on the way.
+    private static func expectedContents(_ models: [ResourceWorkload.Model], _ run: Int) -> [Int] {
         var contents: [Int] = []
-        for (index, state) in workload.runs[run].models.prefix(model + 1).enumerated() {
+        for model in models {
             contents.append(
-                state.inputs.reduce(run &* 31 &+ index) { $0 &* 1_000_003 &+ contents[$1] })
+                model.inputs.reduce(run &* 31 &+ contents.count) { $0 &* 1_000_003 &+ contents[$1] })
         }
-        return contents[model]
+        return contents
     }
 
     // MARK: The kernel

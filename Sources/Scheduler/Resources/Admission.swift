@@ -20,9 +20,33 @@ extension ResourceManager {
         case room(Room, Need)
         /// Something else has to end first, under the run's limit or under the engine's.
         case waits(engine: Bool)
+        /// Tables that can't be evicted have to go first, under the run's limit or under the engine's.
+        case heldBack(engine: Bool)
         /// Room is being made for it, or one of its inputs is on its way out.
         case pending
         case refused(Refusal)
+    }
+
+    /// How much is tried to grant one more ask. The next phase comes when nothing can be done in the one before, and only where nothing will happen by
+    /// itself.
+    enum Phase: Int, CaseIterable, Sendable {
+        /// What fits is granted, and room is made.
+        case normal
+        /// Tables may be dropped that were made again and not read since, twice.
+        case undo
+        /// The same, more often. Asks that aren't retries are granted what is left, though it would be more without tables that can't be evicted.
+        case squeeze
+        /// Retries too, which fail for good if it is too little.
+        case squeezeRetries
+
+        /// How often in a row a table may have been dropped, for it to be dropped once more.
+        var dropsMax: Int {
+            switch self {
+            case .normal: 0
+            case .undo: 2
+            case .squeeze, .squeezeRetries: ResourceManager.dropsMax
+            }
+        }
     }
 
     /// How many asks of a run are looked at while something else runs anyhow.
@@ -35,7 +59,8 @@ extension ResourceManager {
         guard grants.count < limits.slots else { return false }
         if let claim, admitClaimant(claim) { return true }
         let order = runOrder()
-        return admit(order, mayUndo: false) || admit(order, mayUndo: true)
+        guard !order.isEmpty else { return false }
+        return Phase.allCases.contains { admit(order, $0) }
     }
 
     /// Grants the ask that room was made for, or sees to it that there is more. What can't have room any more is an ask like others.
@@ -44,13 +69,13 @@ extension ResourceManager {
             claim = nil
             return false
         }
-        switch fit(ask, mayUndo: false, isPatient: true) {
+        switch fit(ask, .normal, isPatient: true) {
         case .fits(let need):
             grant(ask, need)
             return true
         case .room(let room, _): start(room)
         case .pending: break
-        case .waits, .refused: claim = nil
+        case .waits, .heldBack, .refused: claim = nil
         }
         return false
     }
@@ -73,17 +98,17 @@ extension ResourceManager {
         return asking.sorted { order($0) < order($1) }
     }
 
-    /// Goes through all asks once. `mayUndo` is for runs that are stuck without: it lets tables be dropped that were just made again.
-    private mutating func admit(_ order: [RunID], mayUndo: Bool) -> Bool {
+    /// Goes through all asks once.
+    private mutating func admit(_ order: [RunID], _ phase: Phase) -> Bool {
         var passed: [(key: ModelKey, engine: Bool)] = []
         var isEngineBlocked = false
         for run in order {
             guard !isEngineBlocked else { break }
-            if mayUndo, !isStuck(run) { continue }
+            if phase != .normal, !isStuck(run) { continue }
             let most = grants.isEmpty ? Int.max : Self.asksMax
             for state in runs[run]!.asks.prefix(most) {
-                let isPatient = !mayUndo && state.overtakes < Self.patience
-                switch fit(state.ask, mayUndo: mayUndo, isPatient: isPatient) {
+                let isPatient = state.overtakes < Self.patience
+                switch fit(state.ask, phase, isPatient: isPatient) {
                 case .fits(let need):
                     grant(state.ask, need)
                     for other in passed where other.engine || other.key.run == run {
@@ -99,6 +124,10 @@ extension ResourceManager {
                     actions.append(.refuse(run, model: state.ask.model, refusal))
                     return true
                 case .pending: continue
+                case .heldBack(let engine):
+                    // Nobody is stopped for it: those tables go only if their runs go on.
+                    passed.append((state.key, engine))
+                    continue
                 case .waits(let engine):
                     passed.append((state.key, engine))
                     guard state.overtakes >= Self.overtakesMax else { continue }
@@ -116,8 +145,8 @@ extension ResourceManager {
         runs[run]!.used == 0 && claim == nil && evictions.isEmpty && pool.target == nil
     }
 
-    /// Whether an ask fits, could be made to fit, or has to wait. One that is patient waits until there is as much as there can be.
-    private func fit(_ ask: Ask, mayUndo: Bool, isPatient: Bool) -> Fit {
+    /// Whether an ask fits, could be made to fit, or has to wait. One that is patient waits until there is as much as there can be, or for its phase.
+    private func fit(_ ask: Ask, _ phase: Phase, isPatient: Bool) -> Fit {
         let run = runs[ask.run]!
         if ask.inputs.contains(where: { evictions[$0] != nil }) { return .pending }
         if ask.isRetry, run.used > 0 { return .waits(engine: false) }
@@ -127,13 +156,14 @@ extension ResourceManager {
             let others = grants.values.reduce(0) { $0 + max($1.memoryBytesMax ?? most, $1.bytes) }
             if others > most - need.engine, !grants.isEmpty { return .waits(engine: true) }
         }
-        if let whose = need.heldBackBy, isPatient || (mayUndo && !isIdle(run, whose)) {
-            return .waits(engine: whose == .engine)
+        let isSqueezed = phase == .squeezeRetries || (phase == .squeeze && !ask.isRetry)
+        if let whose = need.heldBackBy, isSqueezed ? !isIdle(run, whose) : isPatient {
+            return .heldBack(engine: whose == .engine)
         }
         if let whose = need.shortOf, need.reserved < limits.workerBytesMin {
             let refusal = refusal(ask, whose)
             let neverFits = refusal.inputBytes + limits.workerBytesMin > refusal.limitBytes
-            return neverFits || mayUndo ? .refused(refusal) : .waits(engine: whose == .engine)
+            return neverFits || isSqueezed ? .refused(refusal) : .waits(engine: whose == .engine)
         }
         let runLack = run.memoryBytesMax.map { run.sums.charged + need.run - $0 } ?? 0
         let engineLack = limits.memoryBytesMax.map { ledger.sums.charged + pool.bytes + need.engine - $0 } ?? 0
@@ -145,13 +175,13 @@ extension ResourceManager {
         let lack = Lack(
             run: runLack - run.sums.leaving, engine: engineLack - ledger.sums.leaving - pool.leavingBytes)
         if lack.run <= 0, lack.engine <= 0 { return .pending }
-        guard let room = room(for: lack, run: ask.run, except: ask.inputs, mayUndo: mayUndo) else {
+        guard let room = room(for: lack, run: ask.run, except: ask.inputs, phase) else {
             return .waits(engine: engineLack > 0)
         }
         // Starting it saves no more than the time that it runs: if making room costs more, waiting for the others is better.
         let canWait = (runLack > 0 && !isIdle(run, .run)) || (engineLack > 0 && !isIdle(run, .engine))
-        if canWait, mayUndo { return .waits(engine: engineLack > 0) }
-        if canWait, let seconds = ask.expectedSeconds, room.seconds > seconds {
+        if canWait, phase != .normal { return .waits(engine: engineLack > 0) }
+        if canWait, let seconds = ask.expectedSeconds, room.seconds > seconds * EvictionCost.waitFactor {
             return .waits(engine: engineLack > 0)
         }
         return .room(room, need)
@@ -196,14 +226,16 @@ extension ResourceManager {
             run.missing += all - state.counted.bytes
             run.fixed += state.counted.fixedBytes
         }
+        // What the run's own results take up isn't worth waiting for.
+        let kept = runs[ask.run]!.sums.kept
         if let most = runs[ask.run]!.memoryBytesMax {
             let possible = most - (runs[ask.run]!.sums.fixed - run.fixed) - run.all
-            if possible < min(need.reserved, most - run.all) { need.heldBackBy = .run }
+            if possible < min(need.reserved, most - run.all - kept) { need.heldBackBy = .run }
             if possible < need.reserved { (need.reserved, need.shortOf) = (max(0, possible), .run) }
         }
         if let most = limits.memoryBytesMax {
             let possible = most - (ledger.sums.fixed - engine.fixed) - engine.all - pool.fixedBytes
-            if possible < min(need.reserved, most - engine.all) { need.heldBackBy = .engine }
+            if possible < min(need.reserved, most - engine.all - kept - pool.fixedBytes) { need.heldBackBy = .engine }
             if possible < need.reserved { (need.reserved, need.shortOf) = (max(0, possible), .engine) }
         }
         if need.reserved == Int.max {

@@ -29,7 +29,7 @@ extension ResourceManager {
     }
 
     /// The evictions that free at least this much, nil if there are none. The pool goes first, as it holds nothing.
-    func room(for lack: Lack, run: RunID?, except inputs: [TableKey], mayUndo: Bool) -> Room? {
+    func room(for lack: Lack, run: RunID?, except inputs: [TableKey], _ phase: Phase) -> Room? {
         var room = Room()
         var engineLack = lack.engine
         if engineLack > 0, pool.target == nil, pool.bytes > pool.fixedBytes {
@@ -38,7 +38,7 @@ extension ResourceManager {
             engineLack -= freed
         }
         guard lack.run > 0 || engineLack > 0 else { return room }
-        let victims = victims(except: inputs, mayUndo: mayUndo)
+        let victims = victims(except: inputs, phase)
         if lack.run > 0 {
             let own = victims.filter { tables[$0.key]!.counted.run == run }
             guard let chosen = choose(own, bytes: lack.run) else { return nil }
@@ -54,10 +54,10 @@ extension ResourceManager {
     }
 
     /// Every table that may be evicted, by the best of its ways, in the order in which they should go.
-    private func victims(except inputs: [TableKey], mayUndo: Bool) -> [Victim] {
+    private func victims(except inputs: [TableKey], _ phase: Phase) -> [Victim] {
         var victims: [Victim] = []
         for (key, state) in tables where pins[key] == nil && evictions[key] == nil && !inputs.contains(key) {
-            let ways = waysLeft(key, state, mayUndo: mayUndo)
+            let ways = waysLeft(key, state, phase)
             guard !ways.isEmpty else { continue }
             let cost = EvictionCost(
                 table: state.table, residentBytes: state.residentBytes, distance: distance(state), rates: rates)
@@ -129,11 +129,11 @@ extension ResourceManager {
         guard lack.run > 0 || lack.engine > 0 else { return }
         // If all isn't enough, as much as there is.
         var possible = lack
-        let victims = victims(except: [], mayUndo: false)
+        let victims = victims(except: [], .normal)
         possible.run = min(lack.run, victims.reduce(0) { $0 + (tables[$1.key]!.counted.run == run ? $1.bytes : 0) })
         let poolBytes = pool.target == nil ? pool.bytes - pool.fixedBytes : 0
         possible.engine = min(lack.engine, victims.reduce(poolBytes) { $0 + $1.bytes })
-        if let room = room(for: possible, run: run, except: [], mayUndo: false) { start(room) }
+        if let room = room(for: possible, run: run, except: [], .normal) { start(room) }
     }
 
     mutating func leave(_ bytes: Int, run: RunID?) {

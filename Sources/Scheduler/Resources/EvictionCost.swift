@@ -4,9 +4,10 @@
 ///
 ///     seconds(way) = out(way) + probability x back(way)
 ///
-/// `out` is nothing for a drop, else bytes by bandwidth. `back` is the time to run the model again, with all that has to be run again for it, or bytes by
-/// bandwidth. A reader that is known comes for certain, whenever that is. For a cache nobody knows: half is as good a guess as any,
-/// and only its order among other tables depends on it.
+/// `out` is nothing for a drop, else bytes by bandwidth. `back` is bytes by bandwidth, or the time to run the model again, with all that has to be run
+/// again for it; that counts `rerunFactor` times, since a model that runs again needs a slot, and memory while memory is short, so that
+/// something else is evicted for it. A reader that is known comes for certain, whenever that is. For a cache nobody knows: half is as good a guess as
+/// any, and only its order among other tables depends on it. A cache is read again by whoever needs it and has been granted memory for that, so it counts once.
 ///
 /// The best way of a table is the one with the lowest cost, since each way frees the same bytes for the same time.
 ///
@@ -18,6 +19,11 @@
 /// with the distance in grants until the next reader. Equal in size and cost, the one goes that is needed last, as Belady's rule has it; equal in
 /// distance, the one that is cheapest per byte. A table whose next reader is far away may cost more now: the one that is needed next would have to be
 /// brought back at once, and another one evicted for it.
+///
+/// The last question is whether to evict at all, when something runs and will make room by itself. A model that starts at once ends earlier by at most the
+/// time that it runs, on average by half of it: what costs more than that isn't evicted (`waitFactor`).
+///
+/// docs/decisions/eviction.md has the figures behind the two factors and the weight.
 struct EvictionCost: Sendable {
     /// How many models of its run are granted before the next reader.
     enum Distance: Sendable {
@@ -25,6 +31,11 @@ struct EvictionCost: Sendable {
         /// No reader is known; it is taken to be as far ahead as the last one is behind.
         case guessed(Int)
     }
+
+    /// How much dearer it is to run a model again than the time that takes.
+    static let rerunFactor = 2.0
+    /// How much of the time that a model runs is saved by starting it at once.
+    static let waitFactor = 0.5
 
     let table: ResourceManager.Table
     let residentBytes: Int
@@ -35,7 +46,7 @@ struct EvictionCost: Sendable {
     func seconds(_ way: ResourceManager.Way) -> Double {
         let (out, back): (Double, Double) =
             switch way {
-            case .drop: (0, table.recomputeSeconds ?? 0)
+            case .drop: (0, (table.recomputeSeconds ?? 0) * (table.owner == nil ? 1 : Self.rerunFactor))
             case .spill: (time(rates.spillBytesPerSecond), time(rates.restoreBytesPerSecond))
             case .swap: (time(rates.swapOutBytesPerSecond), time(rates.swapInBytesPerSecond))
             case .limit: (time(rates.limitBytesPerSecond), time(rates.swapInBytesPerSecond))

@@ -89,6 +89,7 @@ extension ResourceManager {
         clock += 1
         tables[key]!.usedAt = clock
         setNextUse(key, nextUse)
+        recount(key)
     }
 
     /// Remembers when a table will be read, so that the distance shrinks by itself with each grant of its run.

@@ -88,6 +88,8 @@ extension ResourceManager {
         var bytes = 0
         /// Those of the bytes that can't be evicted, as no way is left.
         var fixedBytes = 0
+        /// Those of them that no reader is known for: they stay until the run ends.
+        var keptBytes = 0
     }
 
     /// An eviction that isn't answered.

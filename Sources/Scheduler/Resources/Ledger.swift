@@ -7,6 +7,8 @@ extension ResourceManager {
         var leaving = 0
         /// What tables hold that can't be evicted.
         var fixed = 0
+        /// What of it stays until the run ends.
+        var kept = 0
     }
 
     /// What counts against the engine's limit.
@@ -101,7 +103,8 @@ extension ResourceManager {
         var counted = Counted()
         counted.run = state.table.owner.flatMap { runs[$0] == nil ? nil : $0 }
         counted.bytes = pins[key] == nil ? state.residentBytes : bytesWhenRead(state)
-        counted.fixedBytes = waysLeft(key, state, mayUndo: true).isEmpty ? state.residentBytes : 0
+        counted.fixedBytes = waysLeft(key, state, .squeeze).isEmpty ? state.residentBytes : 0
+        counted.keptBytes = state.nextUseAt == nil ? counted.fixedBytes : 0
         count(counted, instead: state.counted)
         tables[key]!.counted = counted
     }
@@ -113,10 +116,12 @@ extension ResourceManager {
         if let run = old.run {
             runs[run]?.sums.charged -= old.bytes
             runs[run]?.sums.fixed -= old.fixedBytes
+            runs[run]?.sums.kept -= old.keptBytes
         }
         if let run = new.run {
             runs[run]?.sums.charged += new.bytes
             runs[run]?.sums.fixed += new.fixedBytes
+            runs[run]?.sums.kept += new.keptBytes
         }
     }
 
@@ -128,13 +133,11 @@ extension ResourceManager {
 
     /// How a table can still be evicted.
     ///
-    /// One that was dropped and made again isn't dropped before it was read: its reader might never find it otherwise. `mayUndo` lifts that, so far as
-    /// `dropsMax` allows it.
-    func waysLeft(_ key: TableKey, _ state: TableState, mayUndo: Bool) -> Set<Way> {
+    /// One that was dropped and made again isn't dropped before it was read: its reader might never find it otherwise.
+    func waysLeft(_ key: TableKey, _ state: TableState, _ phase: Phase) -> Set<Way> {
         guard state.residentBytes > 0 else { return [] }
         var ways = state.table.ways.subtracting(state.failed).subtracting(state.evictedBy)
-        let drops = drops[key] ?? 0
-        if state.table.recomputeSeconds == nil || drops > (mayUndo ? Self.dropsMax : 0) {
+        if state.table.recomputeSeconds == nil || drops[key] ?? 0 > phase.dropsMax {
             ways.remove(.drop)
         }
         return ways

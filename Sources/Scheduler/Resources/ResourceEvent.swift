@@ -72,7 +72,8 @@ extension ResourceManager {
         public var inputs: [TableKey]
         /// Whether it was killed for memory before: it is granted all there is, alone.
         public var isRetry: Bool
-        /// How long it is expected to run, nil if that isn't known. Nothing that costs more is evicted to start it while something else runs.
+        /// How long it is expected to run, nil if that isn't known. To start it while something else runs, nothing
+        /// is evicted that costs more than half of that.
         public var expectedSeconds: Double?
 
         /// An ask.

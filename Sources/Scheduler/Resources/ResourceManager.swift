@@ -24,7 +24,7 @@
 ///
 /// **Why this ends.** While models run or evictions are under way, something happens by itself. When nothing runs, no table is pinned, so that all of them
 /// can be evicted but those for which every way has failed; what can be had then is what asks are clamped to. A table that was dropped and made again is
-/// dropped again before it was read only if nothing else is left, and at most `dropsMax` times, so that two runs can't undo
+/// dropped again before it was read only if nothing else is left (see `Phase`), and at most `dropsMax` times, so that two runs can't undo
 /// each other's work for ever.
 public struct ResourceManager: Sendable {
     /// Names a run as long as the engine has it; the caller chooses it.
@@ -57,8 +57,8 @@ public struct ResourceManager: Sendable {
     public static let streakMax = 4
     /// How often an ask that doesn't fit may be passed by others.
     public static let overtakesMax = 4
-    /// How often in a row a table may be dropped that nobody has read since it was made again.
-    public static let dropsMax = 2
+    /// How often in a row a table that nobody has read may be dropped again to have room for a model that can't be granted all it expects.
+    public static let dropsMax = 8
 
     /// What there is to share.
     public let limits: Limits
