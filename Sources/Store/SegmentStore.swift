@@ -191,7 +191,10 @@ public final class SegmentStore {
         tables[table] = entry
         loans[worker, default: []].insert(table)
         let files = entry.named.keys.sorted().map { id in
-            guard let file = segments[id]?.reader else { preconditionFailure("segment \(id) is not published") }
+            guard let segment = segments[id], let file = segment.reader else {
+                preconditionFailure("segment \(id) is not published")
+            }
+            segment.swappedBytes = 0
             return (id: id, file: file)
         }
         return Loan(descriptor: entry.descriptor, segments: files)

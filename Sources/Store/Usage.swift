@@ -49,15 +49,4 @@ extension SegmentStore {
         guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
         return entry.named.values.reduce(0) { $0 + $1.bytes }
     }
-
-    /// The bytes that only this table names: what its release sets free, where segments can be punched.
-    public func exclusiveBytes(of table: TableID) -> Int {
-        guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
-        var bytes = 0
-        for (id, ranges) in entry.named {
-            let others = (segments[id]?.tables ?? []).subtracting([table])
-            bytes += others.reduce(ranges) { $0.subtracting(tables[$1]?.named[id] ?? RangeSet()) }.bytes
-        }
-        return bytes
-    }
 }
