@@ -22,7 +22,7 @@ final class SwapFile {
     private var pipe: DescriptorBox?
 
     init(bytes: Int) throws {
-        let path = Path.parent(CommandLine.arguments[0]) + "/swap-\(getpid())-\(bytes)"
+        let path = Path.parent(CommandLine.arguments[0]) + "/swap-\(getpid())-\(MonotonicClock.nanoseconds())"
         // Swap has no holes.
         let file = try FileDescriptor.open(path, O_RDWR | O_CREAT | O_EXCL)
         let (reading, writing) = try DescriptorBox.pipe()

@@ -21,8 +21,11 @@ private let page = Machine.pageBytes
         let table = try store.publishColumns([0..<huge], bytes: 2 * huge, by: "w1")
         let work = store.beginSwap(table)
         work.pageOut()
-        guard case .noWay("this machine has no swap") = store.finishSwap(work) else {
-            Issue.record("it has swap")
+        let outcome = store.finishSwap(work)
+        // Another test may have added some meanwhile.
+        if try Machine.memory().swapBytesTotal > 0 { return }
+        guard case .noWay("this machine has no swap") = outcome else {
+            Issue.record("\(outcome)")
             return
         }
         #expect(try store.holdings()[0].isIdle)
