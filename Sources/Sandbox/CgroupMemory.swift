@@ -118,6 +118,23 @@ public struct CgroupMemory: Sendable {
         return before > after ? before - after : 0
     }
 
+    /// Makes the kernel let go of pages that are on swap already: after MADV_PAGEOUT they stay in RAM, first in line, until
+    /// somebody needs room. It waits until they are written.
+    ///
+    /// - Returns: what has left RAM, in bytes, measured.
+    @discardableResult
+    public func releaseSwapped(_ wanted: UInt64) -> UInt64 {
+        let name = version == .v1 ? "total_writeback" : "file_writeback"
+        // What is still being written would be passed over, and others go in its place.
+        for _ in 0..<Self.writebackPausesMax where figure(name, in: "/memory.stat") > 0 {
+            usleep(Self.pauseMicroseconds)
+        }
+        return reclaim(wanted)
+    }
+
+    /// Some seconds; a disk that is slower than that gets others' pages too.
+    private static let writebackPausesMax = 2000
+
     /// The kernel gives up early: it passes over pages that were used, does not wait for those it writes, and goes by counters that
     /// are seconds old unless somebody has looked at them.
     ///

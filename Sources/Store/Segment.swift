@@ -44,6 +44,8 @@ final class Segment {
     var tables: Set<TableID> = [] { didSet { sharing = nil } }
     /// Who names what alone, as far as it is known since `tables` has changed.
     var sharing: Sharing?
+    /// What goes with its memory: the owner of what it is charged to.
+    var companion: AnyObject?
     /// What of it is known to be out of RAM, in swap, in bytes. Readers bring it back without a word.
     var swappedBytes = 0
     /// A punch failed: memory is held that nobody names, and the next release tries again over the whole file.

@@ -49,8 +49,8 @@ public final class SwapWork: Sendable {
 
     /// Moves the pages to swap, and measures what has left RAM. On a thread that may wait; once.
     ///
-    /// - Parameter drain: asked to make the kernel let go of so many bytes of the segment's group that are on swap already; what is
-    ///   written stays in RAM otherwise, until somebody needs the room.
+    /// - Parameter drain: asked to make the kernel let go of so many bytes that are on swap already, through the control group that they
+    ///   are charged to; otherwise they stay in RAM until somebody needs the room.
     public func pageOut(drain: (Int) -> Void = { _ in }) {
         do throws(SystemError) {
             let outcome = try moveOut(drain)

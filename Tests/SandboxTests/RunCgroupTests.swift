@@ -91,9 +91,7 @@ extension CgroupTests {
             let file = try memoryFile()
             #expect(try fill(file, mebibytes: 32, in: worker) == .exited(0))
             let before = try file.descriptor.bytes(0..<32 << 20)
-            let begin = MonotonicClock.nanoseconds()
             let pushed = worker.dropLimit(to: 4 << 20)
-            print("\(pushed) bytes to swap in \(MonotonicClock.nanoseconds() - begin) ns")
             #expect(pushed >= 27 << 20)
             #expect(worker.memory.bytes <= 5 << 20 && run.memory.bytes <= 6 << 20)
             #expect(worker.memory.figures().swappedBytes >= 27 << 20)
@@ -101,6 +99,31 @@ extension CgroupTests {
             #expect(try mapping.residentRanges(in: 0..<32 << 20).reduce(0) { $0 + $1.count } <= 5 << 20)
             let isTheSame = try file.descriptor.bytes(0..<32 << 20) == before
             #expect(isTheSame, "it comes back, and the limit is as it was")
+            withExtendedLifetime(swap) {}
+        }
+
+        @Test(.enabled(if: CgroupTests.isPossible && SwapFile.isPossible, "needs root and swapon"))
+        func pagesThatAreOnSwapLeaveBeforeOthersDo() throws {
+            let tree = try #require(CgroupTree.make())
+            defer { tree.remove() }
+            let swap = try SwapFile(bytes: 128 << 20)
+            let run = try #require(tree.makeRun("run-1", memoryBytesMax: 1 << 30))
+            let worker = try #require(run.makeWorker("w1", memoryBytesMax: 64 << 20))
+            let file = try memoryFile()
+            #expect(try fill(file, mebibytes: 32, in: worker) == .exited(0))
+            let mapping = try Mapping(file.descriptor, count: 32 << 20)
+            let (first, second) = (0..<16 << 20, 16 << 20..<32 << 20)
+            try mapping.advise(.populateRead, first)
+            try mapping.advise(.pageOut, first)
+            let swapped = try mapping.swappedBytes()
+            #expect(swapped >= 15 << 20)
+            let freed = worker.memory.releaseSwapped(UInt64(swapped))
+            #expect(freed >= 14 << 20)
+            func residentBytes(_ range: Range<Int>) throws -> Int {
+                try mapping.residentRanges(in: range).reduce(0) { $0 + $1.count }
+            }
+            #expect(try residentBytes(first) <= 4 << 20)
+            #expect(try residentBytes(second) >= 12 << 20)
             withExtendedLifetime(swap) {}
         }
 
