@@ -306,7 +306,8 @@ public final class SegmentStore {
     ///
     /// No live worker has it: its producer is dead, and a reader's table would still name it.
     private func recycle(_ segment: Segment) {
-        guard let writer = segment.writer, segment.place == .memory else { return }
+        // What is on swap would have to be read in to be zeroed.
+        guard let writer = segment.writer, segment.place == .memory, segment.swappedBytes == 0 else { return }
         do throws(StoreError) {
             // A worker that failed may have moved memory into it before.
             if case .output = segment.phase { try segment.measure() }

@@ -52,8 +52,23 @@ public final class SwapWork: Sendable {
     /// - Parameter drain: asked to make the kernel let go of so many bytes that are on swap already, through the control group that they
     ///   are charged to; otherwise they stay in RAM until somebody needs the room.
     public func pageOut(drain: (Int) -> Void = { _ in }) {
+        move { (parts) throws(SystemError) in
+            for part in parts { try Self.pageOut(part) }
+            let cachedBytes = try Left(parts).cachedBytes
+            if cachedBytes > 0 { drain(cachedBytes) }
+        }
+    }
+
+    /// Lets somebody else move so many bytes to swap, and measures what has left RAM. On a thread that may wait; once.
+    ///
+    /// - Parameter drop: drops the limit of the control group that the table is charged to. What else is charged there moves too.
+    public func dropLimit(_ drop: (Int) -> Void) {
+        move { parts in drop(parts.reduce(0) { $0 + $1.residentBytes }) }
+    }
+
+    private func move(_ mover: ([Part]) throws(SystemError) -> Void) {
         do throws(SystemError) {
-            let outcome = try moveOut(drain)
+            let outcome = try measure(mover)
             result.withLock { $0 = outcome }
         } catch {
             let failure = StoreError(.system, nil, "swapping table \(table)", underlying: error)
@@ -61,7 +76,7 @@ public final class SwapWork: Sendable {
         }
     }
 
-    /// What came of `pageOut`, and how much of each segment is out of RAM; nil when it was never called.
+    /// What came of it, and how much of each segment is out of RAM; nil when it was never called.
     func take() -> (outcome: SwapOutcome, swapped: [SegmentID: Int])? {
         files.letGo()
         return result.withLock { result in
@@ -70,8 +85,8 @@ public final class SwapWork: Sendable {
         }
     }
 
-    private func moveOut(
-        _ drain: (Int) -> Void
+    private func measure(
+        _ mover: ([Part]) throws(SystemError) -> Void
     ) throws(SystemError) -> (outcome: SwapOutcome, swapped: [SegmentID: Int]) {
         let memory = try Machine.memory()
         if memory.swapBytesTotal == 0 { return (.noWay("this machine has no swap"), [:]) }
@@ -82,12 +97,8 @@ public final class SwapWork: Sendable {
         var figures = SwapFigures()
         figures.residentBytes = parts.reduce(0) { $0 + $1.residentBytes }
         if figures.residentBytes == 0 { return (.noWay("nothing of table \(table) is in RAM"), [:]) }
-        for part in parts { try Self.pageOut(part) }
-        var left = try Left(parts)
-        if left.cachedBytes > 0 {
-            drain(left.cachedBytes)
-            left = try Left(parts)
-        }
+        try mover(parts)
+        let left = try Left(parts)
         figures.nanoseconds = MonotonicClock.nanoseconds() - begin
         figures.freedBytes = left.freedBytes
         figures.cachedBytes = left.cachedBytes
@@ -179,7 +190,7 @@ extension SegmentStore {
 
     /// Ends swapping, whatever came of it.
     ///
-    /// - Parameter work: from `beginSwap`, when its `pageOut` has returned or was never called.
+    /// - Parameter work: from `beginSwap`, when its `pageOut` or `dropLimit` has returned, or neither was called.
     public func finishSwap(_ work: SwapWork) -> SwapOutcome {
         tables[work.table]?.readers.remove(work.pin)
         let (outcome, swapped) = work.take() ?? (.noWay("nothing was done"), [:])

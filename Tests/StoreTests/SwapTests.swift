@@ -52,8 +52,34 @@ private let page = Machine.pageBytes
             #expect(holding.residentBytes >= 7 * huge - figures.freedBytes)
         }
         #expect(try store.usage().residentBytes == 8 * huge, "in RAM and in swap")
+        #expect(try store.usage().swappedBytes >= figures.freedBytes)
         let isTheSame = try same(before.0, store.stream(of: table)) && same(before.1, store.stream(of: part))
         #expect(isTheSame)
+        // A reader brings it back without a word.
+        _ = store.lend(table, to: "w3")
+        #expect(try store.usage().swappedBytes == 0)
+        withExtendedLifetime(swap) {}
+    }
+
+    @Test(.enabled(if: SwapFile.isPossible, "needs root and swapon"))
+    func aDroppedLimitIsMeasuredAsPagingOutIs() throws {
+        let swap = try SwapFile(bytes: 64 << 20)
+        let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 64 << 20)
+        let table = try store.publishColumns([0..<4 * huge], bytes: 4 * huge, by: "w1")
+        let file = try #require(store.segments.values.first?.reader)
+        let work = store.beginSwap(table)
+        var asked = 0
+        work.dropLimit { bytes in
+            asked = bytes
+            // Somebody moves half of it.
+            guard let mapping = try? Mapping(file.descriptor, count: 4 * huge) else { return }
+            try? mapping.advise(.populateRead, 0..<2 * huge)
+            try? mapping.advise(.pageOut, 0..<2 * huge)
+        }
+        let figures = try figures(store.finishSwap(work))
+        #expect(asked == 4 * huge && figures.residentBytes == 4 * huge)
+        let moved = figures.freedBytes + figures.cachedBytes
+        #expect(moved >= huge && moved <= 2 * huge)
         withExtendedLifetime(swap) {}
     }
 
