@@ -84,6 +84,11 @@ public struct CgroupMemory: Sendable {
         }
     }
 
+    /// With version 2, a limit on RAM and swap together keeps everything out of swap.
+    func allowSwap() {
+        if version == .v2 { write("/memory.swap.max", "max") }
+    }
+
     /// Makes the kernel move pages of the group out of RAM: to swap, or, where they have a place on a disk, there. It waits
     /// for the disk.
     ///
@@ -102,7 +107,7 @@ public struct CgroupMemory: Sendable {
             repeatWhileItHelps(down: target) { write("/memory.limit_in_bytes", "\(target)") }
             write("/memory.limit_in_bytes", limit == 0 ? "-1" : "\(limit)")
         case .v2:
-            write("/memory.swap.max", "max")
+            allowSwap()
             if Files.exists(path + "/memory.reclaim") {
                 repeatWhileItHelps(down: target) {
                     let now = self.bytes

@@ -54,6 +54,9 @@ public final class WorkerCgroup {
     /// not say.
     public var anonymousBytes: UInt64 { memory.figures().anonymousBytes }
 
+    /// Lets what is charged to it go to swap, whoever moves it there: its worker is dead, and swap is no way round its limit any more.
+    public func allowSwap() { memory.allowSwap() }
+
     /// Moves what is charged to it out of RAM until no more than so many bytes are left: the segment of a worker that is
     /// dead goes to swap. It waits for the disk: `memory` does the same on any thread.
     ///

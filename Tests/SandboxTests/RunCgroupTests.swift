@@ -56,7 +56,7 @@ extension CgroupTests {
             let files = [try memoryFile(), try memoryFile()]
             #expect(try fill(files[0], mebibytes: 32, in: workers[0]) == .exited(0))
             #expect(try fill(files[1], mebibytes: 32, in: workers[1]) == .signalled(SIGKILL))
-            #expect(workers[1].outOfMemoryKills == 1 && workers[0].outOfMemoryKills == 0)
+            #expect(workers[1].outOfMemoryKills >= 1 && workers[0].outOfMemoryKills == 0)
             #expect(run.memory.bytesPeak <= 48 << 20)
             // With more room the next one lives.
             #expect(run.setMemoryMax(128 << 20))
@@ -77,7 +77,7 @@ extension CgroupTests {
             let file = try memoryFile()
             #expect(run.setMemoryMax(nil))
             #expect(try fill(file, mebibytes: 80, in: worker) == .signalled(SIGKILL))
-            #expect(worker.outOfMemoryKills == 1)
+            #expect(worker.outOfMemoryKills >= 1)
             #expect(tree.setMemoryMax(nil))
         }
 
@@ -113,6 +113,7 @@ extension CgroupTests {
             #expect(try fill(file, mebibytes: 32, in: worker) == .exited(0))
             let mapping = try Mapping(file.descriptor, count: 32 << 20)
             let (first, second) = (0..<16 << 20, 16 << 20..<32 << 20)
+            worker.allowSwap()
             try mapping.advise(.populateRead, first)
             try mapping.advise(.pageOut, first)
             let swapped = try mapping.swappedBytes()
