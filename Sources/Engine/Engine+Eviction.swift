@@ -24,7 +24,7 @@ extension Engine {
     /// Lets the table go for all that hold it; models will be run again when somebody wants it.
     private func drop(_ holding: Holding) {
         let users = holding.models.compactMap { holder in run(holder.run).map { ($0, holder.model) } }
-        guard users.allSatisfy({ $0.scheduler.canDrop($1) }) else { return fail(evicting: holding, .drop) }
+        guard !store.isRead(holding.table), users.allSatisfy({ $0.scheduler.canDrop($1) }) else { return fail(evicting: holding, .drop) }
         let bytes = store.exclusiveBytes(of: holding.table)
         evictions.dropped.note(bytes)
         holding.told = nil

@@ -97,6 +97,9 @@ extension Engine {
 
     /// How it may be evicted, as far as that can be said before somebody tries.
     private func ways(for holding: Holding, _ models: [(Run, Int)], _ bytes: Int) -> Set<ResourceManager.Way> {
+        // A worker may be reading it, or is going to.
+        guard !store.isRead(holding.table), !holding.holders.contains(where: { if case .scan = $0 { true } else { false } })
+        else { return [] }
         var ways = options.eviction.ways
         // What another table names as well stays when this one is dropped.
         if store.exclusiveBytes(of: holding.table) < bytes || !models.allSatisfy({ $0.scheduler.canDrop($1) }) {

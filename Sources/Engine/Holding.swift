@@ -13,6 +13,8 @@ final class Holding {
         case result(String)
         /// DeCache: it is a piece of a scan.
         case piece
+        /// A scan's worker that is to be lent it.
+        case scan(String)
     }
 
     let table: TableID

@@ -46,7 +46,7 @@ extension Engine {
     /// Makes somebody forget a table that has been evicted; a run has been told already.
     func forget(_ table: TableID, by holder: Holding.Holder) {
         switch holder {
-        case .run: break
+        case .run, .scan: break
         case .result(let key): results.remove(key)
         case .piece: decache.remove(table)
         }

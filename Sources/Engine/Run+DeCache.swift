@@ -55,9 +55,27 @@ extension Run {
         return true
     }
 
-    /// Sends a scan the pieces that hold some of what it wants.
+    /// Sends a scan the pieces that hold some of what it wants; those that can't be lent from a disk are read back first.
     func answer(_ worker: Worker, _ pieces: [DeCache.Piece]) {
         worker.scan?.isAnswered = true
+        let spilled = pieces.map(\.table).filter { engine.store.mustRestore($0) }
+        guard !spilled.isEmpty else { return send(pieces, to: worker) }
+        // Kept meanwhile, whoever wants to evict them.
+        for piece in pieces { engine.share(piece.table, with: .scan(worker.name)) }
+        engine.restore(spilled) { [weak self] error in
+            guard let self else { return }
+            if scheduler.isAlive(worker.id), workers[worker.id] != nil {
+                if let error {
+                    feed(.sendFailed(worker.id, reason: "\(error)"))
+                } else {
+                    send(pieces, to: worker)
+                }
+            }
+            for piece in pieces { engine.forget(piece.table, by: .scan(worker.name)) }
+        }
+    }
+
+    private func send(_ pieces: [DeCache.Piece], to worker: Worker) {
         do {
             let loans = pieces.map { engine.store.lend($0.table, to: worker.storeID) }
             send(segmentsOf: loans, to: worker)

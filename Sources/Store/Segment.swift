@@ -41,7 +41,13 @@ final class Segment {
     /// What the tables name.
     var named = RangeSet()
     /// The tables that name parts of it.
-    var tables: Set<TableID> = []
+    var tables: Set<TableID> = [] { didSet { sharing = nil } }
+    /// Who names what alone, as far as it is known since `tables` has changed.
+    var sharing: Sharing?
+    /// What goes with its memory: the owner of what it is charged to.
+    var companion: AnyObject?
+    /// What of it is known to be out of RAM, in swap, in bytes. Readers bring it back without a word.
+    var swappedBytes = 0
     /// A punch failed: memory is held that nobody names, and the next release tries again over the whole file.
     var owesTrim = false
 

@@ -43,20 +43,37 @@ public final class SegmentStore {
     ///   - growthBytesMax: how much longer the worker may make it, by moving memory to its end.
     ///   - expectedBytes: how much memory it will probably use, to choose what to recycle; 0 when unknown.
     ///   - model: whose output it is, by a name that stays the same from run to run: it gets the same memory again.
+    ///   - recycles: whether it may be memory that was used before; that is charged to whoever touched it first.
     public func makeOutputSegment(
-        bytes: Int, for worker: WorkerID, growthBytesMax: Int = 0, expectedBytes: Int = 0, model: String = ""
+        bytes: Int, for worker: WorkerID, growthBytesMax: Int = 0, expectedBytes: Int = 0, model: String = "",
+        recycles: Bool = true
     ) throws(StoreError) -> Output {
         precondition(bytes > 0, "an output segment has room for something")
         precondition(outputs[worker] == nil, "worker \(worker) has an output already")
         let rounded = (bytes + Machine.hugePageBytes - 1) & ~(Machine.hugePageBytes - 1)
         let id = nextSegmentID()
-        let recycled = pool.take(bytes: rounded, expectedBytes: expectedBytes, model: model)
+        let recycled = recycles ? pool.take(bytes: rounded, expectedBytes: expectedBytes, model: model) : nil
         let file = if let recycled { recycled.file } else { try Segment.makeFile(id, bytes: rounded, lock: lock) }
         segments[id] = Segment(
             id: id, lock: lock, bytes: rounded, growthBytesMax: growthBytesMax, producer: worker, model: model,
             file: file)
         outputs[worker] = id
         return Output(id: id, file: file, bytes: rounded, recycledBytes: recycled?.residentBytes ?? 0)
+    }
+
+    /// Keeps an object for as long as the memory of a worker's output is held: the owner of the control group that it is charged to.
+    ///
+    /// It is let go of when no table names the memory any more, also when the memory itself is kept for a later output.
+    public func attach(_ companion: AnyObject, toOutputOf worker: WorkerID) {
+        guard let output = outputs[worker].flatMap({ segments[$0] }) else {
+            preconditionFailure("worker \(worker) has no output, or has published it")
+        }
+        output.companion = companion
+    }
+
+    /// What was attached to the outputs that a table names bytes of, and that are in memory.
+    public func companions(of table: TableID) -> [AnyObject] {
+        memorySegments(of: table).compactMap { segments[$0]?.companion }
     }
 
     func nextSegmentID() -> SegmentID {
@@ -191,7 +208,10 @@ public final class SegmentStore {
         tables[table] = entry
         loans[worker, default: []].insert(table)
         let files = entry.named.keys.sorted().map { id in
-            guard let file = segments[id]?.reader else { preconditionFailure("segment \(id) is not published") }
+            guard let segment = segments[id], let file = segment.reader else {
+                preconditionFailure("segment \(id) is not published")
+            }
+            segment.swappedBytes = 0
             return (id: id, file: file)
         }
         return Loan(descriptor: entry.descriptor, segments: files)
@@ -286,7 +306,8 @@ public final class SegmentStore {
     ///
     /// No live worker has it: its producer is dead, and a reader's table would still name it.
     private func recycle(_ segment: Segment) {
-        guard let writer = segment.writer, segment.place == .memory else { return }
+        // What is on swap would have to be read in to be zeroed.
+        guard let writer = segment.writer, segment.place == .memory, segment.swappedBytes == 0 else { return }
         do throws(StoreError) {
             // A worker that failed may have moved memory into it before.
             if case .output = segment.phase { try segment.measure() }

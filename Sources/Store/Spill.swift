@@ -206,6 +206,7 @@ extension SegmentStore {
         do {
             movers = try pin(table, "spill")
         } catch {
+            tables[table]?.isUnspillable = true
             throw StoreError(.unsuitable, nil, "table \(table) can't be spilled: \(error)")
         }
         do {
@@ -217,6 +218,7 @@ extension SegmentStore {
             return SpillWork(movers, layout, folder)
         } catch {
             tables[table]?.readers.remove(movers.pin)
+            tables[table]?.isUnspillable = true
             throw error as? StoreError
                 ?? StoreError(.unsuitable, nil, "table \(table) can't be spilled: \(error)")
         }

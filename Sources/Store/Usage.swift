@@ -6,6 +6,8 @@ public struct Usage: Sendable, Equatable {
     public var namedBytes = 0
     /// Memory of published segments and of outputs being written, in RAM and in swap.
     public var residentBytes = 0
+    /// What of `residentBytes` is known to be in swap only.
+    public var swappedBytes = 0
     /// What is on a disk instead of in memory, in bytes.
     public var spilledBytes = 0
     /// Memory kept for future outputs.
@@ -24,6 +26,7 @@ extension SegmentStore {
         var usage = Usage()
         for segment in segments.values {
             usage.namedBytes += segment.named.bytes
+            usage.swappedBytes += segment.swappedBytes
             let bytes = try segment.allocatedBytes()
             if segment.place == .memory { usage.residentBytes += bytes } else { usage.spilledBytes += bytes }
         }
@@ -52,6 +55,7 @@ extension SegmentStore {
         guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
         return entry.named.values.reduce(0) { $0 + $1.bytes }
     }
+<<<<<<< HEAD
 
     /// The bytes that a table names and no older one does: over all tables, each byte once.
     ///
@@ -80,4 +84,6 @@ extension SegmentStore {
         }
         return bytes
     }
+=======
+>>>>>>> part/store
 }

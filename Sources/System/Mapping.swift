@@ -141,6 +141,22 @@ public final class Mapping: @unchecked Sendable {
         return result
     }
 
+    /// What of a memory file's mapped range is on swap, in bytes, whether it is in memory too or not. It takes a look at all
+    /// mappings of the process.
+    public func swappedBytes() throws(SystemError) -> Int {
+        let path = "/proc/self/smaps"
+        let start = String(UInt(bitPattern: base), radix: 16) + "-"
+        let text = String(decoding: try Files.read(path, bytesMax: 1 << 28), as: UTF8.self)
+        var isOwn = false
+        for line in text.split(separator: "\n") {
+            if line.hasPrefix(start) { isOwn = true }
+            if isOwn, line.hasPrefix("Swap:"), let kibibytes = line.split(separator: " ").dropFirst().first {
+                return (Int(kibibytes) ?? 0) << 10
+            }
+        }
+        return 0
+    }
+
     /// How many pages are asked about at once.
     private static let pagesAskedMax = 1 << 18
 

@@ -81,7 +81,7 @@ private let page = Machine.pageBytes
     @Test(arguments: everyLock) func theMemoryIsFreeWhenTheWorkLetsGo(lock: Lock) throws {
         let store = SegmentStore(lock: lock, poolBytesMax: 0)
         let table = try store.publishColumns(columns, bytes: 4 * huge, by: "w1")
-        weak var file = store.segments.values.first?.reader
+        weak let file = store.segments.values.first?.reader
         let work = try store.beginSpill(table, to: diskFolder())
         try work.write()
         #expect(file != nil)
