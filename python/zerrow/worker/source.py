@@ -137,6 +137,27 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
+def one_dictionary(table: pa.Table) -> pa.Table:
+    """The table with one dictionary for each of its dictionary-encoded columns.
+
+    Where all chunks of a column have equal ones already, no index is copied; else those of all chunks but the first.
+    """
+    for index, column in enumerate(table.columns):
+        if not pa.types.is_dictionary(column.type) or column.num_chunks < 2:
+            continue
+        first, ordered = column.chunk(0).dictionary, column.type.ordered
+        if all(chunk.dictionary.equals(first) for chunk in column.chunks):
+            chunks = [
+                pa.DictionaryArray.from_arrays(chunk.indices, first, ordered=ordered, safe=False)
+                for chunk in column.chunks
+            ]
+            column = pa.chunked_array(chunks, column.type)
+        else:
+            column = column.unify_dictionaries()
+        table = table.set_column(index, table.schema.field(index), column)
+    return table
+
+
 def _without_arrow_schema(content: pa.Buffer) -> pq.FileMetaData | None:
     """The file's metadata as if no Arrow writer had noted its types; None where that is not safe to say.
 
