@@ -1,4 +1,4 @@
-"""Any scans over one cache, in any order: each gives what pyarrow reads, decodes only what is missing, copies nothing."""
+"""Any scans over one cache, in any order: what pyarrow reads, decoding only what is missing, copying nothing."""
 
 from __future__ import annotations
 
@@ -69,6 +69,10 @@ def make_file(path: Path, chance: random.Random) -> pa.Table:
     return table
 
 
+def compare(op: str, value: int) -> dict[str, Any]:
+    return {"op": op, "args": [{"column": "i"}, {"literal": value, "type": "int"}]}
+
+
 def buffers(column: pa.ChunkedArray) -> list[tuple[int, int]]:
     found = [buffer for chunk in column.chunks for buffer in arrays(chunk)]
     return [(buffer.address, buffer.address + buffer.size) for buffer in found if buffer is not None and buffer.size]
@@ -101,8 +105,8 @@ def test_scans_over_one_cache_give_what_pyarrow_reads(
     for _ in range(8):
         whole = pa.concat_tables(tables)
         columns = chance.sample(whole.column_names, chance.randrange(1, 7))
-        low = chance.choice([None, None, chance.randrange(0, 3000)])
-        tree = None if low is None else {"op": ">=", "args": [{"column": "i"}, {"literal": low, "type": "int"}]}
+        low, high = sorted(chance.choices(range(3000), k=2))
+        tree = chance.choice([None, {"op": "or", "args": [compare("<", low), compare(">=", high)]}])
         task = {
             "table": "t", "files": [str(path) for path in paths], "columns": columns, "filter": tree,
             "identities": [identity(str(path)) for path in paths], "dictionary": ["d"] if chance.random() < 0.5 else [],
@@ -110,9 +114,9 @@ def test_scans_over_one_cache_give_what_pyarrow_reads(
         cache.bytes_max = chance.choice([0, 50_000, 1 << 30])
         before, reused, decoded = list(cache.pieces), *cache.counted
         cache.wants, cache.answer = [], []
-        result = scan({**task, "dictionary": [n for n in task["dictionary"] if n in columns]}, 2, cache)
+        result = scan({**task, "dictionary": [name for name in task["dictionary"] if name in columns]}, 2, cache)
         result.validate(full=True)
-        wanted = whole if low is None else whole.filter(pc.field("i") >= low)
+        wanted = whole if tree is None else whole.filter((pc.field("i") < low) | (pc.field("i") >= high))
         assert plain(result) == plain(wanted.select(columns))
 
         had, wants = units([piece.block for piece in cache.answer]), units(cache.wants)
@@ -120,6 +124,8 @@ def test_scans_over_one_cache_give_what_pyarrow_reads(
         assert len(own) == sum(piece.block.units for piece in cache.pieces[len(before) :])
         assert cache.counted == (reused + len(had & wants), decoded + len(wants - had))
         assert own <= wants - had
+        if not task["dictionary"] and tree is not None:
+            assert sum(piece.table.nbytes for piece in cache.pieces[len(before) :]) <= cache.bytes_max
         if tree is None:
             assert own == wants - had
             assert_in_place(result, cache)
