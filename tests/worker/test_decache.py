@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -224,7 +226,12 @@ def append(path: Path) -> None:
         file.write(b"more")
 
 
-CHANGES = [rewrite, replace, append]
+def overwrite(path: Path) -> None:
+    """As most writers do it: the file is empty first."""
+    pq.write_table(SAMPLE.slice(0, 10), path)
+
+
+CHANGES = [rewrite, replace, append, overwrite]
 
 
 @pytest.mark.parametrize("change", [*CHANGES, os.unlink], ids=lambda change: change.__name__)
@@ -355,3 +362,21 @@ def test_without_the_arena_what_pieces_and_result_share_is_copied_once(engine: E
     written = os.fstat(engine.segments[outcome.table.ids[0]]).st_blocks * 512
     assert written < 1.1 * sum(outcome.table.counts.values()) + (1 << 16)
     assert rows_of(outcome.decoded[0][1]).equals(SAMPLE) and rows_of(outcome.table).equals(SAMPLE)
+
+
+def test_another_bus_error_still_ends_the_worker(engine: Engine, project: Any, source: Path) -> None:
+    text = """
+    import ctypes, mmap, os
+    from zerrow.worker.abi import WorkerLibrary
+    import pyarrow as pa
+    def model():
+        file = os.memfd_create("short")
+        os.truncate(file, 8192)
+        guarded, other = (pa.py_buffer(mmap.mmap(file, 8192, mmap.MAP_SHARED, mmap.PROT_READ)) for _ in range(2))
+        WorkerLibrary(os.environ["ZERROW_WORKER_LIBRARY"]).guard(guarded)
+        os.truncate(file, 4096)
+        print(ctypes.string_at(guarded.address + 4096, 4096) == bytes(4096), flush=True)
+        ctypes.string_at(other.address + 4096, 1)
+    """
+    outcome = engine.run(project(textwrap.dedent(text)))
+    assert outcome.exited["signal"] == signal.SIGBUS and outcome.worker.text() == "True\n"

@@ -19,7 +19,7 @@ from zerrow.worker.blocks import Block, Piece
 from zerrow.worker.expression import columns_of, keep_rows, missing_column
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.results import rows_only, strip_field_ids
-from zerrow.worker.source import Source, conform, one_dictionary
+from zerrow.worker.source import Guard, Source, conform, one_dictionary
 
 CHUNK_BYTES_MIN = 256 << 10
 """Mean bytes of a column's chunk under which the chunks of a filtered scan are combined."""
@@ -44,14 +44,17 @@ class Cache(Protocol):
         ...
 
 
-def scan(task: dict[str, Any], cpus: int, cache: Cache | None = None) -> pa.Table:
-    """Run a task of kind `scan`. Raises WorkerFailure of kind `input`, which names the file."""
+def scan(task: dict[str, Any], cpus: int, cache: Cache | None = None, guard: Guard | None = None) -> pa.Table:
+    """Run a task of kind `scan`. Raises WorkerFailure of kind `input`, which names the file.
+
+    A `guard` is told of each mapping of a file before it is read.
+    """
     files, name = task["files"], task["table"]
     if not files:
         raise WorkerFailure("input", f"the source table {name!r} has no files")
     known = task.get("identities") or [None] * len(files)
     dictionary = task.get("dictionary") or []
-    sources = [Source(number, path, dictionary, known[number]) for number, path in enumerate(files)]
+    sources = [Source(number, path, dictionary, known[number], guard) for number, path in enumerate(files)]
     schema = _unify(sources)
     columns = task["columns"] if task.get("columns") is not None else schema.names
     tree = task.get("filter")

@@ -6,7 +6,7 @@ import io
 import mmap
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -28,12 +28,20 @@ DECODING = f"1 pyarrow {pa.__version__}"
 """What decodes. The number counts the ways this module has decoded a column that gave another array."""
 
 
+Guard = Callable[[pa.Buffer], None]
+GUARDED: list[pa.Buffer] = []
+"""Mappings that have a guard: another one at their place would have it too."""
+
+
 class Source:
     """A Parquet file, mapped."""
 
-    def __init__(self, number: int, path: str, dictionary: list[str], known: dict[str, Any] | None) -> None:
+    def __init__(
+        self, number: int, path: str, dictionary: list[str], known: dict[str, Any] | None, guard: Guard | None = None
+    ) -> None:
         """Open the file with that number in the task; `known` is its identity when the run was planned, where told.
 
+        `guard` keeps the process alive where the file is made shorter; the mapping stays for ever then.
         Raises WorkerFailure of kind `input`.
         """
         self.number = number
@@ -44,7 +52,7 @@ class Source:
             self.identity = identity(path, self._descriptor)
             if known is not None and known != self.identity:
                 raise WorkerFailure("input", f"{path} has changed since the run was planned: run again")
-            self._map()
+            self._map(guard)
             self._open(dictionary)
         except FileNotFoundError as error:
             raise WorkerFailure("input", f"{path} does not exist") from error
@@ -54,9 +62,11 @@ class Source:
         # Whether what is read of it can be told from what it may become.
         self.is_settled = known is not None and is_settled(self.identity, now_ns)
 
-    def _map(self) -> None:
-        mapping = mmap.mmap(self._descriptor, 0, mmap.MAP_SHARED, mmap.PROT_READ)
-        self._content = pa.py_buffer(mapping)
+    def _map(self, guard: Guard | None) -> None:
+        self._content = pa.py_buffer(mmap.mmap(self._descriptor, 0, mmap.MAP_SHARED, mmap.PROT_READ))
+        if guard is not None:
+            GUARDED.append(self._content)
+            guard(self._content)
 
     def _open(self, dictionary: list[str]) -> None:
         self._file = pq.ParquetFile(pa.BufferReader(self._content))
