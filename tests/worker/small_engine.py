@@ -63,6 +63,15 @@ class Peer:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
         self.socket.sendmsg([data], rights)
 
+    def send_files(self, message: dict[str, Any], *contents: bytes) -> None:
+        """Send a message with memfds of these contents."""
+        files = [memory_file(content) for content in contents]
+        try:
+            self.send(message, tuple(files))
+        finally:
+            for file in files:
+                os.close(file)
+
     def receive(self) -> tuple[dict[str, Any], list[int]] | None:
         """The next message; None at the end."""
         try:
@@ -224,7 +233,7 @@ class Engine:
     def give(self, worker: Worker, task: dict[str, Any], inputs: list[Table], **sizes: int) -> int:
         """Send a worker all it needs; the output segment."""
         worker.peer.expect("started")
-        self._lend(worker, inputs)
+        self.lend(worker, inputs)
         for number, table in enumerate(inputs):
             with closing(memory_file(table.descriptor)) as descriptor:
                 worker.peer.send({"op": "table", "input": number}, (descriptor,))
@@ -234,7 +243,8 @@ class Engine:
             worker.peer.send({"op": "run", **fields}, (descriptor, output))
         return output
 
-    def _lend(self, worker: Worker, tables: list[Table]) -> None:
+    def lend(self, worker: Worker, tables: list[Table]) -> None:
+        """Give a worker the segments of tables."""
         segments = sorted({identifier for table in tables for identifier in table.ids})
         if segments:
             readers = [os.open(f"/proc/self/fd/{self.segments[i]}", os.O_RDONLY | os.O_CLOEXEC) for i in segments]
@@ -250,15 +260,12 @@ class Engine:
 
     def answer(self, worker: Worker, pieces: list[Piece], message_pieces: int = 100) -> None:
         """Answer a scan that has asked DeCache."""
-        self._lend(worker, [table for _, table in pieces])
+        self.lend(worker, [table for _, table in pieces])
         for start in range(0, max(1, len(pieces)), message_pieces):
             part = pieces[start : start + message_pieces]
             content = json.dumps({"pieces": [block for block, _ in part]}).encode()
-            files = [memory_file(content), *(memory_file(table.descriptor) for _, table in part)]
             is_last = start + message_pieces >= len(pieces)
-            worker.peer.send({"op": "pieces", "last": is_last}, tuple(files))
-            for file in files:
-                os.close(file)
+            worker.peer.send_files({"op": "pieces", "last": is_last}, content, *(table.descriptor for _, table in part))
 
     def scan(self, task: dict[str, Any], pieces: list[Piece] | None = None, **sizes: int) -> Outcome:
         """Run a scan that has DeCache, which has these pieces."""
@@ -352,7 +359,9 @@ def _drain(read: int, into: list[bytes]) -> None:
 
 
 def wait_readable(descriptor: int) -> bool:
-    return bool(select.select([descriptor], [], [], PATIENCE_S)[0])
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(PATIENCE_S * 1000))
 
 
 def open_table(table: Table) -> Any:

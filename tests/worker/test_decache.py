@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from small_engine import Engine, Piece, Table, built, memory_file, open_table
+from small_engine import Engine, Piece, Table, built, open_table
 from zerrow.identity import SETTLED_NS, identity
 from zerrow.worker.source import DECODING
 
@@ -293,7 +293,7 @@ def test_an_answer_that_is_none_is_an_error(
     arena: Engine, source: Path, body: dict[str, Any], blocks: str | None
 ) -> None:
     worker, output = asking(arena, source)
-    worker.peer.send(body, (memory_file(blocks.encode()),) if blocks is not None else ())
+    worker.peer.send_files(body, *([blocks.encode()] if blocks is not None else []))
     outcome = arena.finish(worker, output)
     assert outcome.error["kind"] == "internal" and outcome.exited["status"] == 1, outcome
 
@@ -334,16 +334,18 @@ def test_a_piece_that_is_none_is_an_error(
 
 
 def test_a_piece_of_another_type_or_no_table_is_an_error(arena: Engine, source: Path, pieces: list[Piece]) -> None:
-    for named, message in (({**pieces[0][0], "columns": ["s", "b", "a"]}, "internal"), (pieces[0][0], "internal")):
+    swapped = SAMPLE.select(["a", "b", "s"]).rename_columns(["s", "b", "a"]).select(["a", "b", "s"])
+    path = source.with_name("swapped.parquet")
+    pq.write_table(swapped, path, row_group_size=GROUP_ROWS)
+    settle(path)
+    other = arena.scan(scan_task(path, columns=["a", "b", "s"])).decoded[0][1]
+    for table in (other.descriptor, b"no table", b""):
         worker, output = asking(arena, source)
-        table = pieces[0][1] if named is not pieces[0][0] else Table(b"no table", {}, None, None, None)
-        if table is pieces[0][1]:
-            arena.answer(worker, [(named, table)])
-        else:
-            files = (memory_file(json.dumps({"pieces": [named]}).encode()), memory_file(table.descriptor))
-            worker.peer.send({"op": "pieces", "last": True}, files)
+        arena.lend(worker, [other])
+        content = json.dumps({"pieces": [pieces[0][0]]}).encode()
+        worker.peer.send_files({"op": "pieces", "last": True}, content, table)
         outcome = arena.finish(worker, output)
-        assert outcome.error["kind"] in (message, "input") and outcome.exited["status"] == 1, outcome
+        assert outcome.error["kind"] == "internal" and outcome.exited["status"] == 1, outcome
 
 
 def test_a_piece_that_is_decoded_otherwise_is_passed_over(arena: Engine, source: Path, pieces: list[Piece]) -> None:
