@@ -70,15 +70,16 @@ public struct DeCache: Sendable {
 
     // MARK: - Workers
 
-    /// A worker asks, for the first time; `answers` answers it. Pieces of files that are not any more as the worker knows them
-    /// are forgotten.
+    /// A worker asks; `answers` answers it. Pieces of what was at the files' paths before are forgotten.
+    ///
+    /// Traps when the worker has asked before: its owner looks at `hasAsked`, as workers may send anything.
     public mutating func ask(_ wants: [ScanBlock], for worker: WorkerID) {
         precondition(!hasAsked(worker), "worker \(worker) has asked already")
         waiting.append(Request(worker: worker, wants: wants))
-        for block in wants { forgetOthers(of: block.file) }
+        for block in wants { forgetOlder(than: block.file) }
     }
 
-    /// Whether a worker waits for an answer, or decodes what it was left.
+    /// Whether a worker waits for an answer, or was given one and has not ended.
     public func hasAsked(_ worker: WorkerID) -> Bool {
         claims[worker] != nil || waiting.contains { $0.worker == worker }
     }
@@ -109,18 +110,20 @@ public struct DeCache: Sendable {
         return answers
     }
 
-    /// Takes in what a worker has decoded, once its tables are published and it is dead: its claim ends. Pieces outside of its
-    /// claim are released.
+    /// Takes in what a worker has decoded, once its tables are published and it is dead: its claim ends.
+    ///
+    /// What was not its to decode is released, and so are pieces of a file of which newer ones are there.
     public mutating func add(_ pieces: [Piece], by worker: WorkerID) {
         var claim = claims[worker] ?? ScanUnits()
         use += 1
         for piece in pieces {
-            guard claim.holds(piece.block), held[piece.table] == nil else {
+            precondition(held[piece.table] == nil, "table \(piece.table) is a piece already")
+            forgetOlder(than: piece.block.file)
+            guard claim.holds(piece.block), !isReplaced(piece.block.file) else {
                 released.append(piece.table)
                 continue
             }
             _ = claim.remove(piece.block)
-            forgetOthers(of: piece.block.file)
             held[piece.table] = Held(piece: piece, use: use)
             file(piece)
             figures.addedUnits += piece.block.units
@@ -175,12 +178,22 @@ public struct DeCache: Sendable {
         tables[piece.block.file.path, default: []].insert(piece.table, at: place)
     }
 
-    /// Forgets the pieces of what was at the file's path when it was another file, or had another content.
-    private mutating func forgetOthers(of file: FileIdentity) {
-        for table in tables[file.path] ?? [] where held[table]?.piece.block.file != file {
-            remove(table)
-            released.append(table)
+    /// Forgets the pieces of what was at the file's path before, when it was another file or had another content.
+    ///
+    /// A run that was planned before the file changed may still come: what it asks for is not what is there.
+    private mutating func forgetOlder(than file: FileIdentity) {
+        for table in tables[file.path] ?? [] {
+            guard let other = held[table]?.piece.block.file, other != file else { continue }
+            if other.ctimeNanoseconds <= file.ctimeNanoseconds {
+                remove(table)
+                released.append(table)
+            }
         }
+    }
+
+    /// Whether there are pieces of what is at the file's path now.
+    private func isReplaced(_ file: FileIdentity) -> Bool {
+        (tables[file.path] ?? []).contains { held[$0]?.piece.block.file != file }
     }
 
     /// The pieces that hold something of what is wanted, how many units are wanted, and which of them nobody holds.

@@ -63,6 +63,15 @@ class Peer:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
         self.socket.sendmsg([data], rights)
 
+    def send_files(self, message: dict[str, Any], *contents: bytes) -> None:
+        """Send a message with memfds of these contents."""
+        files = [memory_file(content) for content in contents]
+        try:
+            self.send(message, tuple(files))
+        finally:
+            for file in files:
+                os.close(file)
+
     def receive(self) -> tuple[dict[str, Any], list[int]] | None:
         """The next message; None at the end."""
         try:
@@ -84,9 +93,9 @@ class Table:
 
     descriptor: bytes
     segments: dict[int, int]
-    rows: int
-    counts: dict[str, int]
-    timing: dict[str, float]
+    rows: int | None
+    counts: dict[str, int] | None
+    timing: dict[str, float] | None
     changed: list[str] | None = None
 
     @property
@@ -95,6 +104,11 @@ class Table:
         return [
             SEGMENT_ID.unpack_from(self.descriptor, SEGMENTS_AT + SEGMENT_BYTES * index)[0] for index in range(count)
         ]
+
+
+Block = dict[str, Any]
+"""A block of docs/protocol.md."""
+Piece = tuple[Block, Table]
 
 
 @dataclass
@@ -135,6 +149,9 @@ class Outcome:
     text: str | None = None
     error: dict[str, Any] | None = None
     exited: dict[str, Any] | None = None
+    wants: list[Block] | None = None
+    decoded: list[Piece] = field(default_factory=list)
+    decache: dict[str, int] | None = None
 
 
 class Engine:
@@ -216,12 +233,7 @@ class Engine:
     def give(self, worker: Worker, task: dict[str, Any], inputs: list[Table], **sizes: int) -> int:
         """Send a worker all it needs; the output segment."""
         worker.peer.expect("started")
-        segments = sorted({identifier for table in inputs for identifier in table.ids})
-        if segments:
-            readers = [os.open(f"/proc/self/fd/{self.segments[i]}", os.O_RDONLY | os.O_CLOEXEC) for i in segments]
-            worker.peer.send({"op": "segments", "ids": segments}, tuple(readers))
-            for reader in readers:
-                os.close(reader)
+        self.lend(worker, inputs)
         for number, table in enumerate(inputs):
             with closing(memory_file(table.descriptor)) as descriptor:
                 worker.peer.send({"op": "table", "input": number}, (descriptor,))
@@ -231,38 +243,65 @@ class Engine:
             worker.peer.send({"op": "run", **fields}, (descriptor, output))
         return output
 
+    def lend(self, worker: Worker, tables: list[Table]) -> None:
+        """Give a worker the segments of tables."""
+        segments = sorted({identifier for table in tables for identifier in table.ids})
+        if segments:
+            readers = [os.open(f"/proc/self/fd/{self.segments[i]}", os.O_RDONLY | os.O_CLOEXEC) for i in segments]
+            worker.peer.send({"op": "segments", "ids": segments}, tuple(readers))
+            for reader in readers:
+                os.close(reader)
+
+    def wants(self, worker: Worker) -> list[Block]:
+        """What a scan asks DeCache for."""
+        worker.peer.expect("running")
+        _, (descriptor,) = worker.peer.expect("wants")
+        return _blocks("units", descriptor)
+
+    def answer(self, worker: Worker, pieces: list[Piece], message_pieces: int = 100) -> None:
+        """Answer a scan that has asked DeCache."""
+        self.lend(worker, [table for _, table in pieces])
+        for start in range(0, max(1, len(pieces)), message_pieces):
+            part = pieces[start : start + message_pieces]
+            content = json.dumps({"pieces": [block for block, _ in part]}).encode()
+            is_last = start + message_pieces >= len(pieces)
+            worker.peer.send_files({"op": "pieces", "last": is_last}, content, *(table.descriptor for _, table in part))
+
+    def scan(self, task: dict[str, Any], pieces: list[Piece] | None = None, **sizes: int) -> Outcome:
+        """Run a scan that has DeCache, which has these pieces."""
+        worker = self.fork()
+        output = self.give(worker, task, [], decache=True, **sizes)
+        return self.finish(worker, output, pieces or [])
+
     def run(self, task: dict[str, Any], inputs: list[Table] | None = None, **fields: Any) -> Outcome:
         """Run a task in a worker of its own, to its end."""
         worker = self.fork(**fields)
         output = self.give(worker, task, inputs or [])
         return self.finish(worker, output)
 
-    def finish(self, worker: Worker, output: int) -> Outcome:
+    def finish(self, worker: Worker, output: int, pieces: list[Piece] | None = None) -> Outcome:
         outcome = Outcome(worker)
+        number, self._next_segment = self._next_segment, self._next_segment + 1
+        self.segments[number] = output
         while (message := worker.peer.receive()) is not None:
             body, descriptors = message
             match body["op"]:
+                case "wants":
+                    outcome.wants = _blocks("units", descriptors[0])
+                    self.answer(worker, pieces or [])
+                case "decoded":
+                    blocks = _blocks("pieces", descriptors[0])
+                    for block, file in zip(blocks, descriptors[1:], strict=True):
+                        outcome.decoded.append((block, _adopt({}, file, number, self.segments)))
                 case "published":
-                    outcome.table = self._adopt(body, descriptors[0], output)
+                    outcome.table = _adopt(body, descriptors[0], number, self.segments)
+                    outcome.decache = body.get("decache")
                 case "done":
                     outcome.text = body["text"]
                 case "failed":
                     outcome.error = body["error"]
         outcome.exited = self.exited(worker)
         return outcome
-
-    def _adopt(self, body: dict[str, Any], descriptor: int, output: int) -> Table:
-        """Give segment 0 of what was published its real id, as the engine does."""
-        content = bytearray(read_all(descriptor))
-        os.close(descriptor)
-        number, self._next_segment = self._next_segment, self._next_segment + 1
-        self.segments[number] = output
-        table = Table(bytes(content), self.segments, body["rows"], body["counts"], body["timing"], body.get("changed"))
-        for index, identifier in enumerate(table.ids):
-            if identifier == 0:
-                SEGMENT_ID.pack_into(content, SEGMENTS_AT + SEGMENT_BYTES * index, number)
-        table.descriptor = bytes(content)
-        return table
 
     def close(self) -> str:
         """End the zygote as the engine does; what it wrote to stderr."""
@@ -276,6 +315,27 @@ class Engine:
             for descriptor in self.segments.values():
                 os.close(descriptor)
         return errors.decode()
+
+
+def _adopt(body: dict[str, Any], descriptor: int, number: int, segments: dict[int, int]) -> Table:
+    """Give segment 0 of what was published its real id, as the engine does; it must be told as long as it is."""
+    content = bytearray(read_all(descriptor))
+    os.close(descriptor)
+    fields = (body.get(key) for key in ("rows", "counts", "timing", "changed"))
+    table = Table(bytes(content), segments, *fields)
+    for index, identifier in enumerate(table.ids):
+        at = SEGMENTS_AT + SEGMENT_BYTES * index
+        if identifier == 0:
+            assert SEGMENT_ID.unpack_from(content, at + 8)[0] == os.fstat(segments[number]).st_size
+            SEGMENT_ID.pack_into(content, at, number)
+    table.descriptor = bytes(content)
+    return table
+
+
+def _blocks(key: str, descriptor: int) -> list[Block]:
+    with closing(descriptor):
+        assert fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE
+        return json.loads(read_all(descriptor))[key]
 
 
 def namespaces() -> list[str]:
@@ -299,7 +359,9 @@ def _drain(read: int, into: list[bytes]) -> None:
 
 
 def wait_readable(descriptor: int) -> bool:
-    return bool(select.select([descriptor], [], [], PATIENCE_S)[0])
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(PATIENCE_S * 1000))
 
 
 def open_table(table: Table) -> Any:

@@ -7,6 +7,7 @@
 #include "kernel_zero.h"
 #include "local_socket.h"
 #include "machine.h"
+#include "mapped_file.h"
 #include "memory_file.h"
 #include "message.h"
 #include "notice.h"

@@ -146,6 +146,7 @@ class WorkerLibrary:
             ("zerrow_fork_restore", ctypes.c_int, ()),
             ("zerrow_worker_enter", ctypes.c_int, (ctypes.POINTER(_WorkerSpec),)),
             ("zerrow_worker_stage", ctypes.c_char_p, ()),
+            ("zerrow_worker_guard", ctypes.c_int, (ctypes.c_void_p, ctypes.c_size_t)),
         )
         for name, result, arguments in functions:
             try:
@@ -179,6 +180,15 @@ class WorkerLibrary:
             os.fsencode(":".join(hidden)),
         )
         self._isolate(self._library.zerrow_worker_enter(ctypes.byref(spec)))
+
+    def guard(self, mapping: pa.Buffer) -> None:
+        """A mapped file that is made shorter reads as zeros there, instead of ending this process. Raises OSError.
+
+        The mapping must stay as long as the process.
+        """
+        code = self._library.zerrow_worker_guard(mapping.address, mapping.size)
+        if code:
+            raise OSError(-code, f"guarding a mapped file: {os.strerror(-code)}")
 
     def _isolate(self, code: int) -> None:
         if code:

@@ -133,7 +133,7 @@ class _Worker:
         modules = len(sys.modules)
         cache = self._cache(session)
         self._kind, opened = "user" if work.task["kind"] in ("python", "sql") else "internal", time.perf_counter()
-        self._result = result = execute(work.task, arguments, tables, self._cpus, cache)
+        self._result = result = execute(work.task, arguments, tables, self._cpus, cache, self._library.guard)
         self._kind, done = "internal", time.perf_counter()
         if isinstance(result, str):
             return "done", {"text": result}, ()

@@ -19,7 +19,7 @@ from zerrow.worker.blocks import Block, Piece
 from zerrow.worker.expression import columns_of, keep_rows, missing_column
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.results import rows_only, strip_field_ids
-from zerrow.worker.source import Source, conform
+from zerrow.worker.source import Guard, Source, conform, one_dictionary
 
 CHUNK_BYTES_MIN = 256 << 10
 """Mean bytes of a column's chunk under which the chunks of a filtered scan are combined."""
@@ -44,14 +44,17 @@ class Cache(Protocol):
         ...
 
 
-def scan(task: dict[str, Any], cpus: int, cache: Cache | None = None) -> pa.Table:
-    """Run a task of kind `scan`. Raises WorkerFailure of kind `input`, which names the file."""
+def scan(task: dict[str, Any], cpus: int, cache: Cache | None = None, guard: Guard | None = None) -> pa.Table:
+    """Run a task of kind `scan`. Raises WorkerFailure of kind `input`, which names the file.
+
+    A `guard` is told of each mapping of a file before it is read.
+    """
     files, name = task["files"], task["table"]
     if not files:
         raise WorkerFailure("input", f"the source table {name!r} has no files")
     known = task.get("identities") or [None] * len(files)
     dictionary = task.get("dictionary") or []
-    sources = [Source(number, path, dictionary, known[number]) for number, path in enumerate(files)]
+    sources = [Source(number, path, dictionary, known[number], guard) for number, path in enumerate(files)]
     schema = _unify(sources)
     columns = task["columns"] if task.get("columns") is not None else schema.names
     tree = task.get("filter")
@@ -63,7 +66,7 @@ def scan(task: dict[str, Any], cpus: int, cache: Cache | None = None) -> pa.Tabl
     else:
         result = _Scan(sources, schema, columns, tree, name, cpus > 1, cache).run()
         if columns:
-            result = strip_field_ids(_tidy(result, tree is not None, bool(dictionary)))
+            result = strip_field_ids(_tidy(result, tree is not None))
     for source in sources:
         source.check_unchanged()
     return result
@@ -209,7 +212,7 @@ class _File:
         self._own = []
         for (read, columns), pieces in alike.items():
             groups = tuple(group for piece in pieces for group in piece.block.groups)
-            table = pa.concat_tables([piece.table for piece in pieces]).unify_dictionaries()
+            table = one_dictionary(pa.concat_tables([piece.table for piece in pieces]))
             self._own.append(self._place(Block(self.source.number, read, columns, groups), table))
 
     def to_give(self) -> list[Piece]:
@@ -242,10 +245,9 @@ class _File:
             yield from piece.table.column(name).slice(start, stop - start).chunks
 
 
-def _tidy(table: pa.Table, filtered: bool, has_dictionaries: bool) -> pa.Table:
+def _tidy(table: pa.Table, filtered: bool) -> pa.Table:
     """One dictionary per column, and no crumbs: combining copies, so only what a filter left small is combined."""
-    if has_dictionaries:
-        table = table.unify_dictionaries()
+    table = one_dictionary(table)
     chunks = sum(column.num_chunks for column in table.columns)
     if filtered and chunks > table.num_columns and table.nbytes < chunks * CHUNK_BYTES_MIN:
         return table.combine_chunks()

@@ -6,7 +6,7 @@ import io
 import mmap
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -28,12 +28,20 @@ DECODING = f"1 pyarrow {pa.__version__}"
 """What decodes. The number counts the ways this module has decoded a column that gave another array."""
 
 
+Guard = Callable[[pa.Buffer], None]
+GUARDED: list[pa.Buffer] = []
+"""Mappings that have a guard: another one at their place would have it too."""
+
+
 class Source:
     """A Parquet file, mapped."""
 
-    def __init__(self, number: int, path: str, dictionary: list[str], known: dict[str, Any] | None) -> None:
+    def __init__(
+        self, number: int, path: str, dictionary: list[str], known: dict[str, Any] | None, guard: Guard | None = None
+    ) -> None:
         """Open the file with that number in the task; `known` is its identity when the run was planned, where told.
 
+        `guard` keeps the process alive where the file is made shorter; the mapping stays for ever then.
         Raises WorkerFailure of kind `input`.
         """
         self.number = number
@@ -44,7 +52,7 @@ class Source:
             self.identity = identity(path, self._descriptor)
             if known is not None and known != self.identity:
                 raise WorkerFailure("input", f"{path} has changed since the run was planned: run again")
-            self._map()
+            self._map(guard)
             self._open(dictionary)
         except FileNotFoundError as error:
             raise WorkerFailure("input", f"{path} does not exist") from error
@@ -54,9 +62,11 @@ class Source:
         # Whether what is read of it can be told from what it may become.
         self.is_settled = known is not None and is_settled(self.identity, now_ns)
 
-    def _map(self) -> None:
-        mapping = mmap.mmap(self._descriptor, 0, mmap.MAP_SHARED, mmap.PROT_READ)
-        self._content = pa.py_buffer(mapping)
+    def _map(self, guard: Guard | None) -> None:
+        self._content = pa.py_buffer(mmap.mmap(self._descriptor, 0, mmap.MAP_SHARED, mmap.PROT_READ))
+        if guard is not None:
+            GUARDED.append(self._content)
+            guard(self._content)
 
     def _open(self, dictionary: list[str]) -> None:
         self._file = pq.ParquetFile(pa.BufferReader(self._content))
@@ -135,6 +145,27 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
         else:
             columns.append(table.column(index).cast(field.type))
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def one_dictionary(table: pa.Table) -> pa.Table:
+    """The table with one dictionary for each of its dictionary-encoded columns.
+
+    Where all chunks of a column have equal ones already, no index is copied; else those of all chunks but the first.
+    """
+    for index, column in enumerate(table.columns):
+        if not pa.types.is_dictionary(column.type) or column.num_chunks < 2:
+            continue
+        first, ordered = column.chunk(0).dictionary, column.type.ordered
+        if all(chunk.dictionary.equals(first) for chunk in column.chunks):
+            chunks = [
+                pa.DictionaryArray.from_arrays(chunk.indices, first, ordered=ordered, safe=False)
+                for chunk in column.chunks
+            ]
+            column = pa.chunked_array(chunks, column.type)
+        else:
+            column = column.unify_dictionaries()
+        table = table.set_column(index, table.schema.field(index), column)
+    return table
 
 
 def _without_arrow_schema(content: pa.Buffer) -> pq.FileMetaData | None:

@@ -19,6 +19,7 @@ from zerrow.worker.preview import preview
 from zerrow.worker.project import load_function
 from zerrow.worker.results import to_table
 from zerrow.worker.scan import Cache, scan
+from zerrow.worker.source import Guard
 from zerrow.worker.sql import run_sql
 
 
@@ -42,15 +43,16 @@ def execute(
     tables: Sequence[pa.Table] = (),
     cpus: int = 1,
     cache: Cache | None = None,
+    guard: Guard | None = None,
 ) -> pa.Table | str:
     """Run the task and give its table, or its text for a preview.
 
-    `tables` are the task's inputs as they came; a scan uses the `cache`, if there is one. Exceptions of user code
+    `tables` are the task's inputs as they came; `cache` and `guard` are a scan's. Exceptions of user code
     pass; WorkerFailure for what zerrow found.
     """
     match task["kind"]:
         case "scan":
-            return scan(task, cpus, cache)
+            return scan(task, cpus, cache, guard)
         case "python":
             loaded = load_function(task["folder"], task["file"], task["function"])
             if loaded.mentions("duckdb"):
