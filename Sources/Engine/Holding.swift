@@ -24,8 +24,8 @@ final class Holding {
     var holders: Set<Holder>
     /// How long it took to make, in seconds.
     let seconds: Double
-    /// The control group that its segment is charged to; nil where there is none.
-    let cgroup: WorkerCgroup?
+    /// The control group that its segment is charged to; nil where there is none. The store keeps it as long as the segment.
+    weak var cgroup: WorkerCgroup?
     /// Some of it is on swap, and comes back when it is read.
     var isSwapped = false
     /// What the resource manager was told last; nil when it does not know the table.

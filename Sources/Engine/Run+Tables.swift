@@ -14,6 +14,7 @@ extension Run {
         do {
             let pieces = worker.scan?.pieces ?? []
             let descriptors = try [Descriptor(published.descriptor)] + pieces.map { try Descriptor($0.descriptor) }
+            if let cgroup = worker.cgroup { engine.store.attach(cgroup, toOutputOf: worker.storeID) }
             let published = try publish(descriptors, by: worker)
             let seconds = Double(MonotonicClock.nanoseconds() - worker.sentAt) / 1e9
             tables[model] = published[0]

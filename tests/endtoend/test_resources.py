@@ -86,6 +86,33 @@ def test_a_run_with_little_memory_has_the_same_result(
     assert result.report["memory"]["segments_bytes_end"] == 0
 
 
+@pytest.fixture
+def swap(tmp_path: Path):
+    """A gigabyte of swap on the disk, gone after the test."""
+    file = tmp_path / "swap"
+    with file.open("wb") as content:
+        os.posix_fallocate(content.fileno(), 0, 1 << 30)
+    file.chmod(0o600)
+    subprocess.run(["mkswap", "-q", str(file)], check=True, capture_output=True)
+    done = subprocess.run(["swapon", str(file)], capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"no swap can be made here: {done.stderr.strip()}")
+    yield file
+    subprocess.run(["swapoff", str(file)], check=True)
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="swap is made by root")
+@pytest.mark.parametrize(("way", "figure"), [("swap", "swapped"), ("limit", "limited")])
+def test_tables_are_pushed_out_to_swap_where_there_is_one(project: Project, swap: Path, way: str, figure: str):
+    project.write("models.py", pressure())
+    result = project.run("--memory", "400MiB", "--evict", way)
+    assert result.code == 0, result.err
+    evictions = result.report["memory"]["evictions"]
+    assert evictions[figure]["tables"] > 0, evictions
+    assert evictions[figure]["bytes"] > 30 * MIB, evictions
+    assert evictions["spilled"]["tables"] == evictions["dropped"]["tables"] == 0
+
+
 def test_a_dropped_table_is_made_again_with_all_it_needs(any_project: Project):
     """The middle of a chain is dropped when what it was made of is gone already: both are made again."""
     any_project.write(
