@@ -12,11 +12,16 @@ public protocol RunObserver: AnyObject {
     func printed(_ model: String, line: String)
     /// The engine has something to tell.
     func note(_ text: String)
+    /// What is held now; about twice a second, when it has changed.
+    func memory(_ status: MemoryStatus)
     /// About ten times a second while the run lasts.
     func tick()
 }
 
 extension RunObserver {
+    /// Nothing to do.
+    public func memory(_ status: MemoryStatus) {}
+
     /// Nothing to do.
     public func tick() {}
 }

@@ -11,6 +11,7 @@ final class RunDisplay: RunObserver {
     private var modelCount = 0
     private var endedCount = 0
     private var failedCount = 0
+    private var held: MemoryStatus?
     /// Running models in the order they began, each with its moment.
     private var running: [(name: String, beganAt: UInt64)] = []
 
@@ -45,13 +46,20 @@ final class RunDisplay: RunObserver {
 
     func note(_ text: String) { Output.write(display.log(text), to: 2) }
 
+    func memory(_ status: MemoryStatus) { held = status }
+
     func tick() {
         let now = MonotonicClock.nanoseconds()
-        let snapshot = RunSnapshot(
+        var snapshot = RunSnapshot(
             modelCount: modelCount, endedCount: endedCount, failedCount: failedCount,
-            running: running.map { .init(name: $0.name, elapsed: .nanoseconds(Int64(now - $0.beganAt))) },
+            running: running.map {
+                .init(
+                    name: $0.name, elapsed: .nanoseconds(Int64(now - $0.beganAt)),
+                    memoryBytes: held?.workers[$0.name])
+            },
             elapsed: .nanoseconds(Int64(now - beganAt)),
             activity: endedCount == 0 ? "warming up" : "finishing")
+        snapshot.memory = held.map { ($0.bytes, $0.bytesMax) }
         show(display.update(snapshot, columns: Output.columns(2), rows: Output.rows(2)))
     }
 

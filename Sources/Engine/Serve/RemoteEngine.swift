@@ -84,6 +84,7 @@ public final class RemoteEngine {
             let end = try ServeMessage.value(ServeMessage.ModelEnd.self, descriptors)
             observer.modelEnded(end.model, failure: end.failure)
         case "printed": observer.printed(model, line: message.body["line"]?.string ?? "")
+        case "memory": observer.memory(try ServeMessage.value(MemoryStatus.self, descriptors))
         case "note": observer.note(message.body["text"]?.string ?? "")
         default: throw EngineError.serve("the engine that serves at \(path) sent '\(message.op.prefix(40))'")
         }

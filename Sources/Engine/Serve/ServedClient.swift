@@ -44,6 +44,10 @@ final class ServedClient: RunObserver {
 
     func note(_ text: String) { send(["op": "note", "text": .string(String(text.prefix(60_000)))]) }
 
+    func memory(_ status: MemoryStatus) {
+        if channel.waitingCount == 0 { send("memory", payload: status) }
+    }
+
     /// The run is over.
     func ended(_ report: RunReport) {
         run = nil
