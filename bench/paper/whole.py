@@ -1,0 +1,64 @@
+"""Experiment 7: everything together, several pipelines at once, against the baseline."""
+
+from __future__ import annotations
+
+from measure import HOME
+
+from .experiment import MIB, Bench, Case, Experiment, Ratio, measure
+from .limits import make_group, make_swap
+from .systems import baseline, clients, closing, served
+
+FILES, ZERROW = "IPC files and swap (baseline)", "zerrow"
+REGIONS = ("ASIA", "EUROPE", "AMERICA", "AFRICA", "MIDDLE EAST")
+SEGMENTS = ("BUILDING", "MACHINERY", "AUTOMOBILE", "FURNITURE", "HOUSEHOLD")
+
+
+def parameters_of(dag: int) -> dict[str, str]:
+    """What a DAG asks for; no two ask for the same."""
+    return {
+        "region": REGIONS[dag % len(REGIONS)],
+        "segment": SEGMENTS[(dag + dag // len(SEGMENTS)) % len(SEGMENTS)],
+        "date": f"1995-03-{15 + dag}",
+        "discount": f"0.0{2 + dag % 8}",
+    }
+
+
+def run(bench: Bench) -> Experiment:
+    """examples/tpch several times at once, under both limits. Raises Unavailable without control groups or swap."""
+    project = bench.workspace.project(
+        HOME / "examples/tpch", bench.workspace.tpch(bench.scale.tpch_factor), "tpch-at-once"
+    )
+    swap = make_swap(bench.janitor, bench.swap_folder, bench.scale.swap_bytes)
+    cases: list[Case] = []
+    dags: dict[str, int] = {}
+    for name, limit in (("generous", bench.scale.generous_bytes), ("tight", bench.scale.tight_dags_bytes)):
+        group = make_group(bench.janitor, f"whole-{name}", limit)
+        with served(bench, "--memory", str(limit)) as server:
+            for count in sorted({bench.scale.dags[0], bench.scale.dags[-2], bench.scale.dags[-1]}):
+                situation = f"{count} DAG{'s' * (count > 1)}, {limit // MIB} MiB"
+                dags[situation] = count
+                parameters = [parameters_of(dag) for dag in range(count)]
+                given = [word for each in parameters for pair in each.items() for word in ("--param", "=".join(pair))]
+                systems = {
+                    FILES: baseline(
+                        bench, project, "--group", group, "--dags", count, "--jobs", bench.cpus, *given
+                    ),
+                    ZERROW: clients(bench, project, server, parameters),
+                }
+                with closing(systems):
+                    rounds = {name: system.round for name, system in systems.items()}
+                    cases += measure(bench, situation, rounds, lambda: bench.workspace.age(project))
+        bench.janitor.remove("group", group)
+    bench.janitor.remove("swap", swap)
+    return Experiment(
+        number=7,
+        title="The whole",
+        text=f"The models of examples/tpch at scale factor {bench.scale.tpch_factor:g}, several DAGs at once with parameters of "
+        "their own, on one `zerrow serve --memory`: no copies, DeCache (empty at the start of each round) and eviction "
+        "together, but no cached results. The baseline runs the same DAGs in a control group with the same limit, the same "
+        "number of processes at a time, and leaves the rest to swap.",
+        axis="DAGs at once, memory limit",
+        ratios=[Ratio("the whole", list(dags)[-1], FILES, ZERROW, 9.5)],
+        cases=cases,
+        dags=dags,
+    )
