@@ -1,5 +1,5 @@
-"""The experiments' tables and projects. Tables are made once and kept in ~/.cache/zerrow/bench; projects are copied, with
-links to their tables, into a folder that goes when the benchmark goes.
+"""The experiments' tables and projects. Tables are made once and kept in ~/.cache/zerrow/bench; projects are copied,
+with links to their tables, into a folder that goes when the benchmark goes.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Workspace:
         return folder
 
     def age(self, project: Path) -> None:
-        """Changes the time of the project's tables, so that nothing cached of them is valid, and warms the file cache."""
+        """Changes the time of the project's tables, so that nothing cached of them is valid; warms the file cache."""
         self._moment += 1
         for path in sorted((project / "data").iterdir()):
             os.utime(path, (self._moment, self._moment))
@@ -70,7 +70,7 @@ class Workspace:
                     pass
 
     def integers(self, size: int, seed: int = 0) -> Path:
-        """Ten int64 columns, together so many bytes in memory; plain encoded and Snappy, as such columns usually are."""
+        """Ten int64 columns, together so many bytes in memory; plain encoded and Snappy, as such columns are."""
 
         def write(path: Path) -> None:
             rows = size // 80

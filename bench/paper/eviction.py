@@ -43,7 +43,8 @@ MEANS = '''
 def means({arguments}):
     """The mean of all partitions."""
     parts = [{names}]
-    return pa.table({{name: [sum(part[name][0].as_py() for part in parts) // len(parts)] for name in parts[0].column_names}})
+    names = parts[0].column_names
+    return pa.table({{name: [sum(part[name][0].as_py() for part in parts) // len(parts)] for name in names}})
 '''
 
 
@@ -85,9 +86,10 @@ def run(bench: Bench) -> Experiment:
     return Experiment(
         number=6,
         title="When memory is short",
-        text=f"{PARTITIONS} partitions, read in two passes with a barrier between: {held} MiB of tables wait for the second pass, "
-        f"where {limit // MIB} MiB are allowed to models and tables together. Ways to make room: swap, roll back (drop the "
-        "table and run its model again), spill to an Arrow IPC file, and adaptive, which chooses among them.",
+        text=f"{PARTITIONS} partitions, read in two passes with a barrier between: {held} MiB of tables wait "
+        f"for the second pass, where {limit // MIB} MiB are allowed to models and tables together. Ways "
+        "to make room: swap, roll back (drop the table and run its model again), spill to an Arrow IPC "
+        "file, and adaptive, which chooses among them.",
         axis="memory limit",
         ratios=[
             Ratio("memory is short: adaptive against swap", situation, WAYS["swap"], WAYS["adaptive"], 2.0),

@@ -163,7 +163,10 @@ Measurement = tuple[float, dict[str, float]]
 
 
 def measure(
-    bench: Bench, situation: str, systems: dict[str, Callable[[], Measurement]], before: Callable[[], None] = lambda: None
+    bench: Bench,
+    situation: str,
+    systems: dict[str, Callable[[], Measurement]],
+    before: Callable[[], None] = lambda: None,
 ) -> list[Case]:
     """Lets the systems take turns, round by round. The first round of each is not counted: whoever comes first pays for
     memory that nobody has used yet. A system that fails is left out from then on, and its case says why.

@@ -30,10 +30,11 @@ def run(bench: Bench) -> Experiment:
     return Experiment(
         number=1,
         title="Hand-off of a table",
-        text="Ten int64 columns. From the writer's call until the reader has summed all columns once. Full copy: an Arrow IPC "
-        "file in /dev/shm, read into memory. Writer copy: the same file, mapped. Zero copy: zerrow, from one sandboxed "
-        "process to another. The writer side ends when a reader could start (for zerrow, that includes the end of the "
-        "writer's process, trimming and locking); the reader side is opening the table and the first pass over it.",
+        text="Ten int64 columns. From the writer's call until the reader has summed all columns once. Full "
+        "copy: an Arrow IPC file in /dev/shm, read into memory. Writer copy: the same file, mapped. Zero "
+        "copy: zerrow, from one sandboxed process to another. The writer side ends when a reader could "
+        "start (for zerrow, that includes the end of the writer's process, trimming and locking); the "
+        "reader side is opening the table and the first pass over it.",
         axis="table",
         ratios=[
             Ratio("hand-off", largest, FULL_COPY, ZERO_COPY, 3.9),

@@ -32,7 +32,7 @@ def places() -> Iterator[tuple[str, Path]]:
         before, _, after = line.partition(" - ")
         root, mount = before.split()[3:5]
         kind, _, options = after.split()[:3]
-        if kind == "cgroup" and "memory" not in options.split(",") or kind not in own:
+        if (kind == "cgroup" and "memory" not in options.split(",")) or kind not in own:
             continue
         inside = Path(mount, os.path.relpath(own[kind], root))
         if kind == "cgroup":

@@ -32,10 +32,10 @@ def run(bench: Bench) -> Experiment:
     return Experiment(
         number=3,
         title="A pipeline under a memory limit",
-        text=f"The models of examples/tpch at scale factor {bench.scale.tpch_factor:g}. Baseline: a forked process per model, "
-        "tables as Arrow IPC files in /dev/shm that readers map, all in a control group with the limit; what does not fit "
-        "goes to the swap file. zerrow: the same limit with --memory, the same swap file at hand. Neither reads a source "
-        "from an earlier round's cache.",
+        text=f"The models of examples/tpch at scale factor {bench.scale.tpch_factor:g}. Baseline: a forked "
+        "process per model, tables as Arrow IPC files in /dev/shm that readers map, all in a control "
+        "group with the limit; what does not fit goes to the swap file. zerrow: the same limit with "
+        "--memory, the same swap file at hand. Neither reads a source from an earlier round's cache.",
         axis="memory limit",
         ratios=[
             Ratio("TPC-H pipeline, generous memory", situations["generous"], FILES, ZERROW, 1.8),

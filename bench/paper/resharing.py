@@ -42,9 +42,10 @@ def run(bench: Bench) -> Experiment:
     return Experiment(
         number=5,
         title="Resharing with dictionaries",
-        text="Three filters, one after the other, over four columns of texts of 80 bytes (4000 different ones in each); each "
-        "keeps about nine rows of ten. The same functions over plain texts and over dictionary-encoded ones: of these a "
-        "filter makes new indices, and the dictionaries are passed on as they are.",
+        text="Three filters, one after the other, over four columns of texts of 80 bytes (4000 different ones "
+        "in each); each keeps about nine rows of ten. The same functions over plain texts and over "
+        "dictionary-encoded ones: of these a filter makes new indices, and the dictionaries are passed "
+        "on as they are.",
         axis="DAGs at once",
         ratios=[Ratio("filters, dictionaries reshared", most, PLAIN, ENCODED, 7.3)],
         cases=cases,

@@ -31,9 +31,10 @@ def run(bench: Bench) -> Experiment:
     return Experiment(
         number=2,
         title="Parquet to Arrow",
-        text="The latency of one node that decodes a Parquet file, from its start until a reader could start. With the copy: "
-        "without arena and kernel module (--no-arena --no-kernelzero), so that what was decoded into the worker's own "
-        "memory is copied into a shared segment. The baseline decodes and writes an Arrow IPC file to /dev/shm.",
+        text="The latency of one node that decodes a Parquet file, from its start until a reader could start. "
+        "With the copy: without arena and kernel module (--no-arena --no-kernelzero), so that what was "
+        "decoded into the worker's own memory is copied into a shared segment. The baseline decodes and "
+        "writes an Arrow IPC file to /dev/shm.",
         axis="file",
         ratios=[Ratio("Parquet to Arrow, write-side copy", integers, COPY, ZERO_COPY, 2.0)],
         cases=cases,

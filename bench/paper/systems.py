@@ -131,7 +131,9 @@ def served(bench: Bench, *options: str) -> Iterator[dict[str, str]]:
         bench.janitor.remove("process", value)
 
 
-def clients(bench: Bench, project: Path, environment: dict[str, str], dags: list[dict[str, str]], *options: str) -> System:
+def clients(
+    bench: Bench, project: Path, environment: dict[str, str], dags: list[dict[str, str]], *options: str
+) -> System:
     """One client of the server per DAG, its plan read before the clock starts. `dags`: the parameters of each."""
     commands = []
     for parameters in dags:

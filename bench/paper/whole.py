@@ -40,9 +40,7 @@ def run(bench: Bench) -> Experiment:
                 parameters = [parameters_of(dag) for dag in range(count)]
                 given = [word for each in parameters for pair in each.items() for word in ("--param", "=".join(pair))]
                 systems = {
-                    FILES: baseline(
-                        bench, project, "--group", group, "--dags", count, "--jobs", bench.cpus, *given
-                    ),
+                    FILES: baseline(bench, project, "--group", group, "--dags", count, "--jobs", bench.cpus, *given),
                     ZERROW: clients(bench, project, server, parameters),
                 }
                 with closing(systems):
@@ -53,10 +51,11 @@ def run(bench: Bench) -> Experiment:
     return Experiment(
         number=7,
         title="The whole",
-        text=f"The models of examples/tpch at scale factor {bench.scale.tpch_factor:g}, several DAGs at once with parameters of "
-        "their own, on one `zerrow serve --memory`: no copies, DeCache (empty at the start of each round) and eviction "
-        "together, but no cached results. The baseline runs the same DAGs in a control group with the same limit, the same "
-        "number of processes at a time, and leaves the rest to swap.",
+        text=f"The models of examples/tpch at scale factor {bench.scale.tpch_factor:g}, several DAGs at once "
+        "with parameters of their own, on one `zerrow serve --memory`: no copies, DeCache (empty at the "
+        "start of each round) and eviction together, but no cached results. The baseline runs the same "
+        "DAGs in a control group with the same limit, the same number of processes at a time, and leaves "
+        "the rest to swap.",
         axis="DAGs at once, memory limit",
         ratios=[Ratio("the whole", list(dags)[-1], FILES, ZERROW, 9.5)],
         cases=cases,

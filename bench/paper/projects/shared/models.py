@@ -1,5 +1,5 @@
-"""Reports over the order lines and orders of TPC-H. Runs differ in the first day that counts; what they read is the same,
-and so are some columns of the two reports over lines.
+"""Reports over the order lines and orders of TPC-H. Runs differ in the first day that counts; what they read is the
+same, and so are some columns of the two reports over lines.
 """
 
 import datetime

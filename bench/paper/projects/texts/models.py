@@ -1,5 +1,5 @@
-"""Filters over long texts, one after the other; each keeps most rows. Where the texts are dictionary-encoded, a filter makes
-new indices and passes on the dictionary.
+"""Filters over long texts, one after the other; each keeps most rows. Where the texts are dictionary-encoded, a filter
+makes new indices and passes on the dictionary.
 """
 
 import pyarrow as pa
