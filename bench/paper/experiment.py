@@ -129,6 +129,8 @@ class Experiment:
     cases: list[Case]
     # Work done in a round, as a multiple of one DAG, by situation: plots of throughput need it.
     dags: dict[str, int] = field(default_factory=dict)
+    # The situations of each plot, by a word for its file's name; all in one when there are none.
+    panels: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def case(self, situation: str, system: str) -> Case:
@@ -180,10 +182,10 @@ def measure(
             before()
             try:
                 taken, figures = run()
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 case.failure = str(error) or repr(error)
                 log(f"{situation}, {name}: failed: {case.failure}")
-                if not isinstance(error, RuntimeError):
+                if not isinstance(error, RuntimeError | SystemExit):
                     log(traceback.format_exc())
                 continue
             log(f"{situation}, round {number}, {name}: {taken:.0f} ms")

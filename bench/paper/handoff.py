@@ -26,7 +26,8 @@ def run(bench: Bench) -> Experiment:
         }
         whole = measure(bench, f"{size // MIB} MiB", systems)
         cases += whole + sides(whole)
-    largest = f"{bench.scale.handoff_bytes[-1] // MIB} MiB"
+    sizes = [f"{size // MIB} MiB" for size in bench.scale.handoff_bytes]
+    largest = sizes[-1]
     return Experiment(
         number=1,
         title="Hand-off of a table",
@@ -41,6 +42,10 @@ def run(bench: Bench) -> Experiment:
             Ratio("hand-off, reader side", f"{largest}, {READER}", WRITER_COPY, ZERO_COPY, 2.3),
         ],
         cases=cases,
+        panels={
+            "whole": sizes,
+            "sides": [f"{size}, {side}" for size in sizes for side in (WRITER, READER)],
+        },
     )
 
 

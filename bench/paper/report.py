@@ -54,11 +54,14 @@ def summary(entries: Sequence[dict], left_out: Sequence[dict]) -> str:
 
 def plots(experiment: Experiment) -> dict[str, str]:
     """The experiment's plots by file name."""
-    situations = list(dict.fromkeys(case.situation for case in experiment.cases))
+    everything = list(dict.fromkeys(case.situation for case in experiment.cases))
     name = f"{experiment.number}-{experiment.title.lower().replace(' ', '-')}"
-    if experiment.dags and not any("," in situation for situation in situations):
-        return {f"{name}.svg": svg.lines(experiment, situations)}
-    return {f"{name}.svg": svg.bars(experiment, situations)}
+    draw = svg.lines if experiment.dags else svg.bars
+    panels = experiment.panels or {"": everything}
+    return {
+        f"{name}-{panel}.svg" if panel else f"{name}.svg": draw(experiment, situations)
+        for panel, situations in panels.items()
+    }
 
 
 def table(experiment: Experiment) -> list[str]:
@@ -88,10 +91,9 @@ def write(folder: Path, bench: Bench, experiments: Sequence[Experiment], left_ou
     for experiment in experiments:
         for entry in experiment.json():
             times = [f"{entry[key]:,.1f}" if entry[key] else "failed" for key in ("baseline_ms", "zerrow_ms")]
-            lines.append(
-                f"| {entry['name']} | {entry['situation']} | {entry['baseline']} | {times[0]} "
-                f"| {entry['zerrow']} | {times[1]} | **{ratio_text(entry['ratio'])}** | {ratio_text(entry['paper_ratio'])} |"
-            )
+            cells = [entry["name"], entry["situation"], entry["baseline"], times[0], entry["zerrow"], times[1]]
+            cells += [f"**{ratio_text(entry['ratio'])}**", ratio_text(entry["paper_ratio"])]
+            lines.append(f"| {' | '.join(cells)} |")
     for one in left_out:
         lines += ["", f"Experiment {one['experiment']} is left out: {one['reason']}."]
     for experiment in experiments:

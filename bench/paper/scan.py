@@ -19,7 +19,7 @@ def run(bench: Bench) -> Experiment:
     }
     cases: list[Case] = []
     for number, (situation, path) in enumerate(tables.items()):
-        project = bench.workspace.project(HOME / "bench/paper/projects/scan", {"table": path}, f"scan-{number}")
+        project = bench.workspace.project(HOME / "bench/paper/projects/scan", {"records": path}, f"scan-{number}")
         systems = {
             FILES: baseline(bench, project),
             COPY: zerrow_alone(bench, project, "--no-decache", "--no-arena", "--no-kernelzero"),
@@ -46,5 +46,5 @@ def node(system: System) -> Measurement:
     _, figures = system.round()
     models = system.answers[0]["models"]
     if isinstance(models, dict):
-        return models["0.table"], figures
-    return next(model["wall_ms"] for model in models if model["name"] == "table"), figures
+        return models["0.records"], figures
+    return next(model["wall_ms"] for model in models if model["name"] == "records"), figures

@@ -31,12 +31,14 @@ def run(bench: Bench) -> Experiment:
     swap = make_swap(bench.janitor, bench.swap_folder, bench.scale.swap_bytes)
     cases: list[Case] = []
     dags: dict[str, int] = {}
+    panels: dict[str, list[str]] = {}
     for name, limit in (("generous", bench.scale.generous_bytes), ("tight", bench.scale.tight_dags_bytes)):
         group = make_group(bench.janitor, f"whole-{name}", limit)
         with served(bench, "--memory", str(limit)) as server:
             for count in sorted({bench.scale.dags[0], bench.scale.dags[-2], bench.scale.dags[-1]}):
                 situation = f"{count} DAG{'s' * (count > 1)}, {limit // MIB} MiB"
                 dags[situation] = count
+                panels.setdefault(name, []).append(situation)
                 parameters = [parameters_of(dag) for dag in range(count)]
                 given = [word for each in parameters for pair in each.items() for word in ("--param", "=".join(pair))]
                 systems = {
@@ -60,4 +62,5 @@ def run(bench: Bench) -> Experiment:
         ratios=[Ratio("the whole", list(dags)[-1], FILES, ZERROW, 9.5)],
         cases=cases,
         dags=dags,
+        panels=panels,
     )

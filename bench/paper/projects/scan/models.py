@@ -4,6 +4,6 @@ import zerrow
 
 
 @zerrow.model()
-def first_rows(table=zerrow.Model("table")):
+def first_rows(records=zerrow.Model("records")):
     """Something has to read the scan: a slice costs nothing."""
-    return table.slice(0, 10)
+    return records.slice(0, 10)
