@@ -87,7 +87,7 @@ class Workspace:
             random = np.random.default_rng(1)
             columns: dict[str, pa.Array] = {"id": pa.array(random.permutation(rows))}
             for number in range(4):
-                words = [f"column {number} text {word:06d} ".ljust(80, "abcdefghij") for word in range(4000)]
+                words = [f"column {number} text {word:06d} " * 4 for word in range(4000)]
                 codes = pa.array(random.integers(0, len(words), rows, dtype=np.int32))
                 columns[f"text{number}"] = pa.array(words).take(codes)
             pq.write_table(pa.table(columns), path, row_group_size=ROWS_PER_GROUP)

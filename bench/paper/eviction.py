@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from .experiment import MIB, Bench, Case, Experiment, Ratio, measure
-from .limits import make_swap
-from .systems import closing, zerrow_alone
+from .limits import swap_file
+from .systems import System, closing, zerrow_alone
 
 PARTITIONS = 12
 WAYS = {"swap": "swap", "drop": "roll back", "spill": "spill", "adaptive": "adaptive"}
@@ -65,23 +65,17 @@ def write_project(folder: Path, tables: dict[str, Path], bench: Bench) -> Path:
 
 def run(bench: Bench) -> Experiment:
     """Every way under the same limit, and none of it without one. Raises Unavailable without swap."""
-    paths = [bench.workspace.integers(bench.scale.partition_bytes, seed) for seed in range(PARTITIONS)]
-    tables = {f"part{number}": path for number, path in enumerate(paths)}
-    project = write_project(bench.workspace.folder / "passes-source", tables, bench)
-    swap = make_swap(bench.janitor, bench.swap_folder, bench.scale.swap_bytes)
     limit = bench.scale.short_bytes
     situation = f"limit of {limit // MIB} MiB"
-    systems = {
-        label: zerrow_alone(bench, project, "--memory", str(limit), "--evict", way) for way, label in WAYS.items()
-    }
-    cases: list[Case] = []
-    with closing(systems):
-        rounds = {name: system.round for name, system in systems.items()}
-        cases += measure(bench, situation, rounds, lambda: bench.workspace.age(project))
-    with closing({WAYS["adaptive"]: zerrow_alone(bench, project)}) as unlimited:
-        rounds = {name: system.round for name, system in unlimited.items()}
-        cases += measure(bench, "no limit", rounds, lambda: bench.workspace.age(project))
-    bench.janitor.remove("swap", swap)
+    with swap_file(bench.janitor, bench.swap_folder, bench.scale.swap_bytes):
+        paths = [bench.workspace.integers(bench.scale.partition_bytes, seed) for seed in range(PARTITIONS)]
+        tables = {f"part{number}": path for number, path in enumerate(paths)}
+        project = write_project(bench.workspace.folder / "passes-source", tables, bench)
+        limited = {
+            label: zerrow_alone(bench, project, "--memory", str(limit), "--evict", way) for way, label in WAYS.items()
+        }
+        cases = take_turns(bench, project, situation, limited)
+        cases += take_turns(bench, project, "no limit", {WAYS["adaptive"]: zerrow_alone(bench, project)})
     held = PARTITIONS * bench.scale.partition_bytes // MIB
     return Experiment(
         number=6,
@@ -97,3 +91,10 @@ def run(bench: Bench) -> Experiment:
         ],
         cases=cases,
     )
+
+
+def take_turns(bench: Bench, project: Path, situation: str, systems: dict[str, System]) -> list[Case]:
+    """The rounds of these systems, which are ended then."""
+    with closing(systems):
+        rounds = {name: system.round for name, system in systems.items()}
+        return measure(bench, situation, rounds, lambda: bench.workspace.age(project))

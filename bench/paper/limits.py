@@ -45,8 +45,18 @@ def places() -> Iterator[tuple[str, Path]]:
                     break
 
 
+@contextlib.contextmanager
+def limited_group(janitor: Janitor, name: str, memory_bytes_max: int) -> Iterator[Path]:
+    """A control group with a limit of memory, but none of swap, for the time of the block. Raises Unavailable."""
+    group = make_group(janitor, name, memory_bytes_max)
+    try:
+        yield group
+    finally:
+        janitor.remove("group", group)
+
+
 def make_group(janitor: Janitor, name: str, memory_bytes_max: int) -> Path:
-    """A control group with a limit of memory, but none of swap. Raises Unavailable."""
+    """Makes the group where this machine allows it."""
     reasons = []
     for file, parent in places():
         group = parent / f"{NAME}-{name}"
@@ -64,11 +74,21 @@ def make_group(janitor: Janitor, name: str, memory_bytes_max: int) -> Path:
     raise Unavailable("no control group with a memory limit can be made: " + ("; ".join(reasons) or "none is mounted"))
 
 
-def make_swap(janitor: Janitor, folder: Path, size: int) -> Path:
-    """A swap file in use by this machine. Raises Unavailable."""
+@contextlib.contextmanager
+def swap_file(janitor: Janitor, folder: Path, size: int) -> Iterator[None]:
+    """A swap file that this machine uses for the time of the block. Raises Unavailable."""
     path = folder / f"{NAME}.swap"
-    if shutil.disk_usage(folder).free < size + (1 << 30):
-        raise Unavailable(f"no room for a swap file of {size >> 20} MiB in {folder}")
+    make_swap(janitor, path, size)
+    try:
+        yield
+    finally:
+        janitor.remove("swap", path)
+
+
+def make_swap(janitor: Janitor, path: Path, size: int) -> None:
+    """Makes the file and has it used."""
+    if shutil.disk_usage(path.parent).free < size + (1 << 30):
+        raise Unavailable(f"no room for a swap file of {size >> 20} MiB in {path.parent}")
     janitor.expect("swap", path)
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
@@ -81,5 +101,4 @@ def make_swap(janitor: Janitor, folder: Path, size: int) -> Path:
     except (OSError, subprocess.CalledProcessError) as error:
         janitor.remove("swap", path)
         detail = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else error
-        raise Unavailable(f"a swap file can't be used in {folder}: {detail}") from None
-    return path
+        raise Unavailable(f"a swap file can't be used in {path.parent}: {detail}") from None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from measure import HOME
 
 from .experiment import MIB, Bench, Case, Experiment, Ratio, measure
-from .limits import make_group, make_swap
+from .limits import limited_group, swap_file
 from .systems import baseline, closing, zerrow_alone
 
 FILES, ZERROW = "IPC files and swap (baseline)", "zerrow"
@@ -13,22 +15,13 @@ FILES, ZERROW = "IPC files and swap (baseline)", "zerrow"
 
 def run(bench: Bench) -> Experiment:
     """examples/tpch under both limits. Raises Unavailable without control groups or swap."""
-    project = bench.workspace.project(HOME / "examples/tpch", bench.workspace.tpch(bench.scale.tpch_factor))
-    swap = make_swap(bench.janitor, bench.swap_folder, bench.scale.swap_bytes)
     cases: list[Case] = []
     situations = {}
-    for name, limit in (("generous", bench.scale.generous_bytes), ("tight", bench.scale.tight_bytes)):
-        situations[name] = situation = f"{name}: {limit // MIB} MiB"
-        group = make_group(bench.janitor, name, limit)
-        systems = {
-            FILES: baseline(bench, project, "--group", group),
-            ZERROW: zerrow_alone(bench, project, "--memory", str(limit)),
-        }
-        with closing(systems):
-            rounds = {name: system.round for name, system in systems.items()}
-            cases += measure(bench, situation, rounds, lambda: bench.workspace.age(project))
-        bench.janitor.remove("group", group)
-    bench.janitor.remove("swap", swap)
+    with swap_file(bench.janitor, bench.swap_folder, bench.scale.swap_bytes):
+        for name, limit in (("generous", bench.scale.generous_bytes), ("tight", bench.scale.tight_bytes)):
+            situations[name] = situation = f"{name}: {limit // MIB} MiB"
+            with limited_group(bench.janitor, name, limit) as group:
+                cases += compare(bench, situation, group, limit)
     return Experiment(
         number=3,
         title="A pipeline under a memory limit",
@@ -43,3 +36,16 @@ def run(bench: Bench) -> Experiment:
         ],
         cases=cases,
     )
+
+
+def compare(bench: Bench, situation: str, group: Path, limit: int) -> list[Case]:
+    """Both systems under one limit."""
+    tables = bench.workspace.tpch(bench.scale.tpch_factor)
+    project = bench.workspace.project(HOME / "examples/tpch", tables, f"tpch-{limit}")
+    systems = {
+        FILES: baseline(bench, project, "--group", group),
+        ZERROW: zerrow_alone(bench, project, "--memory", str(limit)),
+    }
+    with closing(systems):
+        rounds = {name: system.round for name, system in systems.items()}
+        return measure(bench, situation, rounds, lambda: bench.workspace.age(project))

@@ -59,7 +59,9 @@ def plots(experiment: Experiment) -> dict[str, str]:
     draw = svg.lines if experiment.dags else svg.bars
     panels = experiment.panels or {"": everything}
     return {
-        f"{name}-{panel}.svg" if panel else f"{name}.svg": draw(experiment, situations)
+        f"{name}-{panel}.svg" if panel else f"{name}.svg": draw(
+            experiment, f"{experiment.title}: {panel}" if panel else experiment.title, situations
+        )
         for panel, situations in panels.items()
     }
 

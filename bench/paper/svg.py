@@ -73,13 +73,13 @@ class Plot:
         return "\n".join([*self.parts, "</svg>"]) + "\n"
 
 
-def bars(experiment: Experiment, situations: list[str]) -> str:
+def bars(experiment: Experiment, title: str, situations: list[str]) -> str:
     """A group of bars per situation; each bar has its time, and how many times zerrow's it is."""
     cases = [case for case in experiment.cases if case.situation in situations]
     series = list(dict.fromkeys(case.system for case in cases))
     most = max((case.ms for case in cases if case.ms), default=1)
     divisor, unit = (1000, "seconds") if most > 2000 else (1, "milliseconds")
-    plot = Plot(experiment.title, f"{unit} (median; less is better)", series, most / divisor)
+    plot = Plot(title, f"{unit} (median; less is better)", series, most / divisor)
     group = (WIDTH - LEFT - RIGHT) / len(situations)
     for number, situation in enumerate(situations):
         here = {case.system: case for case in cases if case.situation == situation}
@@ -113,26 +113,36 @@ def bar(plot: Plot, x: float, width: float, case: Case, colour: str, divisor: in
     return parts
 
 
-def lines(experiment: Experiment, situations: list[str]) -> str:
-    """Throughput over the number of DAGs, a line per system, each point with its value."""
+def lines(experiment: Experiment, title: str, situations: list[str]) -> str:
+    """Throughput over the number of DAGs, a line per system; each point has its value, and zerrow's own how many times
+    that is the throughput of what the experiment compares it with.
+    """
     cases = [case for case in experiment.cases if case.situation in situations]
     series = list(dict.fromkeys(case.system for case in cases))
     rates = [per_minute(experiment, case) for case in cases if case.ms]
-    plot = Plot(experiment.title, "DAGs per minute (median; more is better)", series, max(rates, default=1))
+    plot = Plot(title, "DAGs per minute (median; more is better)", series, max(rates, default=1))
     place = x_of(len(situations))
     for system, colour in plot.series.items():
-        points = []
-        for case in cases:
-            if case.system == system and case.ms:
-                points.append((place(situations.index(case.situation)), per_minute(experiment, case)))
-        path = " ".join(f"{x:.1f},{plot.y(rate):.1f}" for x, rate in points)
+        points = [
+            (place(situations.index(case.situation)), per_minute(experiment, case), ratio_label(experiment, case))
+            for case in cases
+            if case.system == system and case.ms
+        ]
+        path = " ".join(f"{x:.1f},{plot.y(rate):.1f}" for x, rate, _ in points)
         plot.parts.append(f"<polyline points='{path}' fill='none' stroke='{colour}' stroke-width='2.5'/>")
-        for x, rate in points:
+        for x, rate, ratio in points:
             plot.parts.append(f"<circle cx='{x:.1f}' cy='{plot.y(rate):.1f}' r='4' fill='{colour}'/>")
-            plot.parts.append(text(x, plot.y(rate) - 9, short(rate), 11))
+            plot.parts.append(text(x, plot.y(rate) - 9, short(rate) + ratio, 11))
     for number, situation in enumerate(situations):
         plot.parts.append(text(place(number), HEIGHT - BOTTOM + 20, situation))
     return plot.finish(experiment.axis)
+
+
+def ratio_label(experiment: Experiment, case: Case) -> str:
+    """For zerrow's own points: how many times faster than the baseline of the experiment's first ratio."""
+    ratio = experiment.ratios[0]
+    base = experiment.case(case.situation, ratio.baseline).ms
+    return f" ({base / case.ms:.1f}x)" if case.system == ratio.zerrow and base and case.ms else ""
 
 
 def per_minute(experiment: Experiment, case: Case) -> float:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from measure import HOME
 
 from .experiment import MIB, Bench, Case, Experiment, Ratio, measure
-from .limits import make_group, make_swap
+from .limits import limited_group, swap_file
 from .systems import baseline, clients, closing, served
 
 FILES, ZERROW = "IPC files and swap (baseline)", "zerrow"
@@ -25,31 +27,16 @@ def parameters_of(dag: int) -> dict[str, str]:
 
 def run(bench: Bench) -> Experiment:
     """examples/tpch several times at once, under both limits. Raises Unavailable without control groups or swap."""
-    project = bench.workspace.project(
-        HOME / "examples/tpch", bench.workspace.tpch(bench.scale.tpch_factor), "tpch-at-once"
-    )
-    swap = make_swap(bench.janitor, bench.swap_folder, bench.scale.swap_bytes)
     cases: list[Case] = []
     dags: dict[str, int] = {}
     panels: dict[str, list[str]] = {}
-    for name, limit in (("generous", bench.scale.generous_bytes), ("tight", bench.scale.tight_dags_bytes)):
-        group = make_group(bench.janitor, f"whole-{name}", limit)
-        with served(bench, "--memory", str(limit)) as server:
-            for count in sorted({bench.scale.dags[0], bench.scale.dags[-2], bench.scale.dags[-1]}):
-                situation = f"{count} DAG{'s' * (count > 1)}, {limit // MIB} MiB"
-                dags[situation] = count
-                panels.setdefault(name, []).append(situation)
-                parameters = [parameters_of(dag) for dag in range(count)]
-                given = [word for each in parameters for pair in each.items() for word in ("--param", "=".join(pair))]
-                systems = {
-                    FILES: baseline(bench, project, "--group", group, "--dags", count, "--jobs", bench.cpus, *given),
-                    ZERROW: clients(bench, project, server, parameters),
-                }
-                with closing(systems):
-                    rounds = {name: system.round for name, system in systems.items()}
-                    cases += measure(bench, situation, rounds, lambda: bench.workspace.age(project))
-        bench.janitor.remove("group", group)
-    bench.janitor.remove("swap", swap)
+    counts = sorted({bench.scale.dags[0], bench.scale.dags[-2], bench.scale.dags[-1]})
+    with swap_file(bench.janitor, bench.swap_folder, bench.scale.swap_bytes):
+        for name, limit in (("generous", bench.scale.generous_bytes), ("tight", bench.scale.tight_dags_bytes)):
+            panels[name] = [f"{count} DAG{'s' * (count > 1)}, {limit // MIB} MiB" for count in counts]
+            dags |= dict(zip(panels[name], counts, strict=True))
+            with limited_group(bench.janitor, f"whole-{name}", limit) as group:
+                cases += compare(bench, {situation: dags[situation] for situation in panels[name]}, group, limit)
     return Experiment(
         number=7,
         title="The whole",
@@ -59,8 +46,27 @@ def run(bench: Bench) -> Experiment:
         "DAGs in a control group with the same limit, the same number of processes at a time, and leaves "
         "the rest to swap.",
         axis="DAGs at once, memory limit",
-        ratios=[Ratio("the whole", list(dags)[-1], FILES, ZERROW, 9.5)],
+        ratios=[Ratio("the whole", panels["tight"][-1], FILES, ZERROW, 9.5)],
         cases=cases,
         dags=dags,
         panels=panels,
     )
+
+
+def compare(bench: Bench, situations: dict[str, int], group: Path, limit: int) -> list[Case]:
+    """Both systems under one limit, with each number of DAGs."""
+    tables = bench.workspace.tpch(bench.scale.tpch_factor)
+    project = bench.workspace.project(HOME / "examples/tpch", tables, f"tpch-at-once-{limit}")
+    cases: list[Case] = []
+    with served(bench, "--memory", str(limit)) as server:
+        for situation, count in situations.items():
+            parameters = [parameters_of(dag) for dag in range(count)]
+            given = [word for each in parameters for pair in each.items() for word in ("--param", "=".join(pair))]
+            systems = {
+                FILES: baseline(bench, project, "--group", group, "--dags", count, "--jobs", bench.cpus, *given),
+                ZERROW: clients(bench, project, server, parameters),
+            }
+            with closing(systems):
+                rounds = {name: system.round for name, system in systems.items()}
+                cases += measure(bench, situation, rounds, lambda: bench.workspace.age(project))
+    return cases
