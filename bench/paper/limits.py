@@ -87,6 +87,8 @@ def swap_file(janitor: Janitor, folder: Path, size: int) -> Iterator[None]:
 
 def make_swap(janitor: Janitor, path: Path, size: int) -> None:
     """Makes the file and has it used."""
+    if os.geteuid() != 0:
+        raise Unavailable("a swap file takes root")
     if shutil.disk_usage(path.parent).free < size + (1 << 30):
         raise Unavailable(f"no room for a swap file of {size >> 20} MiB in {path.parent}")
     janitor.expect("swap", path)

@@ -63,7 +63,7 @@ def wait_until(condition, what: str, seconds: float = 60) -> None:
 
 def test_the_report_has_ratios_and_plots_and_says_what_is_left_out(command, tmp_path):
     words, environment = command
-    # No file system for swap: the experiment that needs it can't run, whoever calls.
+    # No place for a swap file: the experiment that needs it can't run, whoever calls.
     done = subprocess.run(
         [*words, "--only", "1,3", "--swap-folder", "/proc"], capture_output=True, text=True, env=environment
     )
