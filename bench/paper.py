@@ -14,12 +14,13 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from measure import log
 from paper import eviction, handoff, pressure, report, resharing, scan, shared_inputs, whole
 from paper.data import Workspace
-from paper.experiment import SCALES, Bench, Experiment
+from paper.experiment import MIB, SCALES, Bench, Experiment
 from paper.janitor import Janitor
 from paper.limits import Unavailable
 
@@ -63,12 +64,18 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--scale", choices=tuple(SCALES), default="full", help="quick: small tables, a few minutes")
     parser.add_argument("--report", type=Path, default=Path("bench-report"), help="the report's folder (bench-report)")
     parser.add_argument("--swap-folder", type=Path, default=Path("/var/tmp"), help="where the swap file is made")
+    parser.add_argument("--tight", type=positive, metavar="MIB", help="the tight limit of 3 and 7")
+    parser.add_argument("--short", type=positive, metavar="MIB", help="the limit of 6")
     return parser.parse_args()
 
 
 def run(options: argparse.Namespace) -> None:
     """All chosen experiments, one after the other; the report is complete after each."""
     scale = SCALES[options.scale]
+    if options.tight:
+        scale = replace(scale, tight_bytes=options.tight * MIB, tight_dags_bytes=options.tight * MIB)
+    if options.short:
+        scale = replace(scale, short_bytes=options.short * MIB)
     rounds = options.rounds or (1 if scale.name == "quick" else 3)
     cpus = len(os.sched_getaffinity(0))
     experiments: list[Experiment] = []

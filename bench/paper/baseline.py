@@ -5,7 +5,8 @@ a memory limit is left to swap.
 
 It runs the same plans as zerrow, through the very functions a worker runs, and forks its processes from this one, which
 has imported all modules before: the warm start a zygote gives. All DAGs together use `--jobs` processes at a time, by
-default one per processor, as `zerrow serve` does. A line on standard input is a round.
+default one per processor, and take turns, as with `zerrow serve`; with `--one-by-one` a DAG begins something only when
+those before it can't use a process. A line on standard input is a round.
 """
 
 from __future__ import annotations
@@ -19,7 +20,39 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from in_process import IpcFiles, read_plan
+from in_process import IpcFiles, Model, read_plan
+
+
+class TakingTurns(IpcFiles):
+    """DAGs that run at once: of those that could start a model, the one with the fewest running does, then the one
+    that started its last one longest ago.
+    """
+
+    def round(self) -> dict[str, float]:
+        """One run of all DAGs."""
+        self._running_of: dict[str, int] = {}
+        self._turn_of: dict[str, int] = {}
+        self._turn = 0
+        return super().round()
+
+    def choose(self, ready: list[Model]) -> Model:
+        """The first model of the DAG whose turn it is."""
+        chosen = min(ready, key=lambda model: (self._running_of.get(dag(model), 0), self._turn_of.get(dag(model), 0)))
+        self._turn += 1
+        self._turn_of[dag(chosen)] = self._turn
+        self._running_of[dag(chosen)] = self._running_of.get(dag(chosen), 0) + 1
+        return chosen
+
+    def wait(self) -> str:
+        """Waits for a model of any DAG."""
+        name = super().wait()
+        self._running_of[name.partition(".")[0]] -= 1
+        return name
+
+
+def dag(model: Model) -> str:
+    """The number of a model's DAG."""
+    return model["name"].partition(".")[0]
 
 
 def merged(plans: list[dict[str, Any]]) -> dict[str, Any]:
@@ -48,12 +81,14 @@ def main() -> None:
     parser.add_argument("--dags", type=int, default=1)
     parser.add_argument("--param", action="append", default=[])
     parser.add_argument("--jobs", type=int, default=0)
+    parser.add_argument("--one-by-one", action="store_true", help="do not take turns")
     parser.add_argument("--group", type=Path, help="the control group that models enter")
     parser.add_argument("--folder", type=Path, default=Path("/dev/shm"), help="where tables are")
     options = parser.parse_args()
     cpus = len(os.sched_getaffinity(0))
     plans = [read_plan(options.project, given) for given in parameters_of_dags(options.param, options.dags)]
-    pipeline = IpcFiles(merged(plans), options.jobs or cpus, cpus, options.group, options.folder)
+    kind = IpcFiles if options.one_by_one else TakingTurns
+    pipeline = kind(merged(plans), options.jobs or cpus, cpus, options.group, options.folder)
     for _ in sys.stdin:
         figures = pipeline.round()
         print(json.dumps({**figures, "models": pipeline.milliseconds}), flush=True)
