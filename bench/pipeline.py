@@ -33,7 +33,8 @@ def main() -> None:
     systems = {
         # A warm engine, for which nothing is cached from round to round.
         "zerrow": LineProcess(
-            [ZERROW, "run", "--no-serve", "-p", options.project, "--output", "json", "--again-on-line"]
+            [ZERROW, "run", "--no-serve", "--no-cache", "--no-decache", "--again-on-line", "--output", "json"]
+            + ["-p", options.project]
         ),
         "in-process": LineProcess([sys.executable, HOME / "bench/in_process.py", "in-process", options.project]),
         "ipc-files": LineProcess([sys.executable, HOME / "bench/in_process.py", "ipc-files", options.project]),

@@ -77,7 +77,7 @@ def bars(experiment: Experiment, title: str, situations: list[str]) -> str:
     """A group of bars per situation; each bar has its time, and how many times zerrow's it is."""
     cases = [case for case in experiment.cases if case.situation in situations]
     series = list(dict.fromkeys(case.system for case in cases))
-    most = max((case.ms for case in cases if case.ms), default=1)
+    most = max((taken for case in cases if case.ms for taken in case.rounds_ms), default=1)
     divisor, unit = (1000, "seconds") if most > 2000 else (1, "milliseconds")
     plot = Plot(title, f"{unit} (median; less is better)", series, most / divisor)
     group = (WIDTH - LEFT - RIGHT) / len(situations)
@@ -124,18 +124,37 @@ def lines(experiment: Experiment, title: str, situations: list[str]) -> str:
     place = x_of(len(situations))
     for system, colour in plot.series.items():
         points = [
-            (place(situations.index(case.situation)), per_minute(experiment, case), ratio_label(experiment, case))
+            (place(situations.index(case.situation)), per_minute(experiment, case))
             for case in cases
             if case.system == system and case.ms
         ]
-        path = " ".join(f"{x:.1f},{plot.y(rate):.1f}" for x, rate, _ in points)
+        path = " ".join(f"{x:.1f},{plot.y(rate):.1f}" for x, rate in points)
         plot.parts.append(f"<polyline points='{path}' fill='none' stroke='{colour}' stroke-width='2.5'/>")
-        for x, rate, ratio in points:
+        for x, rate in points:
             plot.parts.append(f"<circle cx='{x:.1f}' cy='{plot.y(rate):.1f}' r='4' fill='{colour}'/>")
-            plot.parts.append(text(x, plot.y(rate) - 9, short(rate) + ratio, 11))
+    for number, situation in enumerate(situations):
+        here = [case for case in cases if case.situation == situation and case.ms]
+        plot.parts += point_labels(plot, experiment, here, place(number))
     for number, situation in enumerate(situations):
         plot.parts.append(text(place(number), HEIGHT - BOTTOM + 20, situation))
     return plot.finish(experiment.axis)
+
+
+def point_labels(plot: Plot, experiment: Experiment, cases: list[Case], x: float) -> list[str]:
+    """The values of the points above each other, in their lines' colours, moved apart where they are close."""
+    parts: list[str] = []
+    free = 0.0
+    for case in sorted(cases, key=lambda case: -per_minute(experiment, case)):
+        rate = per_minute(experiment, case)
+        y = max(plot.y(rate) - 9, free)
+        label = short(rate) + ratio_label(experiment, case)
+        # Beside the point, where above it belongs to another one's label.
+        is_moved = y > plot.y(rate) - 9
+        parts.append(
+            text(x + 10 if is_moved else x, y, label, 11, "start" if is_moved else "middle", plot.series[case.system])
+        )
+        free = y + 13
+    return parts
 
 
 def ratio_label(experiment: Experiment, case: Case) -> str:
