@@ -29,9 +29,11 @@ static int give_up(int fd) {
 
 int zerrow_local_socket_listen(const char *path) {
     struct sockaddr_un address;
-    if (named(path, &address) < 0) return -1;
+    if (named(path, &address) < 0)
+        return -1;
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) return -1;
+    if (fd < 0)
+        return -1;
     /* The mode of the file is the descriptor's, less the umask: nobody else may connect at any moment. */
     if (fchmod(fd, 0600) < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 128) < 0)
         return give_up(fd);
@@ -40,10 +42,13 @@ int zerrow_local_socket_listen(const char *path) {
 
 int zerrow_local_socket_connect(const char *path) {
     struct sockaddr_un address;
-    if (named(path, &address) < 0) return -1;
+    if (named(path, &address) < 0)
+        return -1;
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (fd < 0) return -1;
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) return give_up(fd);
+    if (fd < 0)
+        return -1;
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
+        return give_up(fd);
     return fd;
 }
 
@@ -52,7 +57,8 @@ int zerrow_local_socket_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CLO
 int zerrow_local_socket_peer(int fd, uid_t *uid) {
     struct ucred credentials;
     socklen_t size = sizeof credentials;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) return -1;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
+        return -1;
     *uid = credentials.uid;
     return 0;
 }

@@ -34,6 +34,8 @@ extension Engine {
         }
         for (watch, events) in zip(watches, ready) where events.rawValue != 0 { watch.handler(events) }
         checkDeadlines()
+        divideSlots()
+        tellMemory()
         for run in runs { run.observer?.tick() }
     }
 

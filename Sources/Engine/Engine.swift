@@ -1,6 +1,7 @@
 import Glibc
 import SIPC
 import Sandbox
+import Scheduler
 import Store
 import System
 
@@ -29,11 +30,15 @@ public final class Engine {
     var holders: [TableID: Int] = [:]
     /// What was copied to free segments of which little was still needed, in bytes, since the engine was made.
     var compactedBytes: UInt64 = 0
+    /// Who may use how many slots.
+    private var fairShare: FairShare
     /// The runs that are not over.
     var runs: [Run] = []
     /// How much memory a model's output took last time, by project and model: what to recycle for it.
     var outputBytes: [String: Int] = [:]
     private var runCount = 0
+    /// When observers were last told of memory, in nanoseconds of the monotonic clock.
+    var toldMemoryAt: UInt64 = 0
 
     /// An engine that has started nothing but its janitor.
     public init(installation: Installation, options: EngineOptions, environment: [String: String]) throws {
@@ -49,6 +54,7 @@ public final class Engine {
             lock: hasIdentities ? .readOnlyDescriptor : .sealed,
             poolBytesMax: ((try? Machine.memory().bytesTotal) ?? 0) / 8)
         errands = try Errands()
+        fairShare = FairShare(slots: options.slots)
         kernelZero = options.hasKernelZero ? KernelZero.find() : .absent
         cgroups = CgroupTree.make()
         janitor = try cgroups.map { try Janitor.start(executable: installation.executable, cgroups: $0) }
@@ -93,10 +99,21 @@ public final class Engine {
     func begin(_ plan: Plan, _ options: RunOptions, observer: (any RunObserver)?) throws -> Run {
         runCount += 1
         if runs.isEmpty { store.restartPeak() }
-        let run = try Run(plan, options, engine: self, id: "r\(getpid())-\(runCount)", observer: observer)
+        let run = try Run(plan, options, engine: self, number: runCount, observer: observer)
         runs.append(run)
         run.start()
+        divideSlots()
         return run
+    }
+
+    /// Divides the slots anew among the runs. What one gives up is taken before another gets it.
+    func divideSlots() {
+        let runs = runs.filter { $0.outcome == nil }
+        let slots = fairShare.divide(runs.map { $0.claim(isAlone: runs.count == 1) })
+        for (run, slots) in zip(runs, slots).sorted(by: { $0.1 - $0.0.scheduler.slots < $1.1 - $1.0.scheduler.slots })
+        where run.scheduler.slots != slots {
+            run.feed(.slotsChanged(slots))
+        }
     }
 
     /// Takes the report of a run that has an outcome; the engine then knows it no more.

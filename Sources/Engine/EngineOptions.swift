@@ -10,7 +10,7 @@ public struct EngineOptions: Sendable {
     public var hasKernelZero = true
     /// How many models run at once.
     public var slots = Machine.processorCount()
-    /// The most memory that all runs together may take, in bytes; nil: what the machine has.
+    /// The most memory a worker may take whose model and run say nothing else, in bytes; nil: what the machine has.
     public var memoryBytesMax: UInt64?
 
     /// The defaults.

@@ -29,7 +29,8 @@ extension Run {
             let (ours, theirs) = try MessageSocket.pair()
             let (reading, writing) = try DescriptorBox.pipe()
             let identity = engine.identities?.take()
-            let memoryBytesMax = grant.memoryBytesMax.map { UInt64($0) } ?? options.memoryBytesMax
+            let memoryBytesMax =
+                grant.memoryBytesMax.map { UInt64($0) } ?? options.memoryBytesMax ?? engine.options.memoryBytesMax
             let worker = Worker(
                 id: id, name: "\(self.id)-\(id)", model: model, key: zygote.key, channel: Channel(ours),
                 output: try LineReader(reading), identity: identity, memoryBytesMax: memoryBytesMax)

@@ -11,6 +11,7 @@ import System
 final class Run {
     unowned let engine: Engine
     let plan: Plan
+    let number: Int
     let id: String
     let options: RunOptions
     weak var observer: (any RunObserver)?
@@ -36,11 +37,12 @@ final class Run {
     private var compactedBytesBefore: UInt64 = 0
     private var isHandling = false
 
-    init(_ plan: Plan, _ options: RunOptions, engine: Engine, id: String, observer: (any RunObserver)?) throws {
+    init(_ plan: Plan, _ options: RunOptions, engine: Engine, number: Int, observer: (any RunObserver)?) throws {
         self.plan = plan
         self.options = options
         self.engine = engine
-        self.id = id
+        self.number = number
+        id = "r\(getpid())-\(number)"
         self.observer = observer
         let index = Dictionary(uniqueKeysWithValues: plan.models.enumerated().map { ($1.name, $0) })
         var models = plan.models.map { model in
@@ -55,7 +57,7 @@ final class Run {
                     inputs: [model], environment: ZygoteKey(plan.models[model], of: plan).name, role: .preview))
         }
         scheduler = Scheduler(
-            graph: try Scheduler.Graph(models), slots: min(options.slots ?? .max, engine.options.slots),
+            graph: try Scheduler.Graph(models), slots: 0,
             workersAhead: engine.options.slots + 1, failurePolicy: options.keepsGoing ? .keepGoing : .stop)
         reports = plan.models.map {
             RunReport.Model(
@@ -107,6 +109,15 @@ final class Run {
             self.outcome = outcome
             if endedAt == nil { endedAt = MonotonicClock.nanoseconds() }
         }
+    }
+
+    /// What it uses of the engine's slots, and wants. A run that is alone may have all it may use, before it knows for what.
+    func claim(isAlone: Bool) -> FairShare.Claim {
+        let slotsMax = min(options.slots ?? .max, engine.options.slots)
+        return FairShare.Claim(
+            run: number, isBatch: options.isBatch, used: scheduler.slotsUsed,
+            wanted: isAlone ? slotsMax : min(scheduler.slotsWanted, max(slotsMax, scheduler.slotsUsed)),
+            assignedCount: scheduler.assignedCount)
     }
 
     /// A preview's place in the scheduler's list comes after the plan's models.

@@ -12,7 +12,7 @@ public protocol RunObserver: AnyObject {
     func printed(_ model: String, line: String)
     /// The engine has something to tell.
     func note(_ text: String)
-    /// What is held now; about twice a second, when it has changed.
+    /// What is held now; about twice a second.
     func memory(_ status: MemoryStatus)
     /// About ten times a second while the run lasts.
     func tick()

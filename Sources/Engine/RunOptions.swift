@@ -4,7 +4,7 @@ public struct RunOptions: Codable, Sendable, Equatable {
     public var keepsGoing = false
     /// How many of its models run at once; nil: as many as the engine lets.
     public var slots: Int?
-    /// The most memory that its workers and tables may take, in bytes; nil: what the engine has.
+    /// The most memory a worker may take whose model says nothing else, in bytes; nil: what the engine lets it.
     public var memoryBytesMax: UInt64?
     /// Whether it gives way to interactive runs.
     public var isBatch = false

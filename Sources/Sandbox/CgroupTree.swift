@@ -227,6 +227,17 @@ public final class WorkerCgroup {
         return CgroupTree.lines(path + file).first.flatMap { UInt64($0) } ?? 0
     }
 
+    /// The memory that its processes hold now and nobody else can, in bytes: no files, no shared memory. 0 where the kernel does
+    /// not say.
+    public var anonymousBytes: UInt64 {
+        let key = tree.version == .v1 ? "rss" : "anon"
+        for line in CgroupTree.lines(path + "/memory.stat") {
+            let words = line.split(separator: " ")
+            if words.count == 2, words[0] == key { return UInt64(words[1]) ?? 0 }
+        }
+        return 0
+    }
+
     /// Gives it up; everything in it is dead.
     public func remove() { tree.remove(path) }
 }

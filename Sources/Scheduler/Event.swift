@@ -2,7 +2,7 @@ extension Scheduler {
     /// What happened. The engine feeds events in the order in which it learns of them.
     ///
     /// The engine's part of the contract, which is checked by precondition where it can be:
-    /// - `start` comes first; only `cancel` may overtake it.
+    /// - `start` comes first; only `cancel` and `slotsChanged` may overtake it.
     /// - A worker's events name a worker that was forked by an action and isn't over; see `isAlive`.
     /// - A worker's messages come in the order in which it sent them. They may come before `forked`, as that arrives
     ///   over the zygote's socket. They do not come after `exited`: before the engine reports that a worker is dead, it
@@ -16,6 +16,9 @@ extension Scheduler {
         case start
         /// The user wants it to stop (Ctrl-C). Any number of times, at any time.
         case cancel
+
+        /// It may use so many slots from now on. Any number of times, at any time.
+        case slotsChanged(Int)
 
         /// The zygote of an environment is warm.
         case zygoteReady(environment: String)

@@ -12,8 +12,8 @@
 /// ```
 ///
 /// It holds at all times:
-/// - At most `slots` models are assigned or sealing. A slot is free only if no model is queued whose zygote is ready, or the run
-///   stops.
+/// - No model is assigned while `slots` or more are assigned or sealing; so there are at most `slots`, unless there were more before
+///   slots were taken away. A slot is free only if no model is queued whose zygote is ready, or the run stops.
 /// - At most `workersAhead` further workers are alive; they are idle and belong to models that soon can run.
 /// - A worker is sent its inputs when all their tables are held, and they are held until the worker is over and, if it
 ///   published, its own table is ready: only then has that table references of its own to what it reshares.
@@ -26,8 +26,8 @@
 public struct Scheduler: Sendable {
     /// The models of the run.
     public let graph: Graph
-    /// How many models may run at once.
-    public let slots: Int
+    /// How many models may run at once; what runs goes on when there are fewer than before.
+    public internal(set) var slots: Int
     /// How many workers may be forked before their models can run, to hide the time that takes.
     public let workersAhead: Int
     /// What becomes of the rest when a model fails.
@@ -41,7 +41,10 @@ public struct Scheduler: Sendable {
     var queue = RankQueue()
     /// Ranks of models for which a worker may be forked ahead, likewise.
     var aheadQueue = RankQueue()
-    var slotsUsed = 0
+    /// Slots that models hold.
+    public internal(set) var slotsUsed = 0
+    /// How often a model was given a slot.
+    public internal(set) var assignedCount = 0
     /// Workers alive whose models aren't assigned.
     var aheadCount = 0
     var unsettled: Int
@@ -55,9 +58,9 @@ public struct Scheduler: Sendable {
     /// What the event at hand has led to so far.
     var actions: [Action] = []
 
-    /// A run that has not started. `slots` is at least 1.
+    /// A run that has not started.
     public init(graph: Graph, slots: Int, workersAhead: Int = 0, failurePolicy: FailurePolicy = .stop) {
-        precondition(slots >= 1, "a run needs a slot")
+        precondition(slots >= 0, "slots can't be negative")
         precondition(workersAhead >= 0, "workers ahead can't be negative")
         self.graph = graph
         self.slots = slots
@@ -80,10 +83,13 @@ public struct Scheduler: Sendable {
             precondition(Self.mayComeLate(event), "the run is finished: \(event)")
             return []
         }
-        precondition(isStarted || event == .start || event == .cancel, "the run has not started: \(event)")
+        precondition(isStarted || Self.mayComeEarly(event), "the run has not started: \(event)")
         switch event {
         case .start: start()
         case .cancel: cancel()
+        case .slotsChanged(let slots):
+            precondition(slots >= 0, "slots can't be negative")
+            self.slots = slots
         case .zygoteReady(let environment): zygoteReady(self.environment(environment))
         case .zygoteFailed(let environment, let reason): zygoteFailed(self.environment(environment), reason)
         case .forked(let worker): forked(model(ofForking: worker))
@@ -130,10 +136,20 @@ public struct Scheduler: Sendable {
         if case .settled(let status) = models[model].phase { status } else { nil }
     }
 
+    /// How many slots it would use now if it had them; it may be a few less where models have been ended in the queue.
+    public var slotsWanted: Int { isStopping ? slotsUsed : slotsUsed + queue.count }
+
+    private static func mayComeEarly(_ event: Event) -> Bool {
+        switch event {
+        case .start, .cancel, .slotsChanged: true
+        default: false
+        }
+    }
+
     /// Events that need no worker to be alive, so that the engine may have them in its queue when a run finishes.
     private static func mayComeLate(_ event: Event) -> Bool {
         switch event {
-        case .start, .cancel, .zygoteReady, .zygoteFailed, .timedOut: true
+        case .start, .cancel, .slotsChanged, .zygoteReady, .zygoteFailed, .timedOut: true
         default: false
         }
     }

@@ -51,6 +51,7 @@ extension Scheduler {
     private mutating func assign(_ model: Int) {
         models[model].phase = .assigned
         slotsUsed += 1
+        assignedCount += 1
         if let worker = models[model].worker {
             aheadCount -= 1
             if worker.isForked, worker.phase == .idle {

@@ -122,9 +122,8 @@ public struct ProgressDisplay: Sendable {
         if snapshot.failedCount > 0 {
             parts.append("\(snapshot.failedCount) failed")
         }
-        if let memory = snapshot.memory {
-            let limit = memory.bytesMax.map { " of \(Quantity.bytes($0))" } ?? ""
-            parts.append("memory \(Quantity.bytes(memory.bytes))\(limit)")
+        if let memory = snapshot.memoryBytes {
+            parts.append("memory \(Quantity.bytes(memory))")
         }
         parts.append(Quantity.time(snapshot.elapsed))
         let text = parts.joined(separator: style.separator)

@@ -29,13 +29,8 @@ public struct RunSnapshot: Equatable, Sendable {
     public var elapsed: Duration
     /// What the run is at when no model runs: `warming up python`.
     public var activity: String?
-    /// What models and tables hold of the memory that they may, in bytes; nil when that is not known.
-    public var memory: (bytes: UInt64, bytesMax: UInt64?)? {
-        get { memoryBytes.map { ($0, memoryBytesMax) } }
-        set { (memoryBytes, memoryBytesMax) = (newValue?.bytes, newValue?.bytesMax) }
-    }
-    private var memoryBytes: UInt64?
-    private var memoryBytesMax: UInt64?
+    /// What models and tables hold, in bytes; nil when that is not known.
+    public var memoryBytes: UInt64?
 
     /// A snapshot.
     public init(

@@ -48,9 +48,7 @@ struct EngineOptionGroup: ParsableArguments {
     var jobs: Int?
 
     @Option(
-        name: .long,
-        help: ArgumentHelp(
-            "The most memory that models and tables may take together, as 512MiB or 4GiB.", valueName: "size"))
+        name: .long, help: ArgumentHelp("The most memory one worker may take, as 512MiB or 4GiB.", valueName: "size"))
     var memory: ByteSize?
 
     func validate() throws {

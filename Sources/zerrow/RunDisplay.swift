@@ -59,7 +59,7 @@ final class RunDisplay: RunObserver {
             },
             elapsed: .nanoseconds(Int64(now - beganAt)),
             activity: endedCount == 0 ? "warming up" : "finishing")
-        snapshot.memory = held.map { ($0.bytes, $0.bytesMax) }
+        snapshot.memoryBytes = held?.bytes
         show(display.update(snapshot, columns: Output.columns(2), rows: Output.rows(2)))
     }
 

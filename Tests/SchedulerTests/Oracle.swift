@@ -42,6 +42,9 @@ struct Oracle {
     var zygotesAsked: Set<String> = []
     var zygotesReady: Set<String> = []
     var zygotesDead: Set<String> = []
+    /// Slots of the run now, and the most it ever had: what ran when some were taken away goes on.
+    var slots: Int
+    var slotsMax: Int
     var isStarted = false
     var isCancelled = false
     /// Whether something happened that may make a model fail.
@@ -52,6 +55,8 @@ struct Oracle {
 
     init(_ workload: Workload) {
         self.workload = workload
+        slots = workload.slots
+        slotsMax = workload.slots
         let models = workload.graph.models
         distinctInputs = models.map { Array(Set($0.inputs)) }
         var readers = [[Int]](repeating: [], count: models.count)
@@ -87,6 +92,9 @@ struct Oracle {
     mutating func see(_ event: Scheduler.Event) {
         switch event {
         case .start: isStarted = true
+        case .slotsChanged(let slots):
+            self.slots = slots
+            slotsMax = max(slotsMax, slots)
         case .cancel:
             isCancelled = true
             stop()
@@ -334,8 +342,8 @@ struct Oracle {
             throw Violation(description: "the worker of model \(worker.model) is over, not sealed and not discarded")
         }
         let sealing = tables.filter { $0 == .sealing }.count
-        try require(alive.count + sealing <= workload.slots + workload.workersAhead, "\(alive.count) workers live")
-        try require(alive.filter(\.isSent).count + sealing <= workload.slots, "more models run than there are slots")
+        try require(alive.count + sealing <= slotsMax + workload.workersAhead, "\(alive.count) workers live")
+        try require(alive.filter(\.isSent).count + sealing <= slotsMax, "more models run than there are slots")
         for model in models.indices where tables[model] == .held && !models[model].isFinal {
             try require(readers[model].contains { statuses[$0] == nil }, "the table of model \(model) lives on")
         }
@@ -360,7 +368,7 @@ struct Oracle {
             let waits = own.map { $0.isForked && $0.hasStarted && !$0.isSent && !$0.isSpoiled } ?? true
             if waits {
                 let others = busy.filter { $0.model != model }
-                try require(others.count + sealing >= workload.slots, "model \(model) waits while a slot is idle")
+                try require(others.count + sealing >= slots, "model \(model) waits while a slot is idle")
             }
         }
     }

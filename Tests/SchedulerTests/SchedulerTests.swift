@@ -53,6 +53,24 @@ import Testing
         #expect(script.feed(.tableReady(model: 1)).last == fork(2, 2))
     }
 
+    @Test func whatRunsGoesOnWhenSlotsAreTakenAwayAndNothingElseStarts() throws {
+        var script = try Script([model(), model(), model()], slots: 2)
+        #expect(script.feed(.slotsChanged(1)) == [])
+        script.complete(0)
+        #expect(script.forked == [0, 1])
+        #expect(script.scheduler.slotsUsed == 1)
+        #expect(script.scheduler.slotsWanted == 2)
+        #expect(script.feed(.slotsChanged(2)) == [fork(2, 2)])
+        #expect(script.scheduler.assignedCount == 3)
+    }
+
+    @Test func aRunWithoutSlotsWaitsForOne() throws {
+        var script = try Script([model()], slots: 0)
+        #expect(script.forked == [])
+        #expect(script.scheduler.slotsWanted == 1)
+        #expect(script.feed(.slotsChanged(1)) == [fork(0, 0)])
+    }
+
     @Test func theSlotOfATableGoesToItsReaderIfThatIsMostUrgent() throws {
         var script = try Script([model(), model(0), model(1), model()], slots: 1)
         script.complete(0)

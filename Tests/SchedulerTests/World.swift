@@ -68,6 +68,9 @@ struct World {
                 try feed(.cancel)
                 continue
             }
+            if random.once(in: 30) {
+                try feed(.slotsChanged(random.below(workload.slots + 3)))
+            }
             if random.once(in: workload.trouble), let worker = processes.keys.sorted().randomElement(using: &random) {
                 try feed(.timedOut(worker))
                 continue
@@ -80,6 +83,7 @@ struct World {
             try happen(source)
         }
         // What an engine may still have in its queue.
+        try feed(.slotsChanged(1))
         try feed(.cancel)
         for environment in workload.graph.environments {
             try feed(.zygoteFailed(environment: environment, reason: "late"))
@@ -132,8 +136,11 @@ struct World {
     }
 
     /// Nothing happens by itself. That is right only if a worker hangs or stays after it said that it failed: then a
-    /// timer fires.
+    /// timer fires. Or slots are missing.
     private mutating func unblock() throws {
+        guard oracle.slots >= workload.slots else {
+            return try feed(.slotsChanged(workload.slots))
+        }
         let hanging = processes.keys.sorted().filter { worker in
             let process = processes[worker]!
             return process.script.first == .hang || (process.hasFailed && process.script.first == .awaitInputs)

@@ -90,6 +90,19 @@ import Testing
         #expect(drawn == 10)
     }
 
+    @Test func whatIsHeldIsShown() {
+        var display = ProgressDisplay(isLive: true, style: Self.plain)
+        var screen = Screen(width: 60, height: 8)
+        var snapshot = Self.snapshot(["m"], of: 2)
+        snapshot.memoryBytes = 300 << 20
+        snapshot.running[0].memoryBytes = 256 << 20
+        screen.write(display.update(snapshot, columns: 60, rows: 8))
+        #expect(
+            screen.text == [
+                "⠋ m     0ms   256 MiB", " Running 0/2 models · 1 running · memory 300 MiB · 0ms",
+            ])
+    }
+
     @Test func manyRunningModelsAreCounted() {
         var display = ProgressDisplay(isLive: true, style: Self.plain)
         var screen = Screen(width: 50, height: 8)

@@ -174,7 +174,7 @@ static _Noreturn void fail_one(int at, bool whole)
 	/* Once for nothing: this process has its own copies of its pages then, which the child shared so far. */
 	fail_next(1);
 	CHECK_EQ(mix_call(&mix), ENOMEM);
-	state = state_take(mix.memory, BYTES, mix.fd);
+	state_take(&state, mix.memory, BYTES, mix.fd);
 	state_check(&state, "nothing happens");
 	fail_next(at);
 	found = mix_call(&mix);

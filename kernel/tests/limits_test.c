@@ -23,8 +23,9 @@
 static void check_refused(int fd, char *memory, size_t bytes, uint64_t seed, int error,
 			  const char *what)
 {
-	struct state state = state_take(memory, bytes, fd);
+	struct state state;
 
+	state_take(&state, memory, bytes, fd);
 	for (int i = 0; i < 2; i++) {
 		int found = device_try(fd, memory, bytes);
 
@@ -184,7 +185,7 @@ TEST(quick, the_commit_limit_is_ENOMEM)
 	limit = committed + (bytes >> 11) + 512;
 	guest_write_number("/proc/sys/vm/overcommit_kbytes", limit);
 	CHECK_AT_MOST(limit, total);
-	state = state_take(memory, bytes, fd);
+	state_take(&state, memory, bytes, fd);
 	CHECK_EQ(device_try(fd, memory, bytes), ENOMEM);
 	state_check(&state, "beyond the commit limit");
 	memory_check(memory, bytes, 137);
@@ -208,7 +209,7 @@ TEST(quick, too_many_mappings_are_ENOMEM)
 			.bytes = 2 * PAGE,
 		};
 	/* Each range needs two more mappings: the first few fit, the last ones don't. */
-	state = state_take(memory, bytes, fd);
+	state_take(&state, memory, bytes, fd);
 	guest_write_number("/proc/sys/vm/max_map_count", memory_mappings_count() + 9);
 	CHECK_EQ(device_call(&call, fd, 0, 16), ENOMEM);
 	CHECK_EQ(device_call(&call, fd, 0, 16), ENOMEM);

@@ -55,8 +55,9 @@ static void good_make(struct good *good)
 /* The call gives the error with nothing changed; put right, it succeeds. */
 static void check_refused(struct good *good, int error, const char *what)
 {
-	struct state state = state_take(good->memory, BYTES, good->fd);
+	struct state state;
 
+	state_take(&state, good->memory, BYTES, good->fd);
 	for (int i = 0; i < 2; i++) {
 		int found = device_ioctl(&good->call.call);
 
@@ -161,7 +162,7 @@ TEST(quick, answers_that_cannot_be_written_are_EFAULT)
 	CHECK_BROKEN(&good, call.call.pages, (uintptr_t)fixed + PAGE, EFAULT);
 	/* Only the last byte of the answer is beyond what can be written. */
 	CHECK_BROKEN(&good, call.call.pages, (uintptr_t)good.memory + BYTES - 4, EFAULT);
-	state = state_take(good.memory, BYTES, good.fd);
+	state_take(&state, good.memory, BYTES, good.fd);
 	CHECK_EQ(device_ioctl(call), EFAULT);
 	state_check(&state, "the call itself can't be written");
 	memory_check(good.memory, BYTES, 100);
@@ -361,8 +362,9 @@ TEST(quick, memory_watched_by_a_virtual_machine_is_EOPNOTSUPP)
 	int kvm = CHECK_CALL(open("/dev/kvm", O_RDWR | O_CLOEXEC));
 	int machine = CHECK_CALL(ioctl(kvm, KVM_CREATE_VM, 0));
 	int fd = file_new();
-	struct state state = state_take(memory, BYTES, fd);
+	struct state state;
 
+	state_take(&state, memory, BYTES, fd);
 	CHECK_EQ(device_try(fd, memory, BYTES), EOPNOTSUPP);
 	state_check(&state, "a process that has a virtual machine");
 	close(machine);
@@ -426,7 +428,7 @@ TEST(quick, a_thousand_refused_calls_leave_nothing)
 	good_make(&good);
 	CHECK_CALL(mprotect(good.memory + 4 * PAGE, PAGE, PROT_NONE));
 	CHECK_EQ(device_ioctl(&good.call.call), EACCES);
-	state = state_take(good.memory, BYTES, good.fd);
+	state_take(&state, good.memory, BYTES, good.fd);
 	for (int i = 0; i < 1000; i++)
 		CHECK_EQ(device_ioctl(&good.call.call), EACCES);
 	state_check(&state, "a thousand calls");

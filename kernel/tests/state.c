@@ -83,21 +83,22 @@ static int counters_differ(const struct state *now, const struct state *before)
 	       now->group_shared != before->group_shared;
 }
 
-struct state state_take(const void *memory, size_t bytes, int fd)
+void state_take(struct state *state, const void *memory, size_t bytes, int fd)
 {
-	struct state state, again;
+	struct state again;
 
 	touch_stack();
+	/* The page that it is in may still be shared with the process that this one was forked from. */
+	memset(state, 0, sizeof(*state));
 	wait_for_others();
-	state = take(memory, bytes, fd);
+	*state = take(memory, bytes, fd);
 	/* A sum may have been taken while the kernel was adding up: two of them agree. */
 	for (int i = 0; i < ATTEMPTS; i++) {
 		again = take(memory, bytes, fd);
-		if (!counters_differ(&again, &state))
+		if (!counters_differ(&again, state))
 			break;
-		state = again;
+		*state = again;
 	}
-	return again;
 }
 
 #define CHECK_SAME(field)                                                     \

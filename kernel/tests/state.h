@@ -25,7 +25,7 @@ struct state {
 };
 
 /* fd may be -1: no file. */
-struct state state_take(const void *memory, size_t bytes, int fd);
+void state_take(struct state *state, const void *memory, size_t bytes, int fd);
 
 /* Ends the test if something differs; `what` names the call. Splits of mappings don't count. */
 void state_check(const struct state *before, const char *what);

@@ -392,7 +392,7 @@ TEST(swap, a_refused_call_leaves_places_alone)
 	disk_swap_start(SWAP_BYTES);
 	fd = file_on_tmpfs("size=64k");
 	memory = swapped_out(219);
-	state = state_take(memory, BYTES, fd);
+	state_take(&state, memory, BYTES, fd);
 	CHECK(device_try(fd, memory, BYTES) != 0);
 	state_check(&state, "no space for swapped-out pages");
 	memory_check(memory, BYTES, 219);

@@ -122,7 +122,9 @@ def leftovers(pid: int) -> list[str]:
     """What the kernel keeps of a dead engine: control groups and mounts that carry its number."""
     found = []
     for root in ("/sys/fs/cgroup", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/unified"):
-        found += [str(path) for path in Path(root).glob(f"**/zerrow-{pid}-*") if path.is_dir()]
+        # Groups may go while they are looked for: what os.walk can't list any more, it passes over.
+        for folder, names, _ in os.walk(root):
+            found += [f"{folder}/{name}" for name in names if name.startswith(f"zerrow-{pid}-")]
     return found
 
 

@@ -1,5 +1,9 @@
 """Memory goes when the last reader is done with it, whoever runs the engine."""
 
+import os
+import re
+import subprocess
+
 import pytest
 from command import Project
 
@@ -126,3 +130,41 @@ def test_a_models_memory_is_its_own(any_project: Project):
     assert 0 < result.model("small")["memory_bytes_max"] < 100 * MIB
     assert result.model("large")["memory_bytes_max"] > 200 * MIB
     assert 10 * COLUMN <= result.model("wide")["memory_bytes_max"] < 10 * COLUMN + 150 * MIB
+
+
+def test_what_is_held_shows_while_a_run_lasts(project: Project):
+    project.write(
+        "models.py",
+        """
+        import time
+        import numpy as np
+        import pyarrow as pa
+        import zerrow
+
+        @zerrow.model()
+        def large(numbers=zerrow.Model("numbers")):
+            values = pa.array(np.ones(32 << 20))
+            time.sleep(2)
+            return pa.table({"values": values})
+        """,
+    )
+    master, slave = os.openpty()
+    environment = {**project.environment(), "TERM": "xterm", "COLUMNS": "120"}
+    command = project.command()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=slave, env=environment) as run:
+        os.close(slave)
+        shown = b""
+        while True:
+            try:
+                piece = os.read(master, 1 << 16)
+            except OSError:  # the other end is closed
+                break
+            if not piece:
+                break
+            shown += piece
+        assert run.wait(60) == 0
+    os.close(master)
+    # The model's 256 MiB, and next to nothing else: of 4 MiB of sources and the worker's own pages there is little.
+    figures = [float(figure) for figure in re.findall(rb"memory (\d+(?:\.\d+)?) MiB", shown)]
+    assert figures, shown[-2000:]
+    assert any(256 <= figure < 400 for figure in figures), figures

@@ -206,3 +206,31 @@ def test_a_client_that_breaks_the_protocol_is_cut_off(project: Project, serve, m
         answer = client.recv(1 << 16)
         assert answer == b"" or json.loads(answer)["op"] == "refused"
     assert project.run(env=server.environment).code == 0
+
+
+def test_a_later_run_gets_a_slot_before_an_earlier_one_is_through(project: Project, serve, tmp_path_factory):
+    models = ["import time", "import zerrow"]
+    for number in range(40):
+        models += [
+            "@zerrow.model()",
+            f"def m{number}(numbers=zerrow.Model('numbers')):",
+            "    time.sleep(1)",
+            "    return numbers",
+        ]
+    project.write("models.py", "\n".join(models) + "\n")
+    other = make_project(tmp_path_factory.mktemp("other"))
+    other.write("models.py", DOUBLE)
+    server = serve(project.caller, "--jobs", "1")
+    long = project.start("--output", "json", env=server.environment)
+    for line in long.stderr:
+        if "m0" in line or "m1" in line:
+            break
+    short = other.run(env=server.environment)
+    assert short.code == 0, short.err
+    assert long.poll() is None, "the long run was over first"
+    batch = other.run("--batch", env=server.environment)
+    assert batch.code == 0, batch.err
+    assert long.poll() is None, "a batch run waited for an interactive one to its end"
+    long.send_signal(signal.SIGINT)
+    out, _ = long.communicate(timeout=120)
+    assert [model["status"] for model in json.loads(out)["models"]].count("success") >= 8

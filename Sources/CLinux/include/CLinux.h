@@ -4,9 +4,9 @@
 
 #include "child.h"
 #include "kernel_zero.h"
+#include "local_socket.h"
 #include "machine.h"
 #include "memory_file.h"
-#include "local_socket.h"
 #include "message.h"
 #include "notice.h"
 #include "private_mounts.h"

@@ -17,7 +17,7 @@ struct RunCommand: ParsableCommand {
             start), packed (buffers under 64 KiB, gathered), deanonymized (moved into shared memory by the kernel module KernelZero, \
             where it is loaded: 'zerrow doctor' tells), copied (none of these: correct, but it cost a copy).
 
-            Where 'zerrow serve' runs, its engine does the work: what is warm or cached there need not be made again.
+            Where 'zerrow serve' runs, its engine does the work: what is warm there need not be made again.
 
               zerrow run -p examples/tpch
               zerrow run -p examples/tpch --param segment=MACHINERY

@@ -7,14 +7,14 @@ struct ServeCommand: ParsableCommand {
         commandName: "serve",
         abstract: "Keep an engine that all runs of this user share.",
         discussion: """
-            Its zygotes, shared memory and caches stay warm, and one resource manager divides cores and memory among all runs: interactive \
-            ones before those with --batch, none of them for ever waiting. 'zerrow run' and 'zerrow query' find it by its socket, which \
-            nobody else can open, and work without it where it is not there. Ctrl-C cancels the runs and ends it. A client that is killed \
+            Its zygotes and shared memory stay warm, and it divides its cores among all runs: evenly, interactive runs before those with \
+            --batch, none of them for ever waiting. 'zerrow run' and 'zerrow query' find it by its socket, which nobody else can open, and \
+            work without it where it is not there. Ctrl-C cancels the runs and ends it. A client that is killed \
             cancels its run.
 
             The socket: --socket, else ZERROW_SOCKET, else $XDG_RUNTIME_DIR/zerrow/engine.sock, else /tmp/zerrow-UID/engine.sock.
 
-              zerrow serve --memory 8GiB &
+              zerrow serve &
               zerrow run -p examples/tpch
             """)
 
