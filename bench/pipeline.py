@@ -15,6 +15,10 @@ import sys
 from measure import HOME, ZERROW, LineProcess, PeakMemory, log, medians
 
 
+# One engine for all rounds, in which no table of an earlier round is used again.
+WARM = ("--again-on-line", "--no-serve", "--no-cache", "--no-decache")
+
+
 def zerrow_figures(report: dict) -> dict:
     """A round's figures from the engine's report."""
     assert report["status"] == "success", report
@@ -31,11 +35,7 @@ def main() -> None:
     # A run makes sources that are missing; the baselines don't.
     subprocess.run([ZERROW, "run", "-p", options.project, "--dry-run"], stdout=sys.stderr, check=True)
     systems = {
-        # A warm engine, for which nothing is cached from round to round.
-        "zerrow": LineProcess(
-            [ZERROW, "run", "--no-serve", "--no-cache", "--no-decache", "--again-on-line", "--output", "json"]
-            + ["-p", options.project]
-        ),
+        "zerrow": LineProcess([ZERROW, "run", "-p", options.project, "--output", "json", *WARM]),
         "in-process": LineProcess([sys.executable, HOME / "bench/in_process.py", "in-process", options.project]),
         "ipc-files": LineProcess([sys.executable, HOME / "bench/in_process.py", "ipc-files", options.project]),
     }
