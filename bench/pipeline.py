@@ -14,7 +14,6 @@ import sys
 
 from measure import HOME, ZERROW, LineProcess, PeakMemory, log, medians
 
-
 # One engine for all rounds, in which no table of an earlier round is used again.
 WARM = ("--again-on-line", "--no-serve", "--no-cache", "--no-decache")
 
