@@ -22,7 +22,7 @@ SIZES = (64 * MIB, 1024 * MIB, 4096 * MIB)
 
 def zerrow_round(size: int) -> dict:
     """One run of bench/handoff; the times are the engine's and the workers' own, on one monotonic clock."""
-    report, printed = zerrow("run", "-p", str(HOME / "bench/handoff"), "--param", f"bytes={size}")
+    report, printed = zerrow("-p", str(HOME / "bench/handoff"), "--param", f"bytes={size}")
     models = {model["name"]: model for model in report["models"]}
     produced, consumed = models["produced"], models["consumed"]
     assert produced["output"]["copied_bytes"] == 0, produced

@@ -46,6 +46,10 @@ class Pipeline:
         self.cpus = cpus
         self.milliseconds: dict[str, float] = {}
 
+    def choose(self, ready: list[Model]) -> Model:
+        """Which of the models that could start does: the first of the plan."""
+        return ready[0]
+
     def start(self, model: Model) -> None:
         """Starts a model whose inputs are there."""
         raise NotImplementedError
@@ -69,7 +73,8 @@ class Pipeline:
         processor, start = _cpu_seconds(), time.perf_counter()
         began: dict[str, float] = {}
         while len(done) < len(self.models):
-            for model in [model for model in pending if inputs[model["name"]] <= done][: self.jobs - running]:
+            while running < self.jobs and (ready := [model for model in pending if inputs[model["name"]] <= done]):
+                model = self.choose(ready)
                 pending.remove(model)
                 began[model["name"]] = time.perf_counter()
                 self.start(model)
@@ -124,15 +129,22 @@ class InProcess(Pipeline):
 
 
 class IpcFiles(Pipeline):
-    """Every model in a process forked from this one, which maps its inputs' files and writes its table to another."""
+    """Every model in a process forked from this one, which maps its inputs' files and writes its table to another.
 
-    def __init__(self, plan: dict[str, Any], jobs: int, cpus: int) -> None:
+    With a control group every model enters it first: its memory and the files it writes are charged to that group.
+    """
+
+    def __init__(
+        self, plan: dict[str, Any], jobs: int, cpus: int, group: Path | None = None, folder: Path = Path("/dev/shm")
+    ) -> None:
         super().__init__(plan, jobs, cpus)
+        self._group = group
+        self._parent = folder
         self._running: dict[int, str] = {}
 
     def round(self) -> dict[str, float]:
         """One run, in a folder of its own that is gone afterwards."""
-        self._folder = Path(tempfile.mkdtemp(prefix="zerrow-bench-", dir="/dev/shm"))
+        self._folder = Path(tempfile.mkdtemp(prefix="zerrow-bench-", dir=self._parent))
         try:
             return super().round()
         finally:
@@ -152,6 +164,8 @@ class IpcFiles(Pipeline):
             os._exit(1)
 
     def _run(self, model: Model) -> None:
+        if self._group:
+            (self._group / "cgroup.procs").write_text(str(os.getpid()))
         inputs = [pa.ipc.open_file(pa.memory_map(str(self._file(name)))).read_all() for name in model["inputs"]]
         table = execute(model["task"], prepare_arguments(model["task"], inputs), inputs, self.cpus)
         with pa.OSFile(str(self._file(model["name"])), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
@@ -189,10 +203,10 @@ def wrong_answers(folder: Path, tables: dict[str, pa.Table]) -> list[str]:
     return found
 
 
-def read_plan(project: str) -> dict[str, Any]:
+def read_plan(project: str, parameters: dict[str, str] | None = None) -> dict[str, Any]:
     """The plan of a project whose sources are there, its modules imported. Exits with what is wrong."""
     try:
-        plan = plan_project(project)
+        plan = plan_project(project, parameters)
     except PlanError as error:
         sys.exit(str(error))
     if plan["prepare"] is not None:

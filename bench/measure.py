@@ -9,9 +9,11 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import IO
 
 HOME = Path(os.environ.get("ZERROW_HOME", Path(__file__).resolve().parents[1]))
-ZERROW = HOME / "zerrow"
+# Tests and installations that can't be written to name a built command, as the end-to-end tests do.
+ZERROW = Path(os.environ.get("ZERROW_COMMAND", HOME / "zerrow"))
 
 
 def log(text: str) -> None:
@@ -48,16 +50,51 @@ class PeakMemory:
         self._thread.join()
 
 
+class LineProcess:
+    """A process that does one round for each line on its standard input, and answers each with a line of JSON."""
+
+    def __init__(self, command: list, environment: dict[str, str] | None = None, errors: IO | None = None) -> None:
+        self.command = [str(word) for word in command]
+        self.process = subprocess.Popen(
+            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+            env={**os.environ, **(environment or {})}, start_new_session=True,
+        )  # fmt: skip
+
+    def begin(self) -> None:
+        """Starts a round."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def end(self) -> dict:
+        """Waits for the end of the round; what it answered. Raises RuntimeError when the process ended instead."""
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{' '.join(self.command)} ended with code {self.process.wait()}")
+        return json.loads(line)
+
+    def round(self) -> dict:
+        """One round."""
+        self.begin()
+        return self.end()
+
+    def close(self) -> None:
+        """Ends the process after its last round."""
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
+
+
 def medians(rounds: list[dict]) -> dict:
     """The median of each figure."""
     return {key: round(statistics.median(one[key] for one in rounds), 3) for key in rounds[0]}
 
 
 def zerrow(*arguments: str) -> tuple[dict, str]:
-    """Call the command with `--output json`: the report, and what was printed to stderr."""
-    done = subprocess.run([str(ZERROW), *arguments, "--output", "json"], capture_output=True, text=True)
+    """Call `zerrow run` with an engine of its own and `--output json`: the report, and what was printed to stderr."""
+    command = [str(ZERROW), "run", "--no-serve", "--output", "json", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"zerrow {' '.join(arguments)} failed:\n{done.stderr}")
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
     return json.loads(done.stdout), done.stderr
 
 

@@ -12,48 +12,16 @@ import json
 import subprocess
 import sys
 
-from measure import HOME, ZERROW, PeakMemory, log, medians
+from measure import HOME, ZERROW, LineProcess, PeakMemory, log, medians
+
+# One engine for all rounds, in which no table of an earlier round is used again.
+WARM = ("--again-on-line", "--no-serve", "--no-cache", "--no-decache")
 
 
-class Zerrow:
-    """A warm engine: one command that runs the project again for every line on its standard input."""
-
-    def __init__(self, project: str) -> None:
-        self.process = subprocess.Popen(
-            [ZERROW, "run", "-p", project, "--output", "json", "--again-on-line"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
-
-    def round(self) -> dict:
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        report = json.loads(self.process.stdout.readline())
-        assert report["status"] == "success", report
-        self.report = report
-        return {"wall_ms": report["wall_ms"], "cpu_ms": sum(m["timing"].get("cpu_ms", 0) for m in report["models"])}
-
-    def close(self) -> None:
-        self.process.stdin.close()
-        self.process.wait()
-
-
-class Script:
-    """A Python process that runs the whole pipeline once for every line on its standard input."""
-
-    def __init__(self, way: str, project: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, HOME / "bench/in_process.py", way, project],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    def round(self) -> dict:
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
-
-    def close(self) -> None:
-        self.process.stdin.close()
-        self.process.wait()
+def zerrow_figures(report: dict) -> dict:
+    """A round's figures from the engine's report."""
+    assert report["status"] == "success", report
+    return {"wall_ms": report["wall_ms"], "cpu_ms": sum(m["timing"].get("cpu_ms", 0) for m in report["models"])}
 
 
 def main() -> None:
@@ -66,15 +34,15 @@ def main() -> None:
     # A run makes sources that are missing; the baselines don't.
     subprocess.run([ZERROW, "run", "-p", options.project, "--dry-run"], stdout=sys.stderr, check=True)
     systems = {
-        "zerrow": Zerrow(options.project),
-        "in-process": Script("in-process", options.project),
-        "ipc-files": Script("ipc-files", options.project),
+        "zerrow": LineProcess([ZERROW, "run", "-p", options.project, "--output", "json", *WARM]),
+        "in-process": LineProcess([sys.executable, HOME / "bench/in_process.py", "in-process", options.project]),
+        "ipc-files": LineProcess([sys.executable, HOME / "bench/in_process.py", "ipc-files", options.project]),
     }
     rounds: dict[str, list[dict]] = {name: [] for name in systems}
     for number in range(options.rounds + 1):
         for name, system in systems.items():
             with PeakMemory() as memory:
-                result = system.round()
+                result = zerrow_figures(system.round()) if name == "zerrow" else system.round()
             result["memory_bytes_max"] = memory.bytes_max
             log(f"round {number}, {name}: {result}")
             if number:

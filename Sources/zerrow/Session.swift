@@ -32,7 +32,10 @@ enum Session {
                 signals: signals, note: display.note)
             for warning in plan.warnings ?? [] { display.note("warning: " + warning.text) }
             if group.noSandbox { display.note("warning: --no-sandbox: models run without isolation") }
-            if againOnLine { try runOnEachLine(plan, options, group.engineOptions, signals) }
+            if againOnLine {
+                let isServed = !runGroup.noServe
+                try runOnEachLine(plan, options, group.engineOptions, isServed: isServed, display, signals)
+            }
             let served =
                 runGroup.noServe ? nil : try runRemotely(plan, options, group, display, signals)
             report = try served ?? runHere(plan, options, group.engineOptions, display, signals)
@@ -87,13 +90,24 @@ enum Session {
         return report
     }
 
-    /// Runs the plan once for each line of standard input, in one engine, and prints one report each.
+    /// Runs the plan once for each line of standard input, in the engine that serves or else in one of its own, and
+    /// prints one report each.
     private static func runOnEachLine(
-        _ plan: Plan, _ options: RunOptions, _ engineOptions: EngineOptions, _ signals: SignalDescriptor
+        _ plan: Plan, _ options: RunOptions, _ engineOptions: EngineOptions, isServed: Bool, _ display: RunDisplay,
+        _ signals: SignalDescriptor
     ) throws -> Never {
-        let engine = try engine(engineOptions)
-        while readLine() != nil { Output.result(try engine.run(plan, options, signals: signals).json) }
-        engine.shutDown()
+        var own: Engine?
+        while readLine() != nil {
+            let served = isServed && own == nil ? try runRemotely(plan, options, engineOptions, display, signals) : nil
+            if let served {
+                Output.result(served.json)
+                continue
+            }
+            let engine = try own ?? engine(engineOptions)
+            own = engine
+            Output.result(try engine.run(plan, options, signals: signals).json)
+        }
+        own?.shutDown()
         Output.leave(0)
     }
 

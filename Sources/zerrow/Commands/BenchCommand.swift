@@ -11,6 +11,7 @@ struct BenchCommand: ParsableCommand {
             handoff   publish, open and read a table of 64 MiB, 1 GiB and 4 GiB: zerrow, an Arrow IPC file in /dev/shm (mapped and read), \
             Ray's warm object store
             pipeline  examples/tpch in sandboxed processes, in one process that passes pointers, and through Arrow IPC files
+            paper     the evaluation of the Zerrow paper, rebuilt as ratios, with a report and plots; some experiments take root
 
             Medians of interleaved rounds. Arguments after the name go to the benchmark; `zerrow bench handoff --help` lists them. How the figures \
             are made: bench/README.md.
@@ -18,17 +19,19 @@ struct BenchCommand: ParsableCommand {
               zerrow bench handoff --output json
               zerrow bench handoff --sizes 64 --rounds 3
               zerrow bench pipeline
+              zerrow bench paper --report report
+              zerrow bench paper --scale quick --only 1,4
             """)
 
-    @Argument(help: ArgumentHelp("handoff or pipeline.", valueName: "name"))
+    @Argument(help: ArgumentHelp("handoff, pipeline or paper.", valueName: "name"))
     var name: String
 
     @Argument(parsing: .captureForPassthrough, help: ArgumentHelp("Options of the benchmark.", valueName: "options"))
     var options: [String] = []
 
     func validate() throws {
-        guard ["handoff", "pipeline"].contains(name) else {
-            throw ValidationError("there is no benchmark '\(name)': handoff or pipeline")
+        guard ["handoff", "pipeline", "paper"].contains(name) else {
+            throw ValidationError("there is no benchmark '\(name)': handoff, pipeline or paper")
         }
     }
 
