@@ -26,6 +26,9 @@ struct ResultsCache {
         return true
     }
 
+    /// The keys of all results.
+    var keys: [String] { Array(entries.keys) }
+
     /// Forgets a result; its table is the caller's to let go of.
     mutating func remove(_ key: String) { entries[key] = nil }
 }
@@ -41,6 +44,15 @@ extension Engine {
         if options.keepsResults, results.add(.init(table: table, output: output), key: key) {
             share(table, with: .result(key))
         }
+    }
+
+    /// Forgets all results and all that scans have decoded; what runs still need stays with them.
+    func forgetAll() {
+        for key in results.keys {
+            if let entry = results[key] { forget(entry.table, by: .result(key)) }
+        }
+        decache.removeAll()
+        answerScans()
     }
 
     /// Makes somebody forget a table that has been evicted; a run has been told already.

@@ -34,7 +34,7 @@ enum Session {
             if group.noSandbox { display.note("warning: --no-sandbox: models run without isolation") }
             if againOnLine {
                 let isServed = !runGroup.noServe
-                try runOnEachLine(plan, options, group.engineOptions, isServed: isServed, display, signals)
+                try runOnEachLine(plan, options, group, isServed: isServed, display, signals)
             }
             let served =
                 runGroup.noServe ? nil : try runRemotely(plan, options, group, display, signals)
@@ -93,17 +93,17 @@ enum Session {
     /// Runs the plan once for each line of standard input, in the engine that serves or else in one of its own, and
     /// prints one report each.
     private static func runOnEachLine(
-        _ plan: Plan, _ options: RunOptions, _ engineOptions: EngineOptions, isServed: Bool, _ display: RunDisplay,
+        _ plan: Plan, _ options: RunOptions, _ group: EngineOptionGroup, isServed: Bool, _ display: RunDisplay,
         _ signals: SignalDescriptor
     ) throws -> Never {
         var own: Engine?
         while readLine() != nil {
-            let served = isServed && own == nil ? try runRemotely(plan, options, engineOptions, display, signals) : nil
+            let served = isServed && own == nil ? try runRemotely(plan, options, group, display, signals) : nil
             if let served {
                 Output.result(served.json)
                 continue
             }
-            let engine = try own ?? engine(engineOptions)
+            let engine = try own ?? engine(group.engineOptions)
             own = engine
             Output.result(try engine.run(plan, options, signals: signals).json)
         }
@@ -114,7 +114,7 @@ enum Session {
     /// Serves until a signal comes, and ends the process.
     static func serve(_ options: EngineOptions, socket: String?) -> Never {
         do {
-            let signals = try SignalDescriptor([SIGINT, SIGTERM, SIGHUP])
+            let signals = try SignalDescriptor([SIGINT, SIGTERM, SIGHUP, SIGUSR1])
             let engine = try engine(options)
             let address = try ServeAddress(socket, environment: Environment.variables)
             let server = try Server(engine, at: address, note: Output.note)

@@ -41,7 +41,6 @@ class Workspace:
         self.folder = self.cache / f"work-{os.getpid()}"
         janitor.expect("folder", self.folder)
         self.folder.mkdir()
-        self._moment = OLD_SECONDS
 
     def log(self) -> IO[str]:
         """A file for what processes say."""
@@ -60,11 +59,9 @@ class Workspace:
             os.link(path, folder / "data" / f"{table}.parquet")
         return folder
 
-    def age(self, project: Path) -> None:
-        """Changes the time of the project's tables, so that nothing cached of them is valid; warms the file cache."""
-        self._moment += 1
+    def warm(self, project: Path) -> None:
+        """Brings the project's files into the system's file cache."""
         for path in sorted((project / "data").iterdir()):
-            os.utime(path, (self._moment, self._moment))
             with path.open("rb", buffering=0) as file:
                 while file.read(1 << 22):
                     pass

@@ -97,4 +97,4 @@ def take_turns(bench: Bench, project: Path, situation: str, systems: dict[str, S
     """The rounds of these systems, which are ended then."""
     with closing(systems):
         rounds = {name: system.round for name, system in systems.items()}
-        return measure(bench, situation, rounds, lambda: bench.workspace.age(project))
+        return measure(bench, situation, rounds, lambda: bench.workspace.warm(project))

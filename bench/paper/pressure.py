@@ -48,4 +48,4 @@ def compare(bench: Bench, situation: str, group: Path, limit: int) -> list[Case]
     }
     with closing(systems):
         rounds = {name: system.round for name, system in systems.items()}
-        return measure(bench, situation, rounds, lambda: bench.workspace.age(project))
+        return measure(bench, situation, rounds, lambda: bench.workspace.warm(project))

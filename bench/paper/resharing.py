@@ -36,8 +36,7 @@ def run(bench: Bench) -> Experiment:
             }
             with closing(systems):
                 rounds = {name: system.round for name, system in systems.items()}
-                # Both projects have the same file.
-                cases += measure(bench, situation, rounds, lambda: bench.workspace.age(encoded))
+                cases += measure(bench, situation, rounds, server.forget)
     most = list(dags)[-1]
     return Experiment(
         number=5,

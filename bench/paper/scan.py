@@ -27,7 +27,7 @@ def run(bench: Bench) -> Experiment:
         }
         with closing(systems):
             rounds = {name: lambda system=system: node(system) for name, system in systems.items()}
-            cases += measure(bench, situation, rounds, lambda project=project: bench.workspace.age(project))
+            cases += measure(bench, situation, rounds, lambda project=project: bench.workspace.warm(project))
     return Experiment(
         number=2,
         title="Parquet to Arrow",

@@ -28,14 +28,14 @@ def run(bench: Bench) -> Experiment:
             }
             with closing(systems):
                 rounds = {name: system.round for name, system in systems.items()}
-                cases += measure(bench, situation, rounds, lambda: bench.workspace.age(project))
+                cases += measure(bench, situation, rounds, server.forget)
     most = list(dags)[-1]
     return Experiment(
         number=4,
         title="DAGs that share inputs",
         text="Runs of one project that differ in a parameter of their models, all at once on one `zerrow "
-        "serve`; two of a DAG's scans share columns. DeCache starts each round empty: the files' times "
-        "are changed before it. Results of models are never taken from an earlier run (--no-cache).",
+        "serve`; two of a DAG's scans share columns. DeCache starts each round empty."
+        " Results of models are never taken from an earlier run (--no-cache).",
         axis="DAGs at once",
         ratios=[Ratio("DAGs that share inputs, DeCache", most, APART, SHARED, 2.8)],
         cases=cases,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -102,9 +103,21 @@ def closing(systems: dict[str, System]) -> Iterator[dict[str, System]]:
             system.close()
 
 
+class Server:
+    """A `zerrow serve`: the environment with which clients find it."""
+
+    def __init__(self, process: subprocess.Popen, environment: dict[str, str]) -> None:
+        self.environment = environment
+        self._process = process
+
+    def forget(self) -> None:
+        """Empty its caches."""
+        self._process.send_signal(signal.SIGUSR1)
+
+
 @contextlib.contextmanager
-def served(bench: Bench, *options: str) -> Iterator[dict[str, str]]:
-    """A `zerrow serve`; gives the environment with which clients find it."""
+def served(bench: Bench, *options: str) -> Iterator[Server]:
+    """A `zerrow serve` that ends with the block."""
     folder = bench.workspace.private_folder("serve")
     environment = {"ZERROW_SOCKET": str(folder / "engine.sock")}
     with bench.workspace.log() as log:
@@ -119,7 +132,7 @@ def served(bench: Bench, *options: str) -> Iterator[dict[str, str]]:
             if process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"zerrow serve did not start: {Path(log.name).read_text().strip()}")
             time.sleep(0.02)
-        yield environment
+        yield Server(process, environment)
     finally:
         # As Ctrl-C does: what it runs is cancelled.
         process.terminate()
@@ -131,9 +144,7 @@ def served(bench: Bench, *options: str) -> Iterator[dict[str, str]]:
         bench.janitor.remove("process", value)
 
 
-def clients(
-    bench: Bench, project: Path, environment: dict[str, str], dags: list[dict[str, str]], *options: str
-) -> System:
+def clients(bench: Bench, project: Path, server: Server, dags: list[dict[str, str]], *options: str) -> System:
     """One client of the server per DAG, its plan read before the clock starts. `dags`: the parameters of each."""
     commands = []
     for parameters in dags:
@@ -141,4 +152,4 @@ def clients(
         commands.append(
             [ZERROW, "run", "-p", project, "--again-on-line", "--no-cache", "--output", "json", *options, *given]
         )
-    return System(bench, commands, environment)
+    return System(bench, commands, server.environment)

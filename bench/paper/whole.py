@@ -71,5 +71,5 @@ def compare(bench: Bench, situations: dict[str, int], group: Path, limit: int) -
             }
             with closing(systems):
                 rounds = {name: system.round for name, system in systems.items()}
-                cases += measure(bench, situation, rounds, lambda: bench.workspace.age(project))
+                cases += measure(bench, situation, rounds, server.forget)
     return cases

@@ -34,13 +34,18 @@ public final class Server {
         self.note = note
     }
 
-    /// Serves until a signal comes, then cancels what runs and returns when all of it is over.
+    /// Serves until a signal comes (SIGUSR1 only empties the caches), then cancels what runs and returns when all of it is over.
     public func serve(until signals: SignalDescriptor) {
         var isEnding = false
         while !isEnding || clients.contains(where: { $0.run != nil }) {
             var watches = [
                 Watch(signals.raw) { _ in
-                    while (try? signals.next()) != nil {
+                    while let signal = try? signals.next() {
+                        if signal == SIGUSR1 {
+                            self.engine.forgetAll()
+                            self.note("the caches are empty")
+                            continue
+                        }
                         isEnding = true
                         for client in self.clients { client.run?.cancel() }
                     }

@@ -12,6 +12,8 @@ struct ServeCommand: ParsableCommand {
             work without it where it is not there. Ctrl-C cancels the runs and ends it. A client that is killed \
             cancels its run.
 
+            It keeps results of models and decoded columns of sources for later runs, as long as there is memory. SIGUSR1 makes it forget them.
+
             The socket: --socket, else ZERROW_SOCKET, else $XDG_RUNTIME_DIR/zerrow/engine.sock, else /tmp/zerrow-UID/engine.sock.
 
               zerrow serve &
