@@ -166,6 +166,57 @@ import Testing
         #expect(manager.handle(.givenBack(1, model: 0)) == [Self.grant(1, 80, max: 96), Self.grant(99, 1, max: 16)])
     }
 
+    @Test func aLargeAskHoldsUpOtherRunsInTheEnd() {
+        var manager = Self.manager(engine: 100)
+        for run in 2...3 { _ = manager.handle(.runBegan(run, isBatch: false, slots: 9, memoryBytesMax: nil)) }
+        _ = manager.handle(Self.ask(0, 50, run: 2))
+        _ = manager.handle(Self.ask(0, 1, run: 3))
+        _ = manager.handle(Self.ask(0, 80))
+        for model in 1...ResourceManager.overtakesMax {
+            #expect(manager.handle(Self.ask(model, 1, run: 3)).count == 1)
+        }
+        #expect(manager.handle(Self.ask(99, 1, run: 3)) == [])
+        #expect(manager.handle(.givenBack(2, model: 0)).count == 2)
+    }
+
+    @Test func aTableMadeAgainIsNotDroppedBeforeItIsReadUnlessNothingElseIsLeft() {
+        var manager = Self.manager(engine: 100)
+        _ = manager.handle(.runBegan(2, isBatch: false, slots: 9, memoryBytesMax: nil))
+        _ = manager.handle(Self.held(0, 50, ways: [.drop], recompute: 1))
+        #expect(manager.handle(Self.ask(1, 60, run: 2)) == [.evict(Self.key(0), .drop)])
+        _ = manager.handle(.evicted(Self.key(0), .drop, bytesFreed: 50))
+        _ = manager.handle(.givenBack(2, model: 1))
+        _ = manager.handle(Self.ask(0, 50))
+        _ = manager.handle([Self.held(0, 50, ways: [.drop], recompute: 1), .givenBack(1, model: 0)])
+        // Its run will ask for its reader.
+        #expect(manager.handle(Self.ask(2, 60, run: 2)) == [])
+        #expect(manager.handle(Self.ask(5, 50, inputs: [0])) == [Self.grant(5, 50, max: 50)])
+        _ = manager.handle(.givenBack(1, model: 5))
+        // It was read.
+        #expect(manager.handle(Self.ask(3, 1, run: 2)) != [])
+    }
+
+    @Test func aModelWaitsForResultsOfARunThatGoesOn() {
+        var manager = Self.manager(engine: 100)
+        _ = manager.handle(.runBegan(2, isBatch: false, slots: 9, memoryBytesMax: nil))
+        _ = manager.handle(Self.held(0, 50, ways: [], nextUse: nil))
+        // There would be all of it if run 1 ended, which will ask or end.
+        #expect(manager.handle(Self.ask(0, 80, run: 2)) == [])
+        #expect(manager.handle(Self.ask(1, 10)) == [Self.grant(1, 10, max: 50)])
+        #expect(
+            manager.handle([.givenBack(1, model: 1), .tableGone(Self.key(0)), .runEnded(1)])
+                == [Self.grant(0, 80, max: 100, run: 2)])
+    }
+
+    @Test func aModelTakesWhatIsLeftWhenAllRunsWaitForMemory() {
+        var manager = Self.manager(engine: 100)
+        _ = manager.handle(.runBegan(2, isBatch: false, slots: 9, memoryBytesMax: nil))
+        _ = manager.handle(Self.held(0, 50, ways: [], nextUse: nil))
+        _ = manager.handle(Self.ask(0, 80, run: 2))
+        // Run 1's own result is there whatever it waits for: it doesn't.
+        #expect(manager.handle(Self.ask(1, 90)) == [Self.grant(1, 50, max: 50)])
+    }
+
     @Test func tablesGiveWayToAModelThatNeedsMoreThanItWasExpectedTo() {
         var manager = Self.manager(engine: 100)
         _ = manager.handle(Self.held(0, 30))

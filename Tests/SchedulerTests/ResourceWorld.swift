@@ -177,7 +177,8 @@ struct ResourceWorld {
         return diskUntil
     }
 
-    /// Drops what nobody needs any more. Comes before what tells of tables: what it takes to make them again depends on it.
+    /// Drops what nobody needs any more. Comes before what tells of tables: what it takes to make them again depends on
+    /// it.
     private mutating func release(_ run: Int) -> [ResourceManager.Event] {
         guard isRunning[run] else { return [] }
         return flows[run].needless(flows[run].wanted()).map { model in
