@@ -99,6 +99,14 @@ import Testing
         #expect(manager.handle(.givenBack(1, model: 1)) == [.evict(Self.key(0), .spill)])
     }
 
+    @Test func whatAnAskReadsIsNotEvictedForIt() {
+        var manager = Self.manager(engine: 100)
+        _ = manager.handle(Self.held(0, 50))
+        _ = manager.handle(Self.held(1, 20))
+        #expect(manager.handle(Self.ask(2, 60, inputs: [0])) == [.evict(Self.key(1), .spill)])
+        #expect(manager.handle(.evicted(Self.key(1), .spill, bytesFreed: 20)) == [Self.grant(2, 50, max: 50)])
+    }
+
     @Test func aFailedEvictionIsFollowedByAnotherWay() {
         var manager = Self.manager(engine: 100)
         _ = manager.handle(Self.held(0, 50, ways: [.drop, .spill, .swap], recompute: 1e-9))
@@ -261,5 +269,24 @@ import Testing
         _ = manager.handle(Self.ask(1, 20))
         #expect(manager.handle(Self.ask(2, 40, seconds: 39)) == [])
         #expect(manager.handle(Self.ask(3, 40, seconds: 41)) == [.evict(Self.key(0), .drop)])
+    }
+
+    /// Nothing is asserted but that it ends: with a thousand tables and asks it must not take the square of that.
+    @Test func manyTablesAndAsksAreHandled() {
+        var manager = Self.manager(engine: 1000)
+        for model in 0..<1000 { _ = manager.handle(Self.held(model, 1)) }
+        var actions: [ResourceManager.Action] = []
+        for model in 1000..<2000 { actions += manager.handle(Self.ask(model, 1)) }
+        var granted = 0
+        while let action = actions.popLast() {
+            switch action {
+            case .evict(let key, let way): actions += manager.handle(.evicted(key, way, bytesFreed: 1))
+            case .grant(_, let model, _):
+                granted += 1
+                actions += manager.handle(.givenBack(1, model: model))
+            default: break
+            }
+        }
+        #expect(granted == 1000)
     }
 }
