@@ -39,6 +39,9 @@ import Testing
         var manager = Self.manager()
         #expect(manager.handle(Self.ask(0, 1 << 50)) == [Self.grant(0, 1 << 50, max: nil)])
         #expect(manager.handle(Self.ask(1, 1 << 50, limit: 7)) == [Self.grant(1, 7, max: 7)])
+        for model in 2..<6 {
+            #expect(manager.handle(Self.ask(model, Int.max, isRetry: model == 3)).count == (model == 3 ? 0 : 1))
+        }
     }
 
     @Test(arguments: [true, false]) func whatDoesNotFitWaits(_ isOfRun: Bool) {
@@ -161,6 +164,17 @@ import Testing
         #expect(manager.handle(.givenBack(1, model: 1)) == [])
         #expect(manager.handle(.givenBack(1, model: 2)) == [.evict(Self.key(0), .spill)])
         #expect(manager.handle(.evicted(Self.key(0), .spill, bytesFreed: 30)) == [Self.grant(3, 100, max: 100)])
+    }
+
+    /// Two that may grow by what is free would together push it out a second time.
+    @Test func whatRunsBesideARetryMayNotGrow() {
+        var manager = Self.manager(engine: 200, run: 100)
+        _ = manager.handle(.runBegan(2, isBatch: false, slots: 9, memoryBytesMax: nil))
+        #expect(manager.handle(Self.ask(0, 20, run: 2)) == [Self.grant(0, 20, max: 200, run: 2)])
+        // What runs could grow into what it is to have.
+        #expect(manager.handle(Self.ask(0, 10, isRetry: true)) == [])
+        #expect(manager.handle(.givenBack(2, model: 0)) == [Self.grant(0, 100, max: 100)])
+        #expect(manager.handle(Self.ask(1, 20, run: 2)) == [Self.grant(1, 20, max: 20, run: 2)])
     }
 
     @Test func anAskIsPassedOnlySoOften() {
