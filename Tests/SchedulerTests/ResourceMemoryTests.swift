@@ -39,6 +39,9 @@ import Testing
         var manager = Self.manager()
         #expect(manager.handle(Self.ask(0, 1 << 50)) == [Self.grant(0, 1 << 50, max: nil)])
         #expect(manager.handle(Self.ask(1, 1 << 50, limit: 7)) == [Self.grant(1, 7, max: 7)])
+        for model in 2..<6 {
+            #expect(manager.handle(Self.ask(model, Int.max, isRetry: model == 3)).count == (model == 3 ? 0 : 1))
+        }
     }
 
     @Test(arguments: [true, false]) func whatDoesNotFitWaits(_ isOfRun: Bool) {
@@ -99,6 +102,14 @@ import Testing
         #expect(manager.handle(.givenBack(1, model: 1)) == [.evict(Self.key(0), .spill)])
     }
 
+    @Test func whatAnAskReadsIsNotEvictedForIt() {
+        var manager = Self.manager(engine: 100)
+        _ = manager.handle(Self.held(0, 50))
+        _ = manager.handle(Self.held(1, 20))
+        #expect(manager.handle(Self.ask(2, 60, inputs: [0])) == [.evict(Self.key(1), .spill)])
+        #expect(manager.handle(.evicted(Self.key(1), .spill, bytesFreed: 20)) == [Self.grant(2, 50, max: 50)])
+    }
+
     @Test func aFailedEvictionIsFollowedByAnotherWay() {
         var manager = Self.manager(engine: 100)
         _ = manager.handle(Self.held(0, 50, ways: [.drop, .spill, .swap], recompute: 1e-9))
@@ -155,6 +166,17 @@ import Testing
         #expect(manager.handle(.evicted(Self.key(0), .spill, bytesFreed: 30)) == [Self.grant(3, 100, max: 100)])
     }
 
+    /// Two that may grow by what is free would together push it out a second time.
+    @Test func whatRunsBesideARetryMayNotGrow() {
+        var manager = Self.manager(engine: 200, run: 100)
+        _ = manager.handle(.runBegan(2, isBatch: false, slots: 9, memoryBytesMax: nil))
+        #expect(manager.handle(Self.ask(0, 20, run: 2)) == [Self.grant(0, 20, max: 200, run: 2)])
+        // What runs could grow into what it is to have.
+        #expect(manager.handle(Self.ask(0, 10, isRetry: true)) == [])
+        #expect(manager.handle(.givenBack(2, model: 0)) == [Self.grant(0, 100, max: 100)])
+        #expect(manager.handle(Self.ask(1, 20, run: 2)) == [Self.grant(1, 20, max: 20, run: 2)])
+    }
+
     @Test func anAskIsPassedOnlySoOften() {
         var manager = Self.manager(engine: 100)
         _ = manager.handle(Self.ask(0, 50))
@@ -164,6 +186,57 @@ import Testing
         }
         #expect(manager.handle(Self.ask(99, 1)) == [])
         #expect(manager.handle(.givenBack(1, model: 0)) == [Self.grant(1, 80, max: 96), Self.grant(99, 1, max: 16)])
+    }
+
+    @Test func aLargeAskHoldsUpOtherRunsInTheEnd() {
+        var manager = Self.manager(engine: 100)
+        for run in 2...3 { _ = manager.handle(.runBegan(run, isBatch: false, slots: 9, memoryBytesMax: nil)) }
+        _ = manager.handle(Self.ask(0, 50, run: 2))
+        _ = manager.handle(Self.ask(0, 1, run: 3))
+        _ = manager.handle(Self.ask(0, 80))
+        for model in 1...ResourceManager.overtakesMax {
+            #expect(manager.handle(Self.ask(model, 1, run: 3)).count == 1)
+        }
+        #expect(manager.handle(Self.ask(99, 1, run: 3)) == [])
+        #expect(manager.handle(.givenBack(2, model: 0)).count == 2)
+    }
+
+    @Test func aTableMadeAgainIsNotDroppedBeforeItIsReadUnlessNothingElseIsLeft() {
+        var manager = Self.manager(engine: 100)
+        _ = manager.handle(.runBegan(2, isBatch: false, slots: 9, memoryBytesMax: nil))
+        _ = manager.handle(Self.held(0, 50, ways: [.drop], recompute: 1))
+        #expect(manager.handle(Self.ask(1, 60, run: 2)) == [.evict(Self.key(0), .drop)])
+        _ = manager.handle(.evicted(Self.key(0), .drop, bytesFreed: 50))
+        _ = manager.handle(.givenBack(2, model: 1))
+        _ = manager.handle(Self.ask(0, 50))
+        _ = manager.handle([Self.held(0, 50, ways: [.drop], recompute: 1), .givenBack(1, model: 0)])
+        // Its run will ask for its reader.
+        #expect(manager.handle(Self.ask(2, 60, run: 2)) == [])
+        #expect(manager.handle(Self.ask(5, 50, inputs: [0])) == [Self.grant(5, 50, max: 50)])
+        _ = manager.handle(.givenBack(1, model: 5))
+        // It was read.
+        #expect(manager.handle(Self.ask(3, 1, run: 2)) != [])
+    }
+
+    @Test func aModelWaitsForResultsOfARunThatGoesOn() {
+        var manager = Self.manager(engine: 100)
+        _ = manager.handle(.runBegan(2, isBatch: false, slots: 9, memoryBytesMax: nil))
+        _ = manager.handle(Self.held(0, 50, ways: [], nextUse: nil))
+        // There would be all of it if run 1 ended, which will ask or end.
+        #expect(manager.handle(Self.ask(0, 80, run: 2)) == [])
+        #expect(manager.handle(Self.ask(1, 10)) == [Self.grant(1, 10, max: 50)])
+        #expect(
+            manager.handle([.givenBack(1, model: 1), .tableGone(Self.key(0)), .runEnded(1)])
+                == [Self.grant(0, 80, max: 100, run: 2)])
+    }
+
+    @Test func aModelTakesWhatIsLeftWhenAllRunsWaitForMemory() {
+        var manager = Self.manager(engine: 100)
+        _ = manager.handle(.runBegan(2, isBatch: false, slots: 9, memoryBytesMax: nil))
+        _ = manager.handle(Self.held(0, 50, ways: [], nextUse: nil))
+        _ = manager.handle(Self.ask(0, 80, run: 2))
+        // Run 1's own result is there whatever it waits for: it doesn't.
+        #expect(manager.handle(Self.ask(1, 90)) == [Self.grant(1, 50, max: 50)])
     }
 
     @Test func tablesGiveWayToAModelThatNeedsMoreThanItWasExpectedTo() {
@@ -210,5 +283,24 @@ import Testing
         _ = manager.handle(Self.ask(1, 20))
         #expect(manager.handle(Self.ask(2, 40, seconds: 39)) == [])
         #expect(manager.handle(Self.ask(3, 40, seconds: 41)) == [.evict(Self.key(0), .drop)])
+    }
+
+    /// Nothing is asserted but that it ends: with a thousand tables and asks it must not take the square of that.
+    @Test func manyTablesAndAsksAreHandled() {
+        var manager = Self.manager(engine: 1000)
+        for model in 0..<1000 { _ = manager.handle(Self.held(model, 1)) }
+        var actions: [ResourceManager.Action] = []
+        for model in 1000..<2000 { actions += manager.handle(Self.ask(model, 1)) }
+        var granted = 0
+        while let action = actions.popLast() {
+            switch action {
+            case .evict(let key, let way): actions += manager.handle(.evicted(key, way, bytesFreed: 1))
+            case .grant(_, let model, _):
+                granted += 1
+                actions += manager.handle(.givenBack(1, model: model))
+            default: break
+            }
+        }
+        #expect(granted == 1000)
     }
 }

@@ -1,6 +1,7 @@
 import Scheduler
 
-/// What an engine has to do, and with how much: runs, their models, limits, how fast memory moves, and how much goes wrong.
+/// What an engine has to do, and with how much: runs, their models, limits, how fast memory moves, and how much goes
+/// wrong.
 struct ResourceWorkload {
     struct Model {
         /// Indexes below its own.

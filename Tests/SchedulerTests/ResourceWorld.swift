@@ -64,7 +64,7 @@ struct ResourceWorld {
     var workers: [ModelKey: Worker] = [:]
     /// What each table holds, to see that every reader gets what was made.
     var contents: [TableKey: Int] = [:]
-    private let expectedContents: [[Int]]
+    let expectedContents: [[Int]]
     var moments = Moments<Moment>()
     var now = 0.0
     /// Until when the disk is busy.
@@ -87,6 +87,16 @@ struct ResourceWorld {
         isRunning = workload.runs.map { _ in false }
         expectedContents = workload.runs.indices.map { Self.expectedContents(workload.runs[$0].models, $0) }
         accountant = ResourceAccountant(workload.limits)
+    }
+
+    /// What the tables of a run have to hold, whatever happens on the way.
+    private static func expectedContents(_ models: [ResourceWorkload.Model], _ run: Int) -> [Int] {
+        var contents: [Int] = []
+        for model in models {
+            contents.append(
+                model.inputs.reduce(run &* 31 &+ contents.count) { $0 &* 1_000_003 &+ contents[$1] })
+        }
+        return contents
     }
 
     /// Runs until all runs are over. Throws at the first violation.
@@ -133,8 +143,6 @@ struct ResourceWorld {
         }
     }
 
-    // MARK: The engine
-
     mutating func feed(_ events: [ResourceManager.Event]) throws {
         guard !events.isEmpty else { return }
         if isTraced { trace += events.map { .event(now, $0) } }
@@ -172,13 +180,14 @@ struct ResourceWorld {
     }
 
     /// When the disk will have moved so much.
-    private mutating func moved(_ bytes: Int, _ bytesPerSecond: Double) -> Double {
+    mutating func moved(_ bytes: Int, _ bytesPerSecond: Double) -> Double {
         diskUntil = max(diskUntil, now) + Double(bytes) / bytesPerSecond
         return diskUntil
     }
 
-    /// Drops what nobody needs any more. Comes before what tells of tables: what it takes to make them again depends on it.
-    private mutating func release(_ run: Int) -> [ResourceManager.Event] {
+    /// Drops what nobody needs any more. Comes before what tells of tables: what it takes to make them again depends on
+    /// it.
+    mutating func release(_ run: Int) -> [ResourceManager.Event] {
         guard isRunning[run] else { return [] }
         return flows[run].needless(flows[run].wanted()).map { model in
             flows[run].table[model] = .gone
@@ -265,7 +274,7 @@ struct ResourceWorld {
     }
 
     /// A run is cancelled or has failed: all its workers are killed.
-    private mutating func stop(_ run: Int) -> [ResourceManager.Event] {
+    mutating func stop(_ run: Int) -> [ResourceManager.Event] {
         flows[run].hasFailed = true
         result.failedRuns += 1
         var events: [ResourceManager.Event] = []
@@ -295,169 +304,6 @@ struct ResourceWorld {
         flows[run].table[model] = .gone
         contents[key] = nil
         try feed([.evicted(key, way, bytesFreed: freed)] + update(run))
-    }
-
-    // MARK: Workers
-
-    private mutating func start(_ key: ModelKey, _ grant: Scheduler.Grant) {
-        workerCount += 1
-        let model = workload.runs[key.run].models[key.model]
-        workers[key] = Worker(
-            number: workerCount, grant: grant,
-            possibleBytes: accountant.possibleBytes(key.run, model.inputs, model.memoryBytesMax))
-        // What was evicted has to be read back first.
-        var ready = now
-        for input in Set(model.inputs).sorted() {
-            let held = accountant.tables[.table(run: key.run, model: input)]!
-            let missing = held.table.bytes - held.residentBytes
-            guard missing > 0 else { continue }
-            let isSpilled = held.evictedBy.contains(.spill)
-            ready = moved(
-                missing, isSpilled ? workload.rates.restoreBytesPerSecond : workload.rates.swapInBytesPerSecond)
-        }
-        moments.add(.step(key, worker: workerCount), at: ready)
-    }
-
-    /// A worker reads its inputs, needs more and more memory in three steps, and then ends.
-    private mutating func step(_ key: ModelKey) throws {
-        let model = workload.runs[key.run].models[key.model]
-        let step = workers[key]!.step
-        workers[key]!.step += 1
-        switch step {
-        case 0:
-            try readInputs(key)
-        case 1...3:
-            workers[key]!.bytes = model.peakBytes * step / 3
-            try enforce(key)
-            guard workers[key] != nil else { return }
-            try feed([.used(key.run, model: key.model, bytes: workers[key]!.bytes)])
-        default:
-            return try finish(key)
-        }
-        moments.add(.step(key, worker: workers[key]!.number), at: now + model.seconds / 4)
-    }
-
-    private mutating func readInputs(_ key: ModelKey) throws {
-        var content = key.run &* 31 &+ key.model
-        var events: [ResourceManager.Event] = []
-        for input in workload.runs[key.run].models[key.model].inputs {
-            let table = TableKey.table(run: key.run, model: input)
-            guard let read = contents[table] else {
-                throw Violation(description: "\(key) reads \(table), which isn't there")
-            }
-            content = content &* 1_000_003 &+ read
-            let held = accountant.tables[table]!
-            if held.residentBytes < held.table.bytes, held.bytesWhenRead(workload.limits) == held.table.bytes {
-                events.append(.restored(table, bytes: held.table.bytes))
-            }
-        }
-        workers[key]!.content = content
-        try feed(events)
-    }
-
-    private mutating func finish(_ key: ModelKey) throws {
-        let model = workload.runs[key.run].models[key.model]
-        let table = TableKey.table(run: key.run, model: key.model)
-        contents[table] = workers[key]!.content
-        guard workers[key]!.content == expectedContents[key.run][key.model] else {
-            throw Violation(description: "\(table) has another content than it should have")
-        }
-        workers[key] = nil
-        flows[key.run].phase[key.model] = .idle
-        flows[key.run].isDone[key.model] = true
-        flows[key.run].table[key.model] = .held
-        var events = release(key.run)
-        if flows[key.run].table[key.model] == .held {
-            events.append(hold(table, self.table(key.run, key.model, flows[key.run].wanted())))
-        }
-        if model.pieceBytes > 0 {
-            events.append(hold(.cache(pieceCount), piece(model.pieceBytes, model.seconds / 2, maker: key)))
-            pieceCount += 1
-        }
-        let left = model.peakBytes - model.tableBytes - model.pieceBytes
-        if workload.pooledPercent > 0 {
-            events.append(.pool(bytes: accountant.poolBytes + left * workload.pooledPercent / 100))
-        }
-        events.append(.givenBack(key.run, model: key.model))
-        try feed(events + update(key.run))
-    }
-
-    /// What the tables of a run have to hold, whatever happens on the way.
-    private static func expectedContents(_ models: [ResourceWorkload.Model], _ run: Int) -> [Int] {
-        var contents: [Int] = []
-        for model in models {
-            contents.append(
-                model.inputs.reduce(run &* 31 &+ contents.count) { $0 &* 1_000_003 &+ contents[$1] })
-        }
-        return contents
-    }
-
-    // MARK: The kernel
-
-    /// Kills what passes a limit: the worker its own, or the largest one of a group whose limit is passed.
-    private mutating func enforce(_ key: ModelKey) throws {
-        if let most = workers[key]!.grant.memoryBytesMax, workers[key]!.bytes > most { return try kill(key) }
-        if let most = workload.runs[key.run].memoryBytesMax {
-            while residentBytes(of: key.run) > most {
-                guard let victim = largest(in: key.run) else { break }
-                try kill(victim)
-            }
-        }
-        if let most = workload.limits.memoryBytesMax {
-            while residentBytes(of: nil) > most {
-                guard let victim = largest(in: nil) else { break }
-                try kill(victim)
-            }
-        }
-    }
-
-    private func largest(in run: Int?) -> ModelKey? {
-        workers.filter { run == nil || $0.key.run == run }
-            .max { ($0.value.bytes, $0.value.number) < ($1.value.bytes, $1.value.number) }?.key
-    }
-
-    /// What is in memory in fact.
-    private func residentBytes(of run: Int?) -> Int {
-        let tables = accountant.tables.values.reduce(0) {
-            run == nil || $1.table.owner == run ? $0 + $1.residentBytes : $0
-        }
-        let used = workers.reduce(0) { run == nil || $1.key.run == run ? $0 + $1.value.bytes : $0 }
-        return tables + used + (run == nil ? accountant.poolBytes : 0)
-    }
-
-    private mutating func kill(_ key: ModelKey) throws {
-        result.kills += 1
-        let possible = workers[key]!.possibleBytes
-        workers[key] = nil
-        flows[key.run].phase[key.model] = .idle
-        if flows[key.run].isRetry[key.model] {
-            try checkFailure(key, possible)
-            return try feed([.givenBack(key.run, model: key.model)] + stop(key.run))
-        }
-        flows[key.run].isRetry[key.model] = true
-        try feed([.givenBack(key.run, model: key.model)] + update(key.run))
-    }
-
-    /// A model may fail for memory only if what it needs doesn't fit when it is alone.
-    private func checkFailure(_ key: ModelKey, _ most: Int?) throws {
-        let model = workload.runs[key.run].models[key.model]
-        guard let most else {
-            throw Violation(description: "\(key) failed for memory, which nothing limits")
-        }
-        if model.peakBytes <= most {
-            throw Violation(description: "\(key) failed for memory: it needs \(model.peakBytes) and could have \(most)")
-        }
-    }
-
-    private func checkRefusal(_ run: Int, _ model: Int, _ refusal: ResourceManager.Refusal) throws {
-        let inputs = workload.runs[run].models[model].inputs
-        let most = accountant.possibleBytes(run, inputs, workload.runs[run].models[model].memoryBytesMax)
-        if most ?? Int.max >= workload.limits.workerBytesMin {
-            throw Violation(description: "model \(model) of run \(run) was refused, and could have \(most ?? Int.max)")
-        }
-        if refusal.inputBytes + refusal.fixedBytes + workload.limits.workerBytesMin <= refusal.limitBytes {
-            throw Violation(description: "the figures of a refusal don't say why: \(refusal)")
-        }
     }
 }
 

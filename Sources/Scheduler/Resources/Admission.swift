@@ -27,14 +27,15 @@ extension ResourceManager {
         case refused(Refusal)
     }
 
-    /// How much is tried to grant one more ask. The next phase comes when nothing can be done in the one before, and only where nothing will happen by
-    /// itself.
+    /// How much is tried to grant one more ask. The next phase comes when nothing can be done in the one before, and
+    /// only where nothing will happen by itself.
     enum Phase: Int, CaseIterable, Sendable {
         /// What fits is granted, and room is made.
         case normal
         /// Tables may be dropped that were made again and not read since, twice.
         case undo
-        /// The same, more often. Asks that aren't retries are granted what is left, though it would be more without tables that can't be evicted.
+        /// The same, more often. Asks that aren't retries are granted what is left, though it would be more without
+        /// tables that can't be evicted.
         case squeeze
         /// Retries too, which fail for good if it is too little.
         case squeezeRetries
@@ -49,6 +50,8 @@ extension ResourceManager {
         }
     }
 
+    /// What is expected may come from a file that somebody has damaged: sums of it must not overflow.
+    private static let expectedBytesMax = 1 << 52
     /// How many asks of a run are looked at while something else runs anyhow.
     private static let asksMax = 64
     /// How often an ask is overtaken before it takes less than there would be without tables that can't be evicted.
@@ -63,7 +66,8 @@ extension ResourceManager {
         return Phase.allCases.contains { admit(order, $0) }
     }
 
-    /// Grants the ask that room was made for, or sees to it that there is more. What can't have room any more is an ask like others.
+    /// Grants the ask that room was made for, or sees to it that there is more. What can't have room any more is an ask
+    /// like others.
     private mutating func admitClaimant(_ key: ModelKey) -> Bool {
         guard let ask = ask(key), mayUseSlot(key.run) else {
             claim = nil
@@ -145,7 +149,8 @@ extension ResourceManager {
         runs[run]!.used == 0 && claim == nil && evictions.isEmpty && pool.target == nil
     }
 
-    /// Whether an ask fits, could be made to fit, or has to wait. One that is patient waits until there is as much as there can be, or for its phase.
+    /// Whether an ask fits, could be made to fit, or has to wait. One that is patient waits until there is as much as
+    /// there can be, or for its phase.
     private func fit(_ ask: Ask, _ phase: Phase, isPatient: Bool) -> Fit {
         let run = runs[ask.run]!
         if ask.inputs.contains(where: { evictions[$0] != nil }) { return .pending }
@@ -178,16 +183,17 @@ extension ResourceManager {
         guard let room = room(for: lack, run: ask.run, except: ask.inputs, phase) else {
             return .waits(engine: engineLack > 0)
         }
-        // Starting it saves no more than the time that it runs: if making room costs more, waiting for the others is better.
-        let canWait = (runLack > 0 && !isIdle(run, .run)) || (engineLack > 0 && !isIdle(run, .engine))
-        if canWait, phase != .normal { return .waits(engine: engineLack > 0) }
+        if phase != .normal, engineLack > 0, !isIdle(run, .engine) { return .waits(engine: true) }
+        // Starting it at once saves only so much: if making room costs more, waiting for what runs is better.
+        let canWait = (runLack > 0 && run.used > 0) || (engineLack > 0 && !grants.isEmpty)
         if canWait, let seconds = ask.expectedSeconds, room.seconds > seconds * EvictionCost.waitFactor {
             return .waits(engine: engineLack > 0)
         }
         return .room(room, need)
     }
 
-    /// Whether nothing runs that counts against the limit, or is about to. A run that neither asks nor has a grant will ask soon, or end.
+    /// Whether nothing runs that counts against the limit, or is about to. A run that neither asks nor has a grant will
+    /// ask soon, or end.
     private func isIdle(_ run: RunState, _ whose: Refusal.Limit) -> Bool {
         switch whose {
         case .run: run.used == 0
@@ -210,7 +216,7 @@ extension ResourceManager {
 
     /// What an ask needs: at most what there would be if all else had ended and all that can be evicted were.
     func need(_ ask: Ask) -> Need {
-        let wanted = ask.isRetry ? Int.max : ask.expectedBytes
+        let wanted = ask.isRetry ? Int.max : min(ask.expectedBytes, Self.expectedBytesMax)
         var need = Need(reserved: min(wanted, ask.memoryBytesMax ?? wanted), run: 0, engine: 0)
         // What the inputs take up; what of it isn't there yet; what of it counts as fixed by itself.
         var run = (all: 0, missing: 0, fixed: 0)
@@ -240,7 +246,7 @@ extension ResourceManager {
         }
         if need.reserved == Int.max {
             // A retry that nothing limits.
-            need.reserved = ask.expectedBytes
+            need.reserved = min(ask.expectedBytes, Self.expectedBytesMax)
         }
         need.run = need.reserved + run.missing
         need.engine = need.reserved + engine.missing
@@ -288,10 +294,12 @@ extension ResourceManager {
                 Scheduler.Grant(memoryBytesMax: memoryBytesMax, expectedBytes: need.reserved)))
     }
 
-    /// What the model could have at most beside what else runs, if all that can be evicted were; nil if nothing limits it.
+    /// What the model could have at most beside what else runs, if all that can be evicted were; nil if nothing limits
+    /// it.
     ///
-    /// While a retry runs, it is no more than is reserved. A worker that grows beyond its hard limit is killed alone, before those that keep to what they were expected to need. Called before the grant is counted, with its
-    /// inputs pinned.
+    /// While a retry runs, it is no more than is reserved. A worker that grows beyond its hard limit is killed alone,
+    /// before those that keep to what they were expected to need. Called before the grant is counted, with its inputs
+    /// pinned.
     private func hardLimit(_ ask: Ask) -> Int? {
         guard limits.memoryBytesMax != nil || runs[ask.run]!.memoryBytesMax != nil else { return ask.memoryBytesMax }
         let others = grants.reduce(into: (run: 0, engine: 0)) { sum, grant in

@@ -69,8 +69,8 @@ extension ResourceManager {
         return victims.sorted { ($0.weight, $0.key) < ($1.weight, $1.key) }
     }
 
-    /// How far ahead the next reader of a table is. Of one that has none, nothing is known but when it was read last: it is taken to be
-    /// as far ahead as that is behind.
+    /// How far ahead the next reader of a table is. Of one that has none, nothing is known but when it was read last:
+    /// it is taken to be as far ahead as that is behind.
     private func distance(_ state: TableState) -> EvictionCost.Distance {
         if let at = state.nextUseAt { return .known(max(0, at - now(state.table.owner))) }
         return .guessed(max(0, clock - state.usedAt))
@@ -78,8 +78,8 @@ extension ResourceManager {
 
     /// Cheap victims that free at least so many bytes together.
     ///
-    /// The cheapest per byte are taken until that is enough, then those are left out again which the later ones made needless, the dearest first.
-    /// A single table that is large enough may still cost less than all of them.
+    /// The cheapest per byte are taken until that is enough, then those are left out again which the later ones made
+    /// needless, the dearest first. A single table that is large enough may still cost less than all of them.
     private func choose(_ victims: [Victim], bytes: Int) -> [Victim]? {
         var chosen: [Victim] = []
         var freed = 0

@@ -1,27 +1,32 @@
 /// What it costs to evict a table.
 ///
-/// The cost of a way is the time that it takes now, and the time that it takes to have the table back, if it is needed again:
+/// The cost of a way is the time that it takes now, and the time that it takes to have the table back, if it is needed
+/// again:
 ///
 ///     seconds(way) = out(way) + probability x back(way)
 ///
-/// `out` is nothing for a drop, else bytes by bandwidth. `back` is bytes by bandwidth, or the time to run the model again, with all that has to be run
-/// again for it; that counts `rerunFactor` times, since a model that runs again needs a slot, and memory while memory is short, so that
-/// something else is evicted for it. A reader that is known comes for certain, whenever that is. For a cache nobody knows: half is as good a guess as
-/// any, and only its order among other tables depends on it. A cache is read again by whoever needs it and has been granted memory for that, so it counts once.
+/// `out` is nothing for a drop, else bytes by bandwidth. `back` is bytes by bandwidth, or the time to run the model
+/// again, with all that has to be run again for it; that counts `rerunFactor` times, since a model that runs again
+/// needs a slot, and memory while memory is short, so that something else is evicted for it. A reader that is known
+/// comes for certain, whenever that is. For a cache nobody knows: half is as good a guess as any, and only its order
+/// among other tables depends on it. A cache is read again by whoever needs it and has been granted memory for that, so
+/// it counts once.
 ///
 /// The best way of a table is the one with the lowest cost, since each way frees the same bytes for the same time.
 ///
-/// Which table goes is another question. What is gained by an eviction is memory for a while: bytes, until the table has to be back. So
-/// tables are ordered by
+/// Which table goes is another question. What is gained by an eviction is memory for a while: bytes, until the table
+/// has to be back. So tables are ordered by
 ///
 ///     weight = seconds(best way) / (bytes x (1 + distance))
 ///
-/// with the distance in grants until the next reader. Equal in size and cost, the one goes that is needed last, as Belady's rule has it; equal in
-/// distance, the one that is cheapest per byte. A table whose next reader is far away may cost more now: the one that is needed next would have to be
-/// brought back at once, and another one evicted for it.
+/// with the distance in grants until the next reader. Equal in size and cost, the one goes that is needed last, as
+/// Belady's rule has it; equal in distance, the one that is cheapest per byte. A table whose next reader is far away
+/// may cost more now: the one that is needed next would have to be brought back at once, and another one evicted for
+/// it.
 ///
-/// The last question is whether to evict at all, when something runs and will make room by itself. A model that starts at once ends earlier by at most the
-/// time that it runs, on average by half of it: what costs more than that isn't evicted (`waitFactor`).
+/// The last question is whether to evict at all, when something runs and will make room by itself. A model that starts
+/// at once ends earlier by at most the time that it runs, on average by half of it: what costs more than that isn't
+/// evicted (`waitFactor`).
 ///
 /// docs/decisions/eviction.md has the figures behind the two factors and the weight.
 struct EvictionCost: Sendable {
@@ -73,8 +78,8 @@ struct EvictionCost: Sendable {
 }
 
 extension ResourceManager {
-    /// How fast memory can be moved, in bytes per second; all above zero. Measured on the machine as soon as something was moved; until then
-    /// what an ordinary disk does.
+    /// How fast memory can be moved, in bytes per second; all above zero. Measured on the machine as soon as something
+    /// was moved; until then what an ordinary disk does.
     public struct Rates: Equatable, Sendable {
         /// Writing a table to a file.
         public var spillBytesPerSecond: Double

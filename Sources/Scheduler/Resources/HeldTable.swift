@@ -26,11 +26,13 @@ extension ResourceManager {
     public struct Table: Equatable, Sendable {
         /// What eviction would free: bytes that no other table names.
         public var bytes: Int
-        /// How long it takes to have it back when it was dropped, in seconds, with all that has to be run again for that. Nil if it can't be dropped.
+        /// How long it takes to have it back when it was dropped, in seconds, with all that has to be run again for
+        /// that. Nil if it can't be dropped.
         public var recomputeSeconds: Double?
         /// How it can be evicted. Without `recomputeSeconds` not by `drop`.
         public var ways: Set<Way>
-        /// How many models of its run are granted before its next reader, nil if no reader is known: it is a cache, or a result.
+        /// How many models of its run are granted before its next reader, nil if no reader is known: it is a cache, or
+        /// a result.
         public var nextUse: Int?
         /// The run whose limit it counts against, nil for the engine's alone.
         public var owner: RunID?

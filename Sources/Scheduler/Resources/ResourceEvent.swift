@@ -2,14 +2,17 @@ extension ResourceManager {
     /// What happened. The engine feeds events in the order in which it learns of them.
     ///
     /// The engine's part of the contract, which is checked by precondition where it can be:
-    /// - A run asks between its `runBegan` and its `runEnded`, for each model once at a time. It ends when all its grants are given back.
+    /// - A run asks between its `runBegan` and its `runEnded`, for each model once at a time. It ends when all its
+    ///   grants are given back.
     /// - Each grant is given back once, after its worker is over and its tables, if there are any, were told.
-    /// - Each `evict` is answered once, by `evicted` or `evictionFailed`, also if the table went meanwhile (either will do then).
+    /// - Each `evict` is answered once, by `evicted` or `evictionFailed`, also if the table went meanwhile (either will
+    ///   do then).
     /// - `shrinkPool` is answered by `pool`, whatever came of it.
-    /// - A table that was dropped is gone by its `evicted`; the asks of models that read it are void from then on, and may or may not be `withdrawn`.
-    ///   They are asked anew when the table is there again.
+    /// - A table that was dropped is gone by its `evicted`; the asks of models that read it are void from then on, and
+    ///   may or may not be `withdrawn`. They are asked anew when the table is there again.
     public enum Event: Equatable, Sendable {
-        /// A run begins: whether it gives way to interactive runs, how many slots it may use at most, and its own memory limit in bytes.
+        /// A run begins: whether it gives way to interactive runs, how many slots it may use at most, and its own
+        /// memory limit in bytes.
         case runBegan(RunID, isBatch: Bool, slots: Int, memoryBytesMax: Int?)
         /// A run is over. Its asks are void. Tables that it owned and that aren't gone stay, and are nobody's.
         case runEnded(RunID)
@@ -20,13 +23,14 @@ extension ResourceManager {
         case withdrawn(RunID, model: Int)
         /// A model that was granted is over, and so is its worker.
         case givenBack(RunID, model: Int)
-        /// What a granted model's worker uses now in bytes, as measured, with what it has written to its output segment.
+        /// What a granted model's worker uses now in bytes, as measured, with what it has written to its output
+        /// segment.
         case used(RunID, model: Int, bytes: Int)
 
         /// A table is there, complete; or the figures of one that is there have changed.
         case tableHeld(TableKey, Table)
-        /// A table was read or its next reader is known better: how many models of its run are granted before that. Ignored if the table is
-        /// gone.
+        /// A table was read or its next reader is known better: how many models of its run are granted before that.
+        /// Ignored if the table is gone.
         case tableUsed(TableKey, nextUse: Int?)
         /// A table is no more: nobody needs it. Ignored if it is gone already.
         case tableGone(TableKey)

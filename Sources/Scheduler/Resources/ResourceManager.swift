@@ -1,31 +1,37 @@
 /// Shares one machine's slots and memory among all runs: who may start, and which tables have to give way.
 ///
-/// Pure, as the scheduler is: facts in, actions out; no input or output, no clock. There is one for all runs of an engine. Each run's scheduler
-/// asks for its models; the engine tells what workers use, which tables there are and what became of evictions.
+/// Pure, as the scheduler is: facts in, actions out; no input or output, no clock. There is one for all runs of an
+/// engine. Each run's scheduler asks for its models; the engine tells what workers use, which tables there are and what
+/// became of evictions.
 ///
-/// **Slots.** Interactive runs come before batch runs, but after `streakMax` grants to them while a batch run waits, a batch run is served. Among
-/// runs of one class the one that uses the fewest slots comes first, then the one that was served longest ago; within a run the
-/// lowest rank. A slot is idle only if nobody asks for it, or if what is asked for doesn't fit into memory.
+/// **Slots.** Interactive runs come before batch runs, but after `streakMax` grants to them while a batch run waits, a
+/// batch run is served. Among runs of one class the one that uses the fewest slots comes first, then the one that was
+/// served longest ago; within a run the lowest rank. A slot is idle only if nobody asks for it, or if what is asked for
+/// doesn't fit into memory.
 ///
-/// **Memory.** Two limits hold, the engine's and the run's. What counts against them is what is *reserved* and what is *held*, nothing twice:
-/// - a granted model counts what it is expected to need, or what it uses if that is more, less the tables it has made: they
-///   count for themselves from `tableHeld` on;
-/// - a table counts against the run that owns it with the bytes that it has in memory; while a granted model reads it, with all its
-///   bytes, since those that were evicted come back when they are read;
+/// **Memory.** Two limits hold, the engine's and the run's. What counts against them is what is *reserved* and what is
+/// *held*, nothing twice:
+/// - a granted model counts what it is expected to need, or what it uses if that is more, less the tables it has made:
+///   they count for themselves from `tableHeld` on;
+/// - a table counts against the run that owns it with the bytes that it has in memory; while a granted model reads it,
+///   with all its bytes, since those that were evicted come back when they are read;
 /// - caches, which no run owns, and the pool of free segments count against the engine alone.
 ///
-/// No grant is given that would pass a limit. A model that needs more than it was expected to can't be foreseen: its excess counts at once, other tables
-/// give way to it, nobody is admitted meanwhile, and the control groups see to it that the limit isn't passed in fact.
+/// No grant is given that would pass a limit. A model that needs more than it was expected to can't be foreseen: its
+/// excess counts at once, other tables give way to it, nobody is admitted meanwhile, and the control groups see to it
+/// that the limit isn't passed in fact.
 ///
-/// **What doesn't fit.** First the pool is shrunk, then tables are evicted that no granted model reads, the cheapest ones (`EvictionCost`) and no more
-/// than is needed. Only one ask at a time has room made for it, and it gets that room. Smaller asks may pass one that doesn't fit `overtakesMax` times; then
-/// whatever shares the limit waits for it. An ask that expects more than there can ever be is granted all that there can be, alone; so is
-/// the retry of a model that was killed for memory. If not even the inputs of a model fit, it is refused.
+/// **What doesn't fit.** First the pool is shrunk, then tables are evicted that no granted model reads, the cheapest
+/// ones (`EvictionCost`) and no more than is needed. Only one ask at a time has room made for it, and it gets that
+/// room. Smaller asks may pass one that doesn't fit `overtakesMax` times; then whatever shares the limit waits for it.
+/// An ask that expects more than there can ever be is granted all that there can be, alone; so is the retry of a model
+/// that was killed for memory. If not even the inputs of a model fit, it is refused.
 ///
-/// **Why this ends.** While models run or evictions are under way, something happens by itself. When nothing runs, no table is pinned, so that all of them
-/// can be evicted but those for which every way has failed; what can be had then is what asks are clamped to. A table that was dropped and made again is
-/// dropped again before it was read only if nothing else is left (see `Phase`), and at most `dropsMax` times, so that two runs can't undo
-/// each other's work for ever.
+/// **Why this ends.** While models run or evictions are under way, something happens by itself. When nothing runs, no
+/// table is pinned, so that all of them can be evicted but those for which every way has failed; what can be had then
+/// is what asks are clamped to. A table that was dropped and made again is dropped again before it was read only if
+/// nothing else is left (see `Phase`), and at most `dropsMax` times, so that two runs can't undo each other's work for
+/// ever.
 public struct ResourceManager: Sendable {
     /// Names a run as long as the engine has it; the caller chooses it.
     public typealias RunID = Int
@@ -38,7 +44,8 @@ public struct ResourceManager: Sendable {
         public var slots: Int
         /// Below this many bytes no worker can do anything: a model is refused rather than granted less.
         public var workerBytesMin: Int
-        /// Whether a spilled table takes up memory again when it is read. It doesn't where workers map the spill file itself.
+        /// Whether a spilled table takes up memory again when it is read. It doesn't where workers map the spill file
+        /// itself.
         public var spilledComesBack: Bool
 
         /// Limits; slots are at least 1.
@@ -57,7 +64,8 @@ public struct ResourceManager: Sendable {
     public static let streakMax = 4
     /// How often an ask that doesn't fit may be passed by others.
     public static let overtakesMax = 4
-    /// How often in a row a table that nobody has read may be dropped again to have room for a model that can't be granted all it expects.
+    /// How often in a row a table that nobody has read may be dropped again to have room for a model that can't be
+    /// granted all it expects.
     public static let dropsMax = 8
 
     /// What there is to share.
@@ -92,11 +100,12 @@ public struct ResourceManager: Sendable {
         self.policy = policy
     }
 
-    /// Takes in one fact and gives back what is to be done now, in this order. Traps if the engine breaks the contract of `Event`.
+    /// Takes in one fact and gives back what is to be done now, in this order. Traps if the engine breaks the contract
+    /// of `Event`.
     public mutating func handle(_ event: Event) -> [Action] { handle(CollectionOfOne(event)) }
 
-    /// Takes in facts that belong together, in their order, before anything is decided: memory that goes from a worker to a table and to the
-    /// pool would count twice or not at all in between.
+    /// Takes in facts that belong together, in their order, before anything is decided: memory that goes from a worker
+    /// to a table and to the pool would count twice or not at all in between.
     public mutating func handle(_ events: some Sequence<Event>) -> [Action] {
         for event in events { note(event) }
         relieve()
