@@ -65,13 +65,9 @@ static int advise(int fd, int64_t offset, int64_t bytes, int advice) {
     return -1;
 }
 
-int zerrow_drop_cache(int fd, int64_t offset, int64_t bytes) {
-    return advise(fd, offset, bytes, POSIX_FADV_DONTNEED);
-}
+int zerrow_drop_cache(int fd, int64_t offset, int64_t bytes) { return advise(fd, offset, bytes, POSIX_FADV_DONTNEED); }
 
-int zerrow_read_ahead(int fd, int64_t offset, int64_t bytes) {
-    return advise(fd, offset, bytes, POSIX_FADV_WILLNEED);
-}
+int zerrow_read_ahead(int fd, int64_t offset, int64_t bytes) { return advise(fd, offset, bytes, POSIX_FADV_WILLNEED); }
 
 int zerrow_is_in_memory(int fd) {
     struct statfs status;

@@ -123,14 +123,15 @@ public struct CgroupMemory: Sendable {
         return before > after ? before - after : 0
     }
 
-    /// Makes the kernel let go of pages that are on swap already: after MADV_PAGEOUT they stay in RAM, first in line, until
-    /// somebody needs room. It waits until they are written.
+    /// Makes the kernel let go of pages that are on swap already: after MADV_PAGEOUT they stay in RAM until somebody needs room.
+    /// It waits until they are written. They are first in line, unless the disk was so fast that they were written before the kernel
+    /// had put them there: then others of the group go in their place.
     ///
     /// - Returns: what has left RAM, in bytes, measured.
     @discardableResult
     public func releaseSwapped(_ wanted: UInt64) -> UInt64 {
         let name = version == .v1 ? "total_writeback" : "file_writeback"
-        // What is still being written would be passed over, and others go in its place.
+        // What is still being written would be passed over.
         for _ in 0..<Self.writebackPausesMax where figure(name, in: "/memory.stat") > 0 {
             usleep(Self.pauseMicroseconds)
         }

@@ -143,7 +143,8 @@ public final class SwapWork: Sendable {
                 }
                 let onSwap = try part.mapping.swappedBytes()
                 let freed = max(0, part.residentBytes - residentBytes)
-                let cached = max(0, onSwap - part.swappedBytes - freed)
+                // The kernel swaps what it likes of the rest of the file, too.
+                let cached = max(0, min(onSwap - part.swappedBytes, part.residentBytes) - freed)
                 freedBytes += freed
                 cachedBytes += cached
                 swapped[part.id] = max(0, onSwap - cached)
