@@ -7,7 +7,6 @@ extension Engine {
     /// What is smaller is not worth a move, in bytes.
     static let movedBytesMin = 1 << 20
 
-
     func evict(_ key: ResourceManager.TableKey, _ way: ResourceManager.Way) {
         guard let holding = tableIDs[key].flatMap({ holdings[$0] }), !holding.isMoving else {
             return tell(.evictionFailed(key, way))
@@ -24,7 +23,9 @@ extension Engine {
     /// Lets the table go for all that hold it; models will be run again when somebody wants it.
     private func drop(_ holding: Holding) {
         let users = holding.models.compactMap { holder in run(holder.run).map { ($0, holder.model) } }
-        guard !store.isRead(holding.table), users.allSatisfy({ $0.scheduler.canDrop($1) }) else { return fail(evicting: holding, .drop) }
+        guard !store.isRead(holding.table), users.allSatisfy({ $0.scheduler.canDrop($1) }) else {
+            return fail(evicting: holding, .drop)
+        }
         let bytes = store.exclusiveBytes(of: holding.table)
         evictions.dropped.note(bytes)
         holding.told = nil
@@ -54,6 +55,7 @@ extension Engine {
         switch store.finishSpill(work) {
         case .spilled(let figures):
             evictions.spilled.note(figures.freedBytes)
+            freeMoved { work.letGo() }
             rates.note(spill: figures.bytesPerSecond)
             tell(.measured(rates))
             tell(.evicted(holding.key, .spill, bytesFreed: figures.freedBytes))
@@ -61,6 +63,21 @@ extension Engine {
         case .failed(let error):
             noteOnce("tables can't be spilled: \(error)")
             fail(evicting: holding, .spill)
+        }
+    }
+
+    /// Lets go of the files that a moved table was in, which takes a while where pages are small; and rewrites sealed segments of
+    /// which little is left.
+    private func freeMoved(_ letGo: @escaping @Sendable () -> Void) {
+        errands.begin { () -> Bool in
+            letGo()
+            return true
+        } then: { _ in
+        }
+        do {
+            compactedBytes += try compact()
+        } catch {
+            noteOnce("memory of a spilled table was not given back: \(error)")
         }
     }
 
@@ -141,6 +158,7 @@ extension Engine {
         switch store.finishRestore(work) {
         case .restored(let figures):
             evictions.restored.note(figures.bytes)
+            freeMoved { work.letGo() }
             rates.note(restore: figures.bytesPerSecond)
             tell(.measured(rates))
             if let holding = holdings[table] { tell(.restored(holding.key, bytes: figures.bytes)) }

@@ -66,7 +66,8 @@ extension Engine {
         let whose = refusal.whose == .run ? "the run" : "the engine"
         var text = "its inputs take \(refusal.inputBytes >> 20) MiB"
         if refusal.fixedBytes > 0 { text += " and \(refusal.fixedBytes >> 20) MiB can't be evicted" }
-        return text + ", \(whose) may have \(refusal.limitBytes >> 20) MiB: nothing is left to run it in; raise --memory"
+        return text
+            + ", \(whose) may have \(refusal.limitBytes >> 20) MiB: nothing is left to run it in; raise --memory"
     }
 
     func run(_ number: Int) -> Run? { runs.first { $0.number == number } }
@@ -98,11 +99,13 @@ extension Engine {
     /// How it may be evicted, as far as that can be said before somebody tries.
     private func ways(for holding: Holding, _ models: [(Run, Int)], _ bytes: Int) -> Set<ResourceManager.Way> {
         // A worker may be reading it, or is going to.
-        guard !store.isRead(holding.table), !holding.holders.contains(where: { if case .scan = $0 { true } else { false } })
+        guard !store.isRead(holding.table),
+            !holding.holders.contains(where: { if case .scan = $0 { true } else { false } })
         else { return [] }
         var ways = options.eviction.ways
         // What another table names as well stays when this one is dropped.
-        if store.exclusiveBytes(of: holding.table) < bytes / 10 * 9 || !models.allSatisfy({ $0.scheduler.canDrop($1) }) {
+        if store.exclusiveBytes(of: holding.table) < bytes / 10 * 9 || !models.allSatisfy({ $0.scheduler.canDrop($1) })
+        {
             ways.remove(.drop)
         }
         if bytes < Self.movedBytesMin || spillFolder == nil { ways.remove(.spill) }

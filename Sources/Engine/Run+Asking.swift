@@ -16,7 +16,8 @@ extension Run {
                 .init(
                     run: number, model: model, rank: rank, expectedBytes: expectedBytes(of: model),
                     memoryBytesMax: limit.map { Int(clamping: $0) },
-                    inputs: Set(inputs(of: model)).sorted().map { engine.holdings[tables[$0]!]!.key }, isRetry: isRetry)))
+                    inputs: Set(inputs(of: model)).sorted().map { engine.holdings[tables[$0]!]!.key }, isRetry: isRetry)
+            ))
     }
 
     /// How much memory the model will probably take for itself, its result included, in bytes.

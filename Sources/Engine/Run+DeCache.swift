@@ -7,7 +7,8 @@ import System
 extension Run {
     /// Whether a model's scan asks DeCache, and gives to it.
     func usesDeCache(_ model: Int) -> Bool {
-        guard options.usesDeCache, !isPreview(model), plan.models[model].kind == "scan", plan.models[model].cache != false
+        guard options.usesDeCache, !isPreview(model), plan.models[model].kind == "scan",
+            plan.models[model].cache != false
         else { return false }
         // An engine of one run has no use for what no other scan of the run wants.
         return engine.options.keepsResults
@@ -135,7 +136,9 @@ extension Plan.Model {
         guard kind == "scan", other.kind == "scan" else { return false }
         func files(_ model: Plan.Model) -> Set<String> { Set(model.task["files"]?.array?.compactMap(\.string) ?? []) }
         // No list of columns is all of them.
-        func columns(_ model: Plan.Model) -> Set<String>? { (model.task["columns"]?.array?.compactMap(\.string)).map { Set($0) } }
+        func columns(_ model: Plan.Model) -> Set<String>? {
+            (model.task["columns"]?.array?.compactMap(\.string)).map { Set($0) }
+        }
         guard !files(self).isDisjoint(with: files(other)) else { return false }
         guard let own = columns(self), let others = columns(other) else { return true }
         return !own.isDisjoint(with: others)

@@ -25,6 +25,8 @@ extension Run {
             engine.decache.end(worker.storeID)
             engine.answerScans()
         }
+        // Tables that it read are idle now, and its output may be in the pool.
+        engine.holdingsAreStale = true
         do {
             try engine.store.end(worker.storeID)
         } catch {

@@ -147,7 +147,8 @@ extension Run {
         let task = DescriptorBox(try FileDescriptor.sealedMemory(named: "task", self.task(of: model).utf8))
         worker.channel.send(
             Datagram.run(
-                arenaFileBytes: UInt64(output.bytes), arenaBytesMax: limits.bytesMax, decacheBytesMax: usesDeCache(model) ? decacheBytesMax : nil),
+                arenaFileBytes: UInt64(output.bytes), arenaBytesMax: limits.bytesMax,
+                decacheBytesMax: usesDeCache(model) ? decacheBytesMax : nil),
             [task, output.file] + (device.map { [$0] } ?? []))
     }
 

@@ -60,7 +60,8 @@ final class RunDisplay: RunObserver {
                     memoryBytes: held?.workers[$0.name])
             },
             elapsed: .nanoseconds(Int64(now - beganAt)),
-            activity: held.map { $0.waitingModels > 0 } ?? false ? "waiting for memory" : ended.isEmpty ? "warming up" : "finishing")
+            activity: held.map { $0.waitingModels > 0 } ?? false
+                ? "waiting for memory" : ended.isEmpty ? "warming up" : "finishing")
         snapshot.memoryBytes = held?.bytes
         show(display.update(snapshot, columns: Output.columns(2), rows: Output.rows(2)))
     }

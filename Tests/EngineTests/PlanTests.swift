@@ -92,6 +92,7 @@ import Testing
             report.models = [
                 RunReport.Model(
                     name: "m", status: "success", startMilliseconds: 0, wallMilliseconds: 1, memoryBytesMax: 1,
+                    executions: 1,
                     timing: [:], output: output)
             ]
             return report.json

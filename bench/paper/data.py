@@ -23,7 +23,6 @@ from .janitor import Janitor
 
 ROWS_PER_GROUP = 1 << 20
 # File times are set to this and later ones: old enough for any cache to trust them, never the same twice.
-OLD_SECONDS = 1_600_000_000
 
 
 def cache_folder() -> Path:

@@ -1,0 +1,82 @@
+import Glibc
+import System
+import Testing
+
+@testable import Engine
+
+@Suite struct HistoryTests {
+    private static func folder(_ name: String = #function) -> String {
+        "/tmp/zerrow-history-\(getpid())-\(name.prefix { $0.isLetter })"
+    }
+
+    private static func remove(_ folder: String) {
+        for name in (try? Files.list(folder)) ?? [] { unlink("\(folder)/\(name)") }
+        rmdir(folder)
+    }
+
+    @Test func whatAModelNeededIsKnownToTheNextEngine() throws {
+        let folder = Self.folder()
+        defer { Self.remove(folder) }
+        let need = History.Need(inputBytes: 1000, memoryBytes: 5000, outputBytes: 300, seconds: 2)
+        let first = try #require(History(folder + "/needs.sqlite"))
+        first.note(code: "a", need)
+        #expect(first.need(code: "a", inputBytes: 1000) == nil)
+        first.save()
+        let second = try #require(History(folder + "/needs.sqlite"))
+        #expect(second.need(code: "a", inputBytes: 1000) == need)
+        #expect(second.need(code: "b", inputBytes: 1000) == nil)
+    }
+
+    @Test func theNearestSizeCountsAndIsScaled() throws {
+        let folder = Self.folder()
+        defer { Self.remove(folder) }
+        let history = try #require(History(folder + "/needs.sqlite"))
+        history.note(code: "a", .init(inputBytes: 1 << 20, memoryBytes: 10 << 20, outputBytes: 1 << 20, seconds: 1))
+        history.note(code: "a", .init(inputBytes: 1 << 30, memoryBytes: 2 << 30, outputBytes: 1 << 30, seconds: 100))
+        history.save()
+        let need = try #require(history.need(code: "a", inputBytes: 2 << 30))
+        #expect(need.memoryBytes == 4 << 30)
+        #expect(need.outputBytes == 2 << 30)
+        #expect(need.seconds == 200)
+        // With much smaller inputs it may still need a good part of it.
+        let small = try #require(history.need(code: "a", inputBytes: 100 << 10))
+        #expect(small.memoryBytes == (10 << 20) / 4)
+        // Nothing is known of what is a hundred times as large.
+        #expect(history.need(code: "a", inputBytes: 100 << 30) == nil)
+    }
+
+    @Test func theLastTimeCounts() throws {
+        let folder = Self.folder()
+        defer { Self.remove(folder) }
+        let history = try #require(History(folder + "/needs.sqlite"))
+        for bytes in [100, 200, 300] as [Int64] {
+            history.note(code: "a", .init(inputBytes: 1000, memoryBytes: bytes, outputBytes: 1, seconds: 1))
+            history.save()
+        }
+        #expect(history.need(code: "a", inputBytes: 1000)?.memoryBytes == 300)
+    }
+
+    @Test func aBrokenFileIsMadeAnew() throws {
+        let folder = Self.folder()
+        defer { Self.remove(folder) }
+        try Files.makeDirectory(folder)
+        let path = folder + "/needs.sqlite"
+        try Files.write(path, String(repeating: "garbage ", count: 1000))
+        let history = try #require(History(path))
+        history.note(code: "a", .init(inputBytes: 1, memoryBytes: 2, outputBytes: 3, seconds: 4))
+        history.save()
+        #expect(history.need(code: "a", inputBytes: 1)?.memoryBytes == 2)
+    }
+
+    @Test func aPlaceThatCannotBeUsedMeansNoHistory() {
+        #expect(History("/proc/nowhere/needs.sqlite") == nil)
+    }
+
+    @Test func thePlaceIsTheUsersChoice() {
+        #expect(History.path(["ZERROW_HISTORY": "", "HOME": "/home/me"]) == nil)
+        #expect(History.path(["ZERROW_HISTORY": "/x/y", "HOME": "/home/me"]) == "/x/y")
+        #expect(History.path(["HOME": "/home/me"]) == "/home/me/.local/state/zerrow/history.sqlite")
+        #expect(History.path(["XDG_STATE_HOME": "/s", "HOME": "/home/me"]) == "/s/zerrow/history.sqlite")
+        #expect(History.path([:]) == nil)
+    }
+}
