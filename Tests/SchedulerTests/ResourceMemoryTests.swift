@@ -77,6 +77,15 @@ import Testing
             manager.handle(.evicted(Self.key(1), .spill, bytesFreed: 20)) == [Self.grant(5, 30, max: 100)])
     }
 
+    @Test func whatLaterEvictionsMakeNeedlessIsLeftOut() {
+        var manager = Self.manager(engine: 100)
+        _ = manager.handle(Self.held(0, 10, nextUse: 9))
+        _ = manager.handle(Self.held(1, 40))
+        _ = manager.handle(Self.held(2, 40))
+        #expect(
+            manager.handle(Self.ask(5, 85)) == [.evict(Self.key(1), .spill), .evict(Self.key(2), .spill)])
+    }
+
     @Test func thePoolIsShrunkFirst() {
         var manager = Self.manager(engine: 100)
         _ = manager.handle(Self.held(0, 30))

@@ -22,16 +22,22 @@ extension ResourceManager {
     mutating func asked(_ ask: Ask) {
         let key = ModelKey(ask.run, ask.model)
         precondition(runs[ask.run] != nil, "run \(ask.run) asks before it began, or after it ended")
-        // A grant that crossed the withdrawal of an earlier ask answers this one.
-        guard grants[key] == nil else { return }
+        if let grant = grants[key] {
+            precondition(grant.isCrossed, "model \(ask.model) of run \(ask.run) asks for what it has")
+            grants[key]!.isCrossed = false
+            return
+        }
         precondition(runs[ask.run]!.ranks[ask.model] == nil, "model \(ask.model) of run \(ask.run) asks twice")
         precondition(ask.expectedBytes >= 0 && ask.memoryBytesMax ?? 0 >= 0, "bytes can't be negative")
         runs[ask.run]!.insert(ask)
     }
 
     mutating func withdrawn(_ key: ModelKey) {
-        // Its grant was on its way, and is given back or used for the next ask.
-        guard grants[key] == nil else { return }
+        // Its grant was on its way, and is given back, or answers the next ask.
+        guard grants[key] == nil else {
+            grants[key]!.isCrossed = true
+            return
+        }
         removeAsk(key)
     }
 

@@ -84,6 +84,8 @@ extension ResourceManager {
         let memoryBytesMax: Int?
         /// What it uses, as last measured.
         var used = 0
+        /// Whether its model withdrew its ask while the grant was on its way.
+        var isCrossed = false
         /// What its tables count for themselves.
         var handedOver = 0
 
