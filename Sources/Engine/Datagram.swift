@@ -40,11 +40,18 @@ extension Datagram {
     }
 
     /// The call to run the task.
-    static func run(arenaFileBytes: UInt64, arenaBytesMax: UInt64) -> JSONValue {
-        [
+    ///
+    /// - Parameter decacheBytesMax: what it may keep for other scans, if it asks DeCache for what it scans.
+    static func run(arenaFileBytes: UInt64, arenaBytesMax: UInt64, decacheBytesMax: UInt64?) -> JSONValue {
+        var members: [String: JSONValue] = [
             "op": "run", "arena_file_bytes": .integer(Int64(arenaFileBytes)),
             "arena_bytes_max": .integer(Int64(clamping: arenaBytesMax)),
         ]
+        if let decacheBytesMax {
+            members["decache"] = true
+            members["decache_bytes_max"] = .integer(Int64(clamping: decacheBytesMax))
+        }
+        return .object(members)
     }
 
     /// The counters of a `published` message; nil when one is missing or negative.
@@ -84,6 +91,15 @@ extension Datagram {
             refusal: refusal == 0 ? nil : SystemError.reason(Int32(clamping: refusal)), movedPages: moved,
             movedHugePages: movedHuge, movedSwapPages: movedSwap, holePages: holes, copiedEdgePages: edge,
             copiedSharedPages: shared, copiedPinnedPages: pinned, copiedOtherPages: other)
+    }
+
+    /// What came from DeCache and went there; nil when it was not used, or the account is broken.
+    var decache: DeCacheReport? {
+        guard let body = body["decache"], let wanted = body["wanted_units"]?.integer,
+            let reused = body["reused_units"]?.integer, let decoded = body["decoded_units"]?.integer,
+            let bytes = body["pieces_bytes"]?.integer
+        else { return nil }
+        return DeCacheReport(wantedUnits: wanted, reusedUnits: reused, decodedUnits: decoded, piecesBytes: bytes)
     }
 
     /// The worker's own account of where its time went, in milliseconds.

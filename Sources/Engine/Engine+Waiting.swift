@@ -34,8 +34,7 @@ extension Engine {
         }
         for (watch, events) in zip(watches, ready) where events.rawValue != 0 { watch.handler(events) }
         checkDeadlines()
-        divideSlots()
-        tellMemory()
+        measureMemory()
         for run in runs { run.observer?.tick() }
     }
 

@@ -28,15 +28,46 @@ public final class Engine {
     var zygotes: [ZygoteKey: ZygoteProcess] = [:]
     /// What was copied to free segments of which little was still needed, in bytes, since the engine was made.
     var compactedBytes: UInt64 = 0
-    /// Who may use how many slots.
-    private var fairShare: FairShare
+    /// What was evicted since the engine was made.
+    var evictions = EvictionReport()
+    /// How fast memory was moved here.
+    var rates = ResourceManager.Rates()
+    /// Where tables are spilled to; nil where that is not possible.
+    let spillFolder: SpillFolder?
+    /// The results that outlive the engine; nil where none are to.
+    let saved: SavedResults?
+    /// How many results are being saved.
+    var savesLeft = 0
+    /// What observers were told and need not hear again.
+    var noted: Set<String> = []
+    /// The most memory that is kept for later outputs, in bytes.
+    let poolBytesMax: Int
+    /// Who may run, and what goes when memory is short.
+    var resources: ResourceManager
+    /// What it has not been told yet.
+    var resourceEvents: [ResourceManager.Event] = []
+    /// What it wants done, in order.
+    var resourceActions: [ResourceManager.Action] = []
+    var isHandlingEvents = false
+    /// The tables that the engine holds, for its runs and its caches.
+    var holdings: [TableID: Holding] = [:]
+    /// The tables that are held, by what the resource manager calls them.
+    var tableIDs: [ResourceManager.TableKey: TableID] = [:]
+    /// What scans have decoded, and are decoding.
+    var decache = DeCache()
+    /// The results that are kept for later runs.
+    var results = ResultsCache()
+    /// Whether tables have come or gone, or their readers, since the resource manager was told of them.
+    var holdingsAreStale = false
+    /// What models needed before; nil where there is no place to keep it.
+    let history: History?
     /// The runs that are not over.
     var runs: [Run] = []
     /// How much memory a model's output took last time, by project and model: what to recycle for it.
     var outputBytes: [String: Int] = [:]
     private var runCount = 0
-    /// When observers were last told of memory, in nanoseconds of the monotonic clock.
-    var toldMemoryAt: UInt64 = 0
+    /// When memory was last measured, in nanoseconds of the monotonic clock.
+    var measuredAt: UInt64 = 0
 
     /// An engine that has started nothing but its janitor.
     public init(installation: Installation, options: EngineOptions, environment: [String: String]) throws {
@@ -48,11 +79,16 @@ public final class Engine {
         // Workers that run as other users than the engine cannot reopen its files; else files are sealed.
         let hasIdentities = options.isSandboxed && IdentityPool.isAvailable
         identities = hasIdentities ? IdentityPool() : nil
-        store = SegmentStore(
-            lock: hasIdentities ? .readOnlyDescriptor : .sealed,
-            poolBytesMax: ((try? Machine.memory().bytesTotal) ?? 0) / 8)
+        poolBytesMax = ((try? Machine.memory().bytesTotal) ?? 0) / 8
+        store = SegmentStore(lock: hasIdentities ? .readOnlyDescriptor : .sealed, poolBytesMax: poolBytesMax)
         errands = try Errands()
-        fairShare = FairShare(slots: options.slots)
+        saved = try options.cacheFolder.map { try SavedResults($0) }
+        spillFolder = try Self.spillFolder(options, environment)
+        resources = ResourceManager(
+            limits: .init(
+                memoryBytesMax: Self.memoryBytesMax(options).map { Int(clamping: $0) }, slots: options.slots,
+                workerBytesMin: 16 << 20, spilledComesBack: store.lock == .sealed))
+        history = History.path(environment).flatMap { History($0) }
         kernelZero = options.hasKernelZero ? KernelZero.find() : .absent
         cgroups = CgroupTree.make()
         janitor = try cgroups.map { try Janitor.start(executable: installation.executable, cgroups: $0) }
@@ -98,25 +134,20 @@ public final class Engine {
         if runs.isEmpty { store.restartPeak() }
         let run = try Run(plan, options, engine: self, number: runCount, observer: observer)
         runs.append(run)
+        tell(
+            .runBegan(
+                run.number, isBatch: options.isBatch, slots: min(options.slots ?? .max, self.options.slots),
+                memoryBytesMax: options.memoryBytesMax.map { Int(clamping: $0) }))
         run.start()
-        divideSlots()
         return run
-    }
-
-    /// Divides the slots anew among the runs. What one gives up is taken before another gets it.
-    func divideSlots() {
-        let runs = runs.filter { $0.outcome == nil }
-        let slots = fairShare.divide(runs.map { $0.claim(isAlone: runs.count == 1) })
-        for (run, slots) in zip(runs, slots).sorted(by: { $0.1 - $0.0.scheduler.slots < $1.1 - $1.0.scheduler.slots })
-        where run.scheduler.slots != slots {
-            run.feed(.slotsChanged(slots))
-        }
     }
 
     /// Takes the report of a run that has an outcome; the engine then knows it no more.
     func end(_ run: Run) -> RunReport {
         runs.removeAll { $0 === run }
+        tell(.runEnded(run.number))
         limitZygotes()
+        history?.save()
         return run.finish()
     }
 

@@ -16,6 +16,8 @@ public enum EngineError: Error, CustomStringConvertible {
     case interrupted
     /// The installation lacks something.
     case installation(String)
+    /// An option names what can't be used.
+    case options(String)
 
     /// The message, without a trailing full stop.
     public var description: String {
@@ -28,6 +30,7 @@ public enum EngineError: Error, CustomStringConvertible {
         case .serve(let message): message
         case .interrupted: "interrupted"
         case .installation(let message): message
+        case .options(let message): message
         }
     }
 }

@@ -72,6 +72,9 @@ public enum JSONValue: Codable, Sendable, Equatable {
     /// The whole number, if it is one.
     public var integer: Int64? { if case .integer(let value) = self { value } else { nil } }
 
+    /// The elements, if it is a list.
+    public var array: [JSONValue]? { if case .array(let value) = self { value } else { nil } }
+
     /// The number, whole or not.
     public var number: Double? {
         switch self {

@@ -15,6 +15,9 @@ public struct MemoryReport: Codable, Sendable {
     /// bytes: small results, 128 KiB each at most.
     public var movedBytes: UInt64 = 0
 
+    /// What was evicted while the run lasted, whoever's it was.
+    public var evictions = EvictionReport()
+
     /// Nothing yet.
     public init() {}
 
@@ -24,6 +27,7 @@ public struct MemoryReport: Codable, Sendable {
         case pooledBytesEnd = "pooled_bytes_end"
         case compactedBytes = "compacted_bytes"
         case movedBytes = "moved_bytes"
+        case evictions
     }
 
     /// Takes the store's figures.

@@ -55,11 +55,20 @@ public struct Plan: Codable, Sendable {
         public var file: String?
         /// The line in that file.
         public var line: Int?
+        /// Whether its result may be taken from a cache, and be made again; nil is yes.
+        public var cache: Bool?
+        /// Stands for its code alone; nil when it can't be told.
+        public var code: String?
+        /// Stands for its result: equal keys, equal tables. Nil when none must be kept.
+        public var key: String?
+        /// What a scan's columns take once decoded, in bytes.
+        public var expectedBytes: UInt64?
         /// What its worker reads; the engine passes it on unread.
         public var task: JSONValue
 
         enum CodingKeys: String, CodingKey {
-            case kind, name, environment, inputs, network, final, file, line, task
+            case kind, name, environment, inputs, network, final, file, line, cache, code, key, task
+            case expectedBytes = "expected_bytes"
             case readPaths = "read_paths"
             case memoryBytesMax = "memory_bytes_max"
             case timeoutSeconds = "timeout_s"

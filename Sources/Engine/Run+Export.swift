@@ -14,6 +14,11 @@ extension Run {
         let path = "\(folder)/\(name).arrows"
         let exporter = WorkerID(rawValue: "\(id)-export-\(model)")
         do {
+            if engine.store.mustRestore(table) {
+                let work = try engine.store.beginRestore(table)
+                try? work.read()
+                if case .failed(let error) = engine.store.finishRestore(work) { throw error }
+            }
             let loan = engine.store.lend(table, to: exporter)
             defer { try? engine.store.end(exporter) }
             let size = try loan.descriptor.descriptor.status().bytes

@@ -8,7 +8,7 @@ extension Run {
         export(model)
         guard let table = tables.removeValue(forKey: model) else { preconditionFailure("a table is released twice") }
         do {
-            try engine.release(table)
+            try engine.letGo(table, by: .run(number, model: model))
         } catch {
             // The table is gone for its readers all the same; its memory goes with the engine at the latest.
             observer?.note("memory of '\(name(of: model))' was not given back: \(error)")
@@ -20,6 +20,10 @@ extension Run {
         worker.deadline = nil
         if let identity = worker.identity { engine.identities?.give(back: identity) }
         worker.cgroup?.remove()
+        if worker.scan != nil {
+            engine.decache.end(worker.storeID)
+            engine.answerScans()
+        }
         do {
             try engine.store.end(worker.storeID)
         } catch {

@@ -12,27 +12,58 @@ extension Run {
         }
         defer { free(worker) }
         do {
-            let descriptor = try Descriptor(published.descriptor)
-            tables[model] = try publish(descriptor, by: worker)
+            let pieces = worker.scan?.pieces ?? []
+            let descriptors = try [Descriptor(published.descriptor)] + pieces.map { try Descriptor($0.descriptor) }
+            let published = try publish(descriptors, by: worker)
+            let seconds = Double(MonotonicClock.nanoseconds() - worker.sentAt) / 1e9
+            tables[model] = published[0]
+            engine.hold(published[0], by: .run(number, model: model), seconds: seconds)
+            for table in published.dropFirst() {
+                engine.hold(table, by: .piece, seconds: seconds / Double(pieces.count))
+            }
+            if worker.scan != nil {
+                engine.decache.add(
+                    zip(published.dropFirst(), pieces).map { DeCache.Piece(table: $0, block: $1.block) },
+                    by: worker.storeID)
+            }
             worker.mark("ready")
-            let now = elapsed()
-            reports[model].wallMilliseconds = now - (reports[model].startMilliseconds ?? now)
-            reports[model].timing = timing(of: worker, published.timing)
-            reports[model].output = RunReport.Output(
-                rows: Int64(clamping: descriptor.rows), counts: published.counts, moves: published.moves)
+            report(descriptors[0], of: worker)
+            engine.keep(reports[model].output!, published[0], of: plan.models[model], in: self)
             feed(.tableReady(model: model))
         } catch {
             feed(.tableRejected(model: model, reason: "\(error)"))
         }
     }
 
-    /// Gives the worker's own segment its real id, and the table to the store, which checks that the worker names nothing but
+    /// Notes what a worker published, once its table is there.
+    private func report(_ descriptor: Descriptor, of worker: Worker) {
+        guard let published = worker.published else { return }
+        let now = elapsed()
+        let model = worker.model
+        reports[model].wallMilliseconds = now - (reports[model].startMilliseconds ?? now)
+        reports[model].timing = timing(of: worker, published.timing)
+        reports[model].decache = published.decache
+        reports[model].output = RunReport.Output(
+            rows: Int64(clamping: descriptor.rows), counts: published.counts, moves: published.moves)
+    }
+
+    /// Gives the worker's own segment its real id, and its tables to the store, which checks that the worker names nothing but
     /// what it was lent.
-    private func publish(_ descriptor: Descriptor, by worker: Worker) throws -> TableID {
+    private func publish(_ descriptors: [Descriptor], by worker: Worker) throws -> [TableID] {
         guard let output = worker.segment else { preconditionFailure("a worker that published had an output") }
         try engine.store.measureOutput(of: worker.storeID)
-        let ids = descriptor.segments.map { $0.id == 0 ? output : SegmentID(rawValue: $0.id) }
-        try check(descriptor.segments, ids, of: worker)
+        let tables = try descriptors.map { descriptor in
+            let ids = descriptor.segments.map { $0.id == 0 ? output : SegmentID(rawValue: $0.id) }
+            try check(descriptor.segments, ids, of: worker)
+            let bytes = descriptor.renumbered(ids.map(\.rawValue))
+            return SegmentStore.Publication(
+                descriptor: DescriptorBox(try FileDescriptor.sealedMemory(named: "descriptor", bytes)),
+                references: try references(of: descriptor, ids))
+        }
+        return try engine.store.publish(by: worker.storeID, tables: tables)
+    }
+
+    private func references(of descriptor: Descriptor, _ ids: [SegmentID]) throws -> References {
         var references = References()
         var failure: StoreError?
         descriptor.forEachReference { reference in
@@ -46,9 +77,7 @@ extension Run {
         guard references.segmentCount == ids.count else {
             throw EngineError.protocolBroken("it lists a segment that it does not name anything of")
         }
-        let bytes = descriptor.renumbered(ids.map(\.rawValue))
-        let file = DescriptorBox(try FileDescriptor.sealedMemory(named: "descriptor", bytes))
-        return try engine.store.publish(by: worker.storeID, descriptor: file, references: references)
+        return references
     }
 
     /// Checks what readers rely on: each segment once, under the size that its file has.
@@ -89,15 +118,17 @@ extension Run {
             return
         }
         var failureText: String?
+        engine.holdingsAreStale = true
         switch status {
-        case .success: reports[model].status = "success"
+        case .success: reports[model].status = scheduler.graph.models[model].isCached ? "cached" : "success"
+        case .unneeded: reports[model].status = "unneeded"
         case .cancelled: reports[model].status = "cancelled"
         case .skipped(let cause):
             reports[model].status = "skipped"
             failureText = "not run, because '\(name(of: cause))' failed"
         case .failed(let failure):
             reports[model].status = "failed"
-            let text = message(for: failure, of: plan.models[model])
+            let text = message(for: failure, of: model)
             failureText = text
             failures.append(RunReport.Failure(model: plan.models[model].name, message: text))
         }
@@ -106,16 +137,19 @@ extension Run {
         }
         observer?.modelEnded(reports[model], failure: failureText)
         endedAt = MonotonicClock.nanoseconds()
+        if plan.models[model].kind == "scan" { endDeCache() }
     }
 
     /// A failure in words: the model's place, what was wrong, what to do.
-    private func message(for failure: Scheduler.Failure, of model: Plan.Model) -> String {
+    private func message(for failure: Scheduler.Failure, of index: Int) -> String {
+        let model = plan.models[index]
         var text = ""
         if case .reported(let error) = failure {
             let file = error.file ?? model.file
             let line = error.file == nil ? model.line : error.line
             if let file { text += file + (line.map { ":\($0)" } ?? "") + ": " }
             text += error.message
+            if error.kind == "memory" { text += memoryText(of: index) }
             if let traceback = error.traceback { text += "\n" + traceback }
             return text
         }
@@ -123,7 +157,7 @@ extension Run {
         text += "\(failure)"
         if case .died(let exit, _) = failure {
             if exit.isOutOfMemory {
-                text += "; give it more with memory= or --memory, or read fewer columns"
+                text += memoryText(of: index)
             } else if exit.signal == 11 {
                 text += " (a segmentation fault, in a package's native code as a rule)"
             } else if exit.signal == 9 {
@@ -131,6 +165,19 @@ extension Run {
             }
         }
         return text
+    }
+
+    /// What a model had that was killed for want of memory, and what to do.
+    private func memoryText(of model: Int) -> String {
+        let limits: [(UInt64?, String)] = [
+            (plan.models[model].memoryBytesMax, "its own limit"), (options.memoryBytesMax, "--memory of the run"),
+            (engine.options.memoryBytesMax, "--memory of the engine"),
+        ]
+        let limit = limits.compactMap { bytes, name in bytes.map { ($0, name) } }.min { $0.0 < $1.0 }
+        var text = reports[model].memoryBytesMax.map { ": it held \($0 >> 20) MiB" } ?? ""
+        if let limit { text += ", \(limit.1) is \(limit.0 >> 20) MiB" }
+        if reports[model].executions > 1 { text += ", and it was run again alone" }
+        return text + "; give it more with memory= or --memory, or read fewer columns"
     }
 
     /// What happened, when it is over.

@@ -21,7 +21,7 @@ extension Run {
         }
     }
 
-    func fork(_ model: Int, _ id: Scheduler.WorkerID, _ grant: Scheduler.Grant) {
+    func fork(_ model: Int, _ id: Scheduler.WorkerID) {
         do {
             guard let zygote = engine.zygotes[key(of: model)], zygote.state == .ready else {
                 throw EngineError.zygote("its zygote is gone")
@@ -29,13 +29,11 @@ extension Run {
             let (ours, theirs) = try MessageSocket.pair()
             let (reading, writing) = try DescriptorBox.pipe()
             let identity = engine.identities?.take()
-            let memoryBytesMax =
-                grant.memoryBytesMax.map { UInt64($0) } ?? options.memoryBytesMax ?? engine.options.memoryBytesMax
             let worker = Worker(
                 id: id, name: "\(self.id)-\(id)", model: model, key: zygote.key, channel: Channel(ours),
-                output: try LineReader(reading), identity: identity, memoryBytesMax: memoryBytesMax)
+                output: try LineReader(reading), identity: identity)
             worker.zygoteBytes = zygote.zygote.anonymousBytes
-            worker.cgroup = engine.cgroups?.make(worker.name, memoryBytesMax: memoryBytesMax)
+            worker.cgroup = engine.cgroups?.make(worker.name, memoryBytesMax: nil)
             worker.deadline = Deadline.after(seconds: Self.graceSeconds)
             workers[id] = worker
             worker.mark("fork")
@@ -94,25 +92,66 @@ extension Run {
         feed(.forked(worker.id))
     }
 
-    func send(_ model: Int, _ id: Scheduler.WorkerID) {
+    func send(_ model: Int, _ id: Scheduler.WorkerID, _ grant: Scheduler.Grant) {
         guard let worker = workers[id] else { preconditionFailure("\(id) is not there") }
+        grantCount += 1
+        worker.grant = grant
+        worker.sentAt = MonotonicClock.nanoseconds()
         if !isPreview(model) {
             reports[model].startMilliseconds = elapsed()
+            reports[model].executions += 1
             observer?.modelStarted(plan.models[model].name)
         }
         worker.mark("send")
+        limit(worker)
+        let spilled = Set(inputs(of: model).map { tables[$0]! }).filter { engine.store.mustRestore($0) }.sorted()
+        engine.restore(spilled) { [weak self] error in self?.handOver(model, to: worker, unless: error) }
+    }
+
+    /// The inputs are there, unless something went wrong with them.
+    private func handOver(_ model: Int, to worker: Worker, unless failure: (any Error)?) {
+        // It may have been killed while its inputs were read back.
+        guard scheduler.isAlive(worker.id), workers[worker.id] != nil else { return }
         do {
+            if let failure { throw failure }
             try handOver(model, to: worker)
             let timeout = isPreview(model) ? nil : plan.models[model].timeoutSeconds
             worker.deadline = timeout.map { Deadline.after(seconds: $0) }
         } catch {
-            feed(.sendFailed(id, reason: "\(error)"))
+            feed(.sendFailed(worker.id, reason: "\(error)"))
         }
+    }
+
+    /// Holds the worker to what it was granted.
+    private func limit(_ worker: Worker) {
+        guard let bytes = worker.grant?.memoryBytesMax, let cgroup = worker.cgroup else { return }
+        cgroup.limit(UInt64(bytes))
     }
 
     /// Sends the segments, the tables, the task, and the segment to write to.
     private func handOver(_ model: Int, to worker: Worker) throws {
         let loans = inputs(of: model).map { engine.store.lend(tables[$0]!, to: worker.storeID) }
+        send(segmentsOf: loans, to: worker)
+        for (index, loan) in loans.enumerated() {
+            worker.channel.send(Datagram.table(input: index), [loan.descriptor])
+        }
+        let limits = engine.arenaLimits(memoryBytesMax: worker.grant?.memoryBytesMax.map { UInt64($0) })
+        let device = engine.kernelZeroDevice
+        // Moved memory comes after the rest. Huge pages keep their place in 2 MiB, so there may be as many holes as pages.
+        let output = try engine.store.makeOutputSegment(
+            bytes: limits.fileBytes, for: worker.storeID, growthBytesMax: device == nil ? 0 : limits.fileBytes,
+            expectedBytes: engine.outputBytes[outputKey(of: model)] ?? 0, model: outputKey(of: model))
+        worker.segment = output.id
+        worker.recycledBytes = UInt64(output.recycledBytes)
+        let task = DescriptorBox(try FileDescriptor.sealedMemory(named: "task", self.task(of: model).utf8))
+        worker.channel.send(
+            Datagram.run(
+                arenaFileBytes: UInt64(output.bytes), arenaBytesMax: limits.bytesMax, decacheBytesMax: usesDeCache(model) ? decacheBytesMax : nil),
+            [task, output.file] + (device.map { [$0] } ?? []))
+    }
+
+    /// Sends the segments of tables, each once.
+    func send(segmentsOf loans: [Loan], to worker: Worker) {
         var segments: [SegmentID: DescriptorBox] = [:]
         for loan in loans {
             for segment in loan.segments { segments[segment.id] = segment.file }
@@ -122,20 +161,6 @@ extension Run {
             let chunk = ids[start..<min(start + Datagram.descriptorsMax, ids.count)]
             worker.channel.send(Datagram.segments(chunk.map(\.rawValue)), chunk.map { segments[$0]! })
         }
-        for (index, loan) in loans.enumerated() {
-            worker.channel.send(Datagram.table(input: index), [loan.descriptor])
-        }
-        let limits = engine.arenaLimits(memoryBytesMax: worker.memoryBytesMax)
-        let device = engine.kernelZeroDevice
-        // Moved memory comes after the rest. Huge pages keep their place in 2 MiB, so there may be as many holes as pages.
-        let output = try engine.store.makeOutputSegment(
-            bytes: limits.fileBytes, for: worker.storeID, growthBytesMax: device == nil ? 0 : limits.fileBytes,
-            expectedBytes: engine.outputBytes[outputKey(of: model)] ?? 0, model: outputKey(of: model))
-        worker.segment = output.id
-        let task = DescriptorBox(try FileDescriptor.sealedMemory(named: "task", self.task(of: model).utf8))
-        worker.channel.send(
-            Datagram.run(arenaFileBytes: UInt64(output.bytes), arenaBytesMax: limits.bytesMax),
-            [task, output.file] + (device.map { [$0] } ?? []))
     }
 
     /// What a model is called across all runs and projects.
@@ -176,6 +201,14 @@ extension Run {
         case "running":
             worker.mark("running")
             feed(.running(worker.id))
+        case "wants":
+            if !wants(worker, descriptors) {
+                feed(.misbehaved(worker.id, reason: "it asked for what it can't have"))
+            }
+        case "decoded":
+            if !decoded(worker, descriptors) {
+                feed(.misbehaved(worker.id, reason: "it gave what nobody asked for"))
+            }
         case "done":
             lastMessageCame(from: worker)
             worker.text = message.body["text"]?.string
@@ -226,19 +259,29 @@ extension Run {
     func end(_ worker: Worker) {
         guard let exit = worker.exit, scheduler.isAlive(worker.id) else { return }
         printOutput(of: worker)
-        let wasKilledForMemory = (worker.cgroup?.outOfMemoryKills ?? 0) > 0
-        engine.outputBytes[outputKey(of: worker.model)] = max(1, engine.store.outputResidentBytes(of: worker.storeID))
-        if !isPreview(worker.model) {
-            reports[worker.model].memoryBytesMax = memoryBytesMax(of: worker, exit)
+        worker.wasKilledForMemory = (worker.cgroup?.outOfMemoryKills ?? 0) > 0
+        worker.outputBytes = UInt64(engine.store.outputResidentBytes(of: worker.storeID))
+        engine.outputBytes[outputKey(of: worker.model)] = max(1, Int(worker.outputBytes))
+        worker.memoryBytes = memoryBytesMax(of: worker, exit)
+        if !isPreview(worker.model), worker.grant != nil {
+            reports[worker.model].memoryBytesMax = max(reports[worker.model].memoryBytesMax ?? 0, worker.memoryBytes)
         }
-        feed(.exited(worker.id, .init(status: exit.status, signal: exit.signal, isOutOfMemory: wasKilledForMemory)))
+        if worker.published != nil || worker.wasKilledForMemory { noteNeed(of: worker.model, worker) }
+        feed(
+            .exited(
+                worker.id,
+                .init(status: exit.status, signal: exit.signal, isOutOfMemory: worker.wasKilledForMemory)))
     }
 
-    /// The most memory that was the worker's own, in bytes: what its control group was charged for, if it had one.
+    /// The most memory that was the worker's own, in bytes: what its control group was charged for, if it had one, and what
+    /// it was given faulted in.
     ///
     /// Else its largest resident set less that of its zygote, which it began with; what it read of its inputs still counts.
     private func memoryBytesMax(of worker: Worker, _ exit: Worker.Exit) -> UInt64 {
-        if let bytes = worker.cgroup?.memoryBytesMax, bytes > 0 { return bytes }
+        if let bytes = worker.cgroup?.memoryBytesMax, bytes > 0 {
+            let own = (worker.published?.counts).map { $0.total &- $0.resharedBytes } ?? 0
+            return bytes + min(worker.recycledBytes, own)
+        }
         return exit.memoryBytesMax > worker.zygoteBytes ? exit.memoryBytesMax - worker.zygoteBytes : 0
     }
 }

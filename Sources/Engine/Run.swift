@@ -33,9 +33,13 @@ final class Run {
     var outcome: Scheduler.Outcome?
     let beganAt = MonotonicClock.nanoseconds()
     var endedAt: UInt64?
+    /// What its workers hold for themselves, in bytes, by model; as of the last measurement.
+    var memoryBytes: [String: UInt64] = [:]
+    /// How many grants its models were given.
+    var grantCount = 0
     private var movedBytesBefore = 0
     private var compactedBytesBefore: UInt64 = 0
-    private var isHandling = false
+    private var evictionsBefore = EvictionReport()
 
     init(_ plan: Plan, _ options: RunOptions, engine: Engine, number: Int, observer: (any RunObserver)?) throws {
         self.plan = plan
@@ -44,11 +48,15 @@ final class Run {
         self.number = number
         id = "r\(getpid())-\(number)"
         self.observer = observer
+        let cached = plan.models.map { model in
+            options.usesCache ? model.key.flatMap { engine.results[$0] ?? engine.takeSaved($0) } : nil
+        }
         let index = Dictionary(uniqueKeysWithValues: plan.models.enumerated().map { ($1.name, $0) })
-        var models = plan.models.map { model in
+        var models = zip(plan.models, cached).map { model, cached in
             Scheduler.Model(
                 inputs: model.inputs.map { index[$0]! }, environment: ZygoteKey(model, of: plan).name,
-                isFinal: model.final, memoryBytesMax: model.memoryBytesMax.map { Int(clamping: $0) })
+                isFinal: model.final, isCached: cached != nil,
+                canRollBack: model.cache != false && !model.network)
         }
         previewOf = options.previewRows > 0 ? plan.models.indices.filter { plan.models[$0].final } : []
         for model in previewOf {
@@ -57,12 +65,26 @@ final class Run {
                     inputs: [model], environment: ZygoteKey(plan.models[model], of: plan).name, role: .preview))
         }
         scheduler = Scheduler(
-            graph: try Scheduler.Graph(models), slots: 0,
-            workersAhead: engine.options.slots + 1, failurePolicy: options.keepsGoing ? .keepGoing : .stop)
+            graph: try Scheduler.Graph(models), workersAhead: engine.options.slots + 1,
+            failurePolicy: options.keepsGoing ? .keepGoing : .stop)
         reports = plan.models.map {
             RunReport.Model(
                 name: $0.name, status: "cancelled", startMilliseconds: nil, wallMilliseconds: nil, memoryBytesMax: nil,
-                timing: [:], output: nil)
+                executions: 0, timing: [:], decache: nil, output: nil)
+        }
+        take(cached)
+    }
+
+    /// Holds the results that are there already.
+    private func take(_ cached: [ResultsCache.Entry?]) {
+        for (model, entry) in cached.enumerated() {
+            guard let entry else { continue }
+            tables[model] = entry.table
+            engine.share(entry.table, with: .run(number, model: model))
+            // The run names what is there.
+            var counts = ByteCounts()
+            counts.resharedBytes = entry.output.bytes
+            reports[model].output = RunReport.Output(rows: entry.output.rows, counts: counts)
         }
     }
 
@@ -70,6 +92,7 @@ final class Run {
     func start() {
         movedBytesBefore = engine.store.movedBytes
         compactedBytesBefore = engine.compactedBytes
+        evictionsBefore = engine.evictions
         observer?.runBegan(plan)
         feed(.start)
     }
@@ -79,27 +102,33 @@ final class Run {
         if let usage = try? engine.store.usage() { memory.note(usage) }
         memory.movedBytes = UInt64(clamping: engine.store.movedBytes - movedBytesBefore)
         memory.compactedBytes = engine.compactedBytes - compactedBytesBefore
+        memory.evictions = engine.evictions - evictionsBefore
         return report()
     }
 
     // MARK: Events in, actions out
 
-    /// Hands an event to the scheduler and carries out what it answers; events that come up meanwhile follow in order.
+    /// Hands an event to the scheduler and carries out what it answers; what comes up meanwhile follows in order.
     func feed(_ event: Scheduler.Event) {
         events.append(event)
-        guard !isHandling else { return }
-        isHandling = true
-        defer { isHandling = false }
-        while !events.isEmpty {
-            for action in scheduler.handle(events.removeFirst()) { perform(action) }
-        }
+        engine.handleEvents()
+    }
+
+    /// Takes the event that has waited longest.
+    func handleNextEvent() {
+        for action in scheduler.handle(events.removeFirst()) { perform(action) }
     }
 
     private func perform(_ action: Scheduler.Action) {
         switch action {
         case .startZygote(let name): startZygote(name)
-        case .fork(let model, let worker, let grant): fork(model, worker, grant)
-        case .send(let model, let worker): send(model, worker)
+        case .ask(let model, let rank, let isRetry): ask(model, rank, isRetry: isRetry)
+        case .withdraw(let model): engine.tell(.withdrawn(number, model: model))
+        case .giveBack(let model):
+            engine.tellHoldings()
+            engine.tell(.givenBack(number, model: model))
+        case .fork(let model, let worker): fork(model, worker)
+        case .send(let model, let worker, let grant): send(model, worker, grant)
         case .kill(let worker): kill(worker)
         case .seal(let model, let worker): seal(model, worker)
         case .discard(let worker): discard(worker)
@@ -109,15 +138,6 @@ final class Run {
             self.outcome = outcome
             if endedAt == nil { endedAt = MonotonicClock.nanoseconds() }
         }
-    }
-
-    /// What it uses of the engine's slots, and wants. A run that is alone may have all it may use, before it knows for what.
-    func claim(isAlone: Bool) -> FairShare.Claim {
-        let slotsMax = min(options.slots ?? .max, engine.options.slots)
-        return FairShare.Claim(
-            run: number, isBatch: options.isBatch, used: scheduler.slotsUsed,
-            wanted: isAlone ? slotsMax : min(scheduler.slotsWanted, max(slotsMax, scheduler.slotsUsed)),
-            assignedCount: scheduler.assignedCount)
     }
 
     /// A preview's place in the scheduler's list comes after the plan's models.
@@ -135,6 +155,9 @@ final class Run {
     func planModel(_ model: Int) -> Plan.Model {
         plan.models[isPreview(model) ? previewOf[model - plan.models.count] : model]
     }
+
+    /// How many of its models could run now and wait to be granted.
+    var askingCount: Int { scheduler.graph.models.indices.count { scheduler.isAsking($0) } }
 
     func inputs(of model: Int) -> [Int] { scheduler.graph.models[model].inputs }
 

@@ -4,8 +4,12 @@ public struct RunOptions: Codable, Sendable, Equatable {
     public var keepsGoing = false
     /// How many of its models run at once; nil: as many as the engine lets.
     public var slots: Int?
-    /// The most memory a worker may take whose model says nothing else, in bytes; nil: what the engine lets it.
+    /// The most memory that it may take, its tables included, in bytes; nil: what the engine lets it.
     public var memoryBytesMax: UInt64?
+    /// Whether results are taken from earlier runs, and kept for later ones.
+    public var usesCache = true
+    /// Whether what scans decode is shared with other scans.
+    public var usesDeCache = true
     /// Whether it gives way to interactive runs.
     public var isBatch = false
     /// Where final tables are written to, absolute; nil: nowhere.
@@ -22,6 +26,8 @@ public struct RunOptions: Codable, Sendable, Equatable {
         case slots
         case keepsGoing = "keeps_going"
         case memoryBytesMax = "memory_bytes_max"
+        case usesCache = "uses_cache"
+        case usesDeCache = "uses_decache"
         case isBatch = "is_batch"
         case exportFolder = "export_folder"
         case previewRows = "preview_rows"

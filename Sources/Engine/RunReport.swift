@@ -30,6 +30,25 @@ public struct ByteCounts: Codable, Sendable, Equatable {
     }
 }
 
+/// What a scan had from DeCache, and gave to it.
+public struct DeCacheReport: Codable, Sendable, Equatable {
+    /// Columns of row groups that it wanted.
+    public var wantedUnits: Int64
+    /// Those of them that were there.
+    public var reusedUnits: Int64
+    /// Those of them that it decoded.
+    public var decodedUnits: Int64
+    /// Bytes of what it gave.
+    public var piecesBytes: Int64
+
+    enum CodingKeys: String, CodingKey {
+        case wantedUnits = "wanted_units"
+        case reusedUnits = "reused_units"
+        case decodedUnits = "decoded_units"
+        case piecesBytes = "pieces_bytes"
+    }
+}
+
 /// What `--output json` prints: the run and each of its models.
 public struct RunReport: Codable, Sendable {
     /// What went wrong, and in which model if it was in one.
@@ -93,7 +112,7 @@ public struct RunReport: Codable, Sendable {
     public struct Model: Codable, Sendable {
         /// Its name.
         public var name: String
-        /// `success`, `failed`, `cancelled` or `skipped`.
+        /// `success`, `cached` (its table was there), `unneeded` (nobody had to read it), `failed`, `cancelled` or `skipped`.
         public var status: String
         /// When its worker was asked for, since the run began.
         @Nullable public var startMilliseconds: Double?
@@ -101,13 +120,17 @@ public struct RunReport: Codable, Sendable {
         @Nullable public var wallMilliseconds: Double?
         /// The most memory its worker held.
         @Nullable public var memoryBytesMax: UInt64?
+        /// How often it was run: more than once where its table was dropped, or its worker had too little memory.
+        public var executions: Int
         /// Where the time went, by the worker's own clock.
         public var timing: [String: Double]
+        /// What a scan shared with others; null for other models.
+        @Nullable public var decache: DeCacheReport?
         /// The table; null when there is none.
         @Nullable public var output: Output?
 
         enum CodingKeys: String, CodingKey {
-            case name, status, timing, output
+            case name, status, executions, decache, timing, output
             case startMilliseconds = "start_ms"
             case wallMilliseconds = "wall_ms"
             case memoryBytesMax = "memory_bytes_max"

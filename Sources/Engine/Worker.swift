@@ -18,8 +18,19 @@ final class Worker {
     /// The read end of the pipe that is the worker's standard output and error.
     let output: LineReader
     let identity: WorkerIdentity?
-    let memoryBytesMax: UInt64?
 
+    /// What its model was granted; nil as long as it only waits.
+    var grant: Scheduler.Grant?
+    /// When it was sent its inputs, in nanoseconds of the monotonic clock.
+    var sentAt: UInt64 = 0
+    /// What its output segment had faulted in before, in bytes: charged to nobody's control group any more.
+    var recycledBytes: UInt64 = 0
+    /// The memory that its output took when it was dead, in bytes.
+    var outputBytes: UInt64 = 0
+    /// The most memory that it held, in bytes; known when it is dead.
+    var memoryBytes: UInt64 = 0
+    /// The kernel killed it, or what it started, because a limit was reached.
+    var wasKilledForMemory = false
     var cgroup: WorkerCgroup?
     /// Held once the zygote has answered.
     var pidfd: ProcessDescriptor?
@@ -29,6 +40,8 @@ final class Worker {
     var segment: SegmentID?
     /// What it published; nil before.
     var published: Published?
+    /// What it has to do with DeCache; nil before it asks.
+    var scan: Scan?
     /// The text of a preview.
     var text: String?
     /// When it is too late for whatever it is doing, in nanoseconds of the monotonic clock.
@@ -65,7 +78,7 @@ final class Worker {
 
     init(
         id: Scheduler.WorkerID, name: String, model: Int, key: ZygoteKey, channel: Channel, output: LineReader,
-        identity: WorkerIdentity?, memoryBytesMax: UInt64?
+        identity: WorkerIdentity?
     ) {
         self.id = id
         self.name = name
@@ -74,11 +87,18 @@ final class Worker {
         self.channel = channel
         self.output = output
         self.identity = identity
-        self.memoryBytesMax = memoryBytesMax
     }
 }
 
 extension Worker {
+    /// A scan that asked DeCache.
+    struct Scan {
+        /// Whether it was told what is there.
+        var isAnswered = false
+        /// What it decoded, with a SIPC descriptor each.
+        var pieces: [(block: ScanBlock, descriptor: [UInt8])] = []
+    }
+
     /// A `published` message, its descriptor already read: the worker can change it no more.
     struct Published {
         /// The most bytes a SIPC descriptor may have; ten thousand columns in thousands of batches stay far below.
@@ -88,6 +108,7 @@ extension Worker {
         var rows: Int64
         var counts: ByteCounts
         var moves: MoveReport?
+        var decache: DeCacheReport?
         var timing: [String: Double]
 
         /// Reads the message; nil when anything is missing from it or its descriptor can't be read.
@@ -95,15 +116,20 @@ extension Worker {
         /// Whatever the descriptor is, reading it does not wait: what is no file has no size.
         init?(_ message: Datagram, _ descriptors: [DescriptorBox]) {
             guard descriptors.count == 1, let rows = message.body["rows"]?.integer, rows >= 0,
-                let counts = message.counts,
-                let status = try? descriptors[0].descriptor.status(), status.bytes <= Self.descriptorBytesMax,
-                let bytes = try? descriptors[0].descriptor.bytes(0..<status.bytes)
+                let counts = message.counts, let bytes = Self.bytes(of: descriptors[0])
             else { return nil }
             self.descriptor = bytes
             self.rows = rows
             self.counts = counts
             moves = message.moves
+            decache = message.decache
             timing = message.timing
+        }
+
+        /// The content of a file that a worker sent; nil when it is too long, or no file.
+        static func bytes(of file: DescriptorBox) -> [UInt8]? {
+            guard let status = try? file.descriptor.status(), status.bytes <= descriptorBytesMax else { return nil }
+            return try? file.descriptor.bytes(0..<status.bytes)
         }
     }
 }

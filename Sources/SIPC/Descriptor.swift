@@ -23,7 +23,7 @@ public struct Descriptor: Sendable {
     /// The encapsulated schema message, ready to be sent.
     let schemaMessage: Range<Int>
     let messages: [MessageView]
-    private let layout: ContainerLayout
+    let layout: ContainerLayout
 
     /// Checks a descriptor and takes it apart.
     ///

@@ -10,51 +10,74 @@ extension Descriptor {
     public func writeStream(_ segments: [MappedSegment], to file: borrowing FileDescriptor) throws {
         let source = try TableSource(self, segments)
         var output = StreamOutput()
-        try bytes.withUnsafeBytes { try output.append(UnsafeRawBufferPointer(rebasing: $0[schemaMessage]), file) }
+        func write(_ bytes: UnsafeRawBufferPointer) throws { try file.writeAll(bytes) }
+        try bytes.withUnsafeBytes { try output.append(UnsafeRawBufferPointer(rebasing: $0[schemaMessage]), write) }
+        try writeBodies(source, to: &output, write) { _, _, _ in }
+        try StreamOutput.end.withUnsafeBytes { try output.append($0, write) }
+        try output.flush(write)
+    }
+
+    /// Writes all messages but the schema's, each followed by its body.
+    ///
+    /// - Parameter lies: called with the bytes of each buffer that is written as it lies in a segment: which reference it is a part of,
+    ///   the bytes, and where in the output they begin.
+    func writeBodies(
+        _ source: TableSource, to output: inout StreamOutput, _ write: (UnsafeRawBufferPointer) throws -> Void,
+        lies: (Reference, UnsafeRawBufferPointer, Int) -> Void
+    ) throws {
         for message in messages {
             var body = BodyPieces(source, message)
             try bytes.withUnsafeBytes {
-                try output.append(UnsafeRawBufferPointer(rebasing: $0[message.encapsulated]), file)
+                try output.append(UnsafeRawBufferPointer(rebasing: $0[message.encapsulated]), write)
             }
+            var index = message.firstReference
             while let piece = body.next() {
                 switch piece {
                 case .content(let content):
-                    try output.append(content, file)
-                    try output.pad(content.count, file)
+                    if !content.isEmpty { lies(reference(index), content, output.count) }
+                    try output.append(content, write)
+                    output.pad(content.count)
                 case .made(let bytes):
-                    try bytes.withUnsafeBytes { try output.append($0, file) }
-                    try output.pad(bytes.count, file)
+                    try bytes.withUnsafeBytes { try output.append($0, write) }
+                    output.pad(bytes.count)
                 }
+                index += 1
             }
         }
-        let end: [UInt8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]
-        try end.withUnsafeBytes { try output.append($0, file) }
-        try output.flush(file)
     }
 }
 
 /// Puts small pieces together, so that ten thousand columns are not as many system calls.
-private struct StreamOutput {
+struct StreamOutput {
+    /// What ends a stream of messages.
+    static let end: [UInt8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]
+
     private static let pieceBytesMax = 32 * 1024
     private static let pendingBytesMax = 1 << 20
     private var pending: [UInt8] = []
+    /// How many bytes it was given.
+    private(set) var count = 0
 
-    mutating func append(_ bytes: UnsafeRawBufferPointer, _ file: borrowing FileDescriptor) throws {
+    mutating func append(
+        _ bytes: UnsafeRawBufferPointer, _ write: (UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        count += bytes.count
         if bytes.count <= Self.pieceBytesMax {
             pending += bytes
-            if pending.count > Self.pendingBytesMax { try flush(file) }
+            if pending.count > Self.pendingBytesMax { try flush(write) }
         } else {
-            try flush(file)
-            try file.writeAll(bytes)
+            try flush(write)
+            try write(bytes)
         }
     }
 
-    mutating func pad(_ count: Int, _ file: borrowing FileDescriptor) throws {
-        pending += repeatElement(0, count: Container.padding(count))
+    mutating func pad(_ bytes: Int) {
+        count += Container.padding(bytes)
+        pending += repeatElement(0, count: Container.padding(bytes))
     }
 
-    mutating func flush(_ file: borrowing FileDescriptor) throws {
-        try pending.withUnsafeBytes { try file.writeAll($0) }
+    mutating func flush(_ write: (UnsafeRawBufferPointer) throws -> Void) throws {
+        if !pending.isEmpty { try pending.withUnsafeBytes { try write($0) } }
         pending.removeAll(keepingCapacity: true)
     }
 }

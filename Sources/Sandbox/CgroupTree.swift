@@ -1,7 +1,8 @@
 import Glibc
 import System
 
-/// The engine's control groups: one folder, and below it one group per worker, with a memory limit each.
+/// The engine's control groups: one folder, below it one group per run, and below these one per worker, each with a limit of its own.
+/// What is charged to a group counts in those above it.
 ///
 /// Version 2 where it has the memory controller, version 1 where that is what is mounted. Sources: the kernel's
 /// admin-guide/cgroup-v2 and cgroup-v1/memory.
@@ -75,16 +76,38 @@ public final class CgroupTree {
         return places.filter { access($0.parent, W_OK) == 0 }
     }
 
-    /// Makes the group of one worker. Nil when the machine does not let us, which costs the limit, not the run.
-    public func make(_ name: String, memoryBytesMax: UInt64?) -> WorkerCgroup? {
+    /// What is charged to all runs together.
+    public var memory: CgroupMemory { CgroupMemory(version: version, path: folder) }
+
+    /// Limits all runs together: RAM only, so that swap stays a way out; nil: no limit.
+    ///
+    /// - Returns: whether the limit holds.
+    @discardableResult
+    public func setMemoryMax(_ bytes: UInt64?) -> Bool { memory.limit(bytes) }
+
+    /// Makes the group of one run. Nil when the machine does not let us, which costs the limit, not the run.
+    ///
+    /// - Parameter memoryBytesMax: the most RAM of all its workers together; swap stays a way out.
+    public func makeRun(_ name: String, memoryBytesMax: UInt64?) -> RunCgroup? {
         collect()
         let path = "\(folder)/\(name)"
         guard (try? Files.makeDirectory(path, mode: 0o755)) != nil else { return nil }
-        let group = WorkerCgroup(tree: self, path: path)
-        if let memoryBytesMax, !group.limit(memoryBytesMax) {
-            group.remove()
-            return nil
-        }
+        let run = RunCgroup(tree: self, path: path)
+        if version == .v2 { run.memory.write("/cgroup.subtree_control", "+memory") }
+        if let memoryBytesMax, !run.setMemoryMax(memoryBytesMax) { return nil }
+        return run
+    }
+
+    /// Makes the group of one worker that belongs to no run. Nil when the machine does not let us, which costs the limit, not the run.
+    public func make(_ name: String, memoryBytesMax: UInt64?) -> WorkerCgroup? {
+        makeWorker("\(folder)/\(name)", memoryBytesMax: memoryBytesMax, run: nil)
+    }
+
+    func makeWorker(_ path: String, memoryBytesMax: UInt64?, run: RunCgroup?) -> WorkerCgroup? {
+        collect()
+        guard (try? Files.makeDirectory(path, mode: 0o755)) != nil else { return nil }
+        let group = WorkerCgroup(tree: self, path: path, run: run)
+        if let memoryBytesMax, !group.setMemoryMax(memoryBytesMax) { return nil }
         return group
     }
 
@@ -96,7 +119,9 @@ public final class CgroupTree {
     /// Removes all groups. What is alive in them is killed.
     public func remove() { Self.remove(tree: folder, version: version) }
 
+    /// Those below others come first.
     private func collect() {
+        leftovers.sort { $0.utf8.count > $1.utf8.count }
         leftovers = leftovers.filter { (try? Files.removeDirectory($0)) == nil && Files.exists($0) }
     }
 
@@ -129,14 +154,19 @@ public final class CgroupTree {
     /// Kills what is in a tree of groups and removes it; waits, at most some seconds, for the dead to be gone.
     static func remove(tree folder: String, version: Version) {
         for _ in 0..<500 {
-            let groups = ((try? Files.list(folder)) ?? []).map { "\(folder)/\($0)" }.filter(isFolder)
-            for group in groups + [folder] {
+            for group in groups(in: folder) {
                 kill(group, version)
                 _ = try? Files.removeDirectory(group)
             }
             guard Files.exists(folder) else { return }
             usleep(10_000)
         }
+    }
+
+    /// A group and all below it, those below others first.
+    private static func groups(in folder: String) -> [String] {
+        let inner = ((try? Files.list(folder)) ?? []).map { "\(folder)/\($0)" }.filter(isFolder)
+        return inner.flatMap(groups) + [folder]
     }
 
     static func kill(_ group: String, _ version: Version) {
@@ -172,71 +202,4 @@ public final class CgroupTree {
         }
         return result
     }
-}
-
-/// The control group of one worker and of all that it starts.
-public final class WorkerCgroup {
-    private let tree: CgroupTree
-    private let path: String
-
-    init(tree: CgroupTree, path: String) {
-        self.tree = tree
-        self.path = path
-    }
-
-    func limit(_ bytes: UInt64) -> Bool {
-        switch tree.version {
-        case .v1:
-            guard (try? Files.write(path + "/memory.limit_in_bytes", "\(bytes)")) != nil else { return false }
-            // Swap is no way round the limit. The file is there only where swap is accounted.
-            _ = try? Files.write(path + "/memory.memsw.limit_in_bytes", "\(bytes)")
-        case .v2:
-            guard (try? Files.write(path + "/memory.max", "\(bytes)")) != nil else { return false }
-            _ = try? Files.write(path + "/memory.swap.max", "0")
-            // A worker whose helper process was killed would wait for it, or compute on with less than it asked for.
-            _ = try? Files.write(path + "/memory.oom.group", "1")
-        }
-        return true
-    }
-
-    /// Puts a process into the group; what it starts from then on is in it too.
-    public func add(_ pid: pid_t) throws(SystemError) { try Files.write(path + "/cgroup.procs", "\(pid)") }
-
-    /// Puts a process into the group as `add` does, from any thread. The kernel waits for all processors meanwhile.
-    public var entry: @Sendable (pid_t) throws(SystemError) -> Void {
-        let file = path + "/cgroup.procs"
-        return { (pid) throws(SystemError) in try Files.write(file, "\(pid)") }
-    }
-
-    /// Kills all that is in it.
-    public func kill() { CgroupTree.kill(path, tree.version) }
-
-    /// Processes of the group that the kernel killed because the limit was reached.
-    public var outOfMemoryKills: Int {
-        Int(clamping: figure("oom_kill", in: tree.version == .v1 ? "/memory.oom_control" : "/memory.events"))
-    }
-
-    /// The most memory it ever held, in bytes; 0 where the kernel does not say.
-    public var memoryBytesMax: UInt64 {
-        let file = tree.version == .v1 ? "/memory.max_usage_in_bytes" : "/memory.peak"
-        return CgroupTree.lines(path + file).first.flatMap { UInt64($0) } ?? 0
-    }
-
-    /// The memory that its processes hold now and nobody else can, in bytes: no files, no shared memory. 0 where the kernel does
-    /// not say.
-    public var anonymousBytes: UInt64 {
-        figure(tree.version == .v1 ? "rss" : "anon", in: "/memory.stat")
-    }
-
-    /// One figure of a file with a name and a figure in each line; 0 where it isn't.
-    private func figure(_ name: String, in file: String) -> UInt64 {
-        for line in CgroupTree.lines(path + file) {
-            let words = line.split(separator: " ")
-            if words.count == 2, words[0] == name { return UInt64(words[1]) ?? 0 }
-        }
-        return 0
-    }
-
-    /// Gives it up; everything in it is dead.
-    public func remove() { tree.remove(path) }
 }

@@ -1,13 +1,25 @@
 extension Scheduler {
     /// What the engine is to do, in this order. No action waits for another: what takes time is answered by an event.
     public enum Action: Equatable, Sendable {
-        /// Start the zygote of an environment. Once per environment; answered by `zygoteReady` or `zygoteFailed`.
+        /// Start the zygote of an environment. Once per environment, and only if a model of it is to run; answered by
+        /// `zygoteReady` or `zygoteFailed`.
         case startZygote(environment: String)
 
+        /// The model could run now: its inputs are held, its zygote is ready. Answered by `granted` or `refused`, unless it is
+        /// withdrawn before; there is no hurry. The lower the rank, the more urgent. A retry was granted before, and had too
+        /// little memory.
+        case ask(model: Int, rank: Int, isRetry: Bool)
+        /// The model asks no more: it has ended, or an input of it was dropped. Once per ask at most, never after its answer.
+        case withdraw(model: Int)
+        /// The model needs its grant no more: its worker is over, and its table, if it made one, is ready or rejected. Once per
+        /// `granted`. Until then the tables it reads are pinned.
+        case giveBack(model: Int)
+
         /// Fork a worker for a model from the zygote of the model's environment. Answered by `forked` or `forkFailed`.
-        case fork(model: Int, worker: WorkerID, grant: Grant)
-        /// Give the worker its inputs, which are all ready, its output segment, and its task. Once per worker at most.
-        case send(model: Int, worker: WorkerID)
+        case fork(model: Int, worker: WorkerID)
+        /// Give the worker its limits, its inputs, which are all ready, its output segment, and its task. Once per worker at
+        /// most.
+        case send(model: Int, worker: WorkerID, grant: Grant)
         /// Kill the worker and everything it started. Once per worker at most, and only after `forked`.
         case kill(worker: WorkerID)
 
@@ -17,12 +29,14 @@ extension Scheduler {
         /// The worker is over and there is no table of it: free its output segment, and all else held for it. Every
         /// worker ends with one `seal` or one `discard`.
         case discard(worker: WorkerID)
-        /// Nobody will read the model's table any more: drop its references. Once per table, after `tableReady`.
+        /// Nobody will read the model's table any more: drop its references. Every table that was held ends with this or with the
+        /// event `dropped`.
         case release(model: Int)
 
-        /// The model has its final status. Once per model.
+        /// The model has its status. Once per model, and once more for each time it is to be run again.
         case settle(model: Int, status: ModelStatus)
-        /// The run is over: every worker is dead, every table is released. Once, and nothing follows.
+        /// The run is over: every worker is dead, every grant is given back, every table is released. Once, and nothing
+        /// follows.
         case finish(Outcome)
     }
 }

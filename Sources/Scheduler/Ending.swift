@@ -2,12 +2,14 @@
 extension Scheduler {
     mutating func tableReady(_ model: Int) {
         precondition(models[model].phase == .sealing, "the table of model \(model) isn't being sealed")
-        slotsUsed -= 1
+        giveBack(model)
         models[model].table = .held
         settle(model, .success)
-        for reader in graph.readers[model] {
+        for reader in graph.readers[model] where !models[reader].isSettled {
             models[reader].inputsMissing -= 1
-            if models[reader].inputsMissing == 0, models[reader].isOpen {
+            if models[reader].inputsMissing > 0 {
+                wanting.append(reader)
+            } else if models[reader].isOpen {
                 enqueue(reader)
             }
         }
@@ -15,40 +17,85 @@ extension Scheduler {
 
     mutating func tableRejected(_ model: Int, _ reason: String) {
         precondition(models[model].phase == .sealing, "the table of model \(model) isn't being sealed")
-        slotsUsed -= 1
+        giveBack(model)
         fail(model, .rejected(reason))
     }
 
-    /// Gives a model its final status; no worker of it is alive. Its inputs have one reader less.
+    /// Gives a model its status; no worker of it is alive.
     mutating func settle(_ model: Int, _ status: ModelStatus) {
         models[model].phase = .settled(status)
+        models[model].earlierStatus = nil
         unsettled -= 1
         actions.append(.settle(model: model, status: status))
-        for input in graph.inputs[model] {
-            models[input].readersLeft -= 1
-            releaseIfUnneeded(input)
+        let isOwed = models[model].table == .none && graph.models[model].role == .table && status.isDone
+        if isOwed, models[model].needsInputs {
+            // It was to run again and was called off. If somebody wants it after all, it starts afresh.
+            models[model].table = .owed
+            tellOwed(model)
+        } else {
+            stopNeeding(inputsOf: model)
         }
-        releaseIfUnneeded(model)
+        resting.append(model)
     }
 
-    private mutating func releaseIfUnneeded(_ model: Int) {
-        if models[model].table == .held, models[model].readersLeft == 0, !graph.models[model].isFinal {
-            release(model)
+    private mutating func stopNeeding(inputsOf model: Int) {
+        guard models[model].needsInputs else {
+            return
         }
+        models[model].needsInputs = false
+        for input in graph.inputs[model] {
+            models[input].readersLeft -= 1
+            if models[input].readersLeft == 0 {
+                resting.append(input)
+            }
+        }
+    }
+
+    /// Lets go of tables that nobody will read any more: those that are held, owed or being made again.
+    mutating func releaseUnneeded() {
+        var next = 0
+        while next < resting.count {
+            let model = resting[next]
+            next += 1
+            guard models[model].readersLeft == 0, !graph.models[model].isFinal else {
+                continue
+            }
+            switch models[model].table {
+            case .held:
+                if models[model].isSettled {
+                    release(model)
+                }
+            case .owed:
+                models[model].table = .gone
+                stopNeeding(inputsOf: model)
+            case .none:
+                if let status = models[model].earlierStatus, models[model].isOpen, !models[model].hasResult {
+                    end(model, status)
+                }
+            case .gone: break
+            }
+        }
+        resting = []
     }
 
     mutating func release(_ model: Int) {
-        models[model].table = .released
+        models[model].table = .gone
         actions.append(.release(model: model))
     }
 
-    /// Decides the status of a model that is open, and settles it if no worker stands against that.
+    /// Decides the status of a model that is open, and settles it if no worker stands against that. Only a failure of its own
+    /// takes a model the status that it had before it was to run again.
     private mutating func end(_ model: Int, _ status: ModelStatus) {
-        if models[model].worker == nil {
-            settle(model, status)
-        } else {
-            models[model].worker!.phase = .ending(status)
+        withdraw(model)
+        var status = status
+        if let earlier = models[model].earlierStatus {
+            if case .failed = status {} else { status = earlier }
         }
+        guard models[model].worker != nil else {
+            return settle(model, status)
+        }
+        if case .failed = status {} else { kill(model) }
+        models[model].worker!.phase = .ending(status)
     }
 
     /// A model that is open, or whose result was to count, has failed: ends it, and what can't or mayn't go on without it.
@@ -67,18 +114,19 @@ extension Scheduler {
         }
     }
 
-    /// Skips all models that need the table of the failed one, however far from it.
+    /// Skips all models that need the table of the failed one, however far from it; also those that need it only because
+    /// a table between isn't there any more.
     private mutating func skipReaders(of failed: Int) {
         var next = graph.readers[failed]
+        var passed: Set<Int> = []
         while let model = next.popLast() {
-            // Whatever was ended before has had its readers ended with it.
-            guard models[model].isOpen else {
+            if models[model].isOpen {
+                // One that was to run again keeps its status, but those that wait for it get nothing.
+                end(model, .skipped(because: failed))
+            } else if models[model].table != .owed && !models[model].isCalledOff || !passed.insert(model).inserted {
+                // Whatever was ended before has had its readers ended with it.
                 continue
             }
-            if models[model].worker != nil {
-                kill(model)
-            }
-            end(model, .skipped(because: failed))
             next.append(contentsOf: graph.readers[model])
         }
     }
@@ -86,11 +134,8 @@ extension Scheduler {
     /// Ends all that is open, but for results that have arrived.
     private mutating func stop(because failed: Int) {
         isStopping = true
-        for model in models.indices where models[model].isOpen && !hasResult(model) {
-            if models[model].worker != nil {
-                kill(model)
-            }
-            end(model, models[model].phase == .assigned ? .cancelled : .skipped(because: failed))
+        for model in models.indices where models[model].isOpen && !models[model].hasResult {
+            end(model, models[model].phase == .granted ? .cancelled : .skipped(because: failed))
         }
     }
 
@@ -102,35 +147,65 @@ extension Scheduler {
                 // Also one that only has to leave: nobody wants to wait for it.
                 kill(model)
             }
-            if models[model].isOpen, !hasResult(model) {
+            if models[model].isOpen, !models[model].hasResult {
                 end(model, .cancelled)
             }
         }
     }
 
-    private func hasResult(_ model: Int) -> Bool {
-        models[model].phase == .sealing || models[model].worker?.phase == .delivered
-    }
-
     /// A zygote is dead: models of its environment can't run any more.
     mutating func zygoteFailed(_ environment: Int, _ reason: String) {
-        guard environments[environment].zygote != .dead else {
+        let zygote = environments[environment].zygote
+        guard zygote == .starting || zygote == .ready else {
             return
         }
         environments[environment].zygote = .dead
         let failure = Failure.environment(reason)
+        var unawaited: Set<Int> = []
         for model in graph.environmentModels[environment] {
             if let worker = models[model].worker {
                 if !worker.isForked {
                     loseWorker(model, failure)
-                } else if worker.phase == .delivered {
-                    kill(model)
                 } else {
-                    spoil(model, failure)
+                    kill(model)
+                    if models[model].isOpen ? worker.phase != .delivered : isCalledOffInVain(model, &unawaited) {
+                        fail(model, failure)
+                    }
                 }
             } else if models[model].isOpen, models[model].phase != .sealing {
                 fail(model, failure)
             }
+            if models[model].table == .owed, !isStopping, isAwaited(model, &unawaited) {
+                wake(model)
+                fail(model, failure)
+            }
         }
+    }
+
+    /// Whether the model was called off, and is to run after all as soon as its worker is dead.
+    private func isCalledOffInVain(_ model: Int, _ unawaited: inout Set<Int>) -> Bool {
+        models[model].isCalledOff && !isStopping && isAwaited(model, &unawaited)
+    }
+
+    /// Whether an open model lacks the table, which isn't there, or one that would have to be made from it.
+    ///
+    /// Collects what isn't awaited, as it stays so. If the model is awaited, that holds for all that was passed as soon as the model
+    /// has failed, which must come next.
+    private func isAwaited(_ model: Int, _ unawaited: inout Set<Int>) -> Bool {
+        var next = [model]
+        while let model = next.popLast() {
+            guard unawaited.insert(model).inserted else {
+                continue
+            }
+            for reader in graph.readers[model] {
+                if models[reader].isOpen {
+                    return true
+                }
+                if models[reader].table == .owed || models[reader].isCalledOff {
+                    next.append(reader)
+                }
+            }
+        }
+        return false
     }
 }

@@ -2,7 +2,7 @@ extension Scheduler {
     /// What happened. The engine feeds events in the order in which it learns of them.
     ///
     /// The engine's part of the contract, which is checked by precondition where it can be:
-    /// - `start` comes first; only `cancel` and `slotsChanged` may overtake it.
+    /// - `start` comes first; only `cancel` may overtake it.
     /// - A worker's events name a worker that was forked by an action and isn't over; see `isAlive`.
     /// - A worker's messages come in the order in which it sent them. They may come before `forked`, as that arrives
     ///   over the zygote's socket. They do not come after `exited`: before the engine reports that a worker is dead, it
@@ -11,19 +11,24 @@ extension Scheduler {
     ///   one that wasn't yet is over, and gets no event any more.
     /// - A kill isn't answered but by `exited`.
     /// - A worker that doesn't leave after its last message is given `timedOut` in the end.
+    /// - An ask is answered once, or never. An answer that a `withdraw` crosses does no harm; if the model has asked again before it
+    ///   arrives, it counts for that, and a grant too many is given back at once.
+    /// - A table is dropped only if `canDrop` allows it after all events that came before.
     public enum Event: Equatable, Sendable {
         /// The run begins.
         case start
         /// The user wants it to stop (Ctrl-C). Any number of times, at any time.
         case cancel
 
-        /// It may use so many slots from now on. Any number of times, at any time.
-        case slotsChanged(Int)
-
         /// The zygote of an environment is warm.
         case zygoteReady(environment: String)
         /// The zygote of an environment couldn't be started or is dead. It is not started again.
         case zygoteFailed(environment: String, reason: String)
+
+        /// The model may run, with that much memory. If it doesn't ask any more, it gives the grant back at once.
+        case granted(model: Int, Grant)
+        /// The model can never run: it needs more than there is. It fails. Ignored if it doesn't ask any more.
+        case refused(model: Int, reason: String)
 
         /// A worker is there: it can be killed, and waited for.
         case forked(WorkerID)
@@ -53,5 +58,8 @@ extension Scheduler {
         case tableReady(model: Int)
         /// The table isn't what was published, or couldn't be locked. The engine has freed it.
         case tableRejected(model: Int, reason: String)
+        /// The engine has dropped the references of a table for want of memory; see `canDrop`. The model is run again when a reader
+        /// lacks nothing but such tables.
+        case dropped(model: Int)
     }
 }

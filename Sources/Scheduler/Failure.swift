@@ -3,6 +3,8 @@ extension Scheduler {
     public enum Failure: Error, Equatable, Sendable {
         /// The zygote of its environment didn't start, or died.
         case environment(String)
+        /// It was not admitted: it needs more memory than there is.
+        case refused(String)
         /// No worker could be forked.
         case fork(String)
         /// The engine couldn't give the worker its inputs or its output segment.
@@ -77,6 +79,7 @@ extension Scheduler.Failure: CustomStringConvertible {
     public var description: String {
         switch self {
         case .environment(let reason): "its environment failed: \(reason)"
+        case .refused(let reason): reason
         case .fork(let reason): "no worker could be started: \(reason)"
         case .send(let reason): "its worker couldn't be given its inputs: \(reason)"
         case .reported(let error): error.message

@@ -30,6 +30,9 @@ extension Scheduler {
         /// The place of each model in `preference`.
         let rank: [Int]
 
+        /// Models that must run: not cached, and final, read by nobody, or read by a model that must run.
+        let isNeeded: [Bool]
+
         /// Checks the models and computes in which order they are preferred.
         ///
         /// Takes time linear in models and inputs, but for one sort.
@@ -63,6 +66,7 @@ extension Scheduler {
                 rank[model] = place
             }
             self.rank = rank
+            isNeeded = Self.isNeeded(models, readers: readers, order: order)
 
             var keys: [String: Int] = [:]
             for model in preference where keys[models[model].environment] == nil {
@@ -81,6 +85,15 @@ extension Scheduler {
         private static func distinct(_ inputs: [Int]) -> [Int] {
             let sorted = inputs.sorted()
             return sorted.indices.filter { $0 == 0 || sorted[$0] != sorted[$0 - 1] }.map { sorted[$0] }
+        }
+
+        private static func isNeeded(_ models: [Model], readers: [[Int]], order: [Int]) -> [Bool] {
+            var isNeeded = [Bool](repeating: false, count: models.count)
+            for model in order.reversed() where !models[model].isCached {
+                isNeeded[model] =
+                    models[model].isFinal || readers[model].isEmpty || readers[model].contains { isNeeded[$0] }
+            }
+            return isNeeded
         }
 
         private static func topologicalOrder(inputs: [[Int]], readers: [[Int]]) -> [Int] {

@@ -25,31 +25,39 @@ extension Scheduler {
         /// How long the model is expected to run, if that is known. It orders models, nothing else.
         public var expectedTime: Duration?
 
-        /// Upper limit of the worker's memory in bytes, nil for no limit of its own.
-        public var memoryBytesMax: Int?
+        /// Whether its table is there before the run: it then doesn't run, unless the table is dropped. Not for previews.
+        public var isCached: Bool
+
+        /// Whether its table may be dropped, and the model be run again (or, if it is cached, for once) to have it back.
+        public var canRollBack: Bool
 
         /// A model; only its inputs and its environment have no default.
         public init(
             inputs: [Int], environment: String, isFinal: Bool = false, role: Role = .table,
-            expectedTime: Duration? = nil, memoryBytesMax: Int? = nil
+            expectedTime: Duration? = nil, isCached: Bool = false, canRollBack: Bool = true
         ) {
+            precondition(role == .table || !isCached, "a preview has no table that could be cached")
             self.inputs = inputs
             self.environment = environment
             self.isFinal = isFinal
             self.role = role
             self.expectedTime = expectedTime
-            self.memoryBytesMax = memoryBytesMax
+            self.isCached = isCached
+            self.canRollBack = canRollBack
         }
     }
 
-    /// What a worker is admitted with. The scheduler decides it when it asks for the fork, the engine enforces it.
+    /// What a model is admitted with. The engine decides it and enforces it; the scheduler hands it on.
     public struct Grant: Equatable, Sendable {
-        /// Upper limit of the worker's memory in bytes, nil for none.
+        /// Hard upper limit of the worker's memory in bytes, nil for none.
         public var memoryBytesMax: Int?
+        /// How much of it the model is expected to need, in bytes.
+        public var expectedBytes: Int
 
         /// A grant.
-        public init(memoryBytesMax: Int?) {
+        public init(memoryBytesMax: Int?, expectedBytes: Int = 0) {
             self.memoryBytesMax = memoryBytesMax
+            self.expectedBytes = expectedBytes
         }
     }
 

@@ -1,22 +1,28 @@
 extension Scheduler {
-    /// How a model ended; each gets exactly one.
+    /// How a model ended; each gets one, and another each time it is to run again. It is then the same, unless it fails, or was
+    /// unneeded and succeeds.
     public enum ModelStatus: Equatable, Sendable {
-        /// Its table is there, or its text was handed over.
+        /// Its table was made, or was there before; or its text was handed over.
         case success
+        /// It was not run, as all that reads its table comes from a cache.
+        case unneeded
         /// It failed by itself.
         case failed(Failure)
-        /// It had been given a slot, and was stopped because the run was cancelled or another model had failed; or it
+        /// It had a grant, and was stopped because the run was cancelled or another model had failed; or it
         /// was waiting when the run was cancelled.
         case cancelled
-        /// It was never given a slot, because that model had failed.
+        /// It had no grant, and was to get none, because that model had failed.
         case skipped(because: Int)
+
+        /// Whether nothing is wrong.
+        var isDone: Bool { self == .success || self == .unneeded }
     }
 
     /// How a run ended.
     public struct Outcome: Equatable, Sendable {
         /// The run's status.
         public enum Status: Equatable, Sendable {
-            /// Every model succeeded; previews don't count.
+            /// Every model succeeded or was unneeded; previews don't count.
             case success
             /// A model failed and nobody cancelled.
             case failed

@@ -2,9 +2,6 @@
 struct RankQueue: Sendable {
     private var heap: [Int] = []
 
-    /// How many ranks it holds.
-    var count: Int { heap.count }
-
     /// Adds a rank, in logarithmic time.
     mutating func push(_ rank: Int) {
         heap.append(rank)

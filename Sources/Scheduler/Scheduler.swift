@@ -4,20 +4,29 @@
 /// thousand. The engine carries out the actions and reports what came of them. A run's life:
 ///
 /// ```
-/// model    waiting ──inputs ready──▶ queued ──slot──▶ assigned ──worker dead, result there──▶ sealing ──▶ settled
-///             └───────────┴──────────────┴─────────────failed, cancelled, skipped────────────────┴───────────▶┘
+/// model    waiting ──inputs held──▶ queued ──ask, granted──▶ granted ──worker dead, result there──▶ sealing ──▶ settled
+///           ▲  ▲ └──────────┴──────────┬──────────────────failed, cancelled, skipped─────────────────────┴───▶┘  │
+///           │  └─an input was dropped──┘ ◀──out of memory, once──┘                                               │
+///           └───────────────────────────the table was dropped, and a reader lacks nothing else───────────────────┘
 /// worker   fork ▶ starting ──started──▶ idle ──send──▶ sent ──running──▶ running ──published, done──▶ delivered ──exited▶ over
 ///                    └────────────────────┴──────────────┴────────────────┴───failed, killed───▶ ending ───────exited▶ over
 /// table    none ──tableReady──▶ held ──last reader settled; if final, run over──▶ released
+///            ▲                    └──dropped──▶ owed ──last reader settled──▶ gone
+///            └──────demanded────────────────────┘
 /// ```
 ///
 /// It holds at all times:
-/// - No model is assigned while `slots` or more are assigned or sealing; so there are at most `slots`, unless there were more before
-///   slots were taken away. A slot is free only if no model is queued whose zygote is ready, or the run stops.
-/// - At most `workersAhead` further workers are alive; they are idle and belong to models that soon can run.
-/// - A worker is sent its inputs when all their tables are held, and they are held until the worker is over and, if it
-///   published, its own table is ready: only then has that table references of its own to what it reshares.
-/// - A model is settled once, when no worker of it is alive. Of several reasons to end it the first one counts.
+/// - A model runs only with a grant, and asks for one as soon as its inputs are held and its zygote is ready. It gives each grant
+///   back once: when its worker is over and, if that published, its table is ready or rejected.
+/// - At most `workersAhead` workers without a grant are alive; they are idle and belong to models that soon can run.
+/// - A worker is sent its inputs when all their tables are held, and they are held and pinned until the grant is given back:
+///   only then has the model's own table references of its own to what it reshares.
+/// - A model is settled when no worker of it is alive. Of several reasons to end it the first one counts. It is settled once, and
+///   once more for each time it is to run again.
+/// - A model is to run again if its table was dropped, and a reader that isn't settled lacks nothing but dropped tables; what it
+///   reads and isn't there any more is made again with it. It is called off if nobody needs it any more.
+/// - A model that a cache provides, and one that only such models read, doesn't run, unless it is to run again in that sense.
+/// - A worker that has too little memory is replaced, once each time its model is run; the grant is asked for anew.
 /// - A result that arrived completely counts, however its worker ends, unless the worker sends something after it.
 /// - The run finishes once, when all models are settled and all tables are released.
 ///
@@ -26,9 +35,7 @@
 public struct Scheduler: Sendable {
     /// The models of the run.
     public let graph: Graph
-    /// How many models may run at once; what runs goes on when there are fewer than before.
-    public internal(set) var slots: Int
-    /// How many workers may be forked before their models can run, to hide the time that takes.
+    /// How many workers may be forked before their models are granted, to hide the time that takes.
     public let workersAhead: Int
     /// What becomes of the rest when a model fails.
     public let failurePolicy: FailurePolicy
@@ -37,15 +44,15 @@ public struct Scheduler: Sendable {
     var environments: [EnvironmentState]
     /// The model of each worker ever forked; the index is the worker's number.
     var workers: [Int] = []
-    /// Ranks of queued models whose zygote is ready. Models that have been ended meanwhile are passed over.
+    /// Ranks of queued models whose zygote is ready and that have not asked. Models that aren't queued any more are passed over.
     var queue = RankQueue()
     /// Ranks of models for which a worker may be forked ahead, likewise.
     var aheadQueue = RankQueue()
-    /// Slots that models hold.
-    public internal(set) var slotsUsed = 0
-    /// How often a model was given a slot.
-    public internal(set) var assignedCount = 0
-    /// Workers alive whose models aren't assigned.
+    /// Models that may have been settled without a reader left, or lost their last one, in the event at hand.
+    var resting: [Int] = []
+    /// Models that may lack nothing but owed tables since the event at hand.
+    var wanting: [Int] = []
+    /// Workers alive whose models have no grant.
     var aheadCount = 0
     var unsettled: Int
     var isStarted = false
@@ -59,17 +66,19 @@ public struct Scheduler: Sendable {
     var actions: [Action] = []
 
     /// A run that has not started.
-    public init(graph: Graph, slots: Int, workersAhead: Int = 0, failurePolicy: FailurePolicy = .stop) {
-        precondition(slots >= 0, "slots can't be negative")
+    public init(graph: Graph, workersAhead: Int = 0, failurePolicy: FailurePolicy = .stop) {
         precondition(workersAhead >= 0, "workers ahead can't be negative")
         self.graph = graph
-        self.slots = slots
         self.workersAhead = workersAhead
         self.failurePolicy = failurePolicy
         models = graph.models.indices.map { model in
-            ModelState(
-                inputsMissing: graph.inputs[model].count, inputsUnassigned: graph.inputs[model].count,
-                readersLeft: graph.readers[model].count)
+            let isCached = graph.models[model].isCached
+            let isNeeded = graph.isNeeded[model]
+            let inputsToMake = graph.inputs[model].count { !graph.models[$0].isCached }
+            return ModelState(
+                table: isCached ? .held : isNeeded ? .none : .gone, needsInputs: isNeeded,
+                inputsMissing: inputsToMake, inputsUngranted: inputsToMake,
+                readersLeft: graph.readers[model].count { graph.isNeeded[$0] }, wasGranted: isCached)
         }
         environments = graph.environments.map { _ in EnvironmentState() }
         unsettled = graph.models.count
@@ -77,21 +86,34 @@ public struct Scheduler: Sendable {
 
     /// Takes in an event and says what to do now.
     ///
-    /// Over a run the time is near linear in models and inputs. Traps if the event contradicts the engine's contract.
+    /// Over a run the time is near linear in models and inputs, those of models that run again counted again. Traps if the event
+    /// contradicts the engine's contract.
     public mutating func handle(_ event: Event) -> [Action] {
         if isFinished {
             precondition(Self.mayComeLate(event), "the run is finished: \(event)")
             return []
         }
-        precondition(isStarted || Self.mayComeEarly(event), "the run has not started: \(event)")
+        precondition(isStarted || event == .start || event == .cancel, "the run has not started: \(event)")
+        take(event)
+        releaseUnneeded()
+        demand()
+        if isStarted, !isStopping {
+            ask()
+            forkAhead()
+        }
+        finishIfOver()
+        defer { actions = [] }
+        return actions
+    }
+
+    private mutating func take(_ event: Event) {
         switch event {
         case .start: start()
         case .cancel: cancel()
-        case .slotsChanged(let slots):
-            precondition(slots >= 0, "slots can't be negative")
-            self.slots = slots
         case .zygoteReady(let environment): zygoteReady(self.environment(environment))
         case .zygoteFailed(let environment, let reason): zygoteFailed(self.environment(environment), reason)
+        case .granted(let model, let grant): granted(model, grant)
+        case .refused(let model, let reason): refused(model, reason)
         case .forked(let worker): forked(model(ofForking: worker))
         case .forkFailed(let worker, let reason): loseWorker(model(ofForking: worker), .fork(reason))
         case .sendFailed(let worker, let reason): spoil(model(ofLive: worker), .send(reason))
@@ -105,14 +127,8 @@ public struct Scheduler: Sendable {
         case .exited(let worker, let exit): exited(model(ofLive: worker), exit)
         case .tableReady(let model): tableReady(model)
         case .tableRejected(let model, let reason): tableRejected(model, reason)
+        case .dropped(let model): dropped(model)
         }
-        if isStarted, !isStopping {
-            assignSlots()
-            forkAhead()
-        }
-        finishIfOver()
-        defer { actions = [] }
-        return actions
     }
 
     /// Whether a worker was forked, or is to be, and isn't over: it may have events.
@@ -131,25 +147,15 @@ public struct Scheduler: Sendable {
         return workers[worker.number]
     }
 
-    /// The model's final status, nil as long as it has none.
+    /// The model's status, nil as long as it has none: before it is settled, and while it is run again.
     public func status(of model: Int) -> ModelStatus? {
         if case .settled(let status) = models[model].phase { status } else { nil }
     }
 
-    /// How many slots it would use now if it had them; it may be a few less where models have been ended in the queue.
-    public var slotsWanted: Int { isStopping ? slotsUsed : slotsUsed + queue.count }
-
-    private static func mayComeEarly(_ event: Event) -> Bool {
-        switch event {
-        case .start, .cancel, .slotsChanged: true
-        default: false
-        }
-    }
-
-    /// Events that need no worker to be alive, so that the engine may have them in its queue when a run finishes.
+    /// Events that need no worker to be alive and no table, so that the engine may have them in its queue when a run finishes.
     private static func mayComeLate(_ event: Event) -> Bool {
         switch event {
-        case .start, .cancel, .slotsChanged, .zygoteReady, .zygoteFailed, .timedOut: true
+        case .start, .cancel, .zygoteReady, .zygoteFailed, .granted, .refused, .timedOut: true
         default: false
         }
     }

@@ -3,13 +3,27 @@ extension Scheduler {
     mutating func start() {
         precondition(!isStarted, "a run starts once")
         isStarted = true
-        for environment in graph.environments {
-            actions.append(.startZygote(environment: environment))
+        for environment in graph.environmentModels.indices
+        where graph.environmentModels[environment].contains(where: { models[$0].needsInputs }) {
+            startZygote(environment)
         }
-        for model in graph.preference where models[model].inputsMissing == 0 {
-            inputsAssigned(model)
-            enqueue(model)
+        for model in models.indices where !models[model].needsInputs {
+            settle(model, graph.models[model].isCached ? .success : .unneeded)
         }
+        for model in graph.preference where models[model].needsInputs {
+            if models[model].inputsUngranted == 0 {
+                forkSoon(model)
+            }
+            if models[model].inputsMissing == 0 {
+                enqueue(model)
+            }
+        }
+    }
+
+    /// Starts a zygote that was not needed yet.
+    mutating func startZygote(_ environment: Int) {
+        environments[environment].zygote = .starting
+        actions.append(.startZygote(environment: graph.environments[environment]))
     }
 
     mutating func zygoteReady(_ environment: Int) {
@@ -27,7 +41,7 @@ extension Scheduler {
         environments[environment].ahead = []
     }
 
-    /// The model's inputs are all ready.
+    /// The model's inputs are all held.
     mutating func enqueue(_ model: Int) {
         models[model].phase = .queued
         let environment = graph.environment[model]
@@ -38,20 +52,36 @@ extension Scheduler {
         }
     }
 
-    /// Gives free slots to queued models, the most urgent first.
-    mutating func assignSlots() {
-        while slotsUsed < slots, let rank = queue.pop() {
+    /// Asks for queued models, the most urgent first.
+    mutating func ask() {
+        while let rank = queue.pop() {
             let model = graph.preference[rank]
-            if models[model].phase == .queued, models[model].isOpen {
-                assign(model)
+            if models[model].phase == .queued, models[model].isOpen, !models[model].isAsking {
+                models[model].isAsking = true
+                actions.append(.ask(model: model, rank: rank, isRetry: models[model].isRetry))
             }
         }
     }
 
-    private mutating func assign(_ model: Int) {
-        models[model].phase = .assigned
-        slotsUsed += 1
-        assignedCount += 1
+    mutating func withdraw(_ model: Int) {
+        if models[model].isAsking {
+            models[model].isAsking = false
+            actions.append(.withdraw(model: model))
+        }
+    }
+
+    mutating func granted(_ model: Int, _ grant: Grant) {
+        guard models[model].isAsking else {
+            // The ask was withdrawn while the answer was on its way, or an earlier one was and this is one answer too many.
+            actions.append(.giveBack(model: model))
+            return
+        }
+        models[model].isAsking = false
+        models[model].phase = .granted
+        models[model].grant = grant
+        for input in graph.inputs[model] {
+            models[input].readersGranted += 1
+        }
         if let worker = models[model].worker {
             aheadCount -= 1
             if worker.isForked, worker.phase == .idle {
@@ -60,16 +90,39 @@ extension Scheduler {
         } else {
             fork(model)
         }
+        guard !models[model].wasGranted else {
+            return
+        }
+        models[model].wasGranted = true
         for reader in graph.readers[model] {
-            models[reader].inputsUnassigned -= 1
-            if models[reader].inputsUnassigned == 0 {
-                inputsAssigned(reader)
+            models[reader].inputsUngranted -= 1
+            if models[reader].inputsUngranted == 0 {
+                forkSoon(reader)
             }
         }
     }
 
-    /// The model's inputs are ready or being made, so that it will soon need a worker.
-    private mutating func inputsAssigned(_ model: Int) {
+    mutating func refused(_ model: Int, _ reason: String) {
+        if models[model].isAsking {
+            models[model].isAsking = false
+            let failure = Failure.refused(reason)
+            if models[model].worker != nil {
+                kill(model)
+            }
+            fail(model, failure)
+        }
+    }
+
+    mutating func giveBack(_ model: Int) {
+        models[model].grant = nil
+        for input in graph.inputs[model] {
+            models[input].readersGranted -= 1
+        }
+        actions.append(.giveBack(model: model))
+    }
+
+    /// The model's inputs are held or being made, so that it will soon need a worker.
+    mutating func forkSoon(_ model: Int) {
         guard workersAhead > 0 else {
             return
         }
@@ -81,12 +134,12 @@ extension Scheduler {
         }
     }
 
-    /// Forks workers for models that have no slot yet.
+    /// Forks workers for models that have no grant yet.
     mutating func forkAhead() {
         while aheadCount < workersAhead, let rank = aheadQueue.pop() {
             let model = graph.preference[rank]
-            let isUnassigned = models[model].phase == .waiting || models[model].phase == .queued
-            if isUnassigned, models[model].worker == nil {
+            let isUngranted = models[model].phase == .waiting || models[model].phase == .queued
+            if isUngranted, models[model].worker == nil {
                 aheadCount += 1
                 fork(model)
             }
@@ -97,12 +150,11 @@ extension Scheduler {
         let worker = WorkerID(workers.count)
         workers.append(model)
         models[model].worker = WorkerState(id: worker)
-        let grant = Grant(memoryBytesMax: graph.models[model].memoryBytesMax)
-        actions.append(.fork(model: model, worker: worker, grant: grant))
+        actions.append(.fork(model: model, worker: worker))
     }
 
     mutating func send(_ model: Int) {
         models[model].worker!.phase = .sent
-        actions.append(.send(model: model, worker: models[model].worker!.id))
+        actions.append(.send(model: model, worker: models[model].worker!.id, grant: models[model].grant!))
     }
 }

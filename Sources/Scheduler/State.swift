@@ -2,30 +2,55 @@ extension Scheduler {
     /// What the scheduler knows of one model.
     struct ModelState: Sendable {
         enum Phase: Equatable, Sendable {
-            /// Some input has no table yet.
+            /// Some input has no table.
             case waiting
-            /// All inputs are ready; it waits for its zygote or for a slot.
+            /// All inputs are held; it waits for its zygote or for a grant.
             case queued
-            /// It holds a slot, and has a worker.
-            case assigned
-            /// Its worker is over, its table is being locked. It still holds its slot.
+            /// It has a grant, and a worker.
+            case granted
+            /// Its worker is over, its table is being locked. It still has its grant.
             case sealing
-            /// It has its final status.
+            /// It has a status.
             case settled(ModelStatus)
         }
 
         enum Table: Sendable {
-            case none, held, released
+            /// Not made yet, or being made.
+            case none
+            /// Readers can be sent it.
+            case held
+            /// It is not there, and some model that needs its inputs reads it: it is made again when it is demanded.
+            case owed
+            /// It was released or was never needed, and no model that needs its inputs reads it.
+            case gone
         }
 
         var phase = Phase.waiting
-        var table = Table.none
-        /// Distinct inputs whose table isn't ready.
+        var table: Table
+        /// Whether it is counted in `readersLeft` of its inputs: it isn't settled, or its table is owed.
+        var needsInputs: Bool
+        /// Distinct inputs whose table isn't held. Counts while it isn't settled.
         var inputsMissing: Int
-        /// Distinct inputs that were never given a slot. At zero a worker may be forked ahead.
-        var inputsUnassigned: Int
-        /// Distinct readers that aren't settled; each may have the table mapped.
+        /// Those of them whose table is owed. If that is all of them, they are demanded.
+        var inputsOwed = 0
+        /// Distinct inputs that were never granted and don't come from a cache. At zero a worker may be forked ahead.
+        var inputsUngranted: Int
+        /// Distinct readers that need their inputs; each may have the table mapped.
         var readersLeft: Int
+        /// Distinct readers that have a grant.
+        var readersGranted = 0
+        /// Whether it has asked, and has no answer yet.
+        var isAsking = false
+        /// What it was granted, until it gives it back.
+        var grant: Grant?
+        /// Whether `inputsUngranted` of its readers doesn't count it, or not any more.
+        var wasGranted: Bool
+        /// Whether a worker had too little memory since the model was last to be run.
+        var wasRetried = false
+        /// Whether that worker had a grant.
+        var isRetry = false
+        /// The status it had before it was to be run again; it stays so unless that fails.
+        var earlierStatus: ModelStatus?
         /// Its worker, from the fork action until the worker is over. A waiting or queued model has one if it was forked
         /// ahead.
         var worker: WorkerState?
@@ -34,9 +59,24 @@ extension Scheduler {
             if case .settled = phase { true } else { false }
         }
 
-        /// Whether it has no final status yet and none is decided either.
+        /// Whether it is settled, and nothing was wrong.
+        var isDone: Bool {
+            if case .settled(let status) = phase { status.isDone } else { false }
+        }
+
+        /// Whether it has no status yet and none is decided either.
         var isOpen: Bool {
             !isSettled && worker?.ending == nil
+        }
+
+        /// Whether its worker has delivered.
+        var hasResult: Bool {
+            phase == .sealing || worker?.phase == .delivered
+        }
+
+        /// Whether it isn't settled yet, will be without a table, and keeps an earlier status with that.
+        var isCalledOff: Bool {
+            earlierStatus != nil && worker?.ending == earlierStatus
         }
     }
 
@@ -53,6 +93,8 @@ extension Scheduler {
             case running
             /// Its result arrived. Nothing but a further message can spoil that.
             case delivered
+            /// It had too little memory; its model gets another one when it is dead.
+            case retrying
             /// Its model's status is decided, and waits for its death.
             case ending(ModelStatus)
         }
@@ -74,7 +116,7 @@ extension Scheduler {
             case .starting: .starting
             case .idle: .idle
             case .sent: .opening
-            case .running, .delivered, .ending: .running
+            case .running, .delivered, .retrying, .ending: .running
             }
         }
     }
@@ -82,10 +124,13 @@ extension Scheduler {
     /// What the scheduler knows of one environment.
     struct EnvironmentState: Sendable {
         enum Zygote: Sendable {
-            case starting, ready, dead
+            /// No model of it was to run yet.
+            case cold
+            case starting, ready
+            case dead
         }
 
-        var zygote = Zygote.starting
+        var zygote = Zygote.cold
         /// Ranks of queued models that wait for the zygote.
         var queued: [Int] = []
         /// Ranks of models for which a worker may be forked ahead, once the zygote is ready.

@@ -5,7 +5,7 @@ extension Scheduler {
         let worker = models[model].worker!
         if worker.isDoomed {
             actions.append(.kill(worker: worker.id))
-        } else if worker.phase == .idle, models[model].phase == .assigned {
+        } else if worker.phase == .idle, models[model].phase == .granted {
             send(model)
         }
     }
@@ -15,7 +15,7 @@ extension Scheduler {
             return spoil(model, .misbehaved("it said that it started, which it can't have then"))
         }
         models[model].worker!.phase = .idle
-        if models[model].worker!.isForked, models[model].phase == .assigned {
+        if models[model].worker!.isForked, models[model].phase == .granted {
             send(model)
         }
     }
@@ -44,16 +44,21 @@ extension Scheduler {
     mutating func reported(_ model: Int, _ error: WorkerError) {
         switch models[model].worker!.phase {
         case .starting, .idle, .sent, .running:
-            fail(model, .reported(error))
-        case .delivered, .ending:
+            if error.kind == "memory", !models[model].wasRetried {
+                models[model].worker!.phase = .retrying
+            } else {
+                fail(model, .reported(error))
+            }
+        case .delivered, .retrying, .ending:
             spoil(model, .misbehaved("it said that it failed, after its result or an earlier failure"))
         }
     }
 
-    /// Ends a model whose worker lives, for something that leaves no hope for its result.
+    /// Ends a model whose worker lives, for something that leaves no hope for its result. If it gets another worker, that is
+    /// another matter.
     mutating func spoil(_ model: Int, _ failure: Failure) {
         kill(model)
-        if models[model].isOpen {
+        if models[model].isOpen, models[model].worker!.phase != .retrying {
             fail(model, failure)
         }
     }
@@ -75,17 +80,22 @@ extension Scheduler {
         let worker = models[model].worker!
         precondition(worker.isForked, "\(worker.id) can't be dead before it is forked")
         if worker.phase == .delivered, graph.models[model].role == .table {
-            // It keeps the slot: what reads the table is often more urgent than what else could run now.
+            // It keeps its grant: the pages that its table doesn't name are given back while that is sealed.
             models[model].worker = nil
             models[model].phase = .sealing
             actions.append(.seal(model: model, worker: worker.id))
             return
         }
         removeWorker(model)
-        actions.append(.discard(worker: worker.id))
         switch worker.phase {
         case .starting, .idle, .sent, .running:
-            fail(model, .died(exit, during: worker.stage))
+            if exit.isOutOfMemory, !models[model].wasRetried {
+                retry(model)
+            } else {
+                fail(model, .died(exit, during: worker.stage))
+            }
+        case .retrying:
+            retry(model)
         case .ending(let status):
             settle(model, status)
         case .delivered:
@@ -97,7 +107,6 @@ extension Scheduler {
     mutating func loseWorker(_ model: Int, _ failure: Failure) {
         let worker = models[model].worker!
         removeWorker(model)
-        actions.append(.discard(worker: worker.id))
         if let status = worker.ending {
             settle(model, status)
         } else {
@@ -105,11 +114,22 @@ extension Scheduler {
         }
     }
 
-    /// The worker is over: gives back the slot, or the place ahead.
+    /// The model's worker had too little memory, and is over: another one may have more.
+    private mutating func retry(_ model: Int) {
+        models[model].wasRetried = true
+        if models[model].phase == .granted {
+            models[model].isRetry = true
+            enqueue(model)
+        }
+        forkSoon(model)
+    }
+
+    /// The worker is over, and there is no table: gives back the grant, or the place ahead.
     private mutating func removeWorker(_ model: Int) {
+        actions.append(.discard(worker: models[model].worker!.id))
         models[model].worker = nil
-        if models[model].phase == .assigned {
-            slotsUsed -= 1
+        if models[model].grant != nil {
+            giveBack(model)
         } else {
             aheadCount -= 1
         }

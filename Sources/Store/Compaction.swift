@@ -38,7 +38,8 @@ extension SegmentStore {
     /// The sealed segments of which little is live and which nobody is reading. Others can be punched, and need no copy.
     public func compactable() throws(StoreError) -> [SegmentID] {
         var result: [SegmentID] = []
-        for segment in segments.values where segment.lock == .sealed && segment.phase == .published {
+        let sealed = segments.values.filter { $0.lock == .sealed && $0.phase == .published && $0.place == .memory }
+        for segment in sealed {
             if segment.tables.contains(where: { tables[$0]?.readers.isEmpty == false }) { continue }
             let (live, resident) = (segment.named.bytes, try segment.residentBytes())
             if resident - live > Self.compactionDeadBytesMin, live < resident / Self.compactionLiveShare {
@@ -67,7 +68,7 @@ extension SegmentStore {
         let file = try Segment.makeFile(newID, bytes: size, lock: lock)
         try onSegment(newID, "rewriting segment \(id)") { () throws(SystemError) in
             let end = (places.last ?? 0) + (old.named.ranges.last?.count ?? 0)
-            try Self.collapse(file.descriptor, bytes: end & ~(Machine.hugePageBytes - 1))
+            try Segment.collapse(file.descriptor, bytes: end & ~(Machine.hugePageBytes - 1))
             try Segment.copy(old.named, from: reader.descriptor, size: old.bytes, to: file.descriptor, at: places)
         }
         let new = Segment(id: newID, lock: lock, bytes: size, producer: "", model: old.model, file: file)
@@ -102,20 +103,6 @@ extension SegmentStore {
         }
         let huge = Machine.hugePageBytes
         return (places, max(huge, (end + huge - 1) & ~(huge - 1)))
-    }
-
-    /// Makes 2 MiB pages of the beginning of a new file; where the kernel won't, 4 KiB pages do.
-    private static func collapse(_ file: borrowing FileDescriptor, bytes: Int) throws(SystemError) {
-        if bytes == 0 { return }
-        let zero: [UInt8] = [0]
-        for offset in stride(from: 0, to: bytes, by: Machine.hugePageBytes) {
-            try zero.withUnsafeBufferPointer { (byte) throws(SystemError) in
-                try file.writeAll(UnsafeRawBufferPointer(byte), at: offset)
-            }
-        }
-        let mapping = try Mapping(file, count: bytes, access: .readWrite)
-        try? mapping.advise(.collapse, 0..<bytes)
-        withExtendedLifetime(mapping) {}
     }
 }
 

@@ -1,3 +1,5 @@
+import System
+
 /// A set of byte offsets, as sorted ranges that neither overlap nor touch.
 public struct RangeSet: Sendable, Equatable {
     /// The ranges: none is empty, each ends before the next begins.
@@ -79,6 +81,15 @@ public struct RangeSet: Sendable, Equatable {
             if start < range.upperBound { result.append(start..<range.upperBound) }
         }
         return result
+    }
+
+    /// What is in both. O(n + m).
+    public func intersection(_ other: RangeSet) -> RangeSet { subtracting(subtracting(other)) }
+
+    /// All pages of which something is in it.
+    func inWholePages() -> RangeSet {
+        let page = Machine.pageBytes
+        return RangeSet(ranges.map { $0.lowerBound & ~(page - 1)..<($0.upperBound + page - 1) & ~(page - 1) })
     }
 
     /// The gaps between the ranges within a bound that holds them all, in order.

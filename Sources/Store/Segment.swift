@@ -1,7 +1,15 @@
 import Glibc
 import System
 
-/// A shared-memory file that holds buffers, and what the store knows of it.
+/// Where a segment's bytes are.
+enum Place: Sendable {
+    /// In a memory file: in RAM, or in swap.
+    case memory
+    /// In a file on a disk, which is no memory: the kernel keeps of it in RAM what it has room for.
+    case disk
+}
+
+/// A shared file that holds buffers, and what the store knows of it.
 ///
 /// Owned by one `SegmentStore`, and used by it alone.
 final class Segment {
@@ -24,6 +32,8 @@ final class Segment {
     /// Whose output it was, by a name that stays the same from run to run.
     let model: String
     var phase: Phase
+    /// Where its bytes are.
+    var place: Place = .memory
     /// The writable descriptor: the producer's, later the store's for punching. Nil once the file is sealed.
     var writer: DescriptorBox?
     /// The descriptor that readers get; nil before it is published.
@@ -31,7 +41,13 @@ final class Segment {
     /// What the tables name.
     var named = RangeSet()
     /// The tables that name parts of it.
-    var tables: Set<TableID> = []
+    var tables: Set<TableID> = [] { didSet { sharing = nil } }
+    /// Who names what alone, as far as it is known since `tables` has changed.
+    var sharing: Sharing?
+    /// What goes with its memory: the owner of what it is charged to.
+    var companion: AnyObject?
+    /// What of it is known to be out of RAM, in swap, in bytes. Readers bring it back without a word.
+    var swappedBytes = 0
     /// A punch failed: memory is held that nobody names, and the next release tries again over the whole file.
     var owesTrim = false
 
@@ -155,22 +171,41 @@ final class Segment {
         withExtendedLifetime(mapping) {}
     }
 
+    /// Makes 2 MiB pages of the beginning of a new file; where the kernel won't, 4 KiB pages do.
+    static func collapse(_ file: borrowing FileDescriptor, bytes: Int) throws(SystemError) {
+        if bytes == 0 { return }
+        let zero: [UInt8] = [0]
+        for offset in stride(from: 0, to: bytes, by: Machine.hugePageBytes) {
+            try zero.withUnsafeBufferPointer { (byte) throws(SystemError) in
+                try file.writeAll(UnsafeRawBufferPointer(byte), at: offset)
+            }
+        }
+        let mapping = try Mapping(file, count: bytes, access: .readWrite)
+        try? mapping.advise(.collapse, 0..<bytes)
+        withExtendedLifetime(mapping) {}
+    }
+
     /// Makes the content unchangeable for everyone but this store, and returns the descriptor that readers get.
     ///
     /// With `sealed` the content is unchangeable for the store too.
     func applyLock() throws(StoreError) -> DescriptorBox {
         guard let writer else { preconditionFailure("segment \(id) is locked already") }
         return try onSegment(id, "locking the output") { () throws(SystemError) in
-            if lock == .sealed { try writer.descriptor.addSeals(.all) }
-            return DescriptorBox(try writer.descriptor.reopenReadOnly())
+            try Self.lock(writer, lock)
         }
+    }
+
+    /// Makes the content of a memory file unchangeable in the given way, and returns the descriptor that readers get.
+    static func lock(_ writer: DescriptorBox, _ lock: Lock) throws(SystemError) -> DescriptorBox {
+        if lock == .sealed { try writer.descriptor.addSeals(.all) }
+        return DescriptorBox(try writer.descriptor.reopenReadOnly())
     }
 
     /// Frees the pages that no table names any more, where the lock allows it.
     ///
     /// - Parameter dead: what has just ceased to be named.
     func punch(dead: RangeSet) throws(StoreError) {
-        guard lock == .readOnlyDescriptor, let writer else { return }
+        guard lock == .readOnlyDescriptor || place == .disk, let writer else { return }
         let huge = Machine.hugePageBytes
         let windows = dead.ranges.map { $0.lowerBound & ~(huge - 1)..<($0.upperBound + huge - 1) & ~(huge - 1) }
         let plan = Trim(named: named, windows: owesTrim ? RangeSet([0..<bytesInHugePages]) : RangeSet(windows))
@@ -180,8 +215,11 @@ final class Segment {
         owesTrim = false
     }
 
-    /// The memory that the file takes, in bytes, in RAM and in swap.
-    func residentBytes() throws(StoreError) -> Int {
+    /// The memory that the file takes, in bytes, in RAM and in swap; none when it is on a disk.
+    func residentBytes() throws(StoreError) -> Int { place == .memory ? try allocatedBytes() : 0 }
+
+    /// What the file takes of memory or of its disk, in bytes.
+    func allocatedBytes() throws(StoreError) -> Int {
         guard let file = reader ?? writer else { preconditionFailure("segment \(id) has no descriptor") }
         return try onSegment(id, "measuring") { () throws(SystemError) in try file.descriptor.status().residentBytes }
     }

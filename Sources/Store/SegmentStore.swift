@@ -22,6 +22,8 @@ public final class SegmentStore {
     var residentBytesPeak = 0
     /// What was moved out of outputs of which next to nothing was published, in bytes, since the store was made.
     public private(set) var movedBytes = 0
+    /// What was read back from a disk so that it could be lent, in bytes, since the store was made.
+    public internal(set) var restoredBytes = 0
 
     /// An empty store.
     ///
@@ -41,20 +43,37 @@ public final class SegmentStore {
     ///   - growthBytesMax: how much longer the worker may make it, by moving memory to its end.
     ///   - expectedBytes: how much memory it will probably use, to choose what to recycle; 0 when unknown.
     ///   - model: whose output it is, by a name that stays the same from run to run: it gets the same memory again.
+    ///   - recycles: whether it may be memory that was used before; that is charged to whoever touched it first.
     public func makeOutputSegment(
-        bytes: Int, for worker: WorkerID, growthBytesMax: Int = 0, expectedBytes: Int = 0, model: String = ""
+        bytes: Int, for worker: WorkerID, growthBytesMax: Int = 0, expectedBytes: Int = 0, model: String = "",
+        recycles: Bool = true
     ) throws(StoreError) -> Output {
         precondition(bytes > 0, "an output segment has room for something")
         precondition(outputs[worker] == nil, "worker \(worker) has an output already")
         let rounded = (bytes + Machine.hugePageBytes - 1) & ~(Machine.hugePageBytes - 1)
         let id = nextSegmentID()
-        let recycled = pool.take(bytes: rounded, expectedBytes: expectedBytes, model: model)
+        let recycled = recycles ? pool.take(bytes: rounded, expectedBytes: expectedBytes, model: model) : nil
         let file = if let recycled { recycled.file } else { try Segment.makeFile(id, bytes: rounded, lock: lock) }
         segments[id] = Segment(
             id: id, lock: lock, bytes: rounded, growthBytesMax: growthBytesMax, producer: worker, model: model,
             file: file)
         outputs[worker] = id
         return Output(id: id, file: file, bytes: rounded, recycledBytes: recycled?.residentBytes ?? 0)
+    }
+
+    /// Keeps an object for as long as the memory of a worker's output is held: the owner of the control group that it is charged to.
+    ///
+    /// It is let go of when no table names the memory any more, also when the memory itself is kept for a later output.
+    public func attach(_ companion: AnyObject, toOutputOf worker: WorkerID) {
+        guard let output = outputs[worker].flatMap({ segments[$0] }) else {
+            preconditionFailure("worker \(worker) has no output, or has published it")
+        }
+        output.companion = companion
+    }
+
+    /// What was attached to the outputs that a table names bytes of, and that are in memory.
+    public func companions(of table: TableID) -> [AnyObject] {
+        memorySegments(of: table).compactMap { segments[$0]?.companion }
     }
 
     func nextSegmentID() -> SegmentID {
@@ -74,31 +93,48 @@ public final class SegmentStore {
         try output.measure()
     }
 
-    /// Publishes a worker's table: checks its references, trims and locks its output, and takes the table in.
+    /// A table as a worker publishes it.
+    public struct Publication {
+        /// The SIPC descriptor for readers: sealed, and checked by the caller.
+        public let descriptor: DescriptorBox
+        /// Every reference in it; to the output, and to what was lent to the worker.
+        public let references: References
+
+        /// A table and what it names.
+        public init(descriptor: DescriptorBox, references: References) {
+            self.descriptor = descriptor
+            self.references = references
+        }
+    }
+
+    /// Publishes a worker's table, as `publish(by:tables:)` does.
+    public func publish(
+        by worker: WorkerID, descriptor: DescriptorBox, references: References
+    ) throws(StoreError) -> TableID {
+        try publish(by: worker, tables: [Publication(descriptor: descriptor, references: references)])[0]
+    }
+
+    /// Publishes a worker's tables: checks their references, trims and locks its output, and takes them in.
     ///
     /// Only after the worker and everything it started are dead, and before `end(worker)`. All or nothing: after an error no
     /// table is there, and what remains of the worker goes with `end(worker)`; the call may also be repeated.
     ///
     /// - Parameters:
     ///   - worker: the producer.
-    ///   - descriptor: the SIPC descriptor for readers: sealed, and checked by the caller.
-    ///   - references: every reference in it; to the output, and to what was lent to the worker.
+    ///   - publications: the tables; they may share bytes.
+    /// - Returns: their numbers, in their order. Each is released by itself.
     /// - Throws: `badReference`, `tampered`, `stillMapped`, `system`.
     public func publish(
-        by worker: WorkerID, descriptor: DescriptorBox, references: References
-    ) throws(StoreError) -> TableID {
+        by worker: WorkerID, tables publications: [Publication]
+    ) throws(StoreError) -> [TableID] {
         guard let output = outputs[worker].flatMap({ segments[$0] }) else {
             preconditionFailure("worker \(worker) has no output, or has published it")
         }
-        var named: [SegmentID: RangeSet] = [:]
-        for list in references.lists { named[list.segment] = RangeSet(list.ranges) }
-        for (id, ranges) in named where id != output.id { try checkLent(ranges, of: id, to: worker) }
+        var named: [[SegmentID: RangeSet]] = []
+        for publication in publications { named.append(try check(publication.references, of: worker, output)) }
         try output.checkUntouched()
-        if let own = named[output.id] {
-            if let bounds = own.bounds, bounds.upperBound > output.bytes {
-                let message = "a reference ends at byte \(bounds.upperBound) of the output, which has \(output.bytes)"
-                throw StoreError(.badReference, output.id, message)
-            }
+        let own = named.reduce(RangeSet()) { $0.union($1[output.id] ?? RangeSet()) }
+        if !own.isEmpty {
             noteResidentPeak()
             if !recycleMemory(of: output, around: own) { try output.trim(to: own) }
             output.reader = try output.applyLock()
@@ -106,8 +142,22 @@ public final class SegmentStore {
             output.phase = .published
             outputs[worker] = nil
         }
-        // Nothing can fail from here on. An output that the table does not name stays the worker's until it ends.
-        return take(Table(descriptor: descriptor, named: named))
+        // Nothing can fail from here on. An output that no table names stays the worker's until it ends.
+        return zip(publications, named).map { take(Table(descriptor: $0.descriptor, named: $1)) }
+    }
+
+    /// Checks that a table names nothing but the worker's output and what was lent to the worker.
+    private func check(
+        _ references: References, of worker: WorkerID, _ output: Segment
+    ) throws(StoreError) -> [SegmentID: RangeSet] {
+        var named: [SegmentID: RangeSet] = [:]
+        for list in references.lists { named[list.segment] = RangeSet(list.ranges) }
+        for (id, ranges) in named where id != output.id { try checkLent(ranges, of: id, to: worker) }
+        if let bounds = named[output.id]?.bounds, bounds.upperBound > output.bytes {
+            let message = "a reference ends at byte \(bounds.upperBound) of the output, which has \(output.bytes)"
+            throw StoreError(.badReference, output.id, message)
+        }
+        return named
     }
 
     /// Where a table names next to nothing of an output, moves that out, and keeps the output's memory for a later one:
@@ -124,7 +174,7 @@ public final class SegmentStore {
         return true
     }
 
-    private func take(_ table: Table) -> TableID {
+    func take(_ table: Table) -> TableID {
         lastTable += 1
         let id = TableID(rawValue: lastTable)
         for (segment, ranges) in table.named {
@@ -149,14 +199,19 @@ public final class SegmentStore {
 
     /// Lends a table to a worker: it stays until the worker has ended, whether it is released or not.
     ///
-    /// A worker that reads no table of a segment never gets the segment.
+    /// A worker that reads no table of a segment never gets the segment. A table that must be restored first
+    /// (`mustRestore`) can't be lent.
     public func lend(_ table: TableID, to worker: WorkerID) -> Loan {
         guard var entry = tables[table] else { preconditionFailure("table \(table) is gone") }
+        precondition(!mustRestore(table), "table \(table) is on a disk, where workers could change it")
         entry.readers.insert(worker)
         tables[table] = entry
         loans[worker, default: []].insert(table)
         let files = entry.named.keys.sorted().map { id in
-            guard let file = segments[id]?.reader else { preconditionFailure("segment \(id) is not published") }
+            guard let segment = segments[id], let file = segment.reader else {
+                preconditionFailure("segment \(id) is not published")
+            }
+            segment.swappedBytes = 0
             return (id: id, file: file)
         }
         return Loan(descriptor: entry.descriptor, segments: files)
@@ -205,7 +260,7 @@ public final class SegmentStore {
         try dropUnneeded(lent.sorted())
     }
 
-    private func dropUnneeded(_ candidates: [TableID]) throws(StoreError) {
+    func dropUnneeded(_ candidates: [TableID]) throws(StoreError) {
         var affected: Set<SegmentID> = []
         for id in candidates {
             guard let table = tables[id], table.isReleased, table.readers.isEmpty else { continue }
@@ -228,23 +283,31 @@ public final class SegmentStore {
     }
 
     /// Frees what no table of a segment names any more.
-    private func giveBack(_ segment: Segment) throws(StoreError) {
+    ///
+    /// - Parameter keepsForLater: whether the memory of a segment that is wholly free may be kept for a later output.
+    func giveBack(_ segment: Segment, keepsForLater: Bool = true) throws(StoreError) {
         if segment.tables.isEmpty {
             segments[segment.id] = nil
-            recycle(segment)
+            if keepsForLater { recycle(segment) }
             return
         }
         let before = segment.named
-        segment.named = segment.tables.reduce(RangeSet()) { $0.union(tables[$1]?.named[segment.id] ?? RangeSet()) }
+        segment.named = naming(segment)
         let dead = before.subtracting(segment.named)
         if !dead.isEmpty || segment.owesTrim { try segment.punch(dead: dead) }
+    }
+
+    /// What the tables of a segment name of it.
+    func naming(_ segment: Segment) -> RangeSet {
+        segment.tables.reduce(RangeSet()) { $0.union(tables[$1]?.named[segment.id] ?? RangeSet()) }
     }
 
     /// Keeps the memory of a segment that is wholly free for a later output, where its file can still be written.
     ///
     /// No live worker has it: its producer is dead, and a reader's table would still name it.
     private func recycle(_ segment: Segment) {
-        guard let writer = segment.writer else { return }
+        // What is on swap would have to be read in to be zeroed.
+        guard let writer = segment.writer, segment.place == .memory, segment.swappedBytes == 0 else { return }
         do throws(StoreError) {
             // A worker that failed may have moved memory into it before.
             if case .output = segment.phase { try segment.measure() }

@@ -11,6 +11,10 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
         case tampered
         /// A process of the producer still maps the output for writing.
         case stillMapped
+        /// The disk that a table was to be spilled to has no room for it.
+        case diskFull
+        /// A table, or a folder, with which something can't be done.
+        case unsuitable
         /// The kernel refused a call; `underlying` says which.
         case system
     }

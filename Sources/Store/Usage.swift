@@ -6,6 +6,10 @@ public struct Usage: Sendable, Equatable {
     public var namedBytes = 0
     /// Memory of published segments and of outputs being written, in RAM and in swap.
     public var residentBytes = 0
+    /// What of `residentBytes` is known to be in swap only.
+    public var swappedBytes = 0
+    /// What is on a disk instead of in memory, in bytes.
+    public var spilledBytes = 0
     /// Memory kept for future outputs.
     public var pooledBytes = 0
     /// The most that `residentBytes` and `pooledBytes` together were whenever somebody looked or published.
@@ -22,7 +26,9 @@ extension SegmentStore {
         var usage = Usage()
         for segment in segments.values {
             usage.namedBytes += segment.named.bytes
-            usage.residentBytes += try segment.residentBytes()
+            usage.swappedBytes += segment.swappedBytes
+            let bytes = try segment.allocatedBytes()
+            if segment.place == .memory { usage.residentBytes += bytes } else { usage.spilledBytes += bytes }
         }
         usage.pooledBytes = pool.residentBytes
         residentBytesPeak = max(residentBytesPeak, usage.residentBytes + usage.pooledBytes)
@@ -31,6 +37,9 @@ extension SegmentStore {
         usage.tables = tables.count
         return usage
     }
+
+    /// Memory kept for future outputs, in bytes.
+    public var pooledBytes: Int { pool.residentBytes }
 
     /// From now on, the peak is that of what is held from now on.
     public func restartPeak() { residentBytesPeak = 0 }
@@ -46,6 +55,24 @@ extension SegmentStore {
         guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
         return entry.named.values.reduce(0) { $0 + $1.bytes }
     }
+<<<<<<< HEAD
+
+    /// The bytes that a table names and no older one does: over all tables, each byte once.
+    ///
+    /// - Parameter inMemory: whether only those count that are in memory, and not on a disk.
+    public func chargedBytes(of table: TableID, inMemory: Bool) -> Int {
+        guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
+        var bytes = 0
+        for (id, ranges) in entry.named {
+            guard let segment = segments[id], !inMemory || segment.place == .memory else { continue }
+            let older = segment.tables.filter { $0 < table }
+            bytes += older.reduce(ranges) { $0.subtracting(tables[$1]?.named[id] ?? RangeSet()) }.bytes
+        }
+        return bytes
+    }
+
+    /// Whether a worker may be reading the table, or it is being moved.
+    public func isRead(_ table: TableID) -> Bool { tables[table]?.readers.isEmpty == false }
 
     /// The bytes that only this table names: what its release sets free, where segments can be punched.
     public func exclusiveBytes(of table: TableID) -> Int {
@@ -57,4 +84,6 @@ extension SegmentStore {
         }
         return bytes
     }
+=======
+>>>>>>> part/store
 }

@@ -15,9 +15,13 @@ public enum Machine {
         public let bytesTotal: Int
         /// What can be used without swapping, in bytes: the kernel's estimate.
         public let bytesAvailable: Int
+        /// All the swap there is, in bytes; 0 where there is none.
+        public let swapBytesTotal: Int
+        /// What of it is free, in bytes.
+        public let swapBytesFree: Int
     }
 
-    /// Total and available memory, from `/proc/meminfo`.
+    /// Memory and swap, from `/proc/meminfo`.
     public static func memory() throws(SystemError) -> Memory {
         let path = "/proc/meminfo"
         let text = String(decoding: try Files.read(path, bytesMax: 64 << 10), as: UTF8.self)
@@ -29,7 +33,9 @@ public enum Machine {
         guard let total = values["MemTotal"], let available = values["MemAvailable"] else {
             throw SystemError(.read, errno: EPROTO, context: "\(path), which lacks MemTotal or MemAvailable")
         }
-        return Memory(bytesTotal: total, bytesAvailable: available)
+        return Memory(
+            bytesTotal: total, bytesAvailable: available, swapBytesTotal: values["SwapTotal"] ?? 0,
+            swapBytesFree: values["SwapFree"] ?? 0)
     }
 
     /// How many processors this process may run on, at least 1.

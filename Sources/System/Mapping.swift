@@ -6,6 +6,8 @@ extension SystemCall {
     public static let map: SystemCall = "mmap"
     /// Advice about mapped pages.
     public static let advise: SystemCall = "madvise"
+    /// Asking which pages are in memory.
+    public static let inCore: SystemCall = "mincore"
 }
 
 /// A range of a file in this process's memory, shared with everyone who maps it, unmapped when the last owner lets go.
@@ -34,6 +36,8 @@ public final class Mapping: @unchecked Sendable {
         case populateWrite
         /// Prefer 2 MiB pages at later faults.
         case hugePages
+        /// Move the pages that are mapped here, and nowhere else, out of memory: to swap, or to their disk.
+        case pageOut
 
         fileprivate var raw: Int32 {
             switch self {
@@ -41,6 +45,7 @@ public final class Mapping: @unchecked Sendable {
             case .populateRead: Int32(ZERROW_MADV_POPULATE_READ)
             case .populateWrite: Int32(ZERROW_MADV_POPULATE_WRITE)
             case .hugePages: Int32(ZERROW_MADV_HUGEPAGE)
+            case .pageOut: Int32(ZERROW_MADV_PAGEOUT)
             }
         }
     }
@@ -115,6 +120,58 @@ public final class Mapping: @unchecked Sendable {
         precondition(range.lowerBound >= 0 && range.upperBound <= count, "advice beyond the mapping")
         try perform(.advise, "\(advice) on bytes \(range) of a mapping") {
             madvise(base + range.lowerBound, range.count, advice.raw)
+        }
+    }
+
+    /// The parts of a range (page-aligned at its start) whose pages are in memory, whoever uses them, in order; in whole pages.
+    ///
+    /// The kernel says so of the page cache only to who may write the file: for anyone else all is in memory.
+    public func residentRanges(in range: Range<Int>) throws(SystemError) -> [Range<Int>] {
+        precondition(range.lowerBound >= 0 && range.upperBound <= count, "pages beyond the mapping")
+        let page = Machine.pageBytes
+        var result: [Range<Int>] = []
+        var states = [UInt8](repeating: 0, count: min(Self.pagesAskedMax, (range.count + page - 1) / page))
+        for start in stride(from: range.lowerBound, to: range.upperBound, by: Self.pagesAskedMax * page) {
+            let asked = min(Self.pagesAskedMax * page, range.upperBound - start)
+            try states.withUnsafeMutableBufferPointer { (states) throws(SystemError) in
+                try perform(.inCore, "bytes \(range) of a mapping") { mincore(base + start, asked, states.baseAddress) }
+                Self.append(states.prefix((asked + page - 1) / page), from: start, to: &result)
+            }
+        }
+        return result
+    }
+
+    /// What of a memory file's mapped range is on swap, in bytes, whether it is in memory too or not. It takes a look at all
+    /// mappings of the process.
+    public func swappedBytes() throws(SystemError) -> Int {
+        let path = "/proc/self/smaps"
+        let start = String(UInt(bitPattern: base), radix: 16) + "-"
+        let text = String(decoding: try Files.read(path, bytesMax: 1 << 28), as: UTF8.self)
+        var isOwn = false
+        for line in text.split(separator: "\n") {
+            if line.hasPrefix(start) { isOwn = true }
+            if isOwn, line.hasPrefix("Swap:"), let kibibytes = line.split(separator: " ").dropFirst().first {
+                return (Int(kibibytes) ?? 0) << 10
+            }
+        }
+        return 0
+    }
+
+    /// How many pages are asked about at once.
+    private static let pagesAskedMax = 1 << 18
+
+    /// Adds the ranges of pages whose lowest bit is set.
+    private static func append(
+        _ states: Slice<UnsafeMutableBufferPointer<UInt8>>, from start: Int, to ranges: inout [Range<Int>]
+    ) {
+        let page = Machine.pageBytes
+        for (index, state) in states.enumerated() where state & 1 != 0 {
+            let place = start + index * page
+            if let last = ranges.last, last.upperBound == place {
+                ranges[ranges.count - 1] = last.lowerBound..<place + page
+            } else {
+                ranges.append(place..<place + page)
+            }
         }
     }
 

@@ -34,8 +34,12 @@ public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Whether the call works on a disk, not on memory.
+    private var isOnDisk: Bool { [.allocate, .makeUnnamed, .writeback, .synchronize].contains(operation) }
+
     private var advice: String? {
         switch errno {
+        case ENOSPC where isOnDisk, EDQUOT: "free room on that disk, or choose a folder on another"
         case EMFILE: "raise this user's limit of open files (ulimit -n)"
         case ENFILE: "raise the system's limit of open files (sysctl fs.file-max)"
         case ENOSPC, ENOMEM: "free memory, or lower what the run may use"

@@ -150,7 +150,7 @@ public struct ProgressDisplay: Sendable {
         let name = aligned(result.name)
         let time = result.time.map(Quantity.time)
         switch result.status {
-        case .success:
+        case .success, .cached:
             var parts: [String] = []
             if let rows = result.rows {
                 parts.append((Quantity.count(rows) + (rows == 1 ? " row " : " rows")).trailing(16))
@@ -158,7 +158,7 @@ public struct ProgressDisplay: Sendable {
             if let travel = result.travel {
                 parts.append(Quantity.bytes(travel.totalBytes).trailing(8))
             }
-            parts.append((time ?? "").trailing(6))
+            parts.append(result.status == .cached ? "from the cache" : (time ?? "").trailing(6))
             return "\(style.paint(style.success, .good)) \(name)  \(parts.joined(separator: "  "))"
         case .failed:
             let text = time.map { "failed after \($0)" } ?? "failed"
@@ -166,6 +166,8 @@ public struct ProgressDisplay: Sendable {
         case .cancelled:
             let text = time.map { "stopped after \($0)" } ?? "not run"
             return "\(style.paint("-", .caution)) \(name)  \(text)"
+        case .unneeded:
+            return "\(style.paint("-", .quiet)) \(name)  not needed"
         case .skipped:
             return "\(style.paint("-", .caution)) \(name)  " + (result.reason.map(clean) ?? "not run")
         }

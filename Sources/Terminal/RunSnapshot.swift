@@ -51,6 +51,10 @@ public struct ModelResult: Equatable, Sendable {
     /// How it ended.
     public enum Status: Equatable, Sendable {
         case success, failed, cancelled, skipped
+        /// Its table was there already.
+        case cached
+        /// Nobody needed its table, as those that read it were there already.
+        case unneeded
     }
 
     /// Where the bytes of its table went; each byte is in one of them.

@@ -37,7 +37,8 @@ public struct Summary: Equatable, Sendable {
 
     private func sentence(_ style: Style) -> String {
         let kinds: [(ModelResult.Status, String)] = [
-            (.success, "succeeded"), (.failed, "failed"), (.cancelled, "stopped"), (.skipped, "not run"),
+            (.success, "succeeded"), (.cached, "from the cache"), (.unneeded, "not needed"), (.failed, "failed"),
+            (.cancelled, "stopped"), (.skipped, "not run"),
         ]
         let counts = kinds.map { kind in (results.filter { $0.status == kind.0 }.count, kind.1) }
         var text = "\(Quantity.models(results.count)) in \(Quantity.time(time))"
@@ -131,12 +132,14 @@ public struct Summary: Equatable, Sendable {
             var cells = result.travel.map(cells) ?? [:]
             cells["model"] = Cell(result.name.withoutControls(keepingColours: false))
             switch result.status {
-            case .success: cells["rows"] = Cell(result.rows.map(Quantity.count) ?? "")
+            case .success, .cached: cells["rows"] = Cell(result.rows.map(Quantity.count) ?? "")
+            case .unneeded: cells["rows"] = Cell("not needed", .quiet)
             case .failed: cells["rows"] = Cell("failed", .bad)
             case .cancelled: cells["rows"] = Cell("stopped", .caution)
             case .skipped: cells["rows"] = Cell("not run", .quiet)
             }
-            cells["time"] = Cell(result.time.map(Quantity.time) ?? "")
+            cells["time"] =
+                result.status == .cached ? Cell("cached", .quiet) : Cell(result.time.map(Quantity.time) ?? "")
             cells["memory"] = Cell(result.memoryBytesMax.map(Quantity.bytes) ?? "")
             return cells
         }

@@ -88,6 +88,12 @@ final class Session {
         try read(descriptor).writeStream(Array(segments.values), to: FileDescriptor.duplicate(of: raw))
     }
 
+    func writeFile(_ descriptor: Int32, to raw: Int32) throws {
+        let table = try read(descriptor)
+        let out = DescriptorBox(try FileDescriptor.duplicate(of: raw))
+        _ = try table.writeFile(table.fileLayout(), Array(segments.values)) { try out.descriptor.writeAll($0, at: $1) }
+    }
+
     func openFile(_ raw: Int32, _ out: UnsafeMutablePointer<ArrowArrayStream>) throws {
         // Its number is its own: it is known to this one table only.
         let file = try MappedSegment(id: 1, FileDescriptor.duplicate(of: raw))

@@ -115,6 +115,13 @@ public func sessionWriteStream(_ raw: UnsafeMutableRawPointer?, _ descriptor: In
     return session.call { try session.writeStream(descriptor, to: out) }
 }
 
+/// Writes the table of a descriptor as a standard Arrow IPC file.
+@c(zerrow_session_write_file)
+public func sessionWriteFile(_ raw: UnsafeMutableRawPointer?, _ descriptor: Int32, _ out: Int32) -> Int32 {
+    guard let session = session(raw) else { return -EINVAL }
+    return session.call { try session.writeFile(descriptor, to: out) }
+}
+
 /// Opens an Arrow IPC file.
 @c(zerrow_session_open_file)
 public func sessionOpenFile(

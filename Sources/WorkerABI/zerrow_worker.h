@@ -113,6 +113,12 @@ int zerrow_session_pages(zerrow_session *, struct zerrow_pages *);
 int zerrow_session_write_stream(zerrow_session *, int descriptor_fd, int out_fd);
 
 /*
+ * Write the table from the start of a file as a standard Arrow IPC file, its buffers at multiples of 64; as a stream
+ * when its dictionaries are replaced on the way, which a file can't say. Both descriptors stay the caller's.
+ */
+int zerrow_session_write_file(zerrow_session *, int descriptor_fd, int out_fd);
+
+/*
  * Open an uncompressed Arrow IPC file; `fd` stays the caller's. The buffers are the file's own pages: nothing is
  * copied. The file must not shrink while an array lives.
  */

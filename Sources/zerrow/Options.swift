@@ -48,11 +48,43 @@ struct EngineOptionGroup: ParsableArguments {
     var jobs: Int?
 
     @Option(
-        name: .long, help: ArgumentHelp("The most memory one worker may take, as 512MiB or 4GiB.", valueName: "size"))
+        name: .long,
+        help: ArgumentHelp(
+            "The most memory that the run may take, its tables included, as 512MiB or 4GiB; of 'serve': all runs together.",
+            valueName: "size"))
     var memory: ByteSize?
+
+    @Option(
+        name: .customLong("evict"),
+        help: ArgumentHelp(
+            """
+            What becomes of tables that nobody reads when memory is short. adaptive: what costs least of the others. drop: they are made \
+            again when somebody wants them. spill: written to disk. swap: pushed out to swap. limit: the kernel pushes them out. none: \
+            models wait.
+            """, valueName: "way"))
+    var eviction: EvictionPolicy?
+
+    @Option(
+        name: .customLong("spill-dir"),
+        help: ArgumentHelp(
+            "The folder on disk that tables are spilled to: TMPDIR, else /var/tmp. Nothing is left there.",
+            valueName: "dir"))
+    var spillFolder: String?
+
+    @Option(
+        name: .customLong("cache-dir"),
+        help: ArgumentHelp(
+            "Keep results in this folder, for later runs. Without it they are kept while 'zerrow serve' lives.",
+            valueName: "dir"))
+    var cacheFolder: String?
 
     func validate() throws {
         if let jobs, jobs < 1 { throw ValidationError("--jobs must be 1 or more") }
+    }
+
+    /// What an engine that serves can't be told; nil if there is nothing.
+    var ownEngineOption: String? {
+        eviction != nil ? "--evict" : spillFolder != nil ? "--spill-dir" : cacheFolder != nil ? "--cache-dir" : nil
     }
 
     /// The same for the engine.
@@ -63,6 +95,9 @@ struct EngineOptionGroup: ParsableArguments {
         options.hasKernelZero = !noKernelZero
         if let jobs { options.slots = jobs }
         options.memoryBytesMax = memory?.bytes
+        if let eviction { options.eviction = eviction }
+        options.spillFolder = spillFolder
+        options.cacheFolder = cacheFolder
         return options
     }
 }
@@ -74,6 +109,14 @@ struct RunOptionGroup: ParsableArguments {
 
     @Flag(name: .customLong("no-serve"), help: "Use an engine of its own also where one serves (see 'zerrow serve').")
     var noServe = false
+
+    @Flag(
+        name: .customLong("no-cache"),
+        help: "Run all models: take no result from an earlier run, keep none for a later one.")
+    var noCache = false
+
+    @Flag(name: .customLong("no-decache"), help: "Decode all that is scanned: share nothing of it with other scans.")
+    var noDeCache = false
 
     @Flag(name: .long, help: "Let interactive runs of the same engine go first.")
     var batch = false
@@ -97,3 +140,5 @@ struct ByteSize: ExpressibleByArgument {
         bytes = UInt64(value)
     }
 }
+
+extension EvictionPolicy: ExpressibleByArgument {}

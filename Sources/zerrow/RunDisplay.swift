@@ -9,7 +9,8 @@ final class RunDisplay: RunObserver {
     private let isQuiet: Bool
     private let beganAt = MonotonicClock.nanoseconds()
     private var modelCount = 0
-    private var endedCount = 0
+    /// The models that have ended; one that is run again, as its table was dropped, has not.
+    private var ended: Set<String> = []
     private var failedCount = 0
     private var held: MemoryStatus?
     /// Running models in the order they began, each with its moment.
@@ -31,13 +32,14 @@ final class RunDisplay: RunObserver {
 
     func modelStarted(_ model: String) {
         running.append((model, MonotonicClock.nanoseconds()))
+        ended.remove(model)
         show(display.started(model))
         tick()
     }
 
     func modelEnded(_ model: RunReport.Model, failure: String?) {
         running.removeAll { $0.name == model.name }
-        endedCount += 1
+        ended.insert(model.name)
         if model.status == "failed" { failedCount += 1 }
         show(display.ended(ModelResult(model, reason: failure)))
     }
@@ -51,14 +53,14 @@ final class RunDisplay: RunObserver {
     func tick() {
         let now = MonotonicClock.nanoseconds()
         var snapshot = RunSnapshot(
-            modelCount: modelCount, endedCount: endedCount, failedCount: failedCount,
+            modelCount: modelCount, endedCount: ended.count, failedCount: failedCount,
             running: running.map {
                 .init(
                     name: $0.name, elapsed: .nanoseconds(Int64(now - $0.beganAt)),
                     memoryBytes: held?.workers[$0.name])
             },
             elapsed: .nanoseconds(Int64(now - beganAt)),
-            activity: endedCount == 0 ? "warming up" : "finishing")
+            activity: held.map { $0.waitingModels > 0 } ?? false ? "waiting for memory" : ended.isEmpty ? "warming up" : "finishing")
         snapshot.memoryBytes = held?.bytes
         show(display.update(snapshot, columns: Output.columns(2), rows: Output.rows(2)))
     }
@@ -77,6 +79,8 @@ extension ModelResult {
         let status: Status =
             switch model.status {
             case "success": .success
+            case "cached": .cached
+            case "unneeded": .unneeded
             case "failed": .failed
             case "skipped": .skipped
             default: .cancelled

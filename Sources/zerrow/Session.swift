@@ -20,6 +20,8 @@ enum Session {
             options.isBatch = runGroup.batch
             options.slots = group.jobs
             options.memoryBytesMax = group.memory?.bytes
+            options.usesCache = !runGroup.noCache
+            options.usesDeCache = !runGroup.noDeCache
             options.previewRows = rows
             options.previewWidth = Output.columns(1)
             options.exportFolder = try exportFolder.map(existingFolder)
@@ -32,7 +34,7 @@ enum Session {
             if group.noSandbox { display.note("warning: --no-sandbox: models run without isolation") }
             if againOnLine { try runOnEachLine(plan, options, group.engineOptions, signals) }
             let served =
-                runGroup.noServe ? nil : try runRemotely(plan, options, group.engineOptions, display, signals)
+                runGroup.noServe ? nil : try runRemotely(plan, options, group, display, signals)
             report = try served ?? runHere(plan, options, group.engineOptions, display, signals)
             display.finish()
         } catch {
@@ -50,15 +52,19 @@ enum Session {
 
     /// Has the engine that serves do it; nil when none does, or it won't.
     private static func runRemotely(
-        _ plan: Plan, _ options: RunOptions, _ engineOptions: EngineOptions, _ display: RunDisplay,
+        _ plan: Plan, _ options: RunOptions, _ group: EngineOptionGroup, _ display: RunDisplay,
         _ signals: SignalDescriptor
     ) throws -> RunReport? {
         let environment = Environment.variables
         guard let remote = RemoteEngine(at: try ServeAddress(nil, environment: environment)) else {
             return nil
         }
+        if let option = group.ownEngineOption {
+            display.note("the engine that serves is not used: \(option) is for an engine of one's own")
+            return nil
+        }
         let answer = try remote.run(
-            plan, options, engine: engineOptions, installation: try Installation.find(environment: environment),
+            plan, options, engine: group.engineOptions, installation: try Installation.find(environment: environment),
             observer: display, signals: signals)
         switch answer {
         case .report(let report): return report
@@ -76,7 +82,9 @@ enum Session {
         let engine = try engine(engineOptions)
         if let problem = engine.kernelZeroProblem { display.note("warning: KernelZero is not used: \(problem)") }
         defer { engine.shutDown() }
-        return try engine.run(plan, options, observer: display, signals: signals)
+        let report = try engine.run(plan, options, observer: display, signals: signals)
+        engine.finishSaves()
+        return report
     }
 
     /// Runs the plan once for each line of standard input, in one engine, and prints one report each.
@@ -99,6 +107,7 @@ enum Session {
             if let problem = engine.kernelZeroProblem { Output.note("warning: KernelZero is not used: \(problem)") }
             Output.note("serving at \(address.path) (Ctrl-C ends it)")
             server.serve(until: signals)
+            engine.finishSaves()
             engine.shutDown()
             Output.leave(0)
         } catch {

@@ -59,4 +59,35 @@ import Testing
             script.feed(.zygoteReady(environment: "other"))
         }
     }
+
+    @Test func aTableThatIsReadIsNotDropped() async {
+        await #expect(processExitsWith: .failure) {
+            var script = try Script([model(), model(0)])
+            script.complete(0)
+            script.feed(.dropped(model: 0))
+        }
+    }
+
+    @Test func aTableThatIsNotThereIsNotDropped() async {
+        await #expect(processExitsWith: .failure) {
+            var script = try Script([model(), model(0)])
+            script.feed(.dropped(model: 0))
+        }
+    }
+
+    @Test func aResultOfTheRunIsNotDropped() async {
+        await #expect(processExitsWith: .failure) {
+            var script = try Script([model(final: true), model()])
+            script.complete(0)
+            script.feed(.dropped(model: 0))
+        }
+    }
+
+    @Test func aTableThatCannotBeMadeAgainIsNotDropped() async {
+        await #expect(processExitsWith: .failure) {
+            var script = try Script([model(rollsBack: false), model(), model(0, 1)])
+            script.complete(0)
+            script.feed(.dropped(model: 0))
+        }
+    }
 }

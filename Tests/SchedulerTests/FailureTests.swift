@@ -48,9 +48,8 @@ import Testing
             name: "leaving without a result", events: [.running(worker), clean],
             failure: .died(Scheduler.Exit(), during: .running)),
         Ending(
-            name: "death for memory",
-            events: [.running(worker), .exited(worker, Scheduler.Exit(signal: 9, isOutOfMemory: true))],
-            failure: .died(Scheduler.Exit(signal: 9, isOutOfMemory: true), during: .running)),
+            name: "death for memory after the result",
+            events: [.published(worker), .exited(worker, Scheduler.Exit(signal: 9, isOutOfMemory: true))], failure: nil),
         Ending(
             name: "no fork", begun: false, events: [.forkFailed(worker, reason: "no memory")],
             failure: .fork("no memory")),

@@ -3,7 +3,7 @@ import Testing
 
 @Suite struct RunTests {
     @Test func anEmptyRunFinishesAtOnce() throws {
-        var scheduler = Scheduler(graph: try Scheduler.Graph([]), slots: 1)
+        var scheduler = Scheduler(graph: try Scheduler.Graph([]))
         #expect(
             scheduler.handle(.start) == [.finish(Scheduler.Outcome(status: .success, cause: nil, models: []))])
         #expect(scheduler.isFinished)
@@ -17,7 +17,7 @@ import Testing
         #expect(script.scheduler.isForking(worker))
         #expect(script.feed(.forked(worker)) == [])
         #expect(!script.scheduler.isForking(worker))
-        #expect(script.feed(.started(worker)) == [.send(model: 0, worker: worker)])
+        #expect(script.feed(.started(worker)) == [send(0, 0)])
         #expect(script.feed(.running(worker)) == [])
         #expect(script.feed(.published(worker)) == [])
         #expect(script.scheduler.isAlive(worker))
@@ -32,17 +32,44 @@ import Testing
         #expect(script.scheduler.status(of: 0) == .success)
     }
 
-    @Test func theGrantOfAWorkerHasTheModelsLimit() throws {
-        let limited = Model(inputs: [], environment: "e", memoryBytesMax: 1 << 30)
-        let script = try Script([limited])
-        let grant = Scheduler.Grant(memoryBytesMax: 1 << 30)
-        #expect(script.actions.last == .fork(model: 0, worker: WorkerID(0), grant: grant))
+    @Test func aModelAsksIsGrantedAndGivesBack() throws {
+        var script = try Script([model(), model(0, final: true)], slots: nil, warm: false)
+        script.feed(.start)
+        let grant = Scheduler.Grant(memoryBytesMax: nil, expectedBytes: 7)
+        #expect(script.feed(.zygoteReady(environment: "e")) == [.ask(model: 0, rank: 0, isRetry: false)])
+        #expect(script.scheduler.isAsking(0))
+        #expect(script.feed(.granted(model: 0, grant)) == [fork(0, 0)])
+        #expect(!script.scheduler.isAsking(0))
+        #expect(script.begin(0) == [.send(model: 0, worker: WorkerID(0), grant: grant)])
+        #expect(script.publish(0) == [.seal(model: 0, worker: WorkerID(0))])
+        #expect(
+            script.feed(.tableReady(model: 0)) == [
+                .giveBack(model: 0), .settle(model: 0, status: .success), .ask(model: 1, rank: 1, isRetry: false),
+            ])
+        #expect(!script.scheduler.isPinned(0))
+        script.feed(.granted(model: 1, grant))
+        #expect(script.scheduler.isPinned(0))
+        script.begin(1)
+        #expect(
+            script.feed(.failed(WorkerID(1), userError), .exited(WorkerID(1), Scheduler.Exit())).prefix(2) == [
+                .discard(worker: WorkerID(1)), .giveBack(model: 1),
+            ])
+        #expect(!script.scheduler.isPinned(0))
+    }
+
+    @Test func theMostUrgentAsksHaveTheLowestRanks() throws {
+        let script = try Script([model(time: 1), model(time: 3), model(time: 2)], slots: nil)
+        #expect(
+            script.actions.suffix(3) == [
+                .ask(model: 1, rank: 0, isRetry: false), .ask(model: 2, rank: 1, isRetry: false),
+                .ask(model: 0, rank: 2, isRetry: false),
+            ])
     }
 
     @Test func aWorkerMayStartBeforeTheZygoteSaysThatItIsForked() throws {
         var script = try Script([model()])
         #expect(script.feed(.started(WorkerID(0))) == [])
-        #expect(script.feed(.forked(WorkerID(0))) == [.send(model: 0, worker: WorkerID(0))])
+        #expect(script.feed(.forked(WorkerID(0))) == [send(0, 0)])
     }
 
     @Test func modelsRunInParallelAsSlotsAllow() throws {
@@ -53,22 +80,38 @@ import Testing
         #expect(script.feed(.tableReady(model: 1)).last == fork(2, 2))
     }
 
-    @Test func whatRunsGoesOnWhenSlotsAreTakenAwayAndNothingElseStarts() throws {
-        var script = try Script([model(), model(), model()], slots: 2)
-        #expect(script.feed(.slotsChanged(1)) == [])
-        script.complete(0)
-        #expect(script.forked == [0, 1])
-        #expect(script.scheduler.slotsUsed == 1)
-        #expect(script.scheduler.slotsWanted == 2)
-        #expect(script.feed(.slotsChanged(2)) == [fork(2, 2)])
-        #expect(script.scheduler.assignedCount == 3)
+    @Test func whoEndsWhileItAsksWithdrawsAndGivesALateGrantBack() throws {
+        var script = try Script([model(), model()], slots: nil)
+        #expect(
+            script.feed(.cancel).prefix(4) == [
+                .withdraw(model: 0), .settle(model: 0, status: .cancelled), .withdraw(model: 1),
+                .settle(model: 1, status: .cancelled),
+            ])
+        #expect(script.outcome != nil)
+        var other = try Script([model(), model()], slots: nil)
+        other.feed(.granted(model: 0, Script.grant), .cancel)
+        #expect(other.feed(.granted(model: 1, Script.grant)) == [.giveBack(model: 1)])
     }
 
-    @Test func aRunWithoutSlotsWaitsForOne() throws {
-        var script = try Script([model()], slots: 0)
-        #expect(script.forked == [])
-        #expect(script.scheduler.slotsWanted == 1)
-        #expect(script.feed(.slotsChanged(1)) == [fork(0, 0)])
+    @Test func aRefusedModelFails() throws {
+        var script = try Script([model(), model(0), model(final: true)], slots: nil, policy: .keepGoing)
+        let failed = Status.failed(.refused("it needs 3 GB of 2 GB"))
+        #expect(
+            script.feed(.refused(model: 0, reason: "it needs 3 GB of 2 GB")) == [
+                .settle(model: 0, status: failed), .settle(model: 1, status: .skipped(because: 0)),
+            ])
+        #expect(script.feed(.refused(model: 0, reason: "again")) == [])
+        script.feed(.granted(model: 2, Script.grant))
+        script.complete(0)
+        #expect(script.outcome?.models == [failed, .skipped(because: 0), .success])
+    }
+
+    @Test func theWorkerAheadOfARefusedModelIsKilled() throws {
+        var script = try Script([model()], slots: nil, ahead: 1)
+        script.begin(0)
+        #expect(script.feed(.refused(model: 0, reason: "no")) == [.kill(worker: WorkerID(0))])
+        script.feed(.exited(WorkerID(0), Scheduler.Exit(signal: 9)))
+        #expect(script.outcome?.models == [.failed(.refused("no"))])
     }
 
     @Test func theSlotOfATableGoesToItsReaderIfThatIsMostUrgent() throws {
@@ -141,10 +184,10 @@ import Testing
         // Model 1 is next; the input of model 2 isn't even running.
         #expect(script.forked == [0, 1])
         script.begin(1)
-        #expect(!script.actions.contains(.send(model: 1, worker: WorkerID(1))))
+        #expect(!script.actions.contains(send(1, 1)))
         #expect(
             script.complete(0) == [
-                .settle(model: 0, status: .success), .send(model: 1, worker: WorkerID(1)), fork(2, 2),
+                .settle(model: 0, status: .success), send(1, 1), fork(2, 2),
             ])
     }
 
@@ -166,7 +209,7 @@ import Testing
         #expect(script.feed(.timedOut(WorkerID(1))) == [.kill(worker: WorkerID(1))])
         #expect(script.complete(0).last == fork(2, 2))
         // It is not another one ahead.
-        #expect(script.begin(2) == [.send(model: 2, worker: WorkerID(2))])
+        #expect(script.begin(2) == [send(2, 2)])
     }
 
     @Test func whatComesAfterTheEndIsIgnoredIfItMay() throws {

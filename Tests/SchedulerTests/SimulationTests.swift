@@ -16,37 +16,41 @@ import Testing
         }
         let count = Self.setting("ZERROW_SIMULATION_COUNT").flatMap(UInt64.init) ?? 20_000
         var statuses: [Scheduler.Outcome.Status: Int] = [:]
+        var counts = World.Counts()
         for seed in stride(from: part, to: count, by: Int(Self.parts)) {
-            guard let outcome = Self.simulate(seed, printsTrace: false) else {
+            guard let (outcome, seen) = Self.simulate(seed, printsTrace: false) else {
                 return
             }
             statuses[outcome.status, default: 0] += 1
+            counts += seen
         }
+        print("\(counts)")
         // A generator that only ever makes one kind of run would prove little.
         for status in [Scheduler.Outcome.Status.success, .failed, .cancelled] {
             #expect(statuses[status, default: 0] > count / Self.parts / 20, "\(statuses)")
         }
+        #expect(counts.least > Int(count / Self.parts) / 40, "\(counts)")
     }
 
     @Test func aRunIsTheSameWhenItIsRepeated() throws {
         for seed in UInt64(0)..<200 {
-            var first = World(seed: seed)
-            var second = World(seed: seed)
+            let first = World(seed: seed)
+            let second = World(seed: seed)
             #expect(try first.run() == second.run())
             #expect(first.trace == second.trace)
         }
     }
 
     @discardableResult
-    private static func simulate(_ seed: UInt64, printsTrace: Bool) -> Scheduler.Outcome? {
-        var world = World(seed: seed)
+    private static func simulate(_ seed: UInt64, printsTrace: Bool) -> (Scheduler.Outcome, World.Counts)? {
+        let world = World(seed: seed)
         defer {
             if printsTrace {
                 print(text(world.trace[...]))
             }
         }
         do {
-            return try world.run()
+            return (try world.run(), world.counts)
         } catch {
             Issue.record("seed \(seed): \(error)\n\(text(world.trace.suffix(12)))")
             return nil

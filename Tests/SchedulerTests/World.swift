@@ -1,7 +1,7 @@
 import Scheduler
 
 /// Plays the engine, its zygotes and its workers, hostile ones among them, in random order.
-struct World {
+final class World {
     /// A line of the trace.
     enum Entry: Equatable, CustomStringConvertible {
         case event(Scheduler.Event)
@@ -24,10 +24,35 @@ struct World {
         /// The next thing that comes from the worker itself.
         case worker(Scheduler.WorkerID)
         case seal(Int)
+        /// Who grants memory looks at the model's ask.
+        case decision(Int)
+        /// What was decided for the model comes to the run.
+        case answer(Int)
+    }
+
+    /// What happened so far, so that one can see that enough did.
+    struct Counts {
+        var drops = 0
+        var refusals = 0
+        var lateGrants = 0
+        var reruns = 0
+        var callOffs = 0
+        var retries = 0
+
+        static func += (sum: inout Counts, other: Counts) {
+            sum.drops += other.drops
+            sum.refusals += other.refusals
+            sum.lateGrants += other.lateGrants
+            sum.reruns += other.reruns
+            sum.callOffs += other.callOffs
+            sum.retries += other.retries
+        }
+
+        var least: Int { min(drops, refusals, lateGrants, reruns, retries, 4 * callOffs) }
     }
 
     private enum Step {
-        case started, awaitInputs, running, published, done, failed, misbehaved, hang, exit
+        case started, awaitInputs, running, published, done, failed, lackMemory, misbehaved, hang, exit, killedForMemory
     }
 
     private struct Process {
@@ -45,6 +70,12 @@ struct World {
     private var oracle: Oracle
     private var sources: [Source] = []
     private var processes: [Scheduler.WorkerID: Process] = [:]
+    /// Slots that are there now.
+    private var slots: Int
+    /// Grants that were decided and not given back.
+    private var slotsUsed = 0
+    private var grantCount = 0
+    private(set) var counts = Counts()
     /// The events and actions so far, for a failure's message.
     private(set) var trace: [Entry] = []
 
@@ -53,12 +84,12 @@ struct World {
         workload = Workload(random: &random)
         oracle = Oracle(workload)
         scheduler = Scheduler(
-            graph: workload.graph, slots: workload.slots, workersAhead: workload.workersAhead,
-            failurePolicy: workload.failurePolicy)
+            graph: workload.graph, workersAhead: workload.workersAhead, failurePolicy: workload.failurePolicy)
+        slots = workload.slots
     }
 
     /// Runs until the scheduler finishes. Throws at the first violation.
-    mutating func run() throws -> Scheduler.Outcome {
+    func run() throws -> Scheduler.Outcome {
         if workload.cancels > 0, random.once(in: 50) {
             try feed(.cancel)
         }
@@ -69,7 +100,10 @@ struct World {
                 continue
             }
             if random.once(in: 30) {
-                try feed(.slotsChanged(random.below(workload.slots + 3)))
+                slots = random.below(workload.slots + 3)
+            }
+            if random.once(in: workload.drops) {
+                try dropSomething()
             }
             if random.once(in: workload.trouble), let worker = processes.keys.sorted().randomElement(using: &random) {
                 try feed(.timedOut(worker))
@@ -82,8 +116,14 @@ struct World {
             }
             try happen(source)
         }
+        counts.callOffs = oracle.callOffCount
+        counts.reruns = oracle.rerunCount
+        counts.retries = oracle.retryCount
         // What an engine may still have in its queue.
-        try feed(.slotsChanged(1))
+        for case .answer(let model) in sources {
+            try feed(.granted(model: model, Scheduler.Grant(memoryBytesMax: nil)))
+            try feed(.refused(model: model, reason: "late"))
+        }
         try feed(.cancel)
         for environment in workload.graph.environments {
             try feed(.zygoteFailed(environment: environment, reason: "late"))
@@ -94,7 +134,7 @@ struct World {
         return oracle.outcome!
     }
 
-    private mutating func feed(_ event: Scheduler.Event) throws {
+    private func feed(_ event: Scheduler.Event) throws {
         trace.append(.event(event))
         let wasFinished = oracle.outcome != nil
         if !wasFinished {
@@ -105,13 +145,13 @@ struct World {
             try oracle.see(action)
             carryOut(action)
         }
-        try oracle.checkRest()
+        try oracle.checkRest(scheduler)
         if scheduler.isFinished != (oracle.outcome != nil) {
             throw Violation(description: "isFinished is wrong")
         }
     }
 
-    private mutating func pick(_ ready: [Source]) -> Source? {
+    private func pick(_ ready: [Source]) -> Source? {
         guard !ready.isEmpty else {
             return nil
         }
@@ -124,22 +164,26 @@ struct World {
     }
 
     private func mayHappen(_ source: Source) -> Bool {
+        if case .decision = source {
+            return slotsUsed < slots
+        }
         guard case .worker(let worker) = source, let process = processes[worker] else {
             return true
         }
         switch process.script.first! {
         case .awaitInputs: return process.isSent || process.isKilled
         case .hang: return process.isKilled
-        case .exit: return process.isForked
+        case .exit, .killedForMemory: return process.isForked
         default: return true
         }
     }
 
     /// Nothing happens by itself. That is right only if a worker hangs or stays after it said that it failed: then a
     /// timer fires. Or slots are missing.
-    private mutating func unblock() throws {
-        guard oracle.slots >= workload.slots else {
-            return try feed(.slotsChanged(workload.slots))
+    private func unblock() throws {
+        if slots < workload.slots {
+            slots = workload.slots
+            return
         }
         let hanging = processes.keys.sorted().filter { worker in
             let process = processes[worker]!
@@ -151,16 +195,22 @@ struct World {
         try feed(.timedOut(worker))
     }
 
-    private mutating func carryOut(_ action: Scheduler.Action) {
+    private func carryOut(_ action: Scheduler.Action) {
         switch action {
         case .startZygote(let environment):
             sources.append(.zygote(environment))
-        case .fork(let model, let worker, _):
+        case .ask(let model, _, _):
+            sources.append(.decision(model))
+        case .withdraw(let model):
+            remove(.decision(model))
+        case .giveBack:
+            slotsUsed -= 1
+        case .fork(let model, let worker):
             let model = workload.graph.models[model]
             processes[worker] = Process(environment: model.environment, script: script(model.role))
             sources.append(.fork(worker))
             sources.append(.worker(worker))
-        case .send(_, let worker):
+        case .send(_, let worker, _):
             processes[worker]!.isSent = true
         case .kill(let worker):
             processes[worker]!.isKilled = true
@@ -176,14 +226,14 @@ struct World {
     }
 
     /// What a worker will do if nobody stops it.
-    private mutating func script(_ role: Scheduler.Model.Role) -> [Step] {
+    private func script(_ role: Scheduler.Model.Role) -> [Step] {
         let result: Step = role == .table ? .published : .done
         var script: [Step] = [.started, .awaitInputs, .running, result, .exit]
         if random.once(in: 12) {
             script.remove(at: 2)
         }
         if random.once(in: workload.trouble) {
-            let hostile: [Step] = [.started, .running, .published, .done, .failed, .misbehaved, .hang]
+            let hostile: [Step] = [.started, .running, .published, .done, .failed, .lackMemory, .misbehaved, .hang]
             for _ in 0...random.below(3) {
                 script.insert(hostile[random.below(hostile.count)], at: random.below(script.count))
             }
@@ -196,10 +246,14 @@ struct World {
         if random.once(in: workload.trouble) {
             script = Array(script.prefix(while: { $0 != result })) + [.failed, .exit]
         }
+        if random.once(in: workload.shortage) {
+            script.removeLast(1 + random.below(script.count))
+            script += random.once(in: 2) ? [.lackMemory, .exit] : [.killedForMemory]
+        }
         return script
     }
 
-    private mutating func happen(_ source: Source) throws {
+    private func happen(_ source: Source) throws {
         switch source {
         case .zygote(let environment):
             remove(source)
@@ -235,10 +289,52 @@ struct World {
             } else {
                 try feed(.tableReady(model: model))
             }
+        case .decision(let model):
+            remove(source)
+            slotsUsed += 1
+            sources.append(.answer(model))
+            if workload.isAnsweredAtOnce {
+                try answer(model)
+            }
+        case .answer(let model): try answer(model)
         }
     }
 
-    private mutating func zygoteFails(_ environment: String) throws {
+    private func answer(_ model: Int) throws {
+        sources.remove(at: sources.firstIndex(of: .answer(model))!)
+        if random.once(in: workload.trouble) {
+            slotsUsed -= 1
+            counts.refusals += 1
+            return try feed(.refused(model: model, reason: "too big"))
+        }
+        grantCount += 1
+        if !scheduler.isAsking(model) {
+            counts.lateGrants += 1
+        }
+        try feed(.granted(model: model, Scheduler.Grant(memoryBytesMax: nil, expectedBytes: grantCount)))
+    }
+
+    /// Drops a table if that is allowed, whoever may still want it.
+    private func dropSomething() throws {
+        guard !workload.graph.models.isEmpty, counts.drops < workload.dropsMax else {
+            return
+        }
+        let count = workload.graph.models.count
+        let first = random.below(count)
+        try oracle.checkQueries(scheduler, first)
+        var model = first
+        while !scheduler.canDrop(model) {
+            model = (model + 1) % count
+            if model == first {
+                return
+            }
+        }
+        counts.drops += 1
+        try oracle.checkQueries(scheduler, model)
+        try feed(.dropped(model: model))
+    }
+
+    private func zygoteFails(_ environment: String) throws {
         for (worker, process) in processes where process.environment == environment {
             if process.isForked {
                 // Its workers die with it, sooner or later.
@@ -251,7 +347,7 @@ struct World {
         try feed(.zygoteFailed(environment: environment, reason: "killed"))
     }
 
-    private mutating func step(_ worker: Scheduler.WorkerID) throws {
+    private func step(_ worker: Scheduler.WorkerID) throws {
         let step = processes[worker]!.script.removeFirst()
         switch step {
         case .awaitInputs:
@@ -266,21 +362,27 @@ struct World {
         case .failed:
             processes[worker]!.hasFailed = true
             try feed(.failed(worker, Scheduler.WorkerError(kind: "user", message: "no")))
+        case .lackMemory:
+            processes[worker]!.hasFailed = true
+            try feed(.failed(worker, memoryError))
         case .misbehaved: try feed(.misbehaved(worker, reason: "noise"))
         case .exit:
             let isKilled = processes[worker]!.isKilled
             end(worker)
             try feed(.exited(worker, Scheduler.Exit(signal: isKilled || random.once(in: 2) ? 9 : nil)))
+        case .killedForMemory:
+            end(worker)
+            try feed(.exited(worker, Scheduler.Exit(signal: 9, isOutOfMemory: true)))
         }
     }
 
-    private mutating func end(_ worker: Scheduler.WorkerID) {
+    private func end(_ worker: Scheduler.WorkerID) {
         processes[worker] = nil
         remove(.fork(worker))
         remove(.worker(worker))
     }
 
-    private mutating func remove(_ source: Source) {
+    private func remove(_ source: Source) {
         sources.removeAll { $0 == source }
     }
 }

@@ -1,7 +1,8 @@
 import Glibc
-import Store
 import System
 import Testing
+
+@testable import Store
 
 private let huge = Machine.hugePageBytes
 
@@ -92,6 +93,28 @@ private let huge = Machine.hugePageBytes
             let isIntact = (try? visible(file, bytes: 2 * huge)).map { same($0, expected) }
             #expect(isIntact == true)
             withExtendedLifetime(store) {}
+        }
+    }
+
+    @Test(.enabled(if: geteuid() == 0, "only root can become another user"))
+    func aSpilledTableCannotBeChangedByAnotherUser() async {
+        await #expect(processExitsWith: .success) {
+            let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 0)
+            guard let table = try? store.publishColumns([0..<huge], bytes: huge, by: "w1"),
+                let before = try? store.stream(of: table), let folder = try? diskFolder(),
+                let work = try? store.beginSpill(table, to: folder), (try? work.write()) != nil,
+                case .spilled = store.finishSpill(work)
+            else {
+                Issue.record("spilling failed")
+                return
+            }
+            let file = store.lend(table, to: "w2").segments[0].file
+            #expect(setgid(65534) == 0 && setuid(65534) == 0)
+            #expect(Self.makeDumpable())
+            #expect(Self.attacks(on: file) == [])
+            #expect(fchmod(file.raw, 0o666) < 0 && fchown(file.raw, 65534, 65534) < 0)
+            let isIntact = (try? store.stream(of: table)).map { same($0, before) }
+            #expect(isIntact == true)
         }
     }
 

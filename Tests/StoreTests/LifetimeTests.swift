@@ -215,4 +215,39 @@ private let page = Machine.pageBytes
         }
         #expect(try loan.segments[0].file.descriptor.seals() == .all)
     }
+
+    private final class Companion {}
+
+    @Test(arguments: everyLock) func whatIsAttachedToAnOutputGoesWithTheLastTableThatNamesIt(lock: Lock) throws {
+        let store = SegmentStore(lock: lock, poolBytesMax: 64 << 20)
+        var companion: Companion? = Companion()
+        weak let watched = companion
+        var producer = try Producer(store, "w1", bytes: 4 * huge)
+        store.attach(try #require(companion), toOutputOf: "w1")
+        companion = nil
+        try producer.write(0..<4 * huge, 1)
+        let whole = try store.publish(
+            by: "w1", descriptor: anyDescriptor(), references: producer.references([0..<4 * huge]))
+        try store.end("w1")
+        _ = try Producer(store, "w2")
+        _ = store.lend(whole, to: "w2")
+        var references = References()
+        try references.add(producer.output.id, [huge..<2 * huge])
+        let part = try store.publish(by: "w2", descriptor: anyDescriptor(), references: references)
+        try store.end("w2")
+        try store.release(whole)
+        #expect(store.companions(of: part).count == 1 && watched != nil)
+        try store.release(part)
+        #expect(watched == nil)
+    }
+
+    @Test func memoryIsNotUsedAgainWhereThatIsNotWanted() throws {
+        let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 64 << 20)
+        var first = try Producer(store, "w1", bytes: 4 * huge)
+        try first.write(0..<3 * huge, 0x77)
+        try store.end("w1")
+        let fresh = try store.makeOutputSegment(bytes: 4 * huge, for: "w2", recycles: false)
+        #expect(try fresh.recycledBytes == 0 && store.usage().pooledBytes == 3 * huge)
+        #expect(try store.makeOutputSegment(bytes: 4 * huge, for: "w3").recycledBytes == 3 * huge)
+    }
 }

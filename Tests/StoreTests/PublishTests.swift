@@ -169,6 +169,53 @@ private let huge = Machine.hugePageBytes
         #expect(try store.usage().pooledBytes == 4 * huge)
     }
 
+    private func publication(_ producer: Producer, _ ranges: [Range<Int>]) throws -> SegmentStore.Publication {
+        SegmentStore.Publication(descriptor: try anyDescriptor(), references: try producer.references(ranges))
+    }
+
+    @Test(arguments: everyLock) func severalTablesOfOneOutputShareItAndGoOneByOne(lock: Lock) throws {
+        let store = SegmentStore(lock: lock, poolBytesMax: 0)
+        var producer = try Producer(store, "w1", bytes: 8 * huge)
+        try producer.write(0..<8 * huge, 0x55)
+        // The result is made of parts of the pieces.
+        let result = [100..<5000, 4 * huge + 8..<5 * huge]
+        let pieces = [[0..<2 * huge], [4 * huge..<6 * huge]]
+        let tables = try store.publish(
+            by: "w1", tables: [publication(producer, result)] + pieces.map { try publication(producer, $0) })
+        try store.end("w1")
+        #expect(tables.count == 3 && tables == tables.sorted())
+        #expect(try store.usage().tables == 3 && store.usage().segments == 1)
+        #expect(try store.usage().namedBytes == 4 * huge)
+        let seen = try visible(store.lend(tables[0], to: "w2").segments[0].file, bytes: 8 * huge)
+        let isAsPublished = same(seen, masked(producer.content, pieces.joined() + []))
+        #expect(isAsPublished)
+        try store.end("w2")
+        try store.release(tables[1])
+        #expect(store.exclusiveBytes(of: tables[0]) == 2 * Machine.pageBytes && store.contains(tables[2]))
+        try store.release(tables[0])
+        #expect(try store.usage().namedBytes == 2 * huge)
+        if lock == .readOnlyDescriptor { #expect(try store.usage().residentBytes == 2 * huge) }
+        try store.release(tables[2])
+        #expect(try store.usage().segments == 0)
+    }
+
+    @Test(arguments: everyLock) func oneBadTableRejectsAllOfAnOutput(lock: Lock) throws {
+        let store = SegmentStore(lock: lock, poolBytesMax: 0)
+        var producer = try Producer(store, "w1", bytes: 2 * huge)
+        try producer.write(0..<2 * huge, 1)
+        let good = try publication(producer, [0..<huge])
+        let bad = try publication(producer, [huge..<2 * huge + 1])
+        var stray = References()
+        try stray.add(SegmentID(rawValue: 77), [0..<1])
+        let foreign = SegmentStore.Publication(descriptor: try anyDescriptor(), references: stray)
+        for tables in [[good, bad], [bad, good], [good, foreign]] {
+            let error = #expect(throws: StoreError.self) { try store.publish(by: "w1", tables: tables) }
+            #expect(error?.code == .badReference)
+            #expect(try store.usage().tables == 0)
+        }
+        #expect(try store.publish(by: "w1", tables: [good, good]).count == 2)
+    }
+
     @Test func aSealThatAWorkerAddedIsNoticed() throws {
         let store = SegmentStore(lock: .sealed, poolBytesMax: 0)
         let producer = try Producer(store, "w1")

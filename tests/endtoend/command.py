@@ -74,8 +74,9 @@ class Project:
         return [*self.caller.words, "run", "-p", str(self.folder), *arguments]
 
     def environment(self, more: dict | None = None) -> dict[str, str]:
-        """The environment of a call of the command; an engine of somebody else's that serves is not used."""
-        return {**os.environ, "ZERROW_SOCKET": "/nonexistent/socket", **self.caller.environment, **(more or {})}
+        """The environment of a call of the command; nothing of somebody else's is used: no server, no history."""
+        alone = {"ZERROW_SOCKET": "/nonexistent/socket", "ZERROW_HISTORY": ""}
+        return {**os.environ, **alone, **self.caller.environment, **(more or {})}
 
     def start(self, *arguments: str, env: dict | None = None, **options) -> subprocess.Popen:
         """Start a run and return at once."""
@@ -216,7 +217,7 @@ class Server:
                 [*caller.words, "serve", *arguments],
                 stdout=subprocess.DEVNULL,
                 stderr=log,
-                env={**os.environ, **caller.environment, **self.environment},
+                env={**os.environ, "ZERROW_HISTORY": "", **caller.environment, **self.environment},
             )
         wait_until(self.socket.exists, seconds=120, what="the socket")
 

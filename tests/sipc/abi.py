@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ def load_library() -> ctypes.CDLL:
         "session_open": (fd, [session, fd, stream]),
         "session_publish": (fd, [session, stream, ctypes.POINTER(Counts), ctypes.POINTER(ctypes.c_int)]),
         "session_write_stream": (fd, [session, fd, fd]),
+        "session_write_file": (fd, [session, fd, fd]),
         "session_open_file": (fd, [session, fd, stream]),
     }
     for name, (result, arguments) in signatures.items():
@@ -171,9 +173,17 @@ class Session:
 
     def stream(self, descriptor: bytes) -> bytes:
         """The table as a standard IPC stream."""
+        return self.written(LIBRARY.zerrow_session_write_stream, descriptor)
+
+    def file(self, descriptor: bytes) -> bytes:
+        """The table as a standard IPC file."""
+        return self.written(LIBRARY.zerrow_session_write_file, descriptor)
+
+    def written(self, write: Callable[[Any, int, int], int], descriptor: bytes) -> bytes:
+        """What a function writes of a table."""
         fd, out = memory_file(descriptor), memory_file(0)
         try:
-            self.check(LIBRARY.zerrow_session_write_stream(self.raw, fd, out))
+            self.check(write(self.raw, fd, out))
             return content(out)
         finally:
             os.close(fd)

@@ -82,6 +82,30 @@ def test_each_chunk_keeps_its_own_dictionary(engine: Engine) -> None:
     assert [chunk.dictionary.to_pylist() for chunk in result["d"].chunks] == [["a", "b"], ["c", "a"], ["b"]]
 
 
+def test_a_file_with_one_dictionary_is_a_file_and_with_several_a_stream(engine: Engine) -> None:
+    one = pa.array(["a", "b", "a"]).dictionary_encode()
+    for table, open_it in [
+        (pa.table({"d": pa.chunked_array([one, one])}), pa.ipc.open_file),
+        (pa.table({"d": pa.chunked_array([one, pa.array(["c", "d"]).dictionary_encode()])}), pa.ipc.open_stream),
+    ]:
+        descriptor, _ = engine.publish(table)
+        with engine.session() as session:
+            assert_same(open_it(session.file(descriptor)).read_all(), table)
+
+
+def test_buffers_of_a_file_are_aligned(engine: Engine) -> None:
+    table = pa.table(
+        {"metadata of any length " * (count % 7): [count, None] for count in range(9)}, metadata={"k": "v" * 9}
+    )
+    descriptor, _ = engine.publish(table)
+    with engine.session() as session:
+        file = pa.py_buffer(session.file(descriptor))
+    read = pa.ipc.open_file(pa.BufferReader(file)).read_all()
+    assert_same(read, table)
+    for column in read.columns:
+        assert all((buffer.address - file.address) % 64 == 0 for buffer in column.chunk(0).buffers())
+
+
 def test_one_dictionary_is_sent_once(engine: Engine) -> None:
     whole = pa.array([f"v{i % 50}" for i in range(1000)]).dictionary_encode()
     table = pa.table({"d": pa.chunked_array([whole.slice(i * 100, 100) for i in range(10)])})

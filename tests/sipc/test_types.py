@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 
 import pyarrow as pa
 import pytest
-from abi import Engine, Session
+from abi import Engine, Session, memory_file
 from columns import COLUMNS
 
 ROWS = 101
@@ -78,6 +79,20 @@ def test_an_ipc_file_is_read_where_it_lies(name: str, tmp_path_factory: pytest.T
     with path.open("rb") as file, Session() as session:
         result = session.open_file(file.fileno()).read_all()
     assert_same(result, table)
+
+
+@pytest.mark.parametrize("name", [name for name in COLUMNS if name not in NO_STANDARD])
+def test_a_standard_file_of_any_slice_is_read_by_pyarrow_and_by_us(engine: Engine, name: str) -> None:
+    table = pa.table({name: COLUMNS[name](ROWS)})
+    for window in slices(table):
+        descriptor, _ = engine.publish(window)
+        with engine.session() as session:
+            file = session.file(descriptor)
+        assert_same(pa.ipc.open_file(file).read_all(), window)
+        fd = memory_file(file)
+        with Session() as session:
+            assert_same(session.open_file(fd).read_all(), window)
+        os.close(fd)
 
 
 def test_all_columns_at_once(engine: Engine) -> None:

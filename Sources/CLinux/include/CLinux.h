@@ -3,6 +3,7 @@
 #define ZERROW_CLINUX_H
 
 #include "child.h"
+#include "disk_file.h"
 #include "kernel_zero.h"
 #include "local_socket.h"
 #include "machine.h"

@@ -23,5 +23,9 @@ struct ServeCommand: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("Where to listen.", valueName: "path"))
     var socket: String?
 
-    func run() { Session.serve(engineOptions.engineOptions, socket: socket) }
+    func run() {
+        var options = engineOptions.engineOptions
+        options.keepsResults = true
+        Session.serve(options, socket: socket)
+    }
 }

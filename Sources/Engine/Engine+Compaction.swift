@@ -2,18 +2,12 @@ import SIPC
 import Store
 import System
 
-/// The end of tables.
+/// What sealed segments hold for nothing.
 extension Engine {
-    /// Nobody needs the table any more: it goes, and with it what sealed segments hold for nothing.
-    func release(_ table: TableID) throws {
-        try store.release(table)
-        compactedBytes += try compact()
-    }
-
     /// Rewrites sealed segments of which little is still needed: no page of them can be given back otherwise.
     ///
     /// - Returns: how much was copied for that, in bytes.
-    private func compact() throws -> UInt64 {
+    func compact() throws -> UInt64 {
         var copiedBytes: UInt64 = 0
         for segment in try store.compactable() {
             let compaction = try store.compact(segment) { _, file, remap in

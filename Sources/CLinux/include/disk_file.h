@@ -1,0 +1,30 @@
+/*
+ * Files on a disk that have no name, and the page cache over them: what is behind _GNU_SOURCE.
+ *
+ * Every function returns -1 and errno on failure.
+ */
+#ifndef ZERROW_DISK_FILE_H
+#define ZERROW_DISK_FILE_H
+
+#include <stdint.h>
+
+/* A close-on-exec file below folder for reading and writing, of mode 0600, that goes with its last descriptor. */
+int zerrow_unnamed_file(const char *folder);
+
+/* Takes room on the disk for [0, bytes), and sets the size. Where the file system can't, zeros are written. */
+int zerrow_allocate(int fd, int64_t bytes);
+
+/* Begins to write what is dirty of a range, and waits for none of it. */
+int zerrow_begin_writeback(int fd, int64_t offset, int64_t bytes);
+/* Writes what is dirty of a range, and waits until it is written. EIO: it could not be. */
+int zerrow_finish_writeback(int fd, int64_t offset, int64_t bytes);
+/* Lets the page cache forget a range that is written. */
+int zerrow_drop_cache(int fd, int64_t offset, int64_t bytes);
+
+/* Begins to read a range into the page cache. */
+int zerrow_read_ahead(int fd, int64_t offset, int64_t bytes);
+
+/* 1: the file's content lies in memory (tmpfs, ramfs, hugetlbfs), 0: it does not. */
+int zerrow_is_in_memory(int fd);
+
+#endif

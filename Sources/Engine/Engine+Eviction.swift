@@ -1,0 +1,123 @@
+import Scheduler
+import Store
+import System
+
+/// How tables go when memory is short, and come back.
+extension Engine {
+    /// What is smaller is not worth a move, in bytes.
+    static let movedBytesMin = 1 << 20
+
+
+    func evict(_ key: ResourceManager.TableKey, _ way: ResourceManager.Way) {
+        guard let holding = tableIDs[key].flatMap({ holdings[$0] }), !holding.isMoving else {
+            return tell(.evictionFailed(key, way))
+        }
+        switch way {
+        case .drop: drop(holding)
+        case .spill: spill(holding)
+        case .swap, .limit: fail(evicting: holding, way)
+        }
+    }
+
+    private func fail(evicting holding: Holding, _ way: ResourceManager.Way) { tell(.evictionFailed(holding.key, way)) }
+
+    /// Lets the table go for all that hold it; models will be run again when somebody wants it.
+    private func drop(_ holding: Holding) {
+        let users = holding.models.compactMap { holder in run(holder.run).map { ($0, holder.model) } }
+        guard !store.isRead(holding.table), users.allSatisfy({ $0.scheduler.canDrop($1) }) else { return fail(evicting: holding, .drop) }
+        let bytes = store.exclusiveBytes(of: holding.table)
+        evictions.dropped.note(bytes)
+        holding.told = nil
+        tell(.evicted(holding.key, .drop, bytesFreed: bytes))
+        for (run, model) in users { run.drop(model) }
+        for holder in holding.holders { forget(holding.table, by: holder) }
+    }
+
+    /// Writes the table to the disk, on a thread of its own; from then on it is read from there.
+    private func spill(_ holding: Holding) {
+        guard let spillFolder, let work = try? store.beginSpill(holding.table, to: spillFolder) else {
+            return fail(evicting: holding, .spill)
+        }
+        holding.isMoving = true
+        errands.begin { () -> Bool in
+            // What fails is said again at the end.
+            try? work.write()
+            return true
+        } then: { [weak self] _ in
+            self?.spilled(holding, work)
+        }
+    }
+
+    private func spilled(_ holding: Holding, _ work: SpillWork) {
+        holding.isMoving = false
+        holdingsAreStale = true
+        switch store.finishSpill(work) {
+        case .spilled(let figures):
+            evictions.spilled.note(figures.freedBytes)
+            rates.note(spill: figures.bytesPerSecond)
+            tell(.measured(rates))
+            tell(.evicted(holding.key, .spill, bytesFreed: figures.freedBytes))
+        case .superseded: fail(evicting: holding, .spill)
+        case .failed(let error):
+            noteOnce("tables can't be spilled: \(error)")
+            fail(evicting: holding, .spill)
+        }
+    }
+
+    /// Reads tables back from the disk that can't be lent from there, each on a thread of its own.
+    ///
+    /// - Parameter then: is called when all are there, with what went wrong.
+    func restore(_ tables: [TableID], then: @escaping ((any Error)?) -> Void) {
+        var left = tables.count
+        var failure: (any Error)?
+        for table in tables {
+            do {
+                let work = try store.beginRestore(table)
+                errands.begin { () -> Bool in
+                    try? work.read()
+                    return true
+                } then: { [weak self] _ in
+                    failure = failure ?? self?.restored(table, work)
+                    left -= 1
+                    if left == 0 { then(failure) }
+                }
+            } catch {
+                failure = failure ?? error
+                left -= 1
+            }
+        }
+        if left == 0 { then(failure) }
+    }
+
+    private func restored(_ table: TableID, _ work: RestoreWork) -> (any Error)? {
+        holdingsAreStale = true
+        switch store.finishRestore(work) {
+        case .restored(let figures):
+            evictions.restored.note(figures.bytes)
+            rates.note(restore: figures.bytesPerSecond)
+            tell(.measured(rates))
+            if let holding = holdings[table] { tell(.restored(holding.key, bytes: figures.bytes)) }
+            return nil
+        case .superseded: return nil
+        case .failed(let error): return error
+        }
+    }
+
+    /// Tells all observers, the first time.
+    func noteOnce(_ text: String) {
+        guard noted.insert(text).inserted else { return }
+        for run in runs { run.observer?.note(text) }
+    }
+}
+
+extension ResourceManager.Rates {
+    /// Takes in a measured rate; the last ones count most.
+    mutating func note(spill bytesPerSecond: Double) { Self.note(bytesPerSecond, in: &spillBytesPerSecond) }
+
+    /// Takes in a measured rate; the last ones count most.
+    mutating func note(restore bytesPerSecond: Double) { Self.note(bytesPerSecond, in: &restoreBytesPerSecond) }
+
+    private static func note(_ rate: Double, in average: inout Double) {
+        if rate > 0 { average = (average + rate) / 2 }
+    }
+}

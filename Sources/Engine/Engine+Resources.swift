@@ -1,0 +1,120 @@
+import Scheduler
+import Store
+import System
+
+/// What the resource manager is told, and what it has done: who may run, and which tables go when memory is short.
+extension Engine {
+    /// The most memory that all runs together should take: what was asked for, else most of what the machine has.
+    static func memoryBytesMax(_ options: EngineOptions) -> UInt64? {
+        if let bytes = options.memoryBytesMax { return bytes }
+        // The rest is the system's, and what can't be foreseen.
+        return (try? Machine.memory()).map { UInt64($0.bytesTotal) / 5 * 4 }
+    }
+
+    /// Where tables are spilled to: what was asked for, or a usual place if that is on a disk.
+    ///
+    /// - Throws: when it was asked for and can't be used.
+    static func spillFolder(_ options: EngineOptions, _ environment: [String: String]) throws -> SpillFolder? {
+        if let path = options.spillFolder { return try SpillFolder(path) }
+        for path in [environment["TMPDIR"] ?? "", "/var/tmp"] where !path.isEmpty {
+            if let folder = try? SpillFolder(path) { return folder }
+        }
+        return nil
+    }
+
+    /// Tells the resource manager, and does what it says; what comes up meanwhile follows in order.
+    func tell(_ event: ResourceManager.Event) {
+        resourceEvents.append(event)
+        handleEvents()
+    }
+
+    /// Handles the events of the runs and of the resource manager, and carries out what they lead to, until none is left.
+    ///
+    /// The runs come first: an action of the resource manager finds each scheduler as it is after all that has happened.
+    func handleEvents() {
+        guard !isHandlingEvents else { return }
+        isHandlingEvents = true
+        defer { isHandlingEvents = false }
+        while true {
+            if let run = runs.first(where: { !$0.events.isEmpty }) {
+                run.handleNextEvent()
+            } else if !resourceActions.isEmpty {
+                perform(resourceActions.removeFirst())
+            } else if !resourceEvents.isEmpty {
+                resourceActions = resources.handle(resourceEvents.removeFirst())
+            } else {
+                return
+            }
+        }
+    }
+
+    private func perform(_ action: ResourceManager.Action) {
+        switch action {
+        case .grant(let number, let model, let grant): run(number)?.feed(.granted(model: model, grant))
+        case .refuse(let number, let model, let refusal):
+            run(number)?.feed(.refused(model: model, reason: text(of: refusal)))
+        case .evict(let key, let way): evict(key, way)
+        case .shrinkPool(let bytesMax):
+            // It may grow again when there is room.
+            store.limitPool(bytesMax: bytesMax)
+            store.limitPool(bytesMax: poolBytesMax)
+            tell(.pool(bytes: store.pooledBytes))
+        }
+    }
+
+    private func text(of refusal: ResourceManager.Refusal) -> String {
+        let whose = refusal.whose == .run ? "the run" : "the engine"
+        var text = "its inputs take \(refusal.inputBytes >> 20) MiB"
+        if refusal.fixedBytes > 0 { text += " and \(refusal.fixedBytes >> 20) MiB can't be evicted" }
+        return text + ", \(whose) may have \(refusal.limitBytes >> 20) MiB: nothing is left to run it in; raise --memory"
+    }
+
+    func run(_ number: Int) -> Run? { runs.first { $0.number == number } }
+
+    // MARK: What tables are to it
+
+    /// Tells of all tables whose facts have changed.
+    func tellHoldings() {
+        guard holdingsAreStale else { return }
+        holdingsAreStale = false
+        for holding in holdings.values where !holding.isMoving {
+            let table = facts(of: holding)
+            guard holding.told != table else { continue }
+            holding.told = table
+            tell(.tableHeld(holding.key, table))
+        }
+        tell(.pool(bytes: store.pooledBytes))
+    }
+
+    private func facts(of holding: Holding) -> ResourceManager.Table {
+        let models = holding.models.compactMap { holder in run(holder.run).map { ($0, holder.model) } }
+        let bytes = store.chargedBytes(of: holding.table, inMemory: store.lock == .readOnlyDescriptor)
+        let ways = bytes == 0 ? [] : ways(for: holding, models, bytes)
+        return ResourceManager.Table(
+            bytes: bytes, recomputeSeconds: ways.contains(.drop) ? seconds(toMake: holding, models) : nil, ways: ways,
+            nextUse: models.compactMap { $0.grantsUntilRead(of: $1) }.min(), owner: models.first?.0.number)
+    }
+
+    /// How it may be evicted, as far as that can be said before somebody tries.
+    private func ways(for holding: Holding, _ models: [(Run, Int)], _ bytes: Int) -> Set<ResourceManager.Way> {
+        // A worker may be reading it, or is going to.
+        guard !store.isRead(holding.table), !holding.holders.contains(where: { if case .scan = $0 { true } else { false } })
+        else { return [] }
+        var ways = options.eviction.ways
+        // What another table names as well stays when this one is dropped.
+        if store.exclusiveBytes(of: holding.table) < bytes || !models.allSatisfy({ $0.scheduler.canDrop($1) }) {
+            ways.remove(.drop)
+        }
+        if bytes < Self.movedBytesMin || spillFolder == nil { ways.remove(.spill) }
+        ways.subtract([.swap, .limit])
+        return ways
+    }
+
+    /// How long it would take to have the table again, if it were dropped: what else is gone and it needs has to be made first.
+    private func seconds(toMake holding: Holding, _ models: [(Run, Int)]) -> Double {
+        models.reduce(models.isEmpty ? holding.seconds : 0) { seconds, holder in
+            let (run, model) = holder
+            return max(seconds, (run.scheduler.rerun(of: model) ?? []).reduce(0) { $0 + run.seconds(toRun: $1) })
+        }
+    }
+}

@@ -1,0 +1,69 @@
+import Scheduler
+
+/// Which ways of eviction an engine may use.
+public enum EvictionPolicy: String, CaseIterable, Sendable {
+    /// All of them: whatever costs least.
+    case adaptive
+    /// Tables are dropped, and their models run again when somebody reads them.
+    case drop
+    /// Tables are written to disk.
+    case spill
+    /// Tables are pushed out to swap.
+    case swap
+    /// Tables stay where they are: the kernel pushes them out to swap, by lower limits of their control groups.
+    case limit
+    /// No table is evicted.
+    case none
+
+    /// The ways it allows.
+    var ways: Set<ResourceManager.Way> {
+        switch self {
+        case .adaptive: [.drop, .spill, .swap, .limit]
+        case .drop: [.drop]
+        case .spill: [.spill]
+        case .swap: [.swap]
+        case .limit: [.limit]
+        case .none: []
+        }
+    }
+}
+
+/// How often tables were evicted, and how much memory that set free.
+public struct EvictionReport: Codable, Sendable, Equatable {
+    /// What one way did.
+    public struct Way: Codable, Sendable, Equatable {
+        /// How many tables went.
+        public var tables = 0
+        /// What that set free, in bytes.
+        public var bytes: UInt64 = 0
+
+        /// Counts one more table.
+        mutating func note(_ bytes: Int) {
+            tables += 1
+            self.bytes += UInt64(clamping: bytes)
+        }
+
+        static func - (left: Way, right: Way) -> Way {
+            Way(tables: left.tables - right.tables, bytes: left.bytes - right.bytes)
+        }
+    }
+
+    /// Dropped, to be made again when they are wanted.
+    public var dropped = Way()
+    /// Written to disk.
+    public var spilled = Way()
+    /// Pushed out to swap.
+    public var swapped = Way()
+    /// Pushed out to swap by a lower limit of their control group.
+    public var limited = Way()
+    /// Read back from disk into memory, as they could not be lent from there.
+    public var restored = Way()
+
+    /// What came since an earlier account.
+    static func - (left: EvictionReport, right: EvictionReport) -> EvictionReport {
+        EvictionReport(
+            dropped: left.dropped - right.dropped, spilled: left.spilled - right.spilled,
+            swapped: left.swapped - right.swapped, limited: left.limited - right.limited,
+            restored: left.restored - right.restored)
+    }
+}

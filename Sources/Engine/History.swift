@@ -1,0 +1,112 @@
+import Glibc
+import System
+
+/// What models needed when they last ran, kept from run to run in a small database.
+///
+/// It makes runs better and is never needed: whatever is wrong with it, runs go on without it. Used on the engine's thread.
+final class History {
+    /// What one execution of a model took.
+    struct Need: Equatable, Sendable {
+        /// The bytes of the tables that it read.
+        var inputBytes: Int64
+        /// The most memory it held for itself, its result included.
+        var memoryBytes: Int64
+        /// The bytes of its result that were its own.
+        var outputBytes: Int64
+        /// From its grant to its table.
+        var seconds: Double
+    }
+
+    /// Rows beyond this go, the longest unused first.
+    static let rowsMax = 20_000
+    /// By how much inputs may differ for what one needed to tell about the other.
+    private static let scaleMax = 64.0
+
+    private let database: SQLite
+    private var waiting: [(code: String, need: Need)] = []
+
+    /// The file to keep it in: `ZERROW_HISTORY`, where empty means none, else a place among the user's state. Nil for none.
+    static func path(_ environment: [String: String]) -> String? {
+        if let given = environment["ZERROW_HISTORY"] { return given.isEmpty ? nil : given }
+        if let state = environment["XDG_STATE_HOME"], state.hasPrefix("/") { return state + "/zerrow/history.sqlite" }
+        guard let home = environment["HOME"], home.hasPrefix("/"), home != "/" else { return nil }
+        return home + "/.local/state/zerrow/history.sqlite"
+    }
+
+    /// Opens the file, and makes it where there is none or a broken one. Nil where it can't be had.
+    init?(_ path: String) {
+        var folders: [String] = []
+        var folder = Path.parent(path)
+        while !Files.exists(folder), folder.count > 1 {
+            folders.append(folder)
+            folder = Path.parent(folder)
+        }
+        for folder in folders.reversed() { _ = try? Files.makeDirectory(folder, mode: 0o700) }
+        do {
+            database = try Self.open(path)
+        } catch {
+            guard error.isBroken, (try? Files.remove(path)) != nil, let new = try? Self.open(path) else { return nil }
+            database = new
+        }
+    }
+
+    private static func open(_ path: String) throws(SQLite.Failure) -> SQLite {
+        let database = try SQLite(path)
+        // A row that is lost with the machine's power costs nothing; waiting for the disk would.
+        try database.run("pragma synchronous = off")
+        try database.run(
+            """
+            create table if not exists needs (
+                code text not null, size integer not null, input_bytes integer not null, memory_bytes integer not null,
+                output_bytes integer not null, seconds real not null, used_at integer not null,
+                primary key (code, size)) without rowid
+            """)
+        return database
+    }
+
+    /// What the model probably needs, by what it needed last with inputs of about that size; nil when it never ran with any such.
+    func need(code: String, inputBytes: Int64) -> Need? {
+        let rows = try? database.run(
+            """
+            select input_bytes, memory_bytes, output_bytes, seconds from needs where code = ?1
+            order by abs(size - ?2), size desc limit 1
+            """, [.text(code), .integer(Self.size(inputBytes))])
+        guard let row = rows?.first, case .integer(let input) = row[0], case .integer(let memory) = row[1],
+            case .integer(let output) = row[2], case .real(let seconds) = row[3]
+        else { return nil }
+        let scale = Double(max(1, inputBytes)) / Double(max(1, input))
+        guard scale <= Self.scaleMax, scale >= 1 / Self.scaleMax else { return nil }
+        // Memory need not grow with the inputs, but it is better to expect it.
+        return Need(
+            inputBytes: inputBytes, memoryBytes: Int64(Double(memory) * max(scale, 0.25)),
+            outputBytes: Int64(Double(output) * scale), seconds: seconds * scale)
+    }
+
+    /// Notes what an execution took; written by `save`.
+    func note(code: String, _ need: Need) { waiting.append((code, need)) }
+
+    /// Writes what was noted. What can't be written is lost.
+    func save() {
+        let rows = waiting
+        waiting = []
+        guard !rows.isEmpty else { return }
+        try? database.inTransaction { () throws(SQLite.Failure) in
+            for (code, need) in rows {
+                try database.run(
+                    "insert or replace into needs values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    [
+                        .text(code), .integer(Self.size(need.inputBytes)), .integer(need.inputBytes),
+                        .integer(need.memoryBytes), .integer(need.outputBytes), .real(need.seconds),
+                        .integer(Int64(time(nil))),
+                    ])
+            }
+            try database.run(
+                """
+                delete from needs where used_at < (select used_at from needs order by used_at desc limit 1 offset ?1)
+                """, [.integer(Int64(Self.rowsMax))])
+        }
+    }
+
+    /// Inputs of about the same size have the same: twice the base-2 logarithm.
+    private static func size(_ bytes: Int64) -> Int64 { Int64((log2(Double(max(1, bytes))) * 2).rounded()) }
+}

@@ -1,0 +1,59 @@
+import Scheduler
+import Store
+
+/// The results that an engine keeps from run to run, by the plan's keys: equal keys, equal tables.
+///
+/// It holds tables as anybody does; they go when memory is short, the cheapest to make again first.
+struct ResultsCache {
+    /// A kept result.
+    struct Entry {
+        let table: TableID
+        /// What a run reports of it.
+        let output: RunReport.Output
+    }
+
+    private var entries: [String: Entry] = [:]
+
+    /// The result with that key.
+    subscript(key: String) -> Entry? { entries[key] }
+
+    /// Takes in a result; nothing happens where there is one with that key.
+    ///
+    /// - Returns: whether it was taken in.
+    mutating func add(_ entry: Entry, key: String) -> Bool {
+        guard entries[key] == nil else { return false }
+        entries[key] = entry
+        return true
+    }
+
+    /// Forgets a result; its table is the caller's to let go of.
+    mutating func remove(_ key: String) { entries[key] = nil }
+}
+
+extension Engine {
+    /// Keeps a model's result for later runs, if it may be.
+    func keep(_ output: RunReport.Output, _ table: TableID, of model: Plan.Model, in run: Run) {
+        // What a scan read is kept as pieces.
+        guard run.options.usesCache, let key = model.key, model.kind != "scan" || !run.options.usesDeCache else {
+            return
+        }
+        if model.kind != "scan" { save(table, key: key) }
+        if options.keepsResults, results.add(.init(table: table, output: output), key: key) {
+            share(table, with: .result(key))
+        }
+    }
+
+    /// Makes somebody forget a table that has been evicted; a run has been told already.
+    func forget(_ table: TableID, by holder: Holding.Holder) {
+        switch holder {
+        case .run, .scan: break
+        case .result(let key): results.remove(key)
+        case .piece: decache.remove(table)
+        }
+        do {
+            try letGo(table, by: holder)
+        } catch {
+            for run in runs { run.observer?.note("memory of a dropped table was not given back: \(error)") }
+        }
+    }
+}

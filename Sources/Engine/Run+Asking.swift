@@ -1,0 +1,67 @@
+import Scheduler
+import Store
+import System
+
+/// What a run's models are expected to need, and how they ask for it.
+extension Run {
+    /// What a worker takes whatever it does, in bytes.
+    private static let workerBytes = 64 << 20
+
+    /// A model could run now: asks the resource manager.
+    func ask(_ model: Int, _ rank: Int, isRetry: Bool) {
+        engine.tellHoldings()
+        let limit = isPreview(model) ? nil : plan.models[model].memoryBytesMax
+        engine.tell(
+            .asked(
+                .init(
+                    run: number, model: model, rank: rank, expectedBytes: expectedBytes(of: model),
+                    memoryBytesMax: limit.map { Int(clamping: $0) },
+                    inputs: Set(inputs(of: model)).sorted().map { engine.holdings[tables[$0]!]!.key }, isRetry: isRetry)))
+    }
+
+    /// How much memory the model will probably take for itself, its result included, in bytes.
+    ///
+    /// What it took last time, and a tenth more. If it never ran: as much as it reads, as most results are smaller than that; a
+    /// scan what its columns take once decoded, and what it needs for that.
+    private func expectedBytes(of model: Int) -> Int {
+        if isPreview(model) { return Self.workerBytes }
+        let need = plan.models[model].code.flatMap { engine.history?.need(code: $0, inputBytes: inputBytes(of: model)) }
+        if let need { return max(Self.workerBytes, Int(clamping: need.memoryBytes / 10 * 11)) }
+        let bytes = Int(clamping: inputBytes(of: model))
+        return Self.workerBytes + (plan.models[model].expectedBytes == nil ? bytes : bytes / 4 * 5)
+    }
+
+    /// The bytes of what a model reads, each once: of its inputs' tables, or of a scan's columns.
+    private func inputBytes(of model: Int) -> Int64 {
+        let inputs = Set(inputs(of: model).compactMap { tables[$0] })
+        let bytes = inputs.reduce(0) { $0 + engine.store.namedBytes(of: $1) }
+        return Int64(clamping: (planModel(model).expectedBytes ?? 0) &+ UInt64(bytes))
+    }
+
+    /// Keeps what a model took, for the next time.
+    func noteNeed(of model: Int, _ worker: Worker) {
+        guard !isPreview(model), let code = plan.models[model].code, worker.memoryBytes > 0 else { return }
+        // One that was killed needs more than it had.
+        let bytes = worker.wasKilledForMemory ? worker.memoryBytes / 2 * 3 : worker.memoryBytes
+        engine.history?.note(
+            code: code,
+            History.Need(
+                inputBytes: inputBytes(of: model), memoryBytes: Int64(clamping: bytes),
+                outputBytes: Int64(clamping: worker.outputBytes),
+                seconds: Double(MonotonicClock.nanoseconds() - worker.sentAt) / 1e9))
+    }
+
+    /// How long a model ran when it last ran, in seconds.
+    func seconds(toRun model: Int) -> Double { (reports[model].wallMilliseconds ?? 1000) / 1000 }
+
+    /// How many models will probably be granted before one that reads the model's table is; nil if none will read it.
+    func grantsUntilRead(of model: Int) -> Int? {
+        scheduler.nextReaderRank(of: model).map { max(0, $0 - grantCount) }
+    }
+
+    /// The table has been dropped for want of memory; the engine has seen to its memory.
+    func drop(_ model: Int) {
+        tables[model] = nil
+        feed(.dropped(model: model))
+    }
+}

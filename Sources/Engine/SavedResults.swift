@@ -1,0 +1,102 @@
+import Glibc
+import SIPC
+import Store
+import System
+
+/// A folder of results that outlive the engine: Arrow IPC files, each named by its key.
+///
+/// Any number of engines may use it at once: a file gets its name when it is whole, and is never changed.
+struct SavedResults: Sendable {
+    /// Where they are, absolute.
+    let folder: String
+
+    /// The folder, made where there is none; the longest unused results beyond `bytesMax` go.
+    ///
+    /// - Throws: when no file can be made in it.
+    init(_ folder: String) throws {
+        if !Files.exists(folder) { try Files.makeDirectory(folder, mode: 0o700) }
+        guard let path = Path.resolved(folder), access(path, W_OK | X_OK) == 0 else {
+            throw EngineError.options("--cache-dir \(folder): no files can be made there")
+        }
+        self.folder = path
+        prune()
+    }
+
+    func path(_ key: String) -> String { "\(folder)/\(key).arrow" }
+
+    /// The saved result, open for reading; nil where there is none.
+    func open(_ key: String) -> DescriptorBox? {
+        // It is used: the pruning sees it by the file's time.
+        utimes(path(key), nil)
+        return try? DescriptorBox(FileDescriptor.open(path(key)))
+    }
+
+    /// Removes a result that can't be read.
+    func remove(_ key: String) { try? Files.remove(path(key)) }
+
+    /// Lets the results have half of what the disk has for them.
+    private func prune() {
+        var entries: [(path: String, bytes: UInt64, usedAt: Int)] = []
+        for name in (try? Files.list(folder)) ?? [] where name.hasSuffix(".arrow") {
+            var status = stat()
+            guard stat("\(folder)/\(name)", &status) == 0 else { continue }
+            entries.append(("\(folder)/\(name)", UInt64(status.st_blocks) * 512, status.st_mtim.tv_sec))
+        }
+        var disk = statvfs()
+        guard statvfs(folder, &disk) == 0 else { return }
+        var held = entries.reduce(0) { $0 + $1.bytes }
+        let bytesMax = (UInt64(disk.f_bavail) * UInt64(disk.f_frsize) + held) / 2
+        for entry in entries.sorted(by: { $0.usedAt < $1.usedAt }) where held > bytesMax {
+            guard (try? Files.remove(entry.path)) != nil else { continue }
+            held -= entry.bytes
+        }
+    }
+}
+
+extension Engine {
+    /// Takes in a saved result with that key; nil where there is none, or none that can be read.
+    func takeSaved(_ key: String) -> ResultsCache.Entry? {
+        guard let saved, let file = saved.open(key) else { return nil }
+        do {
+            let table = try store.takeSaved(file)
+            let bytes = store.descriptor(of: table)
+            let descriptor = try Descriptor(bytes.descriptor.bytes(0..<bytes.descriptor.status().bytes))
+            var counts = ByteCounts()
+            counts.resharedBytes = UInt64(store.namedBytes(of: table))
+            let entry = ResultsCache.Entry(
+                table: table, output: RunReport.Output(rows: Int64(clamping: descriptor.rows), counts: counts))
+            hold(table, by: .result(key), seconds: 0)
+            _ = results.add(entry, key: key)
+            return entry
+        } catch {
+            saved.remove(key)
+            return nil
+        }
+    }
+
+    /// Saves a model's result for later engines, on a thread of its own.
+    func save(_ table: TableID, key: String) {
+        guard let saved, !Files.exists(saved.path(key)),
+            let work = try? store.beginSave(table, as: saved.path(key))
+        else { return }
+        savesLeft += 1
+        errands.begin { () -> StoreError? in
+            do throws(StoreError) {
+                try work.write()
+                return nil
+            } catch {
+                return error
+            }
+        } then: { [weak self] error in
+            guard let self else { return }
+            savesLeft -= 1
+            store.finishSave(work)
+            if let error { noteOnce("a result was not saved: \(error)") }
+        }
+    }
+
+    /// Waits until all results are saved.
+    public func finishSaves() {
+        while savesLeft > 0 { waitAndHandle() }
+    }
+}

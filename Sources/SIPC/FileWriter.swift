@@ -1,0 +1,236 @@
+// Arrow's File.fbs: https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format
+
+/// Where everything of a table lies when it is written to a file of its own, and what comes before and after its messages.
+///
+/// The file is a standard Arrow IPC file, its buffers at multiples of 64. A table whose dictionaries are replaced on the way can't
+/// be one, as Arrow's footer has no order of dictionaries and batches: it is a standard Arrow IPC stream in a file.
+public struct FileLayout: Sendable {
+    /// What the file is.
+    public enum Format: Sendable { case file, stream }
+
+    /// What the file is.
+    public let format: Format
+    /// The size of the file in bytes.
+    public let bytes: Int
+    /// The beginning, with the schema.
+    let head: [UInt8]
+    /// Where the bodies of the messages begin.
+    let bodies: [Int]
+    /// What follows the last message.
+    let tail: [UInt8]
+
+    private static let magic = Array("ARROW1".utf8)
+
+    init(_ descriptor: Descriptor) throws(SIPCError) {
+        var seen: Set<Int> = []
+        let hasReplaced = descriptor.messages.contains { message in
+            message.dictionary.map { !seen.insert($0).inserted } ?? false
+        }
+        let format: Format = hasReplaced ? .stream : .file
+        let head = Self.head(descriptor, format)
+        var end = head.count
+        var bodies: [Int] = []
+        var dictionaries: [Int64] = []
+        var batches: [Int64] = []
+        for message in descriptor.messages {
+            let start = end
+            let bodyBytes = descriptor.bodyBytes(message)
+            let metadataBytes = message.encapsulated.count
+            let (sum, overflow) = (end + metadataBytes).addingReportingOverflow(bodyBytes)
+            guard !overflow, sum < Int(Descriptor.segmentBytesMax), metadataBytes <= Int(Int32.max) else {
+                throw SIPCError(.unsupported, "the table is too large for a file")
+            }
+            bodies.append(start + metadataBytes)
+            let block = [Int64(start), Int64(metadataBytes), Int64(bodyBytes)]
+            if message.dictionary == nil { batches += block } else { dictionaries += block }
+            end = sum
+        }
+        self.format = format
+        self.head = head
+        self.bodies = bodies
+        tail = StreamOutput.end + (format == .file ? Self.footer(descriptor.schema, dictionaries, batches) : [])
+        bytes = end + tail.count
+    }
+
+    /// The magic number and the schema, padded so that what follows begins at a multiple of 64.
+    private static func head(_ descriptor: Descriptor, _ format: Format) -> [UInt8] {
+        var message = Array(descriptor.bytes[descriptor.schemaMessage])
+        if format == .stream { return message }
+        let start = magic + [0, 0]
+        let padding = Container.padding(start.count + message.count)
+        message.storeLittle(UInt32(message.count - 8 + padding), at: 4)
+        return start + message + [UInt8](repeating: 0, count: padding)
+    }
+
+    private static func footer(_ schema: Schema, _ dictionaries: [Int64], _ batches: [Int64]) -> [UInt8] {
+        var builder = FlatBufferBuilder(capacity: 1024 + 8 * (dictionaries.count + batches.count))
+        let batchBlocks = builder.vector(batches, perElement: 3)
+        let dictionaryBlocks = builder.vector(dictionaries, perElement: 3)
+        let table = schema.write(to: &builder)
+        builder.startTable(slots: 5)
+        builder.add(1, table)
+        builder.add(2, dictionaryBlocks)
+        builder.add(3, batchBlocks)
+        builder.add(0, Int16(4))
+        let root = builder.endTable()
+        var bytes = builder.finish(root)
+        bytes.appendLittle(Int32(bytes.count))
+        return bytes + magic
+    }
+}
+
+/// Bytes that were written as they lie in a segment, and where.
+public struct Placement: Sendable, Equatable {
+    /// The segment that they lie in, by its number.
+    public let segment: UInt64
+    /// Where in that segment.
+    public let range: Range<Int>
+    /// Where the first of them is in the file.
+    public let offset: Int
+
+    /// Bytes of a segment, and where they are now.
+    public init(segment: UInt64, range: Range<Int>, offset: Int) {
+        self.segment = segment
+        self.range = range
+        self.offset = offset
+    }
+}
+
+extension Descriptor {
+    /// Where everything lies in a file of the table's own. It takes time in proportion to the descriptor, and reads no data.
+    ///
+    /// - Throws: `SIPCError` of code `unsupported` when no file is large enough for it.
+    public func fileLayout() throws(SIPCError) -> FileLayout { try FileLayout(self) }
+
+    /// Writes the table as the standard Arrow IPC file (or stream) that a layout describes.
+    ///
+    /// - Parameters:
+    ///   - layout: the one of this descriptor.
+    ///   - segments: at least those that the descriptor names.
+    ///   - write: writes some bytes at an offset; called with ascending offsets, without gaps, from 0 on.
+    /// - Returns: where the bytes of the segments are now. Bytes that are named several times may be there several times.
+    public func writeFile(
+        _ layout: FileLayout, _ segments: [MappedSegment],
+        _ write: (UnsafeRawBufferPointer, _ offset: Int) throws -> Void
+    ) throws -> [Placement] {
+        let source = try TableSource(self, segments)
+        var placements: [Placement] = []
+        placements.reserveCapacity(referenceCount)
+        var output = StreamOutput()
+        var written = 0
+        func append(_ bytes: UnsafeRawBufferPointer) throws {
+            try write(bytes, written)
+            written += bytes.count
+        }
+        try layout.head.withUnsafeBytes { try output.append($0, append) }
+        try writeBodies(source, to: &output, append) { reference, content, offset in
+            let segment = source.segments[Int(reference.segment)]
+            guard let start = content.baseAddress, let base = segment.content.baseAddress else { return }
+            let lower = start - base
+            placements.append(Placement(segment: segment.id, range: lower..<lower + content.count, offset: offset))
+        }
+        try layout.tail.withUnsafeBytes { try output.append($0, append) }
+        try output.flush(append)
+        precondition(written == layout.bytes, "the layout is that of another table")
+        return placements
+    }
+
+    /// The table as it lies in the file that `writeFile` has written.
+    ///
+    /// - Parameter id: the number of the segment that the file is.
+    public func described(in layout: FileLayout, id: UInt64) -> [UInt8] {
+        var references: [Reference] = []
+        references.reserveCapacity(referenceCount)
+        for (message, body) in zip(messages, layout.bodies) {
+            for index in 0..<message.referenceCount {
+                let at = message.buffers + index * 16
+                let offset = bytes.loadLittle(at, as: Int64.self)
+                let length = bytes.loadLittle(at + 8, as: Int64.self)
+                references.append(
+                    length == 0
+                        ? .empty : Reference(segment: 0, offset: UInt64(body) + UInt64(offset), length: UInt64(length)))
+            }
+        }
+        let isEmpty = references.allSatisfy { $0.length == 0 }
+        let segment = Segment(id: id, bytes: UInt64(layout.bytes))
+        return rebuilt(segments: isEmpty ? [] : [segment], references: references, hasNodeOffsets: false)
+    }
+
+    /// The same table with some of its buffers in another segment. Nil when none of them is there.
+    ///
+    /// - Parameters:
+    ///   - new: the segment that they are in now; the descriptor does not name it yet.
+    ///   - place: where in it a buffer is, by the number of its segment and its place there; nil: where it was.
+    public func relocated(to new: Segment, _ place: (_ segment: UInt64, Reference) -> UInt64?) -> [UInt8]? {
+        var references: [Reference] = []
+        references.reserveCapacity(referenceCount)
+        var isNamed = [Bool](repeating: false, count: segments.count)
+        var hasMoved = false
+        let newIndex = segments.count
+        for index in 0..<referenceCount {
+            let old = reference(index)
+            if old.length == 0 {
+                references.append(old)
+            } else if let offset = place(segments[Int(old.segment)].id, old) {
+                references.append(Reference(segment: UInt32(newIndex), offset: offset, length: old.length))
+                hasMoved = true
+            } else {
+                references.append(old)
+                isNamed[Int(old.segment)] = true
+            }
+        }
+        guard hasMoved else { return nil }
+        isNamed.append(true)
+        let all = segments + [new]
+        var indexes = [UInt32](repeating: 0, count: all.count)
+        var kept: [Segment] = []
+        for index in all.indices where isNamed[index] {
+            indexes[index] = UInt32(kept.count)
+            kept.append(all[index])
+        }
+        let renumbered = references.map { reference in
+            reference.length == 0
+                ? reference
+                : Reference(
+                    segment: indexes[Int(reference.segment)], offset: reference.offset, length: reference.length)
+        }
+        return rebuilt(segments: kept, references: renumbered, hasNodeOffsets: true)
+    }
+
+    /// The size of a message's contiguous body: its metadata was checked to describe one.
+    fileprivate func bodyBytes(_ message: MessageView) -> Int {
+        guard message.referenceCount > 0 else { return 0 }
+        let at = message.buffers + (message.referenceCount - 1) * 16
+        let offset = bytes.loadLittle(at, as: Int64.self)
+        let length = bytes.loadLittle(at + 8, as: Int64.self)
+        return Int(offset + length) + Container.padding(Int(length))
+    }
+
+    /// The same messages with other references.
+    private func rebuilt(segments: [Segment], references: [Reference], hasNodeOffsets: Bool) -> [UInt8] {
+        let nodeOffsets = hasNodeOffsets ? layout.nodeOffsetCount : 0
+        var result = Array(bytes[..<Container.headerBytes])
+        result.storeLittle(UInt64(segments.count), at: 24)
+        result.storeLittle(UInt64(nodeOffsets), at: 48)
+        for segment in segments {
+            result.appendLittle(segment.id)
+            result.appendLittle(segment.bytes)
+        }
+        let table = result.count
+        result += bytes[layout.messages..<layout.messages + layout.messageCount * Container.messageBytes]
+        if !hasNodeOffsets {
+            for index in 0..<layout.messageCount {
+                result.storeLittle(Container.noNodeOffsets, at: table + index * Container.messageBytes + 32)
+            }
+        }
+        for reference in references {
+            result.appendLittle(UInt64(reference.segment))
+            result.appendLittle(reference.offset)
+            result.appendLittle(reference.length)
+        }
+        let end = layout.nodeOffsets + nodeOffsets * Container.nodeOffsetBytes
+        result += bytes[layout.nodeOffsets..<end]
+        result += repeatElement(0, count: Container.padding(result.count))
+        return result + bytes[layout.metadata...]
+    }
+}

@@ -1,0 +1,31 @@
+import Glibc
+import System
+
+/// The control group of one run: below it are those of its workers. It has no processes of its own.
+///
+/// Its folder goes with the last owner, or when the workers' have gone; what is alive in it goes with the tree.
+public final class RunCgroup {
+    /// What is charged to the run: to its workers, and to segments that they touched first and that are still held.
+    public let memory: CgroupMemory
+    private let tree: CgroupTree
+
+    init(tree: CgroupTree, path: String) {
+        self.tree = tree
+        memory = CgroupMemory(version: tree.version, path: path)
+    }
+
+    /// Makes the group of one worker. Nil when the machine does not let us, which costs the limit, not the run.
+    ///
+    /// - Parameter memoryBytesMax: the most that it may have, in RAM and on swap together.
+    public func makeWorker(_ name: String, memoryBytesMax: UInt64?) -> WorkerCgroup? {
+        tree.makeWorker("\(memory.path)/\(name)", memoryBytesMax: memoryBytesMax, run: self)
+    }
+
+    /// Changes the run's limit: RAM only, so that swap stays a way out; nil: no limit.
+    ///
+    /// - Returns: whether the limit holds.
+    @discardableResult
+    public func setMemoryMax(_ bytes: UInt64?) -> Bool { memory.limit(bytes) }
+
+    deinit { tree.remove(memory.path) }
+}

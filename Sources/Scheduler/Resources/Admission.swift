@@ -1,0 +1,311 @@
+/// Who may start.
+extension ResourceManager {
+    /// What an ask needs of each limit, in bytes.
+    struct Need: Sendable {
+        /// What the model itself is to have.
+        var reserved: Int
+        /// That, and what comes back into memory when its inputs are read: of those that its run owns, and of all.
+        var run: Int
+        var engine: Int
+        /// Whose limit doesn't allow for what is wanted, whatever ends.
+        var shortOf: Refusal.Limit?
+        /// Under whose limit there would be more, but for tables of others that can't be evicted.
+        var heldBackBy: Refusal.Limit?
+    }
+
+    /// How an ask stands.
+    enum Fit {
+        case fits(Need)
+        /// These evictions would make it fit.
+        case room(Room, Need)
+        /// Something else has to end first, under the run's limit or under the engine's.
+        case waits(engine: Bool)
+        /// Tables that can't be evicted have to go first, under the run's limit or under the engine's.
+        case heldBack(engine: Bool)
+        /// Room is being made for it, or one of its inputs is on its way out.
+        case pending
+        case refused(Refusal)
+    }
+
+    /// How much is tried to grant one more ask. The next phase comes when nothing can be done in the one before, and only where nothing will happen by
+    /// itself.
+    enum Phase: Int, CaseIterable, Sendable {
+        /// What fits is granted, and room is made.
+        case normal
+        /// Tables may be dropped that were made again and not read since, twice.
+        case undo
+        /// The same, more often. Asks that aren't retries are granted what is left, though it would be more without tables that can't be evicted.
+        case squeeze
+        /// Retries too, which fail for good if it is too little.
+        case squeezeRetries
+
+        /// How often in a row a table may have been dropped, for it to be dropped once more.
+        var dropsMax: Int {
+            switch self {
+            case .normal: 0
+            case .undo: 2
+            case .squeeze, .squeezeRetries: ResourceManager.dropsMax
+            }
+        }
+    }
+
+    /// How many asks of a run are looked at while something else runs anyhow.
+    private static let asksMax = 64
+    /// How often an ask is overtaken before it takes less than there would be without tables that can't be evicted.
+    private static let patience = 4 * overtakesMax
+
+    /// Grants or refuses one ask, or has room made for one. False if there is nothing to be done before the next fact.
+    mutating func admitNext() -> Bool {
+        guard grants.count < limits.slots else { return false }
+        if let claim, admitClaimant(claim) { return true }
+        let order = runOrder()
+        guard !order.isEmpty else { return false }
+        return Phase.allCases.contains { admit(order, $0) }
+    }
+
+    /// Grants the ask that room was made for, or sees to it that there is more. What can't have room any more is an ask like others.
+    private mutating func admitClaimant(_ key: ModelKey) -> Bool {
+        guard let ask = ask(key), mayUseSlot(key.run) else {
+            claim = nil
+            return false
+        }
+        switch fit(ask, .normal, isPatient: true) {
+        case .fits(let need):
+            grant(ask, need)
+            return true
+        case .room(let room, _): start(room)
+        case .pending: break
+        case .waits, .heldBack, .refused: claim = nil
+        }
+        return false
+    }
+
+    private func ask(_ key: ModelKey) -> Ask? {
+        guard let run = runs[key.run], let index = run.index(of: key.model) else { return nil }
+        return run.asks[index].ask
+    }
+
+    private func mayUseSlot(_ run: RunID) -> Bool { runs[run]!.used < runs[run]!.slots }
+
+    /// The runs that ask and may use one more slot: whose turn it is comes first.
+    func runOrder() -> [RunID] {
+        let asking = runs.keys.filter { !runs[$0]!.asks.isEmpty && mayUseSlot($0) }
+        let prefersBatch = streak >= Self.streakMax
+        func order(_ run: RunID) -> (Int, Int, Int, Int) {
+            let state = runs[run]!
+            return (state.isBatch == prefersBatch ? 0 : 1, state.used, state.servedAt, run)
+        }
+        return asking.sorted { order($0) < order($1) }
+    }
+
+    /// Goes through all asks once.
+    private mutating func admit(_ order: [RunID], _ phase: Phase) -> Bool {
+        var passed: [(key: ModelKey, engine: Bool)] = []
+        var isEngineBlocked = false
+        for run in order {
+            guard !isEngineBlocked else { break }
+            if phase != .normal, !isStuck(run) { continue }
+            let most = grants.isEmpty ? Int.max : Self.asksMax
+            for state in runs[run]!.asks.prefix(most) {
+                let isPatient = state.overtakes < Self.patience
+                switch fit(state.ask, phase, isPatient: isPatient) {
+                case .fits(let need):
+                    grant(state.ask, need)
+                    for other in passed where other.engine || other.key.run == run {
+                        runs[other.key.run]?.overtake(other.key.model)
+                    }
+                    return true
+                case .room(let room, _):
+                    claim = state.key
+                    start(room)
+                    return true
+                case .refused(let refusal):
+                    removeAsk(state.key)
+                    actions.append(.refuse(run, model: state.ask.model, refusal))
+                    return true
+                case .pending: continue
+                case .heldBack(let engine):
+                    // Nobody is stopped for it: those tables go only if their runs go on.
+                    passed.append((state.key, engine))
+                    continue
+                case .waits(let engine):
+                    passed.append((state.key, engine))
+                    guard state.overtakes >= Self.overtakesMax else { continue }
+                    // Whoever is in its way has to end. When nobody runs there, there is nothing to wait for.
+                    if engine, !grants.isEmpty { isEngineBlocked = true }
+                }
+                if isEngineBlocked || (runs[run]!.used > 0 && state.overtakes >= Self.overtakesMax) { break }
+            }
+        }
+        return false
+    }
+
+    /// Whether nothing will happen by itself that could help this run.
+    private func isStuck(_ run: RunID) -> Bool {
+        runs[run]!.used == 0 && claim == nil && evictions.isEmpty && pool.target == nil
+    }
+
+    /// Whether an ask fits, could be made to fit, or has to wait. One that is patient waits until there is as much as there can be, or for its phase.
+    private func fit(_ ask: Ask, _ phase: Phase, isPatient: Bool) -> Fit {
+        let run = runs[ask.run]!
+        if ask.inputs.contains(where: { evictions[$0] != nil }) { return .pending }
+        if ask.isRetry, run.used > 0 { return .waits(engine: false) }
+        let need = need(ask)
+        if ask.isRetry, let most = limits.memoryBytesMax {
+            // What others may grow to must not push it out a second time.
+            let others = grants.values.reduce(0) { $0 + max($1.memoryBytesMax ?? most, $1.bytes) }
+            if others > most - need.engine, !grants.isEmpty { return .waits(engine: true) }
+        }
+        let isSqueezed = phase == .squeezeRetries || (phase == .squeeze && !ask.isRetry)
+        if let whose = need.heldBackBy, isSqueezed ? !isIdle(run, whose) : isPatient {
+            return .heldBack(engine: whose == .engine)
+        }
+        if let whose = need.shortOf, need.reserved < limits.workerBytesMin {
+            let refusal = refusal(ask, whose)
+            let neverFits = refusal.inputBytes + limits.workerBytesMin > refusal.limitBytes
+            return neverFits || isSqueezed ? .refused(refusal) : .waits(engine: whose == .engine)
+        }
+        let runLack = run.memoryBytesMax.map { run.sums.charged + need.run - $0 } ?? 0
+        let engineLack = limits.memoryBytesMax.map { ledger.sums.charged + pool.bytes + need.engine - $0 } ?? 0
+        let isClaimant = claim == ModelKey(ask.run, ask.model)
+        if runLack <= 0, engineLack <= 0 {
+            return isClaimant || fitsBesideClaim(ask, need) ? .fits(need) : .pending
+        }
+        guard claim == nil || isClaimant else { return .waits(engine: engineLack > 0) }
+        let lack = Lack(
+            run: runLack - run.sums.leaving, engine: engineLack - ledger.sums.leaving - pool.leavingBytes)
+        if lack.run <= 0, lack.engine <= 0 { return .pending }
+        guard let room = room(for: lack, run: ask.run, except: ask.inputs, phase) else {
+            return .waits(engine: engineLack > 0)
+        }
+        // Starting it saves no more than the time that it runs: if making room costs more, waiting for the others is better.
+        let canWait = (runLack > 0 && !isIdle(run, .run)) || (engineLack > 0 && !isIdle(run, .engine))
+        if canWait, phase != .normal { return .waits(engine: engineLack > 0) }
+        if canWait, let seconds = ask.expectedSeconds, room.seconds > seconds * EvictionCost.waitFactor {
+            return .waits(engine: engineLack > 0)
+        }
+        return .room(room, need)
+    }
+
+    /// Whether nothing runs that counts against the limit, or is about to. A run that neither asks nor has a grant will ask soon, or end.
+    private func isIdle(_ run: RunState, _ whose: Refusal.Limit) -> Bool {
+        switch whose {
+        case .run: run.used == 0
+        case .engine: grants.isEmpty && runs.values.allSatisfy { !$0.asks.isEmpty }
+        }
+    }
+
+    /// Whether what the claimant is to have is still there when this ask has been granted.
+    private func fitsBesideClaim(_ ask: Ask, _ need: Need) -> Bool {
+        guard let claim, let claimant = self.ask(claim) else { return true }
+        let claimed = self.need(claimant)
+        if claim.run == ask.run, let most = runs[ask.run]!.memoryBytesMax {
+            let sums = runs[ask.run]!.sums
+            if sums.charged - sums.leaving + need.run + claimed.run > most { return false }
+        }
+        guard let most = limits.memoryBytesMax else { return true }
+        let kept = ledger.sums.charged - ledger.sums.leaving + pool.bytes - pool.leavingBytes
+        return kept + need.engine + claimed.engine <= most
+    }
+
+    /// What an ask needs: at most what there would be if all else had ended and all that can be evicted were.
+    func need(_ ask: Ask) -> Need {
+        let wanted = ask.isRetry ? Int.max : ask.expectedBytes
+        var need = Need(reserved: min(wanted, ask.memoryBytesMax ?? wanted), run: 0, engine: 0)
+        // What the inputs take up; what of it isn't there yet; what of it counts as fixed by itself.
+        var run = (all: 0, missing: 0, fixed: 0)
+        var engine = run
+        for key in Set(ask.inputs) {
+            guard let state = tables[key] else { continue }
+            let all = bytesWhenRead(state)
+            engine.all += all
+            engine.missing += all - state.counted.bytes
+            engine.fixed += state.counted.fixedBytes
+            guard state.counted.run == ask.run else { continue }
+            run.all += all
+            run.missing += all - state.counted.bytes
+            run.fixed += state.counted.fixedBytes
+        }
+        // What the run's own results take up isn't worth waiting for.
+        let kept = runs[ask.run]!.sums.kept
+        if let most = runs[ask.run]!.memoryBytesMax {
+            let possible = most - (runs[ask.run]!.sums.fixed - run.fixed) - run.all
+            if possible < min(need.reserved, most - run.all - kept) { need.heldBackBy = .run }
+            if possible < need.reserved { (need.reserved, need.shortOf) = (max(0, possible), .run) }
+        }
+        if let most = limits.memoryBytesMax {
+            let possible = most - (ledger.sums.fixed - engine.fixed) - engine.all - pool.fixedBytes
+            if possible < min(need.reserved, most - engine.all - kept - pool.fixedBytes) { need.heldBackBy = .engine }
+            if possible < need.reserved { (need.reserved, need.shortOf) = (max(0, possible), .engine) }
+        }
+        if need.reserved == Int.max {
+            // A retry that nothing limits.
+            need.reserved = ask.expectedBytes
+        }
+        need.run = need.reserved + run.missing
+        need.engine = need.reserved + engine.missing
+        return need
+    }
+
+    private func refusal(_ ask: Ask, _ whose: Refusal.Limit) -> Refusal {
+        let run = runs[ask.run]!
+        var inputs = 0
+        var fixed = whose == .run ? run.sums.fixed : ledger.sums.fixed + pool.fixedBytes
+        for key in Set(ask.inputs) {
+            guard let state = tables[key], whose == .engine || state.counted.run == ask.run else { continue }
+            inputs += bytesWhenRead(state)
+            fixed -= state.counted.fixedBytes
+        }
+        return Refusal(
+            whose: whose, limitBytes: (whose == .run ? run.memoryBytesMax : limits.memoryBytesMax)!,
+            inputBytes: inputs, fixedBytes: fixed, expectedBytes: ask.expectedBytes)
+    }
+
+    private mutating func grant(_ ask: Ask, _ need: Need) {
+        let key = ModelKey(ask.run, ask.model)
+        let isBatchWaiting = runs.values.contains { $0.isBatch && !$0.asks.isEmpty }
+        removeAsk(key)
+        clock += 1
+        streak = runs[ask.run]!.isBatch || !isBatchWaiting ? 0 : streak + 1
+        runs[ask.run]!.used += 1
+        runs[ask.run]!.grantCount += 1
+        runs[ask.run]!.servedAt = clock
+        let inputs = Set(ask.inputs).sorted()
+        for input in inputs {
+            pins[input, default: 0] += 1
+            drops[input] = nil
+            tables[input]?.usedAt = clock
+            recount(input)
+        }
+        let isBesideRetry = limits.memoryBytesMax != nil && grants.values.contains { $0.ask.isRetry }
+        let memoryBytesMax = isBesideRetry ? need.reserved : hardLimit(ask)
+        grants[key] = GrantState(
+            ask: ask, inputs: inputs, reserved: need.reserved, memoryBytesMax: memoryBytesMax)
+        charge(need.reserved, run: ask.run)
+        actions.append(
+            .grant(
+                ask.run, model: ask.model,
+                Scheduler.Grant(memoryBytesMax: memoryBytesMax, expectedBytes: need.reserved)))
+    }
+
+    /// What the model could have at most beside what else runs, if all that can be evicted were; nil if nothing limits it.
+    ///
+    /// While a retry runs, it is no more than is reserved. A worker that grows beyond its hard limit is killed alone, before those that keep to what they were expected to need. Called before the grant is counted, with its
+    /// inputs pinned.
+    private func hardLimit(_ ask: Ask) -> Int? {
+        guard limits.memoryBytesMax != nil || runs[ask.run]!.memoryBytesMax != nil else { return ask.memoryBytesMax }
+        let others = grants.reduce(into: (run: 0, engine: 0)) { sum, grant in
+            sum.engine += grant.value.bytes
+            if grant.key.run == ask.run { sum.run += grant.value.bytes }
+        }
+        var pinned = (run: 0, engine: 0)
+        for (key, state) in tables where pins[key] != nil || state.counted.fixedBytes > 0 {
+            let bytes = max(state.counted.bytes, state.counted.fixedBytes)
+            pinned.engine += bytes
+            if state.counted.run == ask.run { pinned.run += bytes }
+        }
+        let byRun = runs[ask.run]!.memoryBytesMax.map { $0 - others.run - pinned.run }
+        let byEngine = limits.memoryBytesMax.map { $0 - others.engine - pinned.engine - pool.fixedBytes }
+        return [ask.memoryBytesMax, byRun, byEngine].compactMap(\.self).min()
+    }
+}

@@ -1,0 +1,135 @@
+/// How facts change what the manager knows.
+extension ResourceManager {
+    mutating func runBegan(_ run: RunID, _ isBatch: Bool, _ slots: Int, _ memoryBytesMax: Int?) {
+        precondition(runs[run] == nil, "run \(run) began already")
+        precondition(slots >= 0 && memoryBytesMax ?? 0 >= 0, "slots and memory can't be negative")
+        runs[run] = RunState(isBatch: isBatch, slots: slots, memoryBytesMax: memoryBytesMax)
+    }
+
+    mutating func runEnded(_ run: RunID) {
+        guard let state = runs.removeValue(forKey: run) else { preconditionFailure("run \(run) never began") }
+        precondition(state.used == 0, "run \(run) ended with \(state.used) grants that weren't given back")
+        if claim?.run == run { claim = nil }
+        drops = drops.filter { if case .table(run, _) = $0.key { false } else { true } }
+        for key in tables.keys where tables[key]!.table.owner == run {
+            tables[key]!.table.owner = nil
+            tables[key]!.nextUseAt = nil
+            recount(key)
+        }
+        for key in evictions.keys where evictions[key]!.run == run { evictions[key]!.run = nil }
+    }
+
+    mutating func asked(_ ask: Ask) {
+        let key = ModelKey(ask.run, ask.model)
+        precondition(runs[ask.run] != nil, "run \(ask.run) asks before it began, or after it ended")
+        // A grant that crossed the withdrawal of an earlier ask answers this one.
+        guard grants[key] == nil else { return }
+        precondition(runs[ask.run]!.ranks[ask.model] == nil, "model \(ask.model) of run \(ask.run) asks twice")
+        precondition(ask.expectedBytes >= 0 && ask.memoryBytesMax ?? 0 >= 0, "bytes can't be negative")
+        runs[ask.run]!.insert(ask)
+    }
+
+    mutating func withdrawn(_ key: ModelKey) {
+        // Its grant was on its way, and is given back or used for the next ask.
+        guard grants[key] == nil else { return }
+        removeAsk(key)
+    }
+
+    mutating func removeAsk(_ key: ModelKey) {
+        runs[key.run]?.remove(key.model)
+        if claim == key { claim = nil }
+    }
+
+    mutating func givenBack(_ key: ModelKey) {
+        guard let grant = grants.removeValue(forKey: key) else {
+            preconditionFailure("model \(key.model) of run \(key.run) has no grant to give back")
+        }
+        runs[key.run]!.used -= 1
+        charge(-grant.bytes, run: key.run)
+        for input in grant.inputs {
+            pins[input] = pins[input]! == 1 ? nil : pins[input]! - 1
+            recount(input)
+        }
+    }
+
+    mutating func used(_ key: ModelKey, _ bytes: Int) {
+        precondition(bytes >= 0, "bytes can't be negative")
+        guard let before = grants[key]?.bytes else {
+            preconditionFailure("model \(key.model) of run \(key.run) has no grant and uses memory")
+        }
+        grants[key]!.used = bytes
+        charge(grants[key]!.bytes - before, run: key.run)
+    }
+
+    mutating func tableHeld(_ key: TableKey, _ table: Table) {
+        precondition(table.bytes >= 0, "bytes can't be negative")
+        if var state = tables[key] {
+            // Only figures have changed; what isn't in memory stays where it is.
+            state.residentBytes = state.evictedBy.isEmpty ? table.bytes : min(state.residentBytes, table.bytes)
+            state.table = table
+            tables[key] = state
+        } else {
+            clock += 1
+            tables[key] = TableState(table: table, residentBytes: table.bytes, usedAt: clock)
+            handOver(key, table)
+        }
+        setNextUse(key, table.nextUse)
+        recount(key)
+    }
+
+    /// The worker that made the table counts it no more.
+    private mutating func handOver(_ key: TableKey, _ table: Table) {
+        var maker = table.maker
+        if maker == nil, case .table(let run, let model) = key { maker = ModelKey(run, model) }
+        guard let maker, let before = grants[maker]?.bytes else { return }
+        grants[maker]!.handedOver += table.bytes
+        charge(grants[maker]!.bytes - before, run: maker.run)
+    }
+
+    mutating func tableUsed(_ key: TableKey, _ nextUse: Int?) {
+        guard tables[key] != nil else { return }
+        clock += 1
+        tables[key]!.usedAt = clock
+        setNextUse(key, nextUse)
+        recount(key)
+    }
+
+    /// Remembers when a table will be read, so that the distance shrinks by itself with each grant of its run.
+    private mutating func setNextUse(_ key: TableKey, _ nextUse: Int?) {
+        precondition(nextUse ?? 0 >= 0, "a next use can't be in the past")
+        tables[key]!.nextUseAt = nextUse.map { $0 + now(tables[key]!.table.owner) }
+    }
+
+    /// The time that distances are told in.
+    func now(_ owner: RunID?) -> Int { owner.flatMap { runs[$0]?.grantCount } ?? clock }
+
+    mutating func tableGone(_ key: TableKey) {
+        guard let state = tables.removeValue(forKey: key) else { return }
+        count(Counted(), instead: state.counted)
+        if let eviction = evictions[key] {
+            leave(-eviction.bytes, run: eviction.run)
+            evictions[key]!.bytes = 0
+            evictions[key]!.isStale = true
+        }
+    }
+
+    mutating func restored(_ key: TableKey, _ bytes: Int) {
+        precondition(bytes >= 0, "bytes can't be negative")
+        guard let state = tables[key] else { return }
+        tables[key]!.residentBytes = bytes
+        if bytes >= state.table.bytes { tables[key]!.evictedBy = [] }
+        recount(key)
+    }
+
+    mutating func poolChanged(_ bytes: Int) {
+        precondition(bytes >= 0, "bytes can't be negative")
+        if let target = pool.target {
+            // What it couldn't free now it won't free the next time.
+            pool.fixedBytes = bytes > target ? bytes : 0
+        } else if bytes < pool.fixedBytes {
+            pool.fixedBytes = bytes
+        }
+        pool.target = nil
+        pool.bytes = bytes
+    }
+}

@@ -1,0 +1,116 @@
+extension ResourceManager {
+    /// Names a table, as long as it is held.
+    public enum TableKey: Hashable, Comparable, Sendable {
+        /// The table that a model of a run makes.
+        case table(run: RunID, model: Int)
+        /// A table of a cache; the caller chooses the number.
+        case cache(Int)
+    }
+
+    /// How a table can be evicted.
+    public enum Way: Int, CaseIterable, Comparable, Sendable {
+        /// Forget it: the model that made it is run again when a reader comes, and a cached one is read again.
+        case drop
+        /// Write it to a file on disk, which is mapped when a reader comes.
+        case spill
+        /// Have its pages swapped out.
+        case swap
+        /// Lower the limit of the control group that it is charged to, so that the kernel swaps it out.
+        case limit
+
+        /// The order in which ways are preferred at equal cost.
+        public static func < (left: Way, right: Way) -> Bool { left.rawValue < right.rawValue }
+    }
+
+    /// What there is to know of a table that is held.
+    public struct Table: Equatable, Sendable {
+        /// What eviction would free: bytes that no other table names.
+        public var bytes: Int
+        /// How long it takes to have it back when it was dropped, in seconds, with all that has to be run again for that. Nil if it can't be dropped.
+        public var recomputeSeconds: Double?
+        /// How it can be evicted. Without `recomputeSeconds` not by `drop`.
+        public var ways: Set<Way>
+        /// How many models of its run are granted before its next reader, nil if no reader is known: it is a cache, or a result.
+        public var nextUse: Int?
+        /// The run whose limit it counts against, nil for the engine's alone.
+        public var owner: RunID?
+        /// The granted model whose worker made it, if the key doesn't say so: its use counts these bytes already.
+        public var maker: ModelKey?
+
+        /// A table.
+        public init(
+            bytes: Int, recomputeSeconds: Double? = nil, ways: Set<Way>, nextUse: Int? = nil, owner: RunID? = nil,
+            maker: ModelKey? = nil
+        ) {
+            self.bytes = bytes
+            self.recomputeSeconds = recomputeSeconds
+            self.ways = ways
+            self.nextUse = nextUse
+            self.owner = owner
+            self.maker = maker
+        }
+    }
+
+    /// Names a model of a run.
+    public struct ModelKey: Hashable, Sendable {
+        /// The run.
+        public let run: RunID
+        /// The model's index in the run's graph.
+        public let model: Int
+
+        /// The model of the run.
+        public init(_ run: RunID, _ model: Int) {
+            self.run = run
+            self.model = model
+        }
+    }
+
+    /// A table, and where it is.
+    struct TableState: Sendable {
+        var table: Table
+        /// How much of it is in memory.
+        var residentBytes: Int
+        /// How it was evicted since it was last whole in memory.
+        var evictedBy: Set<Way> = []
+        /// Ways that failed.
+        var failed: Set<Way> = []
+        /// When its next reader is expected, by the count of its run's grants, or by the clock if no run owns it.
+        var nextUseAt: Int?
+        /// When it was made or last read, by the clock.
+        var usedAt: Int
+        /// What it counts in the ledger.
+        var counted = Counted()
+    }
+
+    /// What a table counts.
+    struct Counted: Equatable, Sendable {
+        var run: RunID?
+        var bytes = 0
+        /// Those of the bytes that can't be evicted, as no way is left.
+        var fixedBytes = 0
+        /// Those of them that no reader is known for: they stay until the run ends.
+        var keptBytes = 0
+    }
+
+    /// An eviction that isn't answered.
+    struct Eviction: Sendable {
+        let way: Way
+        /// What it will free, and for which run's limit too.
+        var bytes: Int
+        var run: RunID?
+        /// Whether the table went meanwhile. There may be another one of that name.
+        var isStale = false
+    }
+
+    /// Free segments, ready for use.
+    struct Pool: Sendable {
+        var bytes = 0
+        /// What it was asked to shrink to, as long as that isn't answered.
+        var target: Int?
+        /// What was left when it could not shrink as asked.
+        var fixedBytes = 0
+
+        /// What is going to be freed.
+        var leavingBytes: Int { target.map { max(0, bytes - $0) } ?? 0 }
+    }
+}

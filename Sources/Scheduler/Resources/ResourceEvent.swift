@@ -1,0 +1,125 @@
+extension ResourceManager {
+    /// What happened. The engine feeds events in the order in which it learns of them.
+    ///
+    /// The engine's part of the contract, which is checked by precondition where it can be:
+    /// - A run asks between its `runBegan` and its `runEnded`, for each model once at a time. It ends when all its grants are given back.
+    /// - Each grant is given back once, after its worker is over and its tables, if there are any, were told.
+    /// - Each `evict` is answered once, by `evicted` or `evictionFailed`, also if the table went meanwhile (either will do then).
+    /// - `shrinkPool` is answered by `pool`, whatever came of it.
+    /// - A table that was dropped is gone by its `evicted`; the asks of models that read it are void from then on, and may or may not be `withdrawn`.
+    ///   They are asked anew when the table is there again.
+    public enum Event: Equatable, Sendable {
+        /// A run begins: whether it gives way to interactive runs, how many slots it may use at most, and its own memory limit in bytes.
+        case runBegan(RunID, isBatch: Bool, slots: Int, memoryBytesMax: Int?)
+        /// A run is over. Its asks are void. Tables that it owned and that aren't gone stay, and are nobody's.
+        case runEnded(RunID)
+
+        /// A model could start.
+        case asked(Ask)
+        /// A model that asks and has no grant doesn't want to start any more. Ignored if its ask is void already.
+        case withdrawn(RunID, model: Int)
+        /// A model that was granted is over, and so is its worker.
+        case givenBack(RunID, model: Int)
+        /// What a granted model's worker uses now in bytes, as measured, with what it has written to its output segment.
+        case used(RunID, model: Int, bytes: Int)
+
+        /// A table is there, complete; or the figures of one that is there have changed.
+        case tableHeld(TableKey, Table)
+        /// A table was read or its next reader is known better: how many models of its run are granted before that. Ignored if the table is
+        /// gone.
+        case tableUsed(TableKey, nextUse: Int?)
+        /// A table is no more: nobody needs it. Ignored if it is gone already.
+        case tableGone(TableKey)
+
+        /// An eviction is done: so many bytes of memory were freed in fact.
+        case evicted(TableKey, Way, bytesFreed: Int)
+        /// An eviction came to nothing; the table is as it was. This way isn't tried again with this table.
+        case evictionFailed(TableKey, Way)
+        /// A table that was evicted, and not dropped, has so many bytes in memory now. Ignored if the table is gone.
+        case restored(TableKey, bytes: Int)
+
+        /// So many bytes are in free segments.
+        case pool(bytes: Int)
+        /// How fast memory can be moved.
+        case measured(Rates)
+    }
+
+    /// What the engine is to do.
+    public enum Action: Equatable, Sendable {
+        /// Start the model, with this much memory. Its inputs are pinned until it is given back.
+        case grant(RunID, model: Int, Scheduler.Grant)
+        /// Evict a table, which no granted model reads. Answered by `evicted` or `evictionFailed`.
+        case evict(TableKey, Way)
+        /// Free as much of the pool as is above this many bytes. Answered by `pool`.
+        case shrinkPool(bytesMax: Int)
+        /// The model can't run within its limits: it fails. Its ask is void.
+        case refuse(RunID, model: Int, Refusal)
+    }
+
+    /// A model that could start.
+    public struct Ask: Equatable, Sendable {
+        /// Its run.
+        public var run: RunID
+        /// Its index in the run's graph.
+        public var model: Int
+        /// How urgent it is within its run; the lowest comes first.
+        public var rank: Int
+        /// How much memory its worker is expected to need, in bytes, with the table that it makes.
+        public var expectedBytes: Int
+        /// The model's own hard limit in bytes, nil for none.
+        public var memoryBytesMax: Int?
+        /// The tables it reads, which are all there. One may appear several times.
+        public var inputs: [TableKey]
+        /// Whether it was killed for memory before: it is granted all there is, alone.
+        public var isRetry: Bool
+        /// How long it is expected to run, nil if that isn't known. To start it while something else runs, nothing
+        /// is evicted that costs more than half of that.
+        public var expectedSeconds: Double?
+
+        /// An ask.
+        public init(
+            run: RunID, model: Int, rank: Int, expectedBytes: Int, memoryBytesMax: Int? = nil, inputs: [TableKey] = [],
+            isRetry: Bool = false, expectedSeconds: Double? = nil
+        ) {
+            self.run = run
+            self.model = model
+            self.rank = rank
+            self.expectedBytes = expectedBytes
+            self.memoryBytesMax = memoryBytesMax
+            self.inputs = inputs
+            self.isRetry = isRetry
+            self.expectedSeconds = expectedSeconds
+        }
+    }
+
+    /// Why a model can't run.
+    public struct Refusal: Error, Equatable, Sendable {
+        /// Whose limit stands against it.
+        public enum Limit: Equatable, Sendable {
+            /// The run's.
+            case run
+            /// The engine's.
+            case engine
+        }
+
+        /// Whose limit it is.
+        public let whose: Limit
+        /// That limit in bytes.
+        public let limitBytes: Int
+        /// How much of it the model's inputs take up, in bytes.
+        public let inputBytes: Int
+        /// How much the rest takes up that can't be evicted, in bytes.
+        public let fixedBytes: Int
+        /// What the model was expected to need beside its inputs, in bytes.
+        public let expectedBytes: Int
+
+        /// A refusal; only a manager makes one that means something.
+        public init(whose: Limit, limitBytes: Int, inputBytes: Int, fixedBytes: Int, expectedBytes: Int) {
+            self.whose = whose
+            self.limitBytes = limitBytes
+            self.inputBytes = inputBytes
+            self.fixedBytes = fixedBytes
+            self.expectedBytes = expectedBytes
+        }
+    }
+}

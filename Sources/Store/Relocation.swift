@@ -1,0 +1,224 @@
+import SIPC
+import Synchronization
+import System
+
+/// Ranges of segments that have a second place, in a new segment.
+struct Relocation: Sendable {
+    private struct Entry {
+        let range: Range<Int>
+        let offset: Int
+    }
+
+    private var entries: [UInt64: [Entry]] = [:]
+
+    /// Where they are. Ranges may overlap; of two of which one holds the other, the larger counts.
+    init(_ placements: [Placement]) {
+        var all: [UInt64: [Entry]] = [:]
+        for placement in placements {
+            all[placement.segment, default: []].append(Entry(range: placement.range, offset: placement.offset))
+        }
+        for (segment, list) in all {
+            let sorted = list.sorted {
+                ($0.range.lowerBound, $1.range.upperBound) < ($1.range.lowerBound, $0.range.upperBound)
+            }
+            var kept: [Entry] = []
+            for entry in sorted where entry.range.upperBound > kept.last?.range.upperBound ?? -1 { kept.append(entry) }
+            entries[segment] = kept
+        }
+    }
+
+    /// Where a buffer is now; nil when not all of it is there, or when it would be aligned less well than types ask for.
+    func offset(of reference: Reference, in segment: UInt64) -> UInt64? {
+        guard let list = entries[segment] else { return nil }
+        let lower = Int(reference.offset)
+        // Both ends ascend: the last range that begins early enough is the one that goes furthest.
+        var (low, high) = (0, list.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if list[middle].range.lowerBound <= lower { low = middle + 1 } else { high = middle }
+        }
+        guard low > 0 else { return nil }
+        let entry = list[low - 1]
+        guard lower + Int(reference.length) <= entry.range.upperBound else { return nil }
+        let place = entry.offset + lower - entry.range.lowerBound
+        let alignment = min(Self.alignmentMax, lower == 0 ? Self.alignmentMax : lower & -lower)
+        return place % alignment == 0 ? UInt64(place) : nil
+    }
+
+    /// No type needs its values at multiples of more bytes.
+    private static let alignmentMax = 16
+}
+
+/// A table's new descriptor, and what it names.
+struct Rewritten: Sendable {
+    /// The descriptor that it was made from: when the table has another by now, the new one is worth nothing.
+    let old: DescriptorBox
+    let new: DescriptorBox
+    let named: [SegmentID: RangeSet]
+
+    /// A sealed descriptor from its bytes.
+    init(_ old: DescriptorBox, bytes: [UInt8]) throws {
+        self.old = old
+        named = Self.named(by: try Descriptor(bytes))
+        new = DescriptorBox(try FileDescriptor.sealedMemory(named: "descriptor", bytes))
+    }
+
+    /// What a descriptor names, by segment.
+    static func named(by descriptor: Descriptor) -> [SegmentID: RangeSet] {
+        var ranges = [[Range<Int>]](repeating: [], count: descriptor.segments.count)
+        descriptor.forEachReference { reference in
+            let lower = Int(reference.offset)
+            ranges[Int(reference.segment)].append(lower..<lower + Int(reference.length))
+        }
+        var named: [SegmentID: RangeSet] = [:]
+        for (segment, list) in zip(descriptor.segments, ranges) {
+            named[SegmentID(rawValue: segment.id)] = RangeSet(list)
+        }
+        return named
+    }
+}
+
+/// Files of segments that somebody outside the store needs: their memory stays until it lets go of them.
+final class Held: Sendable {
+    private let files: Mutex<[(id: SegmentID, file: DescriptorBox)]>
+
+    init(_ files: [(id: SegmentID, file: DescriptorBox)]) { self.files = Mutex(files) }
+
+    /// Those that are still held.
+    var all: [(id: SegmentID, file: DescriptorBox)] { files.withLock { $0 } }
+
+    /// Lets go of all.
+    func letGo() {
+        let last = files.withLock { files in
+            defer { files = [] }
+            return files
+        }
+        // Closed here, and not under the lock: freeing takes a while.
+        _ = last
+    }
+}
+
+/// A table that is being moved to a new segment, and the others that may move with it. Made on the engine's thread, used on another.
+struct Movers: Sendable {
+    let table: TableID
+    /// Stands for a reader: while it is there, what the table names stays as it is.
+    let pin: WorkerID
+    let box: DescriptorBox
+    let descriptor: Descriptor
+    /// What the table names, so that it can be read.
+    let files: Held
+    /// Tables that nobody reads and that name segments which this one names.
+    let others: [(table: TableID, box: DescriptorBox)]
+    /// The number of the new segment.
+    let newID: SegmentID
+
+    /// Maps what the table names.
+    func map() throws(SystemError) -> [MappedSegment] {
+        var mapped: [MappedSegment] = []
+        for segment in files.all {
+            mapped.append(try MappedSegment(id: segment.id.rawValue, segment.file.descriptor))
+        }
+        return mapped
+    }
+
+    /// The new descriptors of the other tables of which something has moved.
+    func rewriteOthers(_ relocation: Relocation, to new: SIPC.Segment) throws -> [TableID: Rewritten] {
+        var result: [TableID: Rewritten] = [:]
+        for (table, box) in others {
+            let descriptor = try Descriptor(reading: box)
+            let bytes = descriptor.relocated(to: new) { segment, reference in
+                relocation.offset(of: reference, in: segment)
+            }
+            if let bytes { result[table] = try Rewritten(box, bytes: bytes) }
+        }
+        return result
+    }
+}
+
+/// A segment that has been made beside the store, and the tables that will name it.
+struct NewSegment: Sendable {
+    let id: SegmentID
+    let bytes: Int
+    let place: Place
+    let writer: DescriptorBox
+    let reader: DescriptorBox
+    let tables: [TableID: Rewritten]
+}
+
+extension Descriptor {
+    /// Reads a descriptor from the file it travels in.
+    init(reading box: DescriptorBox) throws {
+        try self.init(try box.descriptor.bytes(0..<(try box.descriptor.status().bytes)))
+    }
+}
+
+extension SegmentStore {
+    /// Pins a table that is to be moved: until `unpin`, its bytes stay where they are, whoever releases what.
+    func pin(_ table: TableID, _ purpose: String) throws -> Movers {
+        guard var entry = tables[table] else { preconditionFailure("table \(table) is gone") }
+        let descriptor = try Descriptor(reading: entry.descriptor)
+        let newID = nextSegmentID()
+        let pin = WorkerID(rawValue: "\(purpose) \(newID)")
+        var others: Set<TableID> = []
+        var files: [(id: SegmentID, file: DescriptorBox)] = []
+        for id in entry.named.keys.sorted() {
+            guard let segment = segments[id], let file = segment.reader else {
+                preconditionFailure("segment \(id) is not published")
+            }
+            files.append((id, file))
+            others.formUnion(segment.tables)
+        }
+        others.remove(table)
+        entry.readers.insert(pin)
+        tables[table] = entry
+        let idle = others.sorted().filter { tables[$0]?.readers.isEmpty == true }
+        return Movers(
+            table: table, pin: pin, box: entry.descriptor, descriptor: descriptor, files: Held(files),
+            others: idle.compactMap { id in tables[id].map { (id, $0.descriptor) } }, newID: newID)
+    }
+
+    /// Takes the pin away.
+    ///
+    /// - Returns: whether the table is as it was, and nobody has it: only then may it move.
+    func unpin(_ movers: Movers) throws(StoreError) -> Bool {
+        tables[movers.table]?.readers.remove(movers.pin)
+        try dropUnneeded([movers.table])
+        guard let entry = tables[movers.table] else { return false }
+        return entry.readers.isEmpty && entry.descriptor === movers.box
+    }
+
+    /// Takes in a segment, and lets the tables that are still as they were name it. What nobody names any more is freed, and not
+    /// kept for later outputs.
+    ///
+    /// - Returns: the memory that is free now, in bytes, and how many tables were rewritten.
+    func adopt(_ new: NewSegment) -> (freedBytes: Int, tables: Int) {
+        let segment = Segment(id: new.id, lock: lock, bytes: new.bytes, producer: "", model: "", file: new.writer)
+        segment.reader = new.reader
+        segment.place = new.place
+        // A sealed file can be written by nobody: nothing of it can be given back.
+        if lock == .sealed, new.place == .memory { segment.writer = nil }
+        segment.phase = .published
+        segments[new.id] = segment
+        let current = new.tables.filter { table, rewritten in
+            tables[table].map { $0.readers.isEmpty && $0.descriptor === rewritten.old } ?? false
+        }
+        let affected = Set(current.keys.flatMap { tables[$0].map { Array($0.named.keys) } ?? [] })
+        let before = residentBytes(of: affected)
+        for (table, rewritten) in current {
+            for id in tables[table]?.named.keys ?? [:].keys { segments[id]?.tables.remove(table) }
+            for id in rewritten.named.keys { segments[id]?.tables.insert(table) }
+            tables[table]?.descriptor = rewritten.new
+            tables[table]?.named = rewritten.named
+        }
+        segment.named = naming(segment)
+        if segment.tables.isEmpty { segments[new.id] = nil }
+        // What can't be punched now is owed, and goes with the next release on the segment.
+        for id in affected.sorted() { segments[id].map { try? giveBack($0, keepsForLater: false) } }
+        return (max(0, before - residentBytes(of: affected)), current.count)
+    }
+
+    /// The memory of some segments; what can't be measured counts nothing.
+    private func residentBytes(of ids: Set<SegmentID>) -> Int {
+        ids.reduce(0) { sum, id in sum + (segments[id].flatMap { try? $0.residentBytes() } ?? 0) }
+    }
+}

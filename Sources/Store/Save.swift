@@ -1,0 +1,96 @@
+import Glibc
+import SIPC
+import System
+
+/// A table on its way to a file that outlives the engine: what a thread of its own needs to write it. It uses nothing of the store.
+public final class SaveWork: Sendable {
+    /// The table.
+    public let table: TableID
+
+    let movers: Movers
+    private let layout: FileLayout
+    private let path: String
+
+    init(_ movers: Movers, _ layout: FileLayout, _ path: String) {
+        self.movers = movers
+        self.layout = layout
+        self.path = path
+        table = movers.table
+    }
+
+    /// Writes the table as a standard Arrow IPC file, which gets its name when it is whole. On a thread that may wait; once.
+    ///
+    /// Nothing happens where a file of that name is there already.
+    ///
+    /// - Throws: `diskFull`, `system`.
+    public func write() throws(StoreError) {
+        do {
+            let file = DescriptorBox(try FileDescriptor.unnamed(in: Path.parent(path)))
+            try file.descriptor.allocate(bytes: layout.bytes)
+            var output = DiskOutput(file)
+            _ = try movers.descriptor.writeFile(layout, try movers.map()) { try output.write($0, at: $1) }
+            try output.finish()
+            try file.descriptor.link(as: path)
+        } catch {
+            let place = "saving table \(table), \(layout.bytes) bytes, as \(path)"
+            guard let error = error as? SystemError else { throw StoreError(.unsuitable, nil, "\(place): \(error)") }
+            let isFull = error.errno == ENOSPC || error.errno == EDQUOT
+            throw StoreError(isFull ? .diskFull : .system, nil, place, underlying: error)
+        }
+    }
+}
+
+extension SegmentStore {
+    /// Begins to save a table; it stays where it is. It is pinned until `finishSave`: it can be lent and released meanwhile.
+    ///
+    /// - Parameters:
+    ///   - table: any.
+    ///   - path: the file's name, which nothing should have; its folder is there.
+    /// - Returns: the work, for a thread that may wait.
+    /// - Throws: `unsuitable` when the table can't be an Arrow IPC file, or would be much larger there.
+    public func beginSave(_ table: TableID, as path: String) throws(StoreError) -> SaveWork {
+        let bytes = namedBytes(of: table)
+        var movers: Movers?
+        do {
+            let pinned = try pin(table, "save")
+            movers = pinned
+            let layout = try pinned.descriptor.fileLayout()
+            guard layout.format == .file, layout.bytes <= Self.spillBytesMax * bytes + Machine.hugePageBytes else {
+                throw StoreError(.unsuitable, nil, "table \(table) can't be saved: its batches share their buffers")
+            }
+            return SaveWork(pinned, layout, path)
+        } catch {
+            if let movers { _ = try unpin(movers) }
+            throw error as? StoreError ?? StoreError(.unsuitable, nil, "table \(table) can't be saved: \(error)")
+        }
+    }
+
+    /// Ends a save, whatever came of it.
+    public func finishSave(_ work: SaveWork) { _ = try? unpin(work.movers) }
+
+    /// Takes in a table that was saved; it is read from its file, which must stay as it is.
+    ///
+    /// - Parameter file: open for reading alone.
+    /// - Throws: `unsuitable` when it is no Arrow IPC file, or a damaged one; `system`.
+    public func takeSaved(_ file: DescriptorBox) throws(StoreError) -> TableID {
+        let id = nextSegmentID()
+        do {
+            let bytes = try file.descriptor.status().bytes
+            let descriptor = try Descriptor(
+                arrowFile: try MappedSegment(id: id.rawValue, try file.descriptor.duplicate()))
+            let box = DescriptorBox(try FileDescriptor.sealedMemory(named: "descriptor", descriptor.bytes))
+            let named = Rewritten.named(by: descriptor).filter { !$0.value.isEmpty }
+            let segment = Segment(id: id, lock: lock, bytes: bytes, producer: "", model: "", file: file)
+            segment.reader = file
+            segment.writer = nil
+            segment.place = .disk
+            segment.phase = .published
+            if !named.isEmpty { segments[id] = segment }
+            return take(Table(descriptor: box, named: named))
+        } catch {
+            let place = "taking in a saved table"
+            if let error = error as? SystemError { throw StoreError(.system, id, place, underlying: error) }
+            throw StoreError(.unsuitable, id, "\(place): \(error)")
+        }
+    }
+}

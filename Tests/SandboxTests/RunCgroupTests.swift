@@ -1,0 +1,184 @@
+import Glibc
+import System
+import Testing
+
+@testable import Sandbox
+
+extension CgroupTests {
+    /// Groups of runs and their workers. Within the other suite: a process has one tree at a time.
+    @Suite(.serialized) struct RunCgroupTests {
+        private static let mib = UInt64(1 << 20)
+
+        /// Writes so many MiB to a memory file from within a group, and ends: the pages stay charged to the group.
+        private func fill(_ file: DescriptorBox, mebibytes: Int, in group: WorkerCgroup) throws -> ChildProcess.Ending {
+            let name = group.memory.path.split(separator: "/").suffix(2).joined(separator: "/")
+            let script = """
+                while ! grep -q '\(name)$' /proc/self/cgroup; do sleep 0.01; done
+                exec head -c \(mebibytes << 20) /dev/urandom >&3
+                """
+            let child = try ChildProcess(
+                ["sh", "-c", script], environment: ["PATH": "/usr/bin:/bin"], folder: "/", output: .null, errors: .null,
+                control: file.raw)
+            try group.add(child.pid)
+            return try child.wait()
+        }
+
+        private func memoryFile() throws -> DescriptorBox {
+            DescriptorBox(try FileDescriptor.memory(named: "segment", bytes: 0, sealable: true))
+        }
+
+        @Test(.enabled(if: CgroupTests.isPossible)) func whatAWorkerTouchedFirstCountsInItsRunAndInTheEngine() throws {
+            let tree = try #require(CgroupTree.make())
+            defer { tree.remove() }
+            let run = try #require(tree.makeRun("run-1", memoryBytesMax: 1 << 30))
+            let other = try #require(tree.makeRun("run-2", memoryBytesMax: nil))
+            let worker = try #require(run.makeWorker("w1", memoryBytesMax: 1 << 29))
+            let file = try memoryFile()
+            #expect(try fill(file, mebibytes: 24, in: worker) == .exited(0))
+            for memory in [worker.memory, run.memory, tree.memory] {
+                let figures = memory.figures()
+                #expect(figures.sharedBytes == 24 * Self.mib && figures.bytes >= 24 * Self.mib, "\(memory.path)")
+                #expect(memory.bytesPeak >= 24 * Self.mib)
+            }
+            #expect(other.memory.bytes < Self.mib)
+            // The group goes, the charge stays with those above it until the file goes.
+            worker.remove()
+            #expect(run.memory.bytes >= 24 * Self.mib && tree.memory.bytes >= 24 * Self.mib)
+            try file.descriptor.truncate(bytes: 0)
+            #expect(run.memory.figures().sharedBytes == 0)
+        }
+
+        @Test(.enabled(if: CgroupTests.isPossible)) func theRunsLimitHoldsForItsWorkersTogether() throws {
+            let tree = try #require(CgroupTree.make())
+            defer { tree.remove() }
+            let run = try #require(tree.makeRun("run-1", memoryBytesMax: 48 << 20))
+            let workers = try (1...2).map { try #require(run.makeWorker("w\($0)", memoryBytesMax: 1 << 30)) }
+            let files = [try memoryFile(), try memoryFile()]
+            #expect(try fill(files[0], mebibytes: 32, in: workers[0]) == .exited(0))
+            #expect(try fill(files[1], mebibytes: 32, in: workers[1]) == .signalled(SIGKILL))
+            #expect(workers[1].outOfMemoryKills >= 1 && workers[0].outOfMemoryKills == 0)
+            #expect(run.memory.bytesPeak <= 48 << 20)
+            // With more room the next one lives.
+            #expect(run.setMemoryMax(128 << 20))
+            try files[1].descriptor.truncate(bytes: 0)
+            let third = try #require(run.makeWorker("w3", memoryBytesMax: 1 << 30))
+            #expect(try fill(files[1], mebibytes: 32, in: third) == .exited(0))
+        }
+
+        @Test(.enabled(if: CgroupTests.isPossible)) func limitsChangeBothWaysWhileAGroupLives() throws {
+            let tree = try #require(CgroupTree.make())
+            defer { tree.remove() }
+            #expect(tree.setMemoryMax(1 << 31))
+            let run = try #require(tree.makeRun("run-1", memoryBytesMax: 64 << 20))
+            let worker = try #require(run.makeWorker("w1", memoryBytesMax: 64 << 20))
+            for bytes: UInt64? in [32 << 20, 256 << 20, 16 << 20, nil, 64 << 20] {
+                #expect(worker.setMemoryMax(bytes) && run.setMemoryMax(bytes))
+            }
+            let file = try memoryFile()
+            #expect(run.setMemoryMax(nil))
+            #expect(try fill(file, mebibytes: 80, in: worker) == .signalled(SIGKILL))
+            #expect(worker.outOfMemoryKills >= 1)
+            #expect(tree.setMemoryMax(nil))
+        }
+
+        @Test(.enabled(if: CgroupTests.isPossible && SwapFile.isPossible, "needs root and swapon"))
+        func droppingTheLimitOfADeadWorkerMovesItsSegmentToSwap() throws {
+            let tree = try #require(CgroupTree.make())
+            defer { tree.remove() }
+            let swap = try SwapFile(bytes: 128 << 20)
+            let run = try #require(tree.makeRun("run-1", memoryBytesMax: 1 << 30))
+            let worker = try #require(run.makeWorker("w1", memoryBytesMax: 64 << 20))
+            let file = try memoryFile()
+            #expect(try fill(file, mebibytes: 32, in: worker) == .exited(0))
+            let before = try file.descriptor.bytes(0..<32 << 20)
+            let pushed = worker.dropLimit(to: 4 << 20)
+            #expect(pushed >= 27 << 20)
+            #expect(worker.memory.bytes <= 5 << 20 && run.memory.bytes <= 6 << 20)
+            #expect(worker.memory.figures().swappedBytes >= 27 << 20)
+            let mapping = try Mapping(file.descriptor, count: 32 << 20)
+            #expect(try mapping.residentRanges(in: 0..<32 << 20).reduce(0) { $0 + $1.count } <= 5 << 20)
+            let isTheSame = try file.descriptor.bytes(0..<32 << 20) == before
+            #expect(isTheSame, "it comes back, and the limit is as it was")
+            withExtendedLifetime(swap) {}
+        }
+
+        @Test(.enabled(if: CgroupTests.isPossible && SwapFile.isPossible, "needs root and swapon"))
+        func pagesThatAreOnSwapLeaveBeforeOthersDo() throws {
+            let tree = try #require(CgroupTree.make())
+            defer { tree.remove() }
+            let swap = try SwapFile(bytes: 128 << 20)
+            let run = try #require(tree.makeRun("run-1", memoryBytesMax: 1 << 30))
+            let worker = try #require(run.makeWorker("w1", memoryBytesMax: 64 << 20))
+            let file = try memoryFile()
+            #expect(try fill(file, mebibytes: 32, in: worker) == .exited(0))
+            let mapping = try Mapping(file.descriptor, count: 32 << 20)
+            let (first, second) = (0..<16 << 20, 16 << 20..<32 << 20)
+            worker.allowSwap()
+            try mapping.advise(.populateRead, first)
+            try mapping.advise(.pageOut, first)
+            let swapped = try mapping.swappedBytes()
+            #expect(swapped >= 15 << 20)
+            let freed = worker.memory.releaseSwapped(UInt64(swapped))
+            #expect(freed >= 14 << 20)
+            func residentBytes(_ range: Range<Int>) throws -> Int {
+                try mapping.residentRanges(in: range).reduce(0) { $0 + $1.count }
+            }
+            #expect(try residentBytes(first) <= 4 << 20)
+            #expect(try residentBytes(second) >= 12 << 20)
+            withExtendedLifetime(swap) {}
+        }
+
+        @Test(.enabled(if: CgroupTests.isPossible)) func withoutSwapNothingIsMovedAndNothingIsLost() throws {
+            let tree = try #require(CgroupTree.make())
+            defer { tree.remove() }
+            let worker = try #require(
+                tree.makeRun("r", memoryBytesMax: nil)?.makeWorker("w1", memoryBytesMax: 64 << 20))
+            let file = try memoryFile()
+            #expect(try fill(file, mebibytes: 32, in: worker) == .exited(0))
+            let before = try file.descriptor.bytes(0..<32 << 20)
+            worker.dropLimit(to: 0)
+            if try Machine.memory().swapBytesTotal == 0 { #expect(worker.memory.figures().sharedBytes == 32 << 20) }
+            #expect(worker.outOfMemoryKills == 0)
+            let isTheSame = try file.descriptor.bytes(0..<32 << 20) == before
+            #expect(isTheSame)
+            #expect(worker.setMemoryMax(128 << 20))
+        }
+
+        @Test(.enabled(if: CgroupTests.isPossible)) func foldersGoWithTheirOwnersAndWorkersBeforeTheirRun() throws {
+            let tree = try #require(CgroupTree.make())
+            defer { tree.remove() }
+            var run = tree.makeRun("run-1", memoryBytesMax: nil)
+            var worker = run?.makeWorker("w1", memoryBytesMax: 1 << 30)
+            let (path, inner) = (try #require(run?.memory.path), try #require(worker?.memory.path))
+            #expect(Files.exists(inner) && inner.hasPrefix(path + "/"))
+            run = nil
+            #expect(Files.exists(path), "a worker's group is still in it")
+            worker = nil
+            #expect(!Files.exists(path))
+        }
+
+        @Test(.enabled(if: CgroupTests.isPossible && CgroupTests.executable != nil))
+        func theJanitorRemovesADeepTree() throws {
+            let tree = try #require(CgroupTree.make())
+            let run = try #require(tree.makeRun("run-1", memoryBytesMax: 1 << 30))
+            let worker = try #require(run.makeWorker("w1", memoryBytesMax: 1 << 30))
+            let janitor = try Janitor.start(executable: try #require(CgroupTests.executable), cgroups: tree)
+            let child = try ChildProcess(
+                ["sleep", "1000"], environment: ["PATH": "/usr/bin:/bin"], folder: "/", output: .null, errors: .null)
+            try worker.add(child.pid)
+            janitor.dismiss()
+            #expect(!Files.exists(tree.folder))
+            #expect(try child.wait() == .signalled(SIGKILL))
+            withExtendedLifetime((run, worker)) {}
+        }
+
+        @Test(.enabled(if: CgroupTests.isPossible)) func aDeepTreeOfADeadEngineIsRemoved() throws {
+            let tree = try #require(CgroupTree.make())
+            defer { tree.remove() }
+            let stale = "\(Path.parent(tree.folder))/zerrow-1-1"
+            for folder in [stale, stale + "/run-1", stale + "/run-1/w1"] { try Files.makeDirectory(folder) }
+            _ = CgroupTree.places().map(CgroupTree.sweep)
+            #expect(!Files.exists(stale))
+        }
+    }
+}

@@ -1,0 +1,286 @@
+import Glibc
+import System
+import Testing
+
+@testable import SIPC
+@testable import Store
+
+private let huge = Machine.hugePageBytes
+private let page = Machine.pageBytes
+
+@Suite struct SpillTests {
+    private let columns = [64..<64 + 800_000, huge..<huge + 800_000, 3 * huge + 8..<3 * huge + 800_008]
+
+    private func spill(_ store: SegmentStore, _ table: TableID) throws -> SpillFigures {
+        let work = try store.beginSpill(table, to: diskFolder())
+        try work.write()
+        guard case .spilled(let figures) = store.finishSpill(work) else {
+            throw StoreError(.unsuitable, nil, "the spill was superseded")
+        }
+        return figures
+    }
+
+    @Test(arguments: everyLock) func aSpilledTableIsOnTheDiskAndReadsTheSame(lock: Lock) throws {
+        let store = SegmentStore(lock: lock, poolBytesMax: 64 << 20)
+        let table = try store.publishColumns(columns, bytes: 4 * huge, by: "w1")
+        let before = try store.stream(of: table)
+        let residentBytes = try store.usage().residentBytes
+        #expect(residentBytes >= 2_400_000)
+        let figures = try spill(store, table)
+        #expect(figures.freedBytes == residentBytes && figures.tables == 1 && figures.bytesPerSecond > 0)
+        #expect(figures.cachedBytes == 0, "what is written is not kept in memory")
+        let usage = try store.usage()
+        #expect(usage.residentBytes == 0 && usage.pooledBytes == 0 && usage.segments == 1)
+        #expect(usage.spilledBytes >= figures.fileBytes && usage.namedBytes == 2_400_000)
+        let isTheSame = try same(before, store.stream(of: table))
+        #expect(isTheSame)
+        try store.release(table)
+        #expect(try store.usage() == Usage(residentBytesPeak: store.usage().residentBytesPeak))
+    }
+
+    @Test func theFileIsAStandardArrowFileWithAlignedBuffers() throws {
+        let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 0)
+        let table = try store.publishColumns(columns, bytes: 4 * huge, by: "w1")
+        let before = try store.stream(of: table)
+        _ = try spill(store, table)
+        let loan = store.lend(table, to: "w2")
+        let file = try MappedSegment(id: 99, loan.segments[0].file.descriptor)
+        let descriptor = try Descriptor(arrowFile: file)
+        descriptor.forEachReference { #expect($0.offset % 64 == 0) }
+        let output = try FileDescriptor.memory(named: "stream", bytes: 0, sealable: false)
+        try descriptor.writeStream([file], to: output)
+        let isTheSame = same(before, try output.bytes(0..<(try output.status().bytes)))
+        #expect(isTheSame)
+        // A reader can't write to it, and nobody can by name.
+        #expect(throws: SystemError.self) { try loan.segments[0].file.descriptor.allocate(bytes: 10) }
+    }
+
+    @Test func aSealedStoreLendsASpilledTableOnlyWhenItIsBackInMemory() throws {
+        let store = SegmentStore(lock: .sealed, poolBytesMax: 0)
+        let table = try store.publishColumns(columns, bytes: 4 * huge, by: "w1")
+        let before = try store.stream(of: table)
+        #expect(!store.mustRestore(table))
+        _ = try spill(store, table)
+        #expect(store.mustRestore(table))
+        let work = try store.beginRestore(table)
+        try work.read()
+        guard case .restored(let figures) = store.finishRestore(work) else {
+            Issue.record("it was not restored")
+            return
+        }
+        #expect(figures.bytes == 2_400_000 && figures.tables == 1 && store.restoredBytes == 2_400_000)
+        #expect(!store.mustRestore(table))
+        #expect(try store.usage().spilledBytes == 0 && store.usage().segments == 1)
+        let isTheSame = try same(before, store.stream(of: table))
+        #expect(isTheSame)
+        let loan = store.lend(table, to: "w2")
+        #expect(try loan.segments[0].file.descriptor.seals() == .all)
+        #expect(throws: StoreError.self) { try store.beginRestore(table) }
+    }
+
+    @Test(arguments: everyLock) func theMemoryIsFreeWhenTheWorkLetsGo(lock: Lock) throws {
+        let store = SegmentStore(lock: lock, poolBytesMax: 0)
+        let table = try store.publishColumns(columns, bytes: 4 * huge, by: "w1")
+        weak let file = store.segments.values.first?.reader
+        let work = try store.beginSpill(table, to: diskFolder())
+        try work.write()
+        #expect(file != nil)
+        _ = store.finishSpill(work)
+        // Freeing takes a while, and so is left to whoever may wait.
+        #expect(file != nil)
+        work.letGo()
+        #expect(file == nil)
+    }
+
+    @Test(arguments: everyLock) func tablesThatShareTheBytesMoveAlong(lock: Lock) throws {
+        let store = SegmentStore(lock: lock, poolBytesMax: 0)
+        let whole = try store.publishColumns(columns, bytes: 4 * huge, by: "w1")
+        let inner = columns[1].lowerBound + 80..<columns[1].lowerBound + 8000
+        let part = try store.publishPart([inner], of: whole, by: "w2")
+        let before = (try store.stream(of: whole), try store.stream(of: part))
+        let figures = try spill(store, whole)
+        #expect(figures.tables == 2)
+        #expect(try store.usage().residentBytes == 0 && store.usage().segments == 1)
+        var isTheSame = try same(before.0, store.stream(of: whole)) && same(before.1, store.stream(of: part))
+        #expect(isTheSame)
+        // What the smaller one does not name leaves the disk.
+        let spilledBytes = try store.usage().spilledBytes
+        try store.release(whole)
+        #expect(try store.usage().spilledBytes <= spilledBytes - 1_500_000)
+        isTheSame = try same(before.1, store.stream(of: part))
+        #expect(isTheSame)
+        let work = try store.beginRestore(part)
+        try work.read()
+        guard case .restored = store.finishRestore(work) else {
+            Issue.record("it was not restored")
+            return
+        }
+        isTheSame = try same(before.1, store.stream(of: part))
+        #expect(isTheSame)
+        #expect(try store.usage().spilledBytes == 0)
+    }
+
+    @Test func bytesThatSomebodyReadsStayInMemory() throws {
+        let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 0)
+        let whole = try store.publishColumns(columns, bytes: 4 * huge, by: "w1")
+        let part = try store.publishPart([columns[1]], of: whole, by: "w2")
+        let before = (try store.stream(of: whole), try store.stream(of: part))
+        let loan = store.lend(part, to: "w3")
+        let figures = try spill(store, whole)
+        #expect(figures.tables == 1)
+        #expect(try store.usage().residentBytes <= 800_000 + 2 * page)
+        #expect(try store.usage().residentBytes >= 800_000)
+        let isTheSame = try same(before.0, store.stream(of: whole)) && same(before.1, store.stream(of: part))
+        #expect(isTheSame)
+        #expect(store.lend(part, to: "w4").segments.map(\.id) == loan.segments.map(\.id))
+    }
+
+    @Test func aSealedSegmentOfWhichSomethingStaysCanBeRewritten() throws {
+        let store = SegmentStore(lock: .sealed, poolBytesMax: 0)
+        let whole = try store.publishColumns([64..<64 + 12 * huge], bytes: 16 * huge, by: "w1")
+        let part = try store.publishPart([128..<928], of: whole, by: "w2")
+        _ = store.lend(part, to: "w3")
+        _ = try spill(store, whole)
+        #expect(try store.usage().residentBytes >= 12 * huge)
+        try store.end("w3")
+        #expect(try store.compactable().count == 1)
+    }
+
+    @Test(arguments: everyLock) func aTableThatIsLentMeanwhileStays(lock: Lock) throws {
+        let store = SegmentStore(lock: lock, poolBytesMax: 0)
+        let table = try store.publishColumns(columns, bytes: 4 * huge, by: "w1")
+        let work = try store.beginSpill(table, to: diskFolder())
+        let loan = store.lend(table, to: "w2")
+        try work.write()
+        guard case .superseded = store.finishSpill(work) else {
+            Issue.record("it was moved")
+            return
+        }
+        #expect(try store.usage().spilledBytes == 0 && store.usage().residentBytes >= 2_400_000)
+        #expect(store.lend(table, to: "w3").segments.map(\.id) == loan.segments.map(\.id))
+    }
+
+    @Test(arguments: everyLock) func aTableThatIsReleasedMeanwhileGoes(lock: Lock) throws {
+        let store = SegmentStore(lock: lock, poolBytesMax: 64 << 20)
+        let table = try store.publishColumns(columns, bytes: 4 * huge, by: "w1")
+        let work = try store.beginSpill(table, to: diskFolder())
+        try store.release(table)
+        // What is being written is neither punched nor given to anybody else.
+        #expect(store.contains(table))
+        #expect(try store.usage().pooledBytes == 0)
+        try work.write()
+        guard case .superseded = store.finishSpill(work) else {
+            Issue.record("it was moved")
+            return
+        }
+        #expect(!store.contains(table))
+        #expect(try store.usage().segments == 0 && store.usage().spilledBytes == 0)
+    }
+
+    @Test func aSpillThatIsNeverWrittenChangesNothing() throws {
+        let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 0)
+        let table = try store.publishColumns(columns, bytes: 4 * huge, by: "w1")
+        let work = try store.beginSpill(table, to: diskFolder())
+        guard case .superseded = store.finishSpill(work) else {
+            Issue.record("it was moved")
+            return
+        }
+        #expect(try spill(store, table).tables == 1)
+    }
+
+    @Test(arguments: [ENOSPC, EDQUOT]) func aFullDiskIsSaidAndLosesNothing(code: Int32) throws {
+        let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 0)
+        let table = try store.publishColumns(columns, bytes: 4 * huge, by: "w1")
+        let before = try store.stream(of: table)
+        let work = try store.beginSpill(table, to: diskFolder())
+        let error = #expect(throws: StoreError.self) {
+            try FaultPlan(.allocate, errno: code).apply { try work.write() }
+        }
+        #expect(error?.code == .diskFull)
+        #expect(error?.description.contains("table 1, \(work.fileBytes) bytes, to ") == true)
+        #expect(error?.description.contains("free room on that disk") == true)
+        guard case .failed(let again) = store.finishSpill(work) else {
+            Issue.record("it was moved")
+            return
+        }
+        #expect(again.code == .diskFull)
+        let isTheSame = try same(before, store.stream(of: table))
+        #expect(isTheSame)
+        #expect(try spill(store, table).tables == 1, "it can be tried again")
+    }
+
+    @Test func anyCallOfASpillAndARestoreMayFail() throws {
+        let store = SegmentStore(lock: .sealed, poolBytesMax: 0)
+        let table = try store.publishColumns([0..<5 * huge, 8 * huge..<13 * huge], bytes: 16 * huge, by: "w1")
+        let before = try store.stream(of: table)
+        let folder = try diskFolder()
+        func attempt(_ plan: FaultPlan, _ work: SpillWork) throws -> Bool {
+            try? plan.apply { () throws(StoreError) in try work.write() }
+            if case .spilled = store.finishSpill(work) { return true }
+            let isTheSame = try same(before, store.stream(of: table))
+            #expect(isTheSame && store.diskSegments(of: table).isEmpty, "\(plan.fired)")
+            return false
+        }
+        func attempt(_ plan: FaultPlan, _ work: RestoreWork) throws -> Bool {
+            try? plan.apply { () throws(StoreError) in try work.read() }
+            if case .restored = store.finishRestore(work) { return true }
+            let isTheSame = try same(before, store.stream(of: table))
+            #expect(isTheSame && store.memorySegments(of: table).isEmpty, "\(plan.fired)")
+            return false
+        }
+        let record = (FaultPlan(), FaultPlan())
+        #expect(try attempt(record.0, store.beginSpill(table, to: folder)))
+        #expect(try attempt(record.1, store.beginRestore(table)))
+        #expect(record.0.calls.contains(.allocate) && record.0.calls.contains(.writeback))
+        #expect(record.0.calls.contains(.synchronize) && record.1.calls.contains(.addSeals))
+        for (calls, isSpill) in [(record.0.calls, true), (record.1.calls, false)] {
+            if !isSpill { #expect(try attempt(FaultPlan(), store.beginSpill(table, to: folder))) }
+            var counts: [SystemCall: Int] = [:]
+            for call in calls {
+                counts[call, default: 0] += 1
+                // Large pages are a wish.
+                if call == .advise { continue }
+                let plan = FaultPlan(call, occurrence: counts[call] ?? 0, errno: EIO)
+                let isDone =
+                    isSpill
+                    ? try attempt(plan, store.beginSpill(table, to: folder))
+                    : try attempt(plan, store.beginRestore(table))
+                #expect(!isDone && plan.fired.count == 1, "\(call), \(counts[call] ?? 0)")
+            }
+        }
+    }
+
+    @Test func aFolderInMemoryIsRefused() throws {
+        let error = #expect(throws: StoreError.self) { try SpillFolder("/dev/shm") }
+        #expect(error?.code == .unsuitable)
+        #expect(error?.description == "/dev/shm is in memory: spilling to it frees none; name a folder on a disk")
+        #expect(throws: StoreError.self) { try SpillFolder("/nowhere") }
+    }
+
+    @Test func nothingOfASpillHasAName() throws {
+        let folder = Path.parent(CommandLine.arguments[0]) + "/spill-\(getpid())"
+        try Files.makeDirectory(folder)
+        defer { try? Files.removeDirectory(folder) }
+        let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 0)
+        let table = try store.publishColumns(columns, bytes: 4 * huge, by: "w1")
+        let work = try store.beginSpill(table, to: SpillFolder(folder))
+        try work.write()
+        #expect(try Files.list(folder) == [])
+        _ = store.finishSpill(work)
+        #expect(try Files.list(folder) == [])
+    }
+
+    @Test func aTableThatWouldBeMuchLargerOnADiskIsRefused() throws {
+        let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 0)
+        let output = try store.makeOutputSegment(bytes: 2 * huge, for: "w1")
+        var random = Generator(seed: 4)
+        try output.file.fill(0..<huge, &random)
+        let batch = [ColumnPlace(segment: output.id, range: 0..<huge)]
+        let table = try store.publish([batch, batch, batch, batch], by: "w1")
+        let error = #expect(throws: StoreError.self) { try store.beginSpill(table, to: diskFolder()) }
+        #expect(error?.code == .unsuitable)
+        // Nothing pins it.
+        try store.release(table)
+        #expect(!store.contains(table))
+    }
+}

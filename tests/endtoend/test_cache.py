@@ -1,0 +1,355 @@
+"""What was made once is not made again: results under `serve` and in a folder, scans by column and row group."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from command import Project, Result
+
+CHAIN = """
+    import zerrow
+
+    @zerrow.model()
+    def first(numbers=zerrow.Model("numbers", columns=["a"]), factor=2):
+        return numbers
+
+    @zerrow.model()
+    def second(first=zerrow.Model("first")):
+        return {"rows": [len(first)], "last": [first["a"][len(first) - 1].as_py()]}
+"""
+
+
+def statuses(result: Result) -> dict[str, str]:
+    """Each model's status."""
+    return {model["name"]: model["status"] for model in result.report["models"]}
+
+
+def age(folder: Path) -> None:
+    """Make a project's files old: what was changed a moment ago is never kept."""
+    for path in [folder, *folder.rglob("*")]:
+        os.utime(path, (time.time() - 100, time.time() - 100))
+    # The time of a file's last status change can't be set.
+    time.sleep(2.1)
+
+
+@pytest.fixture
+def chain(any_project: Project) -> Project:
+    """A project of a scan and two models, settled long ago."""
+    any_project.write("models.py", CHAIN)
+    age(any_project.folder)
+    return any_project
+
+
+def test_an_unchanged_model_is_not_run_again(chain: Project, serve):
+    server = serve(chain.caller)
+    first = chain.run(env=server.environment)
+    assert first.code == 0, first.err
+    assert statuses(first) == {"numbers": "success", "first": "success", "second": "success"}
+    again = chain.run(env=server.environment)
+    assert again.code == 0, again.err
+    assert statuses(again) == {"numbers": "unneeded", "first": "cached", "second": "cached"}
+    assert again.model("second")["output"]["rows"] == 1
+    assert again.model("second")["executions"] == 0
+
+
+def test_no_cache_runs_everything(chain: Project, serve):
+    server = serve(chain.caller)
+    chain.run(env=server.environment)
+    again = chain.run("--no-cache", env=server.environment)
+    assert set(statuses(again).values()) == {"success"}
+
+
+def test_an_engine_of_ones_own_keeps_nothing(chain: Project):
+    assert chain.run().code == 0
+    assert set(statuses(chain.run()).values()) == {"success"}
+
+
+def test_a_changed_model_and_what_reads_it_is_run_again(chain: Project, serve):
+    server = serve(chain.caller)
+    chain.run(env=server.environment)
+    chain.write("models.py", CHAIN.replace("return numbers", "return numbers.slice(1)"))
+    age(chain.folder)
+    again = chain.run(env=server.environment)
+    assert again.code == 0, again.err
+    assert statuses(again) == {"numbers": "success", "first": "success", "second": "success"}
+    chain.write(
+        "models.py", CHAIN.replace("return {", "return {'more': [1], ").replace("numbers\n", "numbers.slice(1)\n")
+    )
+    age(chain.folder)
+    third = chain.run(env=server.environment)
+    assert third.code == 0, third.err
+    assert statuses(third)["second"] == "success"
+
+
+def test_a_changed_source_is_never_served_stale(chain: Project, serve):
+    path = chain.folder / "data" / "numbers.parquet"
+    table = pq.read_table(path)
+    plain = {"compression": "none", "use_dictionary": False}
+    pq.write_table(table, path, **plain)
+    age(chain.folder)
+    server = serve(chain.caller)
+    chain.run(env=server.environment)
+    before = path.stat()
+    rows = len(table)
+    changed = table.set_column(0, "a", pa.array([value + 1 for value in table["a"].to_pylist()], pa.int64()))
+    pq.write_table(changed, path, **plain)
+    # As sly as it gets: the same size and the same times.
+    assert path.stat().st_size == before.st_size
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    time.sleep(2.1)
+    folder = chain.folder / "out"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    again = chain.run("--export", str(folder), env=server.environment)
+    assert again.code == 0, again.err
+    with pa.OSFile(str(folder / "second.arrows")) as file:
+        assert pa.ipc.open_stream(file).read_all().to_pylist() == [{"rows": rows, "last": rows}]
+
+
+def test_a_model_that_says_none_is_always_run(any_project: Project, serve):
+    any_project.write(
+        "models.py",
+        CHAIN.replace("@zerrow.model()\n    def second", '@zerrow.model(cache_strategy="NONE")\n    def second'),
+    )
+    age(any_project.folder)
+    server = serve(any_project.caller)
+    any_project.run(env=server.environment)
+    again = any_project.run(env=server.environment)
+    assert again.code == 0, again.err
+    assert statuses(again) == {"numbers": "unneeded", "first": "cached", "second": "success"}
+
+
+def test_a_parameter_is_part_of_a_result(any_project: Project, serve):
+    any_project.write(
+        "zerrow_project.yml",
+        """
+        project:
+          name: test
+        parameters:
+          shift: {type: int, default: 1}
+        sources:
+          numbers: data/numbers.parquet
+        """,
+    )
+    any_project.write("models.py", CHAIN.replace("factor=2", 'factor=zerrow.Parameter("shift")'))
+    age(any_project.folder)
+    server = serve(any_project.caller)
+    first = any_project.run(env=server.environment)
+    assert first.code == 0, first.err
+    other = any_project.run("--param", "shift=5", env=server.environment)
+    assert statuses(other)["first"] == "success"
+    again = any_project.run("--param", "shift=5", env=server.environment)
+    assert statuses(again)["first"] == "cached"
+
+
+def test_results_give_way_when_memory_is_short(any_project: Project, serve):
+    any_project.write(
+        "models.py",
+        """
+    import numpy as np
+    import pyarrow as pa
+    import zerrow
+
+    @zerrow.model()
+    def wide(numbers=zerrow.Model("numbers"), first=zerrow.Parameter("first")):
+        return pa.table({"n": np.arange(first, first + (16 << 20))})
+    """,
+    )
+    any_project.write(
+        "zerrow_project.yml",
+        """
+        project:
+          name: test
+        parameters:
+          first: {type: int, default: 0}
+        sources:
+          numbers: data/numbers.parquet
+        """,
+    )
+    age(any_project.folder)
+    server = serve(any_project.caller, "--memory", "512MiB", "--evict", "drop")
+    for number in range(6):
+        result = any_project.run("--param", f"first={number}", env=server.environment)
+        assert result.code == 0, result.err
+        assert statuses(result)["wide"] == "success"
+    # The last one is still there, the first one is not.
+    assert statuses(any_project.run("--param", "first=5", env=server.environment))["wide"] == "cached"
+    assert statuses(any_project.run("--param", "first=0", env=server.environment))["wide"] == "success"
+
+
+def test_a_folder_keeps_results_from_engine_to_engine(chain: Project, tmp_path: Path):
+    folder = tmp_path / "cache"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    first = chain.run("--cache-dir", str(folder))
+    assert first.code == 0, first.err
+    assert statuses(first) == {"numbers": "success", "first": "success", "second": "success"}
+    kept = sorted(folder.iterdir())
+    assert len(kept) == 2
+    # They are standard Arrow files.
+    rows = []
+    for path in kept:
+        with pa.OSFile(str(path)) as file:
+            rows.append(pa.ipc.open_file(file).read_all().num_rows)
+    assert sorted(rows) == [1, 1000]
+    out = tmp_path / "out"
+    out.mkdir(mode=0o777)
+    out.chmod(0o777)
+    again = chain.run("--cache-dir", str(folder), "--export", str(out))
+    assert again.code == 0, again.err
+    assert statuses(again) == {"numbers": "unneeded", "first": "cached", "second": "cached"}
+    with pa.OSFile(str(out / "second.arrows")) as file:
+        assert pa.ipc.open_stream(file).read_all().to_pylist() == [{"rows": 1000, "last": 999}]
+
+
+def test_a_damaged_kept_result_is_made_again(chain: Project, tmp_path: Path):
+    folder = tmp_path / "cache"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    chain.run("--cache-dir", str(folder))
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes()[:-20])
+    again = chain.run("--cache-dir", str(folder))
+    assert again.code == 0, again.err
+    assert set(statuses(again).values()) == {"success"}
+    assert set(statuses(chain.run("--cache-dir", str(folder))).values()) == {"cached", "unneeded"}
+
+
+def test_a_model_reads_a_kept_result(chain: Project, tmp_path: Path):
+    """Also where the file has to be read into memory first, as workers could write to it."""
+    folder = tmp_path / "cache"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    chain.run("--cache-dir", str(folder))
+    chain.write("models.py", CHAIN.replace("return {", "return {'sum': [sum(first['a'].to_pylist())], "))
+    age(chain.folder)
+    again = chain.run("--cache-dir", str(folder))
+    assert again.code == 0, again.err
+    assert statuses(again)["second"] == "success"
+
+
+SCANS = """
+    import zerrow
+
+    @zerrow.model()
+    def one(wide=zerrow.Model("wide", columns=["a", "b"])):
+        assert wide["a"][7].as_py() == 7 and len(wide) == 30000, wide
+        return {"sum": [sum(wide["b"].to_pylist())]}
+
+    @zerrow.model()
+    def two(wide=zerrow.Model("wide", columns=["b", "c"], filter="b >= 100")):
+        assert wide["b"][0].as_py() == 100
+        return {"sum": [sum(wide["c"].to_pylist())]}
+"""
+
+
+@pytest.fixture
+def scans(any_project: Project) -> Project:
+    """A project whose models read overlapping columns of one source of ten row groups."""
+    values = pa.array(range(30000), pa.int64())
+    any_project.table("wide", pa.table({"a": values, "b": values, "c": values, "d": values}), row_group_size=3000)
+    any_project.write(
+        "zerrow_project.yml",
+        """
+        project:
+          name: test
+        sources:
+          wide: data/wide.parquet
+        """,
+    )
+    any_project.write("models.py", SCANS)
+    age(any_project.folder)
+    return any_project
+
+
+def units(result: Result, kind: str) -> int:
+    """Columns of row groups, over all scans."""
+    return sum(model["decache"][f"{kind}_units"] for model in result.report["models"] if model["decache"])
+
+
+def test_overlapping_scans_of_one_run_decode_each_column_once(scans: Project):
+    result = scans.run()
+    assert result.code == 0, result.err
+    assert units(result, "wanted") == 40
+    assert units(result, "decoded") == 30
+    assert units(result, "reused") == 10
+    assert result.report["memory"]["segments_bytes_end"] == 0
+    alone = scans.run("--no-decache")
+    assert alone.code == 0, alone.err
+    assert all(model["decache"] is None for model in alone.report["models"])
+
+
+def test_runs_of_one_server_decode_what_is_missing(scans: Project, serve):
+    server = serve(scans.caller)
+    first = scans.run("--no-cache", env=server.environment)
+    assert first.code == 0, first.err
+    again = scans.run("--no-cache", env=server.environment)
+    assert again.code == 0, again.err
+    assert units(again, "decoded") == 0
+    assert units(again, "reused") == 40
+    scans.write("models.py", SCANS.replace('["a", "b"]', '["a", "b", "d"]'))
+    more = scans.run("--no-cache", env=server.environment)
+    assert more.code == 0, more.err
+    assert units(more, "decoded") == 10
+
+
+def test_runs_at_the_same_time_decode_each_column_once(scans: Project, serve):
+    server = serve(scans.caller, "--jobs", "2")
+    results: list[Result] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(scans.run("--no-cache", env=server.environment)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [result.code for result in results] == [0] * 4, [result.err for result in results]
+    assert sum(units(result, "decoded") for result in results) == 30
+    assert sum(units(result, "wanted") for result in results) == 160
+
+
+def test_a_changed_source_is_decoded_anew(scans: Project, serve):
+    server = serve(scans.caller)
+    scans.run("--no-cache", env=server.environment)
+    values = pa.array(range(30000), pa.int64())
+    scans.table(
+        "wide", pa.table({"a": values, "b": values, "c": pa.array([1] * 30000), "d": values}), row_group_size=3000
+    )
+    out = scans.folder / "out"
+    out.mkdir(mode=0o777)
+    out.chmod(0o777)
+    result = scans.run("--no-cache", "--export", str(out), env=server.environment)
+    assert result.code == 0, result.err
+    assert units(result, "reused") == 0 or units(result, "decoded") == 30
+    with pa.OSFile(str(out / "two.arrows")) as file:
+        assert pa.ipc.open_stream(file).read_all().to_pylist() == [{"sum": 29900}]
+
+
+def test_what_was_decoded_gives_way_when_memory_is_short(scans: Project, serve):
+    rows = 8 << 20
+    values = pa.array(range(rows), pa.int64())
+    scans.table("wide", pa.table({name: values for name in "abcd"}), row_group_size=1 << 20)
+    scans.write(
+        "models.py",
+        """
+    import zerrow
+
+    @zerrow.model()
+    def sum_of(wide=zerrow.Model("wide", columns=["a", "b"])):
+        return {"rows": [len(wide)]}
+
+    @zerrow.model()
+    def other(wide=zerrow.Model("wide", columns=["c", "d"]), sum_of=zerrow.Model("sum_of")):
+        return {"rows": [len(wide)]}
+    """,
+    )
+    age(scans.folder)
+    server = serve(scans.caller, "--memory", "600MiB")
+    for _ in range(3):
+        result = scans.run("--no-cache", env=server.environment)
+        assert result.code == 0, result.err

@@ -1,0 +1,267 @@
+"""Memory that is short: limits hold, models wait, tables give way, and no result is another one for it."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from command import IS_ROOT, Project, Result
+
+MIB = 1 << 20
+
+# Four tables of 96 MiB that are all read at the end, and once before; each says in its rows what it must hold.
+TABLES = 4
+PRESSURE = """
+    import numpy as np
+    import pyarrow as pa
+    import zerrow
+
+    ROWS = 12 << 20
+
+    def table(first):
+        return pa.table({{"n": np.arange(first, first + ROWS, dtype=np.int64)}})
+
+    def check(table, first):
+        n = table["n"].to_numpy()
+        assert len(n) == ROWS and n[0] == first and n[-1] == first + ROWS - 1 and (n[1:] > n[:-1]).all()
+        return int(n.sum())
+"""
+
+
+def pressure() -> str:
+    """Models make0…3, and `all` that reads one after the other by a chain, so that the tables wait long."""
+    models = PRESSURE.format()
+    for number in range(TABLES):
+        models += f"""
+    @zerrow.model()
+    def make{number}(numbers=zerrow.Model("numbers")):
+        return table({number})
+"""
+    for number in range(TABLES):
+        before = f'before=zerrow.Model("sum{number - 1}"), ' if number else ""
+        models += f"""
+    @zerrow.model()
+    def sum{number}({before}made=zerrow.Model("make{number}")):
+        return {{"sum": [check(made, {number}){" + before['sum'][0].as_py()" if number else ""}]}}
+"""
+    return models
+
+
+def exported(project: Project, folder: Path, name: str) -> pa.Table:
+    """A final table that a run has written."""
+    with pa.OSFile(str(folder / f"{name}.arrows")) as file:
+        return pa.ipc.open_stream(file).read_all()
+
+
+def executions(result: Result) -> dict[str, int]:
+    """The models that were run more than once, or not at all."""
+    return {model["name"]: model["executions"] for model in result.report["models"] if model["executions"] != 1}
+
+
+@pytest.mark.parametrize(
+    ("way", "figure"), [("drop", "dropped"), ("spill", "spilled"), ("adaptive", None), ("none", None)]
+)
+def test_a_run_with_little_memory_has_the_same_result(
+    any_project: Project, tmp_path: Path, way: str, figure: str | None
+):
+    any_project.write("models.py", pressure())
+    folder = tmp_path / "out"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    memory = "400MiB" if way != "none" else "1GiB"
+    result = any_project.run("--memory", memory, "--evict", way, "--export", str(folder))
+    assert result.code == 0, result.err
+    rows = 12 << 20
+    expected = sum(rows * number + rows * (rows - 1) // 2 for number in range(TABLES))
+    assert exported(any_project, folder, f"sum{TABLES - 1}")["sum"].to_pylist() == [expected]
+    evictions = result.report["memory"]["evictions"]
+    if figure:
+        assert evictions[figure]["tables"] > 0, evictions
+        assert evictions[figure]["bytes"] > 90 * MIB, evictions
+    else:
+        assert way != "none" or not any(way["tables"] for way in evictions.values()), evictions
+    if way == "drop":
+        assert sum(executions(result).values()) >= 2
+    assert result.report["memory"]["segments_bytes_end"] == 0
+
+
+def test_a_dropped_table_is_made_again_with_all_it_needs(any_project: Project):
+    """The middle of a chain is dropped when what it was made of is gone already: both are made again."""
+    any_project.write(
+        "models.py",
+        PRESSURE.format()
+        + """
+    @zerrow.model()
+    def first(numbers=zerrow.Model("numbers")):
+        return table(5)
+
+    @zerrow.model()
+    def middle(first=zerrow.Model("first")):
+        return pa.table({"n": first["n"].to_numpy() + 1})
+
+    @zerrow.model()
+    def large(numbers=zerrow.Model("numbers"), middle=zerrow.Model("middle", columns=["n"], filter="n < 0")):
+        kept = np.ones(25 << 20)
+        return {"sum": [float(kept.sum())]}
+
+    @zerrow.model()
+    def last(large=zerrow.Model("large"), middle=zerrow.Model("middle")):
+        return {"sum": [check(middle, 6)], "large": large["sum"].to_pylist()}
+    """,
+    )
+    result = any_project.run("--jobs", "1", "--memory", "450MiB", "--evict", "drop")
+    assert result.code == 0, result.err
+
+
+def test_what_a_model_needed_is_known_the_next_time(project: Project, tmp_path: Path):
+    """Two models that don't fit together meet in the first run, and wait for each other in the second."""
+    project.write(
+        "models.py",
+        """
+    import time
+    import numpy as np
+    import zerrow
+
+    def use():
+        kept = [np.ones(1 << 20) for _ in range(25)]
+        time.sleep(1)
+        kept += [np.ones(1 << 20) for _ in range(15)]
+        return {"n": [float(sum(part[0] for part in kept))]}
+
+    @zerrow.model()
+    def one(numbers=zerrow.Model("numbers", columns=["a"])):
+        return use()
+
+    @zerrow.model()
+    def two(numbers=zerrow.Model("numbers", columns=["b"])):
+        return use()
+    """,
+    )
+    history = {"ZERROW_HISTORY": str(tmp_path / "history" / "needs.sqlite")}
+    options = ("--jobs", "2", "--memory", "512MiB")
+    first = project.run(*options, env=history)
+    assert first.code == 0, first.err
+    second = project.run(*options, env=history)
+    assert second.code == 0, second.err
+    assert executions(second) == {}
+    times = {}
+    for name in ("one", "two"):
+        timing = second.model(name)["timing"]
+        times[name] = (timing["send_at_ms"], timing["exited_at_ms"])
+    assert times["one"][1] <= times["two"][0] or times["two"][1] <= times["one"][0], times
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="control groups are made by root")
+def test_a_model_that_is_killed_for_memory_is_run_once_more_and_then_fails(project: Project):
+    project.write(
+        "models.py",
+        """
+    import zerrow
+
+    @zerrow.model()
+    def greedy(numbers=zerrow.Model("numbers")):
+        kept = [bytearray(b"x" * (1 << 20)) for _ in range(2000)]
+        return {"n": [len(kept)]}
+    """,
+    )
+    result = project.run("--memory", "512MiB")
+    assert result.code == 1
+    assert executions(result) == {"greedy": 2}
+    message = result.report["error"]["message"]
+    assert "512 MiB" in message and "memory" in message, message
+    peak = result.model("greedy")["memory_bytes_max"]
+    assert 400 * MIB < peak <= 513 * MIB, peak
+    assert f"{peak // MIB} MiB" in message, message
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="control groups are made by root")
+def test_a_models_own_limit_holds(project: Project):
+    project.write(
+        "models.py",
+        """
+    import zerrow
+
+    @zerrow.model(memory="256M")
+    def greedy(numbers=zerrow.Model("numbers")):
+        kept = [bytearray(b"x" * (1 << 20)) for _ in range(2000)]
+        return {"n": [len(kept)]}
+
+    @zerrow.model()
+    def modest(numbers=zerrow.Model("numbers")):
+        return {"n": [1]}
+    """,
+    )
+    result = project.run("--keep-going")
+    assert result.code == 1
+    assert result.model("modest")["status"] == "success"
+    assert result.model("greedy")["memory_bytes_max"] <= 257 * MIB
+    assert "its own limit is 256 MiB" in result.report["error"]["message"]
+
+
+def test_a_table_that_is_larger_than_the_limit_is_refused_with_its_size(any_project: Project):
+    any_project.write(
+        "models.py",
+        PRESSURE.format()
+        + """
+    @zerrow.model()
+    def large(numbers=zerrow.Model("numbers")):
+        return table(0)
+
+    @zerrow.model()
+    def reader(large=zerrow.Model("large")):
+        return {"n": [check(large, 0)]}
+    """,
+    )
+    result = any_project.run("--memory", "100MiB")
+    assert result.code == 1
+    assert "MiB" in result.report["error"]["message"] and "--memory" in result.report["error"]["message"]
+    assert result.report["memory"]["segments_bytes_end"] == 0
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root can mount a small disk")
+def test_a_full_disk_loses_nothing(project: Project, tmp_path: Path):
+    """What can't be spilled is dropped, and made again."""
+    image = tmp_path / "disk.img"
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    with image.open("wb") as file:
+        file.truncate(64 * MIB)
+    subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
+    done = subprocess.run(["mount", "-o", "loop", str(image), str(folder)], capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"no loop device: {done.stderr.strip()}")
+    try:
+        project.write("models.py", pressure())
+        result = project.run("--memory", "400MiB", "--spill-dir", str(folder))
+        assert result.code == 0, result.err
+        assert result.report["memory"]["evictions"]["spilled"]["tables"] == 0
+        assert result.report["memory"]["evictions"]["dropped"]["tables"] > 0
+        assert os.listdir(folder) == ["lost+found"]
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_folder_that_is_no_disk_is_refused_by_name(project: Project):
+    project.write("models.py", pressure())
+    result = project.run("--spill-dir", "/dev/shm")
+    assert result.code == 1
+    assert "/dev/shm is in memory" in result.err
+    result = project.run("--spill-dir", "/nonexistent/folder")
+    assert result.code == 1
+    assert "/nonexistent/folder" in result.err
+
+
+def test_nothing_is_left_in_the_spill_folder_when_the_engine_is_killed(project: Project, tmp_path: Path):
+    project.write("models.py", pressure())
+    folder = tmp_path / "spill"
+    folder.mkdir()
+    run = project.start("--memory", "400MiB", "--evict", "spill", "--spill-dir", str(folder))
+    for line in run.stderr:
+        if "sum0" in line or "sum1" in line:
+            break
+    run.kill()
+    run.wait()
+    run.stderr.close()
+    run.stdout.close()
+    assert os.listdir(folder) == []
