@@ -15,7 +15,7 @@ extension Engine {
         switch way {
         case .drop: drop(holding)
         case .spill: spill(holding)
-        case .swap, .limit: fail(evicting: holding, way)
+        case .swap, .limit: swap(holding, way)
         }
     }
 
@@ -62,6 +62,53 @@ extension Engine {
             noteOnce("tables can't be spilled: \(error)")
             fail(evicting: holding, .spill)
         }
+    }
+
+    /// Pushes the table out to swap, on a thread of its own: by advice, or by a lower limit of its control group.
+    private func swap(_ holding: Holding, _ way: ResourceManager.Way) {
+        let work = store.beginSwap(holding.table)
+        let memory = holding.cgroup?.memory
+        holding.isMoving = true
+        errands.begin { () -> Bool in
+            if way == .limit {
+                work.dropLimit { bytes in memory?.reclaim(UInt64(bytes)) }
+            } else {
+                work.pageOut { bytes in memory?.releaseSwapped(UInt64(bytes)) }
+            }
+            return true
+        } then: { [weak self] _ in
+            self?.swapped(holding, way, work)
+        }
+    }
+
+    private func swapped(_ holding: Holding, _ way: ResourceManager.Way, _ work: SwapWork) {
+        holding.isMoving = false
+        holdingsAreStale = true
+        switch store.finishSwap(work) {
+        case .swapped(let figures) where figures.freedBytes > 0:
+            holding.isSwapped = true
+            if way == .limit {
+                evictions.limited.note(figures.freedBytes)
+                rates.note(limit: figures.bytesPerSecond)
+            } else {
+                evictions.swapped.note(figures.freedBytes)
+                rates.note(swapOut: figures.bytesPerSecond)
+            }
+            tell(.measured(rates))
+            tell(.evicted(holding.key, way, bytesFreed: figures.freedBytes))
+        case .swapped, .noWay: fail(evicting: holding, way)
+        case .failed(let error):
+            noteOnce("tables can't be swapped: \(error)")
+            fail(evicting: holding, way)
+        }
+    }
+
+    /// A table is going to be read: what is on swap of it comes back.
+    func comesBack(_ table: TableID) {
+        guard let holding = holdings[table], holding.isSwapped else { return }
+        holding.isSwapped = false
+        holdingsAreStale = true
+        if let told = holding.told { tell(.restored(holding.key, bytes: told.bytes)) }
     }
 
     /// Reads tables back from the disk that can't be lent from there, each on a thread of its own.
@@ -116,6 +163,12 @@ extension ResourceManager.Rates {
 
     /// Takes in a measured rate; the last ones count most.
     mutating func note(restore bytesPerSecond: Double) { Self.note(bytesPerSecond, in: &restoreBytesPerSecond) }
+
+    /// Takes in a measured rate; the last ones count most.
+    mutating func note(swapOut bytesPerSecond: Double) { Self.note(bytesPerSecond, in: &swapOutBytesPerSecond) }
+
+    /// Takes in a measured rate; the last ones count most.
+    mutating func note(limit bytesPerSecond: Double) { Self.note(bytesPerSecond, in: &limitBytesPerSecond) }
 
     private static func note(_ rate: Double, in average: inout Double) {
         if rate > 0 { average = (average + rate) / 2 }

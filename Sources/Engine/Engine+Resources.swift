@@ -102,13 +102,17 @@ extension Engine {
         else { return [] }
         var ways = options.eviction.ways
         // What another table names as well stays when this one is dropped.
-        if store.exclusiveBytes(of: holding.table) < bytes || !models.allSatisfy({ $0.scheduler.canDrop($1) }) {
+        if store.exclusiveBytes(of: holding.table) < bytes / 10 * 9 || !models.allSatisfy({ $0.scheduler.canDrop($1) }) {
             ways.remove(.drop)
         }
         if bytes < Self.movedBytesMin || spillFolder == nil { ways.remove(.spill) }
-        ways.subtract([.swap, .limit])
+        if bytes < Self.movedBytesMin || holding.isSwapped || swapBytesFree < bytes { ways.subtract([.swap, .limit]) }
+        if holding.cgroup == nil { ways.remove(.limit) }
         return ways
     }
+
+    /// What is free of the machine's swap, in bytes.
+    private var swapBytesFree: Int { (try? Machine.memory())?.swapBytesFree ?? 0 }
 
     /// How long it would take to have the table again, if it were dropped: what else is gone and it needs has to be made first.
     private func seconds(toMake holding: Holding, _ models: [(Run, Int)]) -> Double {

@@ -91,6 +91,7 @@ public final class Engine {
         history = History.path(environment).flatMap { History($0) }
         kernelZero = options.hasKernelZero ? KernelZero.find() : .absent
         cgroups = CgroupTree.make()
+        if let bytes = options.memoryBytesMax { cgroups?.setMemoryMax(bytes) }
         janitor = try cgroups.map { try Janitor.start(executable: installation.executable, cgroups: $0) }
     }
 

@@ -1,3 +1,4 @@
+import Sandbox
 import Scheduler
 import Store
 
@@ -23,13 +24,18 @@ final class Holding {
     var holders: Set<Holder>
     /// How long it took to make, in seconds.
     let seconds: Double
+    /// The control group that its segment is charged to; nil where there is none.
+    let cgroup: WorkerCgroup?
+    /// Some of it is on swap, and comes back when it is read.
+    var isSwapped = false
     /// What the resource manager was told last; nil when it does not know the table.
     var told: ResourceManager.Table?
     /// An eviction is under way.
     var isMoving = false
 
-    init(_ table: TableID, key: ResourceManager.TableKey, by holder: Holder, seconds: Double) {
+    init(_ table: TableID, key: ResourceManager.TableKey, by holder: Holder, seconds: Double, cgroup: WorkerCgroup?) {
         self.table = table
+        self.cgroup = cgroup
         self.key = key
         self.holders = [holder]
         self.seconds = seconds
@@ -46,13 +52,15 @@ final class Holding {
 extension Engine {
     /// Takes in a new table that somebody needs; from then on the engine sees to its end.
     ///
-    /// - Parameter seconds: how long it took to make.
-    func hold(_ table: TableID, by holder: Holding.Holder, seconds: Double) {
+    /// - Parameters:
+    ///   - seconds: how long it took to make.
+    ///   - cgroup: what its segment is charged to.
+    func hold(_ table: TableID, by holder: Holding.Holder, seconds: Double, cgroup: WorkerCgroup? = nil) {
         let key: ResourceManager.TableKey =
             if case .run(let run, let model) = holder { .table(run: run, model: model) } else {
                 .cache(Int(table.rawValue))
             }
-        holdings[table] = Holding(table, key: key, by: holder, seconds: seconds)
+        holdings[table] = Holding(table, key: key, by: holder, seconds: seconds, cgroup: cgroup)
         tableIDs[key] = table
         holdingsAreStale = true
     }

@@ -19,7 +19,8 @@ extension Run {
     func free(_ worker: Worker) {
         worker.deadline = nil
         if let identity = worker.identity { engine.identities?.give(back: identity) }
-        worker.cgroup?.remove()
+        // The group of a table's segment goes with the table: what is charged to it can be moved to swap as long as it is there.
+        worker.cgroup = nil
         if worker.scan != nil {
             engine.decache.end(worker.storeID)
             engine.answerScans()

@@ -17,7 +17,8 @@ extension Run {
             let published = try publish(descriptors, by: worker)
             let seconds = Double(MonotonicClock.nanoseconds() - worker.sentAt) / 1e9
             tables[model] = published[0]
-            engine.hold(published[0], by: .run(number, model: model), seconds: seconds)
+            worker.cgroup?.allowSwap()
+            engine.hold(published[0], by: .run(number, model: model), seconds: seconds, cgroup: worker.cgroup)
             for table in published.dropFirst() {
                 engine.hold(table, by: .piece, seconds: seconds / Double(pieces.count))
             }

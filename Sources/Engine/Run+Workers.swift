@@ -33,7 +33,7 @@ extension Run {
                 id: id, name: "\(self.id)-\(id)", model: model, key: zygote.key, channel: Channel(ours),
                 output: try LineReader(reading), identity: identity)
             worker.zygoteBytes = zygote.zygote.anonymousBytes
-            worker.cgroup = engine.cgroups?.make(worker.name, memoryBytesMax: nil)
+            worker.cgroup = cgroup?.makeWorker(worker.name, memoryBytesMax: nil)
             worker.deadline = Deadline.after(seconds: Self.graceSeconds)
             workers[id] = worker
             worker.mark("fork")
@@ -125,11 +125,12 @@ extension Run {
     /// Holds the worker to what it was granted.
     private func limit(_ worker: Worker) {
         guard let bytes = worker.grant?.memoryBytesMax, let cgroup = worker.cgroup else { return }
-        cgroup.limit(UInt64(bytes))
+        cgroup.setMemoryMax(UInt64(bytes))
     }
 
     /// Sends the segments, the tables, the task, and the segment to write to.
     private func handOver(_ model: Int, to worker: Worker) throws {
+        for table in Set(inputs(of: model).map { tables[$0]! }) { engine.comesBack(table) }
         let loans = inputs(of: model).map { engine.store.lend(tables[$0]!, to: worker.storeID) }
         send(segmentsOf: loans, to: worker)
         for (index, loan) in loans.enumerated() {

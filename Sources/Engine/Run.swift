@@ -16,6 +16,8 @@ final class Run {
     let options: RunOptions
     weak var observer: (any RunObserver)?
 
+    /// The control group of all its workers; nil where none can be had.
+    let cgroup: RunCgroup?
     var scheduler: Scheduler
     /// The models of the plan, then one preview for each final model.
     let previewOf: [Int]
@@ -48,6 +50,7 @@ final class Run {
         self.number = number
         id = "r\(getpid())-\(number)"
         self.observer = observer
+        cgroup = engine.cgroups?.makeRun(id, memoryBytesMax: options.memoryBytesMax)
         let cached = plan.models.map { model in
             options.usesCache ? model.key.flatMap { engine.results[$0] ?? engine.takeSaved($0) } : nil
         }

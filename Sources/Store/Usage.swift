@@ -55,7 +55,6 @@ extension SegmentStore {
         guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
         return entry.named.values.reduce(0) { $0 + $1.bytes }
     }
-<<<<<<< HEAD
 
     /// The bytes that a table names and no older one does: over all tables, each byte once.
     ///
@@ -73,17 +72,4 @@ extension SegmentStore {
 
     /// Whether a worker may be reading the table, or it is being moved.
     public func isRead(_ table: TableID) -> Bool { tables[table]?.readers.isEmpty == false }
-
-    /// The bytes that only this table names: what its release sets free, where segments can be punched.
-    public func exclusiveBytes(of table: TableID) -> Int {
-        guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
-        var bytes = 0
-        for (id, ranges) in entry.named {
-            let others = (segments[id]?.tables ?? []).subtracting([table])
-            bytes += others.reduce(ranges) { $0.subtracting(tables[$1]?.named[id] ?? RangeSet()) }.bytes
-        }
-        return bytes
-    }
-=======
->>>>>>> part/store
 }
