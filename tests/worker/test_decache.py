@@ -92,6 +92,7 @@ def test_what_is_decoded_is_given_and_shares_its_memory_with_the_result(arena: E
     assert rows_of(outcome.table).equals(SAMPLE.select(["s", "a"]))
     assert rows_of(outcome.decoded[0][1]).equals(SAMPLE.select(["s", "a"]))
     named = sum(outcome.table.counts.values())
+    assert outcome.decache.pop("wait_ms") > 0
     assert outcome.decache == {
         "wanted_units": 2 * GROUPS, "reused_units": 0, "decoded_units": 2 * GROUPS, "pieces_bytes": named,
     }  # fmt: skip
@@ -169,7 +170,13 @@ def test_a_scan_with_nothing_to_decode_does_not_ask(arena: Engine, source: Path,
     outcome = arena.scan(scan_task(source, **more))
     assert outcome.error is None and outcome.wants is None and outcome.decoded == []
     assert outcome.table.rows == (0 if "filter" in more else ROWS)
-    assert outcome.decache == {"wanted_units": 0, "reused_units": 0, "decoded_units": 0, "pieces_bytes": 0}
+    assert outcome.decache == {
+        "wanted_units": 0,
+        "reused_units": 0,
+        "decoded_units": 0,
+        "pieces_bytes": 0,
+        "wait_ms": 0,
+    }
 
 
 def test_a_filtered_scan_keeps_no_more_than_it_may(arena: Engine, source: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -37,6 +38,7 @@ class Exchange:
         self._reused_units = 0
         self._decoded_units = 0
         self._has_asked = False
+        self._wait_s = 0.0
 
     def ask(self, wants: list[Block]) -> list[tuple[Block, pa.Table]]:
         """What the cache has of what is wanted; waits while somebody else decodes some of it. Once, and for something.
@@ -45,6 +47,7 @@ class Exchange:
         """
         assert wants and not self._has_asked
         self._wanted, self._has_asked = wants, True
+        asked = time.perf_counter()
         descriptor = blocks_file("units", wants)
         try:
             self._channel.send("wants", {}, (descriptor,))
@@ -57,6 +60,7 @@ class Exchange:
             elif message.op == "pieces":
                 found += self._take_pieces(message)
                 if message.body.get("last") is True:
+                    self._wait_s = time.perf_counter() - asked
                     return found
             else:
                 message.close()
@@ -86,7 +90,7 @@ class Exchange:
         """Have a piece published once the scan's own result is: its file has not changed."""
         self._given.append(piece)
 
-    def publish(self) -> tuple[list[tuple[Block, int]], dict[str, int]]:
+    def publish(self) -> tuple[list[tuple[Block, int]], dict[str, int | float]]:
         """Publish what was given: blocks with their SIPC descriptors, and the figures of the message `published`.
 
         After the result, so that what they share counts as the result's. The caller closes the descriptors.
@@ -101,6 +105,7 @@ class Exchange:
             "reused_units": self._reused_units,
             "decoded_units": self._decoded_units,
             "pieces_bytes": named,
+            "wait_ms": round(1000 * self._wait_s, 3),
         }
         return published, figures
 

@@ -162,7 +162,7 @@ class _Worker:
             return None
         return Exchange(self._channel, session, _take_segments, limit)
 
-    def _give(self, session: Session, cache: Exchange, result: int) -> tuple[int, dict[str, int]]:
+    def _give(self, session: Session, cache: Exchange, result: int) -> tuple[int, dict[str, int | float]]:
         """Give what was decoded; the result's descriptor, true of the output as it is now, and the figures."""
         decoded, figures = cache.publish()
         cache.send([(block, session.refresh(descriptor)) for block, descriptor in decoded])
