@@ -26,6 +26,13 @@ import Testing
         }
     }
 
+    @Test func aGrantThatCrossesAWithdrawalAnswersTheNextAsk() {
+        var manager = Self.manager()
+        #expect(manager.handle(Self.ask).count == 1)
+        #expect(manager.handle([.withdrawn(1, model: 0), Self.ask]) == [])
+        #expect(manager.handle([.givenBack(1, model: 0), .runEnded(1)]) == [])
+    }
+
     @Test func aRunAsksAfterItBegan() async {
         await #expect(processExitsWith: .failure) {
             var manager = Self.manager()

@@ -19,7 +19,8 @@ extension ResourceManager {
 
         /// A model could start.
         case asked(Ask)
-        /// A model that asks and has no grant doesn't want to start any more. Ignored if its ask is void already.
+        /// A model that asks and has no grant doesn't want to start any more. Ignored if its ask is void already. If a grant was on its way,
+        /// that is given back as any, or answers the model's next ask.
         case withdrawn(RunID, model: Int)
         /// A model that was granted is over, and so is its worker.
         case givenBack(RunID, model: Int)
