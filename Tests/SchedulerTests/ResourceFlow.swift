@@ -61,13 +61,17 @@ struct ResourceFlow {
         return (0..<reader).count { wanted[$0] && phase[$0] != .granted }
     }
 
-    /// The time to make a table anew, with all that has to be made anew for it.
+    /// The time to make a table anew when its next reader comes, with all that won't be there any more by then.
     func recomputeSeconds(_ model: Int) -> Double {
         var needed = Set([model])
+        let reader = readers[model].first { !isDone[$0] && phase[$0] != .granted } ?? 0
+        func willBeHeld(_ input: Int) -> Bool {
+            table[input] == .held && (isFinal(input) || readers[input].contains { !isDone[$0] && $0 >= reader })
+        }
         var seconds = 0.0
         for model in (0...model).reversed() where needed.contains(model) {
             seconds += run.models[model].seconds
-            for input in run.models[model].inputs where table[input] != .held { needed.insert(input) }
+            for input in run.models[model].inputs where !willBeHeld(input) { needed.insert(input) }
         }
         return seconds
     }

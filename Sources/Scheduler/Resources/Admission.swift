@@ -110,7 +110,9 @@ extension ResourceManager {
             guard !isEngineBlocked else { break }
             if phase != .normal, !isStuck(run) { continue }
             let most = grants.isEmpty ? Int.max : Self.asksMax
-            for state in runs[run]!.asks.prefix(most) {
+            // Whom room is made for, if nothing else of its run fits as it is.
+            var next: (room: Room, key: ModelKey)?
+            asks: for state in runs[run]!.asks.prefix(most) {
                 let isPatient = state.overtakes < Self.patience
                 switch fit(state.ask, phase, isPatient: isPatient) {
                 case .fits(let need):
@@ -120,9 +122,10 @@ extension ResourceManager {
                     }
                     return true
                 case .room(let room, _):
-                    claim = state.key
-                    start(room)
-                    return true
+                    if next == nil { next = (room, state.key) }
+                    passed.append((state.key, false))
+                    if state.overtakes >= Self.overtakesMax { break asks }
+                    continue
                 case .refused(let refusal):
                     removeAsk(state.key)
                     actions.append(.refuse(run, model: state.ask.model, refusal))
@@ -139,6 +142,11 @@ extension ResourceManager {
                     if engine, !grants.isEmpty { isEngineBlocked = true }
                 }
                 if isEngineBlocked || (runs[run]!.used > 0 && state.overtakes >= Self.overtakesMax) { break }
+            }
+            if let next {
+                claim = next.key
+                start(next.room)
+                return true
             }
         }
         return false

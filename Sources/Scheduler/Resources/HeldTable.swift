@@ -26,8 +26,8 @@ extension ResourceManager {
     public struct Table: Equatable, Sendable {
         /// What eviction would free: bytes that no other table names.
         public var bytes: Int
-        /// How long it takes to have it back when it was dropped, in seconds, with all that has to be run again for
-        /// that. Nil if it can't be dropped.
+        /// How long it takes to have it back when it was dropped, in seconds, when its next reader comes, with all that
+        /// has to be run again for that. Nil if it can't be dropped.
         public var recomputeSeconds: Double?
         /// How it can be evicted. Without `recomputeSeconds` not by `drop`.
         public var ways: Set<Way>
