@@ -98,15 +98,17 @@ public final class Engine {
     /// Reads a project; no engine is needed for that.
     ///
     /// - Parameters:
+    ///   - writtenFolders: folders that the run will write to.
     ///   - prepares: whether sources that are missing are made first, if the project says how.
     ///   - signals: one ends it early, as `EngineError.interrupted`.
     public static func plan(
         installation: Installation, environment: [String: String], folder: String, parameters: [String],
-        query: String? = nil, prepares: Bool = false, signals: SignalDescriptor? = nil,
-        note: (String) -> Void = { _ in }
+        query: String? = nil, writtenFolders: [String] = [], prepares: Bool = false,
+        signals: SignalDescriptor? = nil, note: (String) -> Void = { _ in }
     ) throws -> Plan {
-        try Planner(installation: installation, environment: environment, signals: signals)
-            .plan(folder: folder, parameters: parameters, query: query, prepares: prepares, note: note)
+        try Planner(
+            installation: installation, environment: environment, writtenFolders: writtenFolders, signals: signals
+        ).plan(folder: folder, parameters: parameters, query: query, prepares: prepares, note: note)
     }
 
     /// Runs a plan to its end. Failures of models are in the report, not thrown. A signal cancels it.

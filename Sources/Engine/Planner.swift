@@ -6,6 +6,8 @@ import System
 struct Planner {
     let installation: Installation
     let environment: [String: String]
+    /// Folders that runs write to: what is there is no part of the project.
+    let writtenFolders: [String]
     /// Where signals arrive that end it early, as `EngineError.interrupted`.
     var signals: SignalDescriptor?
 
@@ -34,6 +36,7 @@ struct Planner {
         var arguments = [installation.python, "-m", "zerrow.plan", "--project", folder]
         for parameter in parameters { arguments += ["--param", parameter] }
         if let query { arguments += ["--query", query] }
+        for folder in writtenFolders { arguments += ["--writes", folder] }
         let (ending, output, errors) = try captured(arguments)
         switch ending {
         case .exited(0):

@@ -30,6 +30,7 @@ extension Run {
             }
             worker.mark("ready")
             report(descriptors[0], of: worker)
+            hasChangedCode = hasChangedCode || worker.published?.hasChangedCode ?? false
             engine.keep(reports[model].output!, published[0], of: plan.models[model], in: self)
             feed(.tableReady(model: model))
         } catch {

@@ -37,6 +37,8 @@ final class Run {
     var endedAt: UInt64?
     /// What its workers hold for themselves, in bytes, by model; as of the last measurement.
     var memoryBytes: [String: UInt64] = [:]
+    /// Whether code was changed after the plan was made: nothing that comes now is kept under the plan's keys.
+    var hasChangedCode = false
     /// How many grants its models were given.
     var grantCount = 0
     private var movedBytesBefore = 0

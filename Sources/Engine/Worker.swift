@@ -109,6 +109,8 @@ extension Worker {
         var counts: ByteCounts
         var moves: MoveReport?
         var decache: DeCacheReport?
+        /// The model's code was changed after the plan was made: the plan's keys are not those of what ran.
+        var hasChangedCode: Bool
         var timing: [String: Double]
 
         /// Reads the message; nil when anything is missing from it or its descriptor can't be read.
@@ -123,6 +125,7 @@ extension Worker {
             self.counts = counts
             moves = message.moves
             decache = message.decache
+            hasChangedCode = message.body["changed"]?.array?.isEmpty == false
             timing = message.timing
         }
 

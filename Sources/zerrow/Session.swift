@@ -28,8 +28,9 @@ enum Session {
             let environment = Environment.variables
             let plan = try Engine.plan(
                 installation: try Installation.find(environment: environment), environment: environment,
-                folder: project.project, parameters: project.parameters, query: query, prepares: true,
-                signals: signals, note: display.note)
+                folder: project.project, parameters: project.parameters, query: query,
+                writtenFolders: [options.exportFolder, group.cacheFolder, group.spillFolder].compactMap(\.self),
+                prepares: true, signals: signals, note: display.note)
             for warning in plan.warnings ?? [] { display.note("warning: " + warning.text) }
             if group.noSandbox { display.note("warning: --no-sandbox: models run without isolation") }
             if againOnLine {

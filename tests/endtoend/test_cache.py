@@ -353,3 +353,12 @@ def test_what_was_decoded_gives_way_when_memory_is_short(scans: Project, serve):
     for _ in range(3):
         result = scans.run("--no-cache", env=server.environment)
         assert result.code == 0, result.err
+
+
+def test_what_a_run_writes_into_the_project_changes_no_key(chain: Project, tmp_path: Path):
+    for name in ("out", "cache"):
+        (chain.folder / name).mkdir(mode=0o777)
+        (chain.folder / name).chmod(0o777)
+    options = ("--export", str(chain.folder / "out"), "--cache-dir", str(chain.folder / "cache"))
+    assert chain.run(*options).code == 0
+    assert statuses(chain.run(*options))["second"] == "cached"
