@@ -258,6 +258,16 @@ import Testing
         #expect(manager.handle(.evicted(Self.key(0), .spill, bytesFreed: 30)) == [Self.grant(2, 1, max: 29)])
     }
 
+    @Test func whatFitsGoesBeforeAnythingIsEvicted() {
+        var manager = Self.manager(engine: 100)
+        _ = manager.handle(Self.held(0, 50))
+        #expect(
+            manager.handle([Self.ask(1, 60), Self.ask(2, 30)]) == [
+                Self.grant(2, 30, max: 100),
+                .evict(Self.key(0), .spill),
+            ])
+    }
+
     @Test func evictionsUnderWayAreAwaited() {
         var manager = Self.manager(engine: 100)
         _ = manager.handle(Self.held(0, 50))

@@ -55,7 +55,7 @@ extension ResourceManager {
     /// How many asks of a run are looked at while something else runs anyhow.
     private static let asksMax = 64
     /// How often an ask is overtaken before it takes less than there would be without tables that can't be evicted.
-    private static let patience = 4 * overtakesMax
+    private static let patience = 2 * overtakesMax
 
     /// Grants or refuses one ask, or has room made for one. False if there is nothing to be done before the next fact.
     mutating func admitNext() -> Bool {
@@ -73,7 +73,7 @@ extension ResourceManager {
             claim = nil
             return false
         }
-        switch fit(ask, .normal, isPatient: true) {
+        switch fit(ask, claimPhase, isPatient: claimPhase == .normal) {
         case .fits(let need):
             grant(ask, need)
             return true
@@ -111,18 +111,18 @@ extension ResourceManager {
             if phase != .normal, !isStuck(run) { continue }
             let most = grants.isEmpty ? Int.max : Self.asksMax
             // Whom room is made for, if nothing else of its run fits as it is.
-            var next: (room: Room, key: ModelKey)?
+            var next: (room: Room, key: ModelKey, phase: Phase)?
             asks: for state in runs[run]!.asks.prefix(most) {
                 let isPatient = state.overtakes < Self.patience
+                // Others must not make and undo their tables for ever meanwhile.
+                let phase = isPatient || !isStuck(run) ? phase : .squeezeRetries
                 switch fit(state.ask, phase, isPatient: isPatient) {
                 case .fits(let need):
                     grant(state.ask, need)
-                    for other in passed where other.engine || other.key.run == run {
-                        runs[other.key.run]?.overtake(other.key.model)
-                    }
+                    overtake(passed, by: run)
                     return true
                 case .room(let room, _):
-                    if next == nil { next = (room, state.key) }
+                    if next == nil { next = (room, state.key, phase) }
                     passed.append((state.key, false))
                     if state.overtakes >= Self.overtakesMax { break asks }
                     continue
@@ -144,12 +144,21 @@ extension ResourceManager {
                 if isEngineBlocked || (runs[run]!.used > 0 && state.overtakes >= Self.overtakesMax) { break }
             }
             if let next {
+                // It will be granted before them, as it has room made for it.
+                overtake(passed.filter { $0.key != next.key }, by: run)
                 claim = next.key
+                claimPhase = next.phase
                 start(next.room)
                 return true
             }
         }
         return false
+    }
+
+    private mutating func overtake(_ passed: [(key: ModelKey, engine: Bool)], by run: RunID) {
+        for other in passed where other.engine || other.key.run == run {
+            runs[other.key.run]?.overtake(other.key.model)
+        }
     }
 
     /// Whether nothing will happen by itself that could help this run.
@@ -170,7 +179,7 @@ extension ResourceManager {
             if others > most - need.engine, !grants.isEmpty { return .waits(engine: true) }
         }
         let isSqueezed = phase == .squeezeRetries || (phase == .squeeze && !ask.isRetry)
-        if let whose = need.heldBackBy, isSqueezed ? !isIdle(run, whose) : isPatient {
+        if let whose = need.heldBackBy, isPatient, !isSqueezed || !isIdle(run, whose) {
             return .heldBack(engine: whose == .engine)
         }
         if let whose = need.shortOf, need.reserved < limits.workerBytesMin {
@@ -191,7 +200,8 @@ extension ResourceManager {
         guard let room = room(for: lack, run: ask.run, except: ask.inputs, phase) else {
             return .waits(engine: engineLack > 0)
         }
-        if phase != .normal, engineLack > 0, !isIdle(run, .engine) { return .waits(engine: true) }
+        let isEngineIdle = isPatient ? isIdle(run, .engine) : grants.isEmpty
+        if phase != .normal, engineLack > 0, !isEngineIdle { return .waits(engine: true) }
         // Starting it at once saves only so much: if making room costs more, waiting for what runs is better.
         let canWait = (runLack > 0 && run.used > 0) || (engineLack > 0 && !grants.isEmpty)
         if canWait, let seconds = ask.expectedSeconds, room.seconds > seconds * EvictionCost.waitFactor {

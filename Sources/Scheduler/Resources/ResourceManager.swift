@@ -87,6 +87,8 @@ public struct ResourceManager: Sendable {
     var pool = Pool()
     /// The ask that room is being made for.
     var claim: ModelKey?
+    /// How much was tried to make it.
+    var claimPhase = Phase.normal
     /// Counts grants and uses of tables: the only time there is.
     var clock = 0
     /// Grants that went to interactive runs since a batch run had one, or since none was waiting.
