@@ -41,7 +41,10 @@ extension Engine {
             } else if !resourceActions.isEmpty {
                 perform(resourceActions.removeFirst())
             } else if !resourceEvents.isEmpty {
-                resourceActions = resources.handle(resourceEvents.removeFirst())
+                // All that belongs to one occurrence at once: between a table's end and its reader's there is nothing to decide.
+                let facts = resourceEvents
+                resourceEvents = []
+                resourceActions = resources.handle(facts)
             } else {
                 return
             }

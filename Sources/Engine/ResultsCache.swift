@@ -37,7 +37,9 @@ extension Engine {
     /// Keeps a model's result for later runs, if it may be.
     func keep(_ output: RunReport.Output, _ table: TableID, of model: Plan.Model, in run: Run) {
         // What a scan read is kept as pieces.
-        guard run.options.usesCache, !run.hasChangedCode, let key = model.key, model.kind != "scan" || !run.options.usesDeCache else {
+        guard run.options.usesCache, !run.hasChangedCode, let key = model.key,
+            model.kind != "scan" || !run.options.usesDeCache
+        else {
             return
         }
         if model.kind != "scan" { save(table, key: key) }

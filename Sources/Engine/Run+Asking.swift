@@ -4,8 +4,10 @@ import System
 
 /// What a run's models are expected to need, and how they ask for it.
 extension Run {
-    /// What a worker takes whatever it does, in bytes.
+    /// What a worker takes beside what it reads and makes, in bytes, as long as nothing better is known.
     private static let workerBytes = 64 << 20
+    /// What every worker takes, in bytes.
+    private static let workerBytesMin = 16 << 20
 
     /// A model could run now: asks the resource manager.
     func ask(_ model: Int, _ rank: Int, isRetry: Bool) {
@@ -27,7 +29,7 @@ extension Run {
     private func expectedBytes(of model: Int) -> Int {
         if isPreview(model) { return Self.workerBytes }
         let need = plan.models[model].code.flatMap { engine.history?.need(code: $0, inputBytes: inputBytes(of: model)) }
-        if let need { return max(Self.workerBytes, Int(clamping: need.memoryBytes / 10 * 11)) }
+        if let need { return max(Self.workerBytesMin, Int(clamping: need.memoryBytes / 10 * 11)) }
         let bytes = Int(clamping: inputBytes(of: model))
         return Self.workerBytes + (plan.models[model].expectedBytes == nil ? bytes : bytes / 4 * 5)
     }
