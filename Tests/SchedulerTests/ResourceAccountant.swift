@@ -87,8 +87,9 @@ struct ResourceAccountant {
             tables[key]!.residentBytes = bytes
             tables[key]!.evictedBy = []
         case .pool(let bytes):
+            // What has grown is news, no answer.
+            if bytes <= poolBytes { isShrinking = false }
             poolBytes = bytes
-            isShrinking = false
         }
     }
 

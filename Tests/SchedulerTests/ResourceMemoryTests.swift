@@ -103,6 +103,15 @@ import Testing
         #expect(manager.handle(.evicted(Self.key(0), .spill, bytesFreed: 30)) == [Self.grant(1, 30, max: 40)])
     }
 
+    @Test func newsOfThePoolMayOvertakeTheAnswer() {
+        var manager = Self.manager(engine: 100)
+        _ = manager.handle(.pool(bytes: 60))
+        #expect(manager.handle(Self.ask(1, 50)) == [.shrinkPool(bytesMax: 50)])
+        _ = manager.handle(.pool(bytes: 70))
+        #expect(manager.handle(.pool(bytes: 50)) == [Self.grant(1, 50, max: 100)])
+        #expect(manager.handle(Self.ask(2, 10)) == [.shrinkPool(bytesMax: 40)])
+    }
+
     @Test func whatIsReadIsNotEvicted() {
         var manager = Self.manager(engine: 100)
         _ = manager.handle(Self.held(0, 50))

@@ -78,9 +78,8 @@ extension ResourceWorld {
             pieceCount += 1
         }
         let left = model.peakBytes - model.tableBytes - model.pieceBytes
-        if workload.pooledPercent > 0 {
-            events.append(.pool(bytes: accountant.poolBytes + left * workload.pooledPercent / 100))
-        }
+        let pooled = left * workload.pooledPercent / 100
+        if pooled > 0 { events.append(.pool(bytes: accountant.poolBytes + pooled)) }
         events.append(.givenBack(key.run, model: key.model))
         try feed(events + update(key.run))
     }

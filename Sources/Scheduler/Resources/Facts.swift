@@ -130,12 +130,15 @@ extension ResourceManager {
     mutating func poolChanged(_ bytes: Int) {
         precondition(bytes >= 0, "bytes can't be negative")
         if let target = pool.target {
-            // What it couldn't free now it won't free the next time.
-            pool.fixedBytes = bytes > target ? bytes : 0
-        } else if bytes < pool.fixedBytes {
-            pool.fixedBytes = bytes
+            // A pool that has grown is news, which has overtaken the answer.
+            if bytes <= pool.bytes {
+                // What it couldn't free now it won't free the next time, until its size changes.
+                pool.fixedBytes = bytes > target ? bytes : 0
+                pool.target = nil
+            }
+        } else if bytes != pool.bytes {
+            pool.fixedBytes = 0
         }
-        pool.target = nil
         pool.bytes = bytes
     }
 }

@@ -7,7 +7,8 @@ extension ResourceManager {
     /// - Each grant is given back once, after its worker is over and its tables, if there are any, were told.
     /// - Each `evict` is answered once, by `evicted` or `evictionFailed`, also if the table went meanwhile (either will
     ///   do then).
-    /// - `shrinkPool` is answered by `pool`, whatever came of it.
+    /// - `shrinkPool` is answered by `pool`, whatever came of it, with no more bytes than were told before. If the pool has
+    ///   grown meanwhile, that is told apart, before or after. But for that answer, `pool` tells changes alone.
     /// - A table that was dropped is gone by its `evicted`; the asks of models that read it are void from then on, and
     ///   may or may not be `withdrawn`. They are asked anew when the table is there again.
     public enum Event: Equatable, Sendable {
