@@ -28,10 +28,15 @@ extension Run {
     /// scan what its columns take once decoded, and what it needs for that.
     private func expectedBytes(of model: Int) -> Int {
         if isPreview(model) { return Self.workerBytes }
-        let need = plan.models[model].code.flatMap { engine.history?.need(code: $0, inputBytes: inputBytes(of: model)) }
-        if let need { return max(Self.workerBytesMin, Int(clamping: need.memoryBytes / 10 * 11)) }
+        if let need = need(of: model) { return max(Self.workerBytesMin, Int(clamping: need.memoryBytes / 10 * 11)) }
         let bytes = Int(clamping: inputBytes(of: model))
         return Self.workerBytes + (plan.models[model].expectedBytes == nil ? bytes : bytes / 4 * 5)
+    }
+
+    /// What the model needed when it last ran with as much to read; nil if it never did.
+    private func need(of model: Int) -> History.Need? {
+        guard !isPreview(model), let code = plan.models[model].code else { return nil }
+        return engine.history?.need(code: code, inputBytes: inputBytes(of: model))
     }
 
     /// The bytes of what a model reads, each once: of its inputs' tables, or of a scan's columns.
