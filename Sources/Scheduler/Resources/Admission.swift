@@ -178,6 +178,10 @@ extension ResourceManager {
             let others = grants.values.reduce(0) { $0 + max($1.memoryBytesMax ?? most, $1.bytes) }
             if others > most - need.engine, !grants.isEmpty { return .waits(engine: true) }
         }
+        let isClaimant = claim == ModelKey(ask.run, ask.model)
+        if need.shortOf != nil, claim == nil || isClaimant, let room = roomOfInputs(ask, need) {
+            return .room(room, need)
+        }
         let isSqueezed = phase == .squeezeRetries || (phase == .squeeze && !ask.isRetry)
         if let whose = need.heldBackBy, isPatient, !isSqueezed || !isIdle(run, whose) {
             return .heldBack(engine: whose == .engine)
@@ -189,7 +193,6 @@ extension ResourceManager {
         }
         let runLack = run.memoryBytesMax.map { run.sums.charged + need.run - $0 } ?? 0
         let engineLack = limits.memoryBytesMax.map { ledger.sums.charged + pool.bytes + need.engine - $0 } ?? 0
-        let isClaimant = claim == ModelKey(ask.run, ask.model)
         if runLack <= 0, engineLack <= 0 {
             return isClaimant || fitsBesideClaim(ask, need) ? .fits(need) : .pending
         }

@@ -53,6 +53,25 @@ extension ResourceManager {
         return room
     }
 
+    /// The model's own inputs, as far as they can be spilled and are then read from their files without taking up memory: so it
+    /// can have more than what they leave it.
+    func roomOfInputs(_ ask: Ask, _ need: Need) -> Room? {
+        guard !limits.spilledComesBack else { return nil }
+        let wanted = ask.isRetry ? Int.max : min(ask.expectedBytes, ask.memoryBytesMax ?? .max)
+        var room = Room()
+        var lack = wanted - need.reserved
+        for key in Set(ask.inputs).sorted(by: { ($1.bytes(in: tables), $0) < ($0.bytes(in: tables), $1) }) {
+            guard lack > 0, let state = tables[key], pins[key] == nil, evictions[key] == nil, state.residentBytes > 0,
+                waysLeft(key, state, .normal).contains(.spill)
+            else { continue }
+            let seconds = Double(state.residentBytes) / rates.spillBytesPerSecond
+            room.victims.append(
+                Victim(key: key, way: .spill, bytes: state.residentBytes, seconds: seconds, weight: 0))
+            lack -= state.residentBytes
+        }
+        return room.victims.isEmpty ? nil : room
+    }
+
     /// Every table that may be evicted, by the best of its ways, in the order in which they should go.
     private func victims(except inputs: [TableKey], _ phase: Phase) -> [Victim] {
         var victims: [Victim] = []
@@ -172,5 +191,12 @@ extension ResourceManager {
         precondition(eviction.way == way, "\(key) was to go by \(eviction.way), not by \(way)")
         leave(-eviction.bytes, run: eviction.run)
         return !eviction.isStale
+    }
+}
+
+extension ResourceManager.TableKey {
+    /// What of the table is in memory.
+    fileprivate func bytes(in tables: [ResourceManager.TableKey: ResourceManager.TableState]) -> Int {
+        tables[self]?.residentBytes ?? 0
     }
 }
