@@ -11,6 +11,10 @@ extension Engine {
         guard let holding = tableIDs[key].flatMap({ holdings[$0] }), !holding.isMoving else {
             return tell(.evictionFailed(key, way))
         }
+        guard !holding.isSaving else {
+            holding.waitingEviction = way
+            return
+        }
         switch way {
         case .drop: drop(holding)
         case .spill: spill(holding)
@@ -23,7 +27,7 @@ extension Engine {
     /// Lets the table go for all that hold it; models will be run again when somebody wants it.
     private func drop(_ holding: Holding) {
         let users = holding.models.compactMap { holder in run(holder.run).map { ($0, holder.model) } }
-        guard !store.isRead(holding.table), users.allSatisfy({ $0.scheduler.canDrop($1) }) else {
+        guard !store.isRead(holding.table), !holding.isPromised, users.allSatisfy({ $0.scheduler.canDrop($1) }) else {
             return fail(evicting: holding, .drop)
         }
         let bytes = store.exclusiveBytes(of: holding.table)
@@ -61,7 +65,7 @@ extension Engine {
             tell(.evicted(holding.key, .spill, bytesFreed: figures.freedBytes))
         case .superseded: fail(evicting: holding, .spill)
         case .failed(let error):
-            noteOnce("tables can't be spilled: \(error)")
+            noteOnce("tables can't be spilled", error)
             fail(evicting: holding, .spill)
         }
     }
@@ -77,7 +81,7 @@ extension Engine {
         do {
             compactedBytes += try compact()
         } catch {
-            noteOnce("memory of a spilled table was not given back: \(error)")
+            noteOnce("memory of a spilled table was not given back", error)
         }
     }
 
@@ -115,7 +119,7 @@ extension Engine {
             tell(.evicted(holding.key, way, bytesFreed: figures.freedBytes))
         case .swapped, .noWay: fail(evicting: holding, way)
         case .failed(let error):
-            noteOnce("tables can't be swapped: \(error)")
+            noteOnce("tables can't be swapped", error)
             fail(evicting: holding, way)
         }
     }
@@ -130,27 +134,44 @@ extension Engine {
 
     /// Reads tables back from the disk that can't be lent from there, each on a thread of its own.
     ///
-    /// - Parameter then: is called when all are there, with what went wrong.
+    /// - Parameter then: is called when all that are still held are in memory, or with what went wrong.
     func restore(_ tables: [TableID], then: @escaping ((any Error)?) -> Void) {
-        var left = tables.count
+        // Others may have been moved to the disk while the last ones were read.
+        let wanted = Set(tables.filter { holdings[$0] != nil && store.mustRestore($0) }).sorted()
+        guard !wanted.isEmpty else { return then(nil) }
+        var left = wanted.count
         var failure: (any Error)?
-        for table in tables {
-            do {
-                let work = try store.beginRestore(table)
-                errands.begin { () -> Bool in
-                    try? work.read()
-                    return true
-                } then: { [weak self] _ in
-                    failure = failure ?? self?.restored(table, work)
-                    left -= 1
-                    if left == 0 { then(failure) }
-                }
-            } catch {
+        for table in wanted {
+            restore(table) { [weak self] error in
                 failure = failure ?? error
                 left -= 1
+                guard left == 0 else { return }
+                if let failure { then(failure) } else { self?.restore(tables, then: then) }
             }
         }
-        if left == 0 { then(failure) }
+    }
+
+    /// Reads one table back, once for all who wait for it.
+    private func restore(_ table: TableID, then: @escaping ((any Error)?) -> Void) {
+        guard restoring[table] == nil else {
+            restoring[table]!.append(then)
+            return
+        }
+        do {
+            let work = try store.beginRestore(table)
+            restoring[table] = [then]
+            errands.begin { () -> Bool in
+                // What fails is said again at the end.
+                try? work.read()
+                return true
+            } then: { [weak self] _ in
+                guard let self else { return }
+                let error = restored(table, work)
+                for waiting in restoring.removeValue(forKey: table) ?? [] { waiting(error) }
+            }
+        } catch {
+            then(error)
+        }
     }
 
     private func restored(_ table: TableID, _ work: RestoreWork) -> (any Error)? {
@@ -168,10 +189,10 @@ extension Engine {
         }
     }
 
-    /// Tells all observers, the first time.
-    func noteOnce(_ text: String) {
-        guard noted.insert(text).inserted else { return }
-        for run in runs { run.observer?.note(text) }
+    /// Tells all observers, the first time that something of the kind happens.
+    func noteOnce(_ kind: String, _ error: any Error) {
+        guard noted.insert(kind).inserted else { return }
+        for run in runs { run.observer?.note("\(kind): \(error)") }
     }
 }
 

@@ -53,7 +53,12 @@ extension Engine {
 
     private func perform(_ action: ResourceManager.Action) {
         switch action {
-        case .grant(let number, let model, let grant): run(number)?.feed(.granted(model: model, grant))
+        case .grant(let number, let model, let grant):
+            guard let run = run(number), !run.scheduler.isFinished else {
+                // It had asked before it ended, and listens no more.
+                return tell(.givenBack(number, model: model))
+            }
+            run.feed(.granted(model: model, grant))
         case .refuse(let number, let model, let refusal):
             run(number)?.feed(.refused(model: model, reason: text(of: refusal)))
         case .evict(let key, let way): evict(key, way)
@@ -61,7 +66,8 @@ extension Engine {
             // It may grow again when there is room.
             store.limitPool(bytesMax: bytesMax)
             store.limitPool(bytesMax: poolBytesMax)
-            tell(.pool(bytes: store.pooledBytes))
+            toldPoolBytes = store.pooledBytes
+            tell(.pool(bytes: toldPoolBytes))
         }
     }
 
@@ -77,34 +83,48 @@ extension Engine {
 
     // MARK: What tables are to it
 
-    /// Tells of all tables whose facts have changed.
+    /// Tells of all tables whose facts have changed, and of the pool.
     func tellHoldings() {
         guard holdingsAreStale else { return }
         holdingsAreStale = false
+        let swapBytesFree = (try? Machine.memory())?.swapBytesFree ?? 0
         for holding in holdings.values where !holding.isMoving {
-            let table = facts(of: holding)
+            let table = facts(of: holding, swapBytesFree: swapBytesFree)
             guard holding.told != table else { continue }
             holding.told = table
             tell(.tableHeld(holding.key, table))
         }
-        tell(.pool(bytes: store.pooledBytes))
+        tellPool()
     }
 
-    private func facts(of holding: Holding) -> ResourceManager.Table {
+    /// Tells how much memory is kept for later outputs, if that has changed.
+    func tellPool() {
+        guard store.pooledBytes != toldPoolBytes else { return }
+        toldPoolBytes = store.pooledBytes
+        tell(.pool(bytes: toldPoolBytes))
+    }
+
+    private func facts(of holding: Holding, swapBytesFree: Int) -> ResourceManager.Table {
         let models = holding.models.compactMap { holder in run(holder.run).map { ($0, holder.model) } }
-        let bytes = store.chargedBytes(of: holding.table, inMemory: store.lock == .readOnlyDescriptor)
-        let ways = bytes == 0 ? [] : ways(for: holding, models, bytes)
+        let residentBytes = store.chargedBytes(of: holding.table, inMemory: true)
+        // What can be lent from the disk takes up no memory again.
+        let bytes =
+            store.lock == .readOnlyDescriptor
+            ? residentBytes : store.chargedBytes(of: holding.table, inMemory: false)
+        let ways = residentBytes == 0 ? [] : ways(for: holding, models, residentBytes, swapBytesFree)
         return ResourceManager.Table(
-            bytes: bytes, recomputeSeconds: ways.contains(.drop) ? seconds(toMake: holding, models) : nil, ways: ways,
-            nextUse: models.compactMap { $0.grantsUntilRead(of: $1) }.min(), owner: models.first?.0.number)
+            bytes: bytes, residentBytes: holding.isSwapped ? nil : residentBytes,
+            recomputeSeconds: ways.contains(.drop) ? seconds(toMake: holding, models) : nil, ways: ways,
+            nextUse: models.compactMap { $0.grantsUntilRead(of: $1) }.min(), owner: models.first?.0.number,
+            maker: holding.maker)
     }
 
     /// How it may be evicted, as far as that can be said before somebody tries.
-    private func ways(for holding: Holding, _ models: [(Run, Int)], _ bytes: Int) -> Set<ResourceManager.Way> {
-        // A worker may be reading it, or is going to.
-        guard !store.isRead(holding.table),
-            !holding.holders.contains(where: { if case .scan = $0 { true } else { false } })
-        else { return [] }
+    private func ways(
+        for holding: Holding, _ models: [(Run, Int)], _ bytes: Int, _ swapBytesFree: Int
+    ) -> Set<ResourceManager.Way> {
+        // A worker may be reading it, or is going to. When it is only being saved, it can go a little later.
+        guard holding.isSaving || !store.isRead(holding.table), !holding.isPromised else { return [] }
         var ways = options.eviction.ways
         // What another table names as well stays when this one is dropped.
         if store.exclusiveBytes(of: holding.table) < bytes / 10 * 9 || !models.allSatisfy({ $0.scheduler.canDrop($1) })
@@ -116,9 +136,6 @@ extension Engine {
         if holding.cgroup == nil { ways.remove(.limit) }
         return ways
     }
-
-    /// What is free of the machine's swap, in bytes.
-    private var swapBytesFree: Int { (try? Machine.memory())?.swapBytesFree ?? 0 }
 
     /// How long it would take to have the table again, if it were dropped: what else is gone and it needs has to be made first.
     private func seconds(toMake holding: Holding, _ models: [(Run, Int)]) -> Double {

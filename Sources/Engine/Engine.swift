@@ -30,6 +30,10 @@ public final class Engine {
     var compactedBytes: UInt64 = 0
     /// What was evicted since the engine was made.
     var evictions = EvictionReport()
+    /// What the resource manager knows of the pool, in bytes.
+    var toldPoolBytes = 0
+    /// The tables that are being read back from the disk, and who waits for each.
+    var restoring: [TableID: [((any Error)?) -> Void]] = [:]
     /// How fast memory was moved here.
     var rates = ResourceManager.Rates()
     /// Where tables are spilled to; nil where that is not possible.

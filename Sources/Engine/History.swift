@@ -19,6 +19,8 @@ final class History {
 
     /// Rows beyond this go, the longest unused first.
     static let rowsMax = 20_000
+    /// No figure is larger, in bytes.
+    private static let bytesMax: Int64 = 1 << 52
     /// By how much inputs may differ for what one needed to tell about the other.
     private static let scaleMax = 64.0
 
@@ -45,7 +47,8 @@ final class History {
         do {
             database = try Self.open(path)
         } catch {
-            guard error.isBroken, (try? Files.remove(path)) != nil, let new = try? Self.open(path) else { return nil }
+            guard error.isBroken, (try? Files.rename(path, path + ".broken")) != nil, let new = try? Self.open(path)
+            else { return nil }
             database = new
         }
     }
@@ -73,6 +76,9 @@ final class History {
             """, [.text(code), .integer(Self.size(inputBytes))])
         guard let row = rows?.first, case .integer(let input) = row[0], case .integer(let memory) = row[1],
             case .integer(let output) = row[2], case .real(let seconds) = row[3]
+        else { return nil }
+        // A damaged row says nothing.
+        guard [input, memory, output].allSatisfy({ (0...Self.bytesMax).contains($0) }), seconds.isFinite, seconds >= 0
         else { return nil }
         let scale = Double(max(1, inputBytes)) / Double(max(1, input))
         guard scale <= Self.scaleMax, scale >= 1 / Self.scaleMax else { return nil }

@@ -16,11 +16,15 @@ final class Holding {
         case piece
         /// A scan's worker that is to be lent it.
         case scan(String)
+        /// It is being written to the folder of saved results, under this key.
+        case save(String)
     }
 
     let table: TableID
     /// What the resource manager calls it: by who made it, so that it knows a table that was made again.
     let key: ResourceManager.TableKey
+    /// The model whose worker made it, as long as its run lasts.
+    let maker: ResourceManager.ModelKey?
     var holders: Set<Holder>
     /// How long it took to make, in seconds.
     let seconds: Double
@@ -32,14 +36,26 @@ final class Holding {
     var told: ResourceManager.Table?
     /// An eviction is under way.
     var isMoving = false
+    /// It is to be evicted like that when it has been saved.
+    var waitingEviction: ResourceManager.Way?
 
-    init(_ table: TableID, key: ResourceManager.TableKey, by holder: Holder, seconds: Double, cgroup: WorkerCgroup?) {
+    init(
+        _ table: TableID, key: ResourceManager.TableKey, maker: ResourceManager.ModelKey?, by holder: Holder,
+        seconds: Double, cgroup: WorkerCgroup?
+    ) {
         self.table = table
+        self.maker = maker
         self.cgroup = cgroup
         self.key = key
         self.holders = [holder]
         self.seconds = seconds
     }
+
+    /// A scan's worker is going to be lent it.
+    var isPromised: Bool { holders.contains { if case .scan = $0 { true } else { false } } }
+
+    /// It is being saved.
+    var isSaving: Bool { holders.contains { if case .save = $0 { true } else { false } } }
 
     /// The models it is the table of.
     var models: [(run: Int, model: Int)] {
@@ -54,13 +70,19 @@ extension Engine {
     ///
     /// - Parameters:
     ///   - seconds: how long it took to make.
+    ///   - maker: the model whose worker made it, if one did.
     ///   - cgroup: what its segment is charged to.
-    func hold(_ table: TableID, by holder: Holding.Holder, seconds: Double, cgroup: WorkerCgroup? = nil) {
-        let key: ResourceManager.TableKey =
-            if case .run(let run, let model) = holder { .table(run: run, model: model) } else {
-                .cache(Int(table.rawValue))
-            }
-        holdings[table] = Holding(table, key: key, by: holder, seconds: seconds, cgroup: cgroup)
+    func hold(
+        _ table: TableID, by holder: Holding.Holder, seconds: Double, maker: ResourceManager.ModelKey? = nil,
+        cgroup: WorkerCgroup? = nil
+    ) {
+        var key = ResourceManager.TableKey.cache(Int(table.rawValue))
+        if case .run(let run, let model) = holder {
+            // Where a cache still has the one that the model made before, the name is taken.
+            let name = ResourceManager.TableKey.table(run: run, model: model)
+            if tableIDs[name] == nil { key = name }
+        }
+        holdings[table] = Holding(table, key: key, maker: maker, by: holder, seconds: seconds, cgroup: cgroup)
         tableIDs[key] = table
         holdingsAreStale = true
     }
@@ -80,7 +102,7 @@ extension Engine {
         guard holding.holders.isEmpty else { return }
         holdings[table] = nil
         tableIDs[holding.key] = nil
-        if holding.told != nil { tell(.tableGone(holding.key)) }
+        defer { if holding.told != nil { tell(.tableGone(holding.key)) } }
         try store.release(table)
         compactedBytes += try compact()
     }

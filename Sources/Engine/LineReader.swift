@@ -52,6 +52,10 @@ final class LineReader {
         rest += bytes
         var start = rest.startIndex
         while let end = rest[start...].firstIndex(of: UInt8(ascii: "\n")) {
+            while end - start > Self.lineBytesMax {
+                lines.append(Self.text(rest[start..<(start + Self.lineBytesMax)]))
+                start += Self.lineBytesMax
+            }
             lines.append(Self.text(rest[start..<end]))
             start = end + 1
         }

@@ -59,8 +59,10 @@ extension Engine {
 
     /// Makes somebody forget a table that has been evicted; a run has been told already.
     func forget(_ table: TableID, by holder: Holding.Holder) {
+        // What one release leads to may have taken it away already.
+        guard holdings[table]?.holders.contains(holder) == true else { return }
         switch holder {
-        case .run, .scan: break
+        case .run, .scan, .save: break
         case .result(let key): results.remove(key)
         case .piece: decache.remove(table)
         }

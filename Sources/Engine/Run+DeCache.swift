@@ -33,7 +33,7 @@ extension Run {
     ///
     /// - Returns: whether that was in order.
     func wants(_ worker: Worker, _ descriptors: [DescriptorBox]) -> Bool {
-        guard usesDeCache(worker.model), worker.scan == nil, descriptors.count == 1,
+        guard worker.grant != nil, usesDeCache(worker.model), worker.scan == nil, descriptors.count == 1,
             let blocks = blocks("units", descriptors[0], of: worker.model)
         else { return false }
         worker.scan = Worker.Scan()
@@ -59,11 +59,10 @@ extension Run {
     /// Sends a scan the pieces that hold some of what it wants; those that can't be lent from a disk are read back first.
     func answer(_ worker: Worker, _ pieces: [DeCache.Piece]) {
         worker.scan?.isAnswered = true
-        let spilled = pieces.map(\.table).filter { engine.store.mustRestore($0) }
-        guard !spilled.isEmpty else { return send(pieces, to: worker) }
-        // Kept meanwhile, whoever wants to evict them.
+        // Kept until they are lent, whoever wants to evict them.
         for piece in pieces { engine.share(piece.table, with: .scan(worker.name)) }
-        engine.restore(spilled) { [weak self] error in
+        engine.tellHoldings()
+        engine.restore(pieces.map(\.table)) { [weak self] error in
             guard let self else { return }
             if scheduler.isAlive(worker.id), workers[worker.id] != nil {
                 if let error {
@@ -78,7 +77,11 @@ extension Run {
 
     private func send(_ pieces: [DeCache.Piece], to worker: Worker) {
         do {
-            let loans = pieces.map { engine.store.lend($0.table, to: worker.storeID) }
+            let loans = pieces.map { piece in
+                engine.comesBack(piece.table)
+                if let key = engine.holdings[piece.table]?.key { engine.tell(.tableUsed(key, nextUse: nil)) }
+                return engine.store.lend(piece.table, to: worker.storeID)
+            }
             send(segmentsOf: loans, to: worker)
             let files = plan.models[worker.model].scannedFiles
             let size = Datagram.descriptorsMax - 1

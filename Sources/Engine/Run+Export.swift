@@ -12,15 +12,8 @@ extension Run {
         else { return }
         let name = plan.models[model].name
         let path = "\(folder)/\(name).arrows"
-        let exporter = WorkerID(rawValue: "\(id)-export-\(model)")
         do {
-            if engine.store.mustRestore(table) {
-                let work = try engine.store.beginRestore(table)
-                try? work.read()
-                if case .failed(let error) = engine.store.finishRestore(work) { throw error }
-            }
-            let loan = engine.store.lend(table, to: exporter)
-            defer { try? engine.store.end(exporter) }
+            let loan = engine.store.view(of: table)
             let size = try loan.descriptor.descriptor.status().bytes
             let descriptor = try Descriptor(try loan.descriptor.descriptor.bytes(0..<size))
             let segments = try loan.segments.map {

@@ -19,9 +19,11 @@ extension Run {
             let seconds = Double(MonotonicClock.nanoseconds() - worker.sentAt) / 1e9
             tables[model] = published[0]
             worker.cgroup?.allowSwap()
-            engine.hold(published[0], by: .run(number, model: model), seconds: seconds, cgroup: worker.cgroup)
+            let maker = ResourceManager.ModelKey(number, model)
+            engine.hold(
+                published[0], by: .run(number, model: model), seconds: seconds, maker: maker, cgroup: worker.cgroup)
             for table in published.dropFirst() {
-                engine.hold(table, by: .piece, seconds: seconds / Double(pieces.count))
+                engine.hold(table, by: .piece, seconds: seconds / Double(pieces.count), maker: maker)
             }
             if worker.scan != nil {
                 engine.decache.add(

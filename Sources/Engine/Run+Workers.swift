@@ -80,6 +80,11 @@ extension Run {
     /// A worker is in its control group, or could not be put there.
     func enteredGroup(_ worker: Worker, _ error: SystemError?) {
         guard worker.isEntering else { return }
+        guard scheduler.isForking(worker.id) else {
+            // Its zygote is dead, and it with it.
+            worker.isEntering = false
+            return
+        }
         entered(worker)
         // A worker that has died meanwhile is in no group; its end is on its way.
         if let error, error.errno != ESRCH, scheduler.isAlive(worker.id) {
@@ -104,8 +109,9 @@ extension Run {
         }
         worker.mark("send")
         limit(worker)
-        let spilled = Set(inputs(of: model).map { tables[$0]! }).filter { engine.store.mustRestore($0) }.sorted()
-        engine.restore(spilled) { [weak self] error in self?.handOver(model, to: worker, unless: error) }
+        engine.restore(inputs(of: model).map { tables[$0]! }) { [weak self] error in
+            self?.handOver(model, to: worker, unless: error)
+        }
     }
 
     /// The inputs are there, unless something went wrong with them.
@@ -150,6 +156,8 @@ extension Run {
                 arenaFileBytes: UInt64(output.bytes), arenaBytesMax: limits.bytesMax,
                 decacheBytesMax: usesDeCache(model) ? decacheBytesMax : nil),
             [task, output.file] + (device.map { [$0] } ?? []))
+        // What is recycled is in use now.
+        engine.tellPool()
     }
 
     /// Sends the segments of tables, each once.

@@ -35,7 +35,7 @@ struct SavedResults: Sendable {
     func remove(_ key: String) { try? Files.remove(path(key)) }
 
     /// Lets the results have half of what the disk has for them.
-    private func prune() {
+    func prune() {
         var entries: [(path: String, bytes: UInt64, usedAt: Int)] = []
         for name in (try? Files.list(folder)) ?? [] where name.hasSuffix(".arrow") {
             var status = stat()
@@ -80,9 +80,11 @@ extension Engine {
             let work = try? store.beginSave(table, as: saved.path(key))
         else { return }
         savesLeft += 1
+        share(table, with: .save(key))
         errands.begin { () -> StoreError? in
             do throws(StoreError) {
                 try work.write()
+                saved.prune()
                 return nil
             } catch {
                 return error
@@ -91,12 +93,30 @@ extension Engine {
             guard let self else { return }
             savesLeft -= 1
             store.finishSave(work)
-            if let error { noteOnce("a result was not saved: \(error)") }
+            endSave(of: table, key)
+            if let error { noteOnce("results are not saved", error) }
         }
     }
 
-    /// Waits until all results are saved.
-    public func finishSaves() {
-        while savesLeft > 0 { waitAndHandle() }
+    /// A table has been saved, or not; what it was held for is over, and it may be evicted.
+    private func endSave(of table: TableID, _ key: String) {
+        guard let holding = holdings[table] else { preconditionFailure("a table that is being saved is held") }
+        let way = holding.waitingEviction
+        holding.waitingEviction = nil
+        let isLast = holding.holders.count == 1
+        if let way, isLast { tell(.evictionFailed(holding.key, way)) }
+        forget(table, by: .save(key))
+        if let way, !isLast { evict(holding.key, way) }
+        holdingsAreStale = true
+        tellHoldings()
+    }
+
+    /// Waits until all results are saved, or a signal comes: what is not saved then leaves nothing behind.
+    public func finishSaves(unless signals: SignalDescriptor) {
+        var isInterrupted = false
+        let watch = Watch(signals.raw) { _ in
+            while (try? signals.next()) != nil { isInterrupted = true }
+        }
+        while savesLeft > 0, !isInterrupted { waitAndHandle(beside: [watch]) }
     }
 }

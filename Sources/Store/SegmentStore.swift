@@ -217,6 +217,20 @@ public final class SegmentStore {
         return Loan(descriptor: entry.descriptor, segments: files)
     }
 
+    /// A table and its files for this process alone, to be read before anything else happens; also one that must be restored
+    /// before it can be lent.
+    public func view(of table: TableID) -> Loan {
+        guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
+        return Loan(descriptor: entry.descriptor, segments: files(of: entry))
+    }
+
+    private func files(of table: Table) -> [(id: SegmentID, file: DescriptorBox)] {
+        table.named.keys.sorted().map { id in
+            guard let file = segments[id]?.reader else { preconditionFailure("segment \(id) is not published") }
+            return (id: id, file: file)
+        }
+    }
+
     /// A table's SIPC descriptor.
     public func descriptor(of table: TableID) -> DescriptorBox {
         guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }

@@ -42,7 +42,12 @@ final class ServedClient: RunObserver {
         send(["op": "printed", "model": .string(model), "line": .string(line)])
     }
 
-    func note(_ text: String) { send(["op": "note", "text": .string(String(text.prefix(60_000)))]) }
+    /// The most bytes of a note: as JSON, none takes more than six times as much, and it has to fit into a message.
+    private static let noteBytesMax = 20_000
+
+    func note(_ text: String) {
+        send(["op": "note", "text": .string(String(decoding: text.utf8.prefix(Self.noteBytesMax), as: UTF8.self))])
+    }
 
     func memory(_ status: MemoryStatus) {
         if channel.waitingCount == 0 { send("memory", payload: status) }

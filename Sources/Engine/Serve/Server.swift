@@ -13,6 +13,7 @@ public final class Server {
     /// Locked as long as this engine serves.
     private let lockFile: DescriptorBox
     private var clients: [ServedClient] = []
+    private var isEnding = false
     private let note: (String) -> Void
 
     /// Takes the address, in place of an engine that is dead.
@@ -36,7 +37,6 @@ public final class Server {
 
     /// Serves until a signal comes (SIGUSR1 only empties the caches), then cancels what runs and returns when all of it is over.
     public func serve(until signals: SignalDescriptor) {
-        var isEnding = false
         while !isEnding || clients.contains(where: { $0.run != nil }) {
             var watches = [
                 Watch(signals.raw) { _ in
@@ -46,7 +46,7 @@ public final class Server {
                             self.note("the caches are empty")
                             continue
                         }
-                        isEnding = true
+                        self.isEnding = true
                         for client in self.clients { client.run?.cancel() }
                     }
                 }
@@ -116,9 +116,11 @@ public final class Server {
         guard message.body["manner"]?.string == engine.options.manner else {
             return client.refuse("it was started with other options: \(engine.options.manner)")
         }
+        guard !isEnding else { return client.refuse("it is ending") }
         do {
             let call = try ServeMessage.value(ServeMessage.Call.self, descriptors)
             try call.plan.check()
+            guard call.options.slots ?? 1 >= 1 else { return client.refuse("a run needs a slot") }
             let run = try engine.begin(call.plan, call.options, observer: client)
             client.run = run
             note("\(call.plan.project.name): \(run.id) began, \(call.plan.models.count) models")

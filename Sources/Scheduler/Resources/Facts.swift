@@ -79,6 +79,11 @@ extension ResourceManager {
             tables[key] = TableState(table: table, residentBytes: table.bytes, usedAt: clock)
             handOver(key, table)
         }
+        if let bytes = table.residentBytes {
+            // It may have moved along with another table.
+            tables[key]!.residentBytes = min(bytes, table.bytes)
+            if bytes >= table.bytes { tables[key]!.evictedBy = [] } else { tables[key]!.evictedBy.insert(.spill) }
+        }
         setNextUse(key, table.nextUse)
         recount(key)
     }

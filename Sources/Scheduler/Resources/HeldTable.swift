@@ -26,6 +26,8 @@ extension ResourceManager {
     public struct Table: Equatable, Sendable {
         /// What eviction would free: bytes that no other table names.
         public var bytes: Int
+        /// How much of it is in memory; nil: as much as is known from evictions. Less than all means that the rest is on a disk.
+        public var residentBytes: Int?
         /// How long it takes to have it back when it was dropped, in seconds, when its next reader comes, with all that
         /// has to be run again for that. Nil if it can't be dropped.
         public var recomputeSeconds: Double?
@@ -41,10 +43,12 @@ extension ResourceManager {
 
         /// A table.
         public init(
-            bytes: Int, recomputeSeconds: Double? = nil, ways: Set<Way>, nextUse: Int? = nil, owner: RunID? = nil,
+            bytes: Int, residentBytes: Int? = nil, recomputeSeconds: Double? = nil, ways: Set<Way>, nextUse: Int? = nil,
+            owner: RunID? = nil,
             maker: ModelKey? = nil
         ) {
             self.bytes = bytes
+            self.residentBytes = residentBytes
             self.recomputeSeconds = recomputeSeconds
             self.ways = ways
             self.nextUse = nextUse
