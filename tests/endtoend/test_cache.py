@@ -32,7 +32,11 @@ def age(folder: Path) -> None:
     """Make a project's files old: what was changed a moment ago is never kept."""
     for path in [folder, *folder.rglob("*")]:
         os.utime(path, (time.time() - 100, time.time() - 100))
-    # The time of a file's last status change can't be set.
+    grow_old()
+
+
+def grow_old() -> None:
+    """Let what was changed a moment ago become old enough to be kept; the time of a status change can't be set."""
     time.sleep(2.1)
 
 
@@ -72,14 +76,14 @@ def test_a_changed_model_and_what_reads_it_is_run_again(chain: Project, serve):
     server = serve(chain.caller)
     chain.run(env=server.environment)
     chain.write("models.py", CHAIN.replace("return numbers", "return numbers.slice(1)"))
-    age(chain.folder)
+    grow_old()
     again = chain.run(env=server.environment)
     assert again.code == 0, again.err
     assert statuses(again) == {"numbers": "success", "first": "success", "second": "success"}
     chain.write(
         "models.py", CHAIN.replace("return {", "return {'more': [1], ").replace("numbers\n", "numbers.slice(1)\n")
     )
-    age(chain.folder)
+    grow_old()
     third = chain.run(env=server.environment)
     assert third.code == 0, third.err
     assert statuses(third)["second"] == "success"
@@ -226,7 +230,7 @@ def test_a_model_reads_a_kept_result(chain: Project, tmp_path: Path):
     folder.chmod(0o777)
     chain.run("--cache-dir", str(folder))
     chain.write("models.py", CHAIN.replace("return {", "return {'sum': [sum(first['a'].to_pylist())], "))
-    age(chain.folder)
+    grow_old()
     again = chain.run("--cache-dir", str(folder))
     assert again.code == 0, again.err
     assert statuses(again)["second"] == "success"
@@ -362,3 +366,23 @@ def test_what_a_run_writes_into_the_project_changes_no_key(chain: Project, tmp_p
     options = ("--export", str(chain.folder / "out"), "--cache-dir", str(chain.folder / "cache"))
     assert chain.run(*options).code == 0
     assert statuses(chain.run(*options))["second"] == "cached"
+
+
+def test_several_models_read_one_kept_result_at_the_same_time(chain: Project, tmp_path: Path):
+    folder = tmp_path / "cache"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    chain.run("--cache-dir", str(folder))
+    readers = "".join(
+        f"""
+    @zerrow.model()
+    def reader{number}(first=zerrow.Model("first")):
+        return {{"sum": [sum(first["a"].to_pylist()) + {number}]}}
+"""
+        for number in range(4)
+    )
+    chain.write("models.py", CHAIN + readers)
+    grow_old()
+    again = chain.run("--cache-dir", str(folder), "--jobs", "4")
+    assert again.code == 0, again.err
+    assert statuses(again)["first"] == "cached"

@@ -246,3 +246,52 @@ def test_a_later_run_gets_a_slot_before_an_earlier_one_is_through(project: Proje
     long.send_signal(signal.SIGINT)
     out, _ = long.communicate(timeout=120)
     assert [model["status"] for model in json.loads(out)["models"]].count("success") >= 8
+
+
+def test_whatever_a_model_prints_the_server_goes_on(project: Project, serve):
+    project.write(
+        "models.py",
+        r"""
+    import sys
+    import zerrow
+
+    @zerrow.model()
+    def loud(numbers=zerrow.Model("numbers")):
+        for text in (b"\xff", b"\x01", b'"', b"\\"):
+            sys.stdout.buffer.write(text * 70000 + b"\n")
+        sys.stdout.buffer.flush()
+        return numbers
+    """,
+    )
+    server = serve(project.caller)
+    for _ in range(2):
+        result = project.run("--no-cache", env=server.environment)
+        assert result.code == 0, result.err
+    assert server.process.poll() is None
+
+
+def test_a_zygote_that_dies_fails_runs_and_not_the_server(project: Project, serve):
+    project.write(
+        "models.py",
+        "\n    import time\n    import zerrow\n"
+        + "".join(
+            f"""
+    @zerrow.model()
+    def slow{number}(numbers=zerrow.Model("numbers")):
+        print("slow is running", flush=True)
+        time.sleep(300)
+        return numbers
+"""
+            for number in range(4)
+        ),
+    )
+    server = serve(project.caller, "--jobs", "1")
+    run = project.start(env=server.environment)
+    wait_for_line(run, "slow is running")
+    for zygote in Processes(server.process.pid).zygotes:
+        os.kill(zygote, signal.SIGKILL)
+    assert run.wait(60) == 1
+    run.stderr.close()
+    run.stdout.close()
+    project.write("models.py", DOUBLE)
+    assert project.run(env=server.environment).code == 0
