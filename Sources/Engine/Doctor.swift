@@ -31,7 +31,7 @@ public enum Doctor {
         [
             installation(environment), kernel(), sandbox(environment), users(), cgroups(), hugePages(), sealing(),
             overcommit(),
-            memory(), kernelZero(),
+            memory(), eviction(environment), history(environment), kernelZero(),
         ]
     }
 
@@ -155,6 +155,33 @@ public enum Doctor {
             name: "memory", status: free > 1024 ? .present : .limited,
             detail: "\(free) MiB of \(memory.bytesTotal >> 20) MiB available, \(Machine.processorCount()) cores",
             remedy: free > 1024 ? nil : "end other programs, or limit models with --memory")
+    }
+
+    /// Where tables can go when memory is short.
+    private static func eviction(_ environment: [String: String]) -> Check {
+        let name = "short memory"
+        let folder = (try? Engine.spillFolder(EngineOptions(), environment)).flatMap(\.self)
+        let swap = (try? Machine.memory().swapBytesFree) ?? 0
+        var ways = ["tables are dropped and made again"]
+        if let folder { ways.append("spilled to \(folder.path)") }
+        if swap > 0 { ways.append("swapped (\(swap >> 20) MiB free)") }
+        return Check(
+            name: name, status: folder == nil ? .limited : .present, detail: ways.joined(separator: ", "),
+            remedy: folder == nil ? "no folder on a disk was found to spill to: name one with --spill-dir" : nil)
+    }
+
+    /// What models needed before.
+    private static func history(_ environment: [String: String]) -> Check {
+        if environment["ZERROW_HISTORY"] == "" {
+            return Check(name: "history", status: .present, detail: "turned off by ZERROW_HISTORY", remedy: nil)
+        }
+        guard let path = History.path(environment), History(path) != nil else {
+            return Check(
+                name: "history", status: .limited, detail: "what models needed is not remembered from run to run",
+                remedy: "name a file that can be written with ZERROW_HISTORY, and install SQLite (libsqlite3-0)")
+        }
+        return Check(
+            name: "history", status: .present, detail: "what models needed is remembered in \(path)", remedy: nil)
     }
 
     private static func kernelZero() -> Check {

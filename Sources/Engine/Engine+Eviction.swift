@@ -22,10 +22,12 @@ extension Engine {
         }
     }
 
-    private func fail(evicting holding: Holding, _ way: ResourceManager.Way) { tell(.evictionFailed(holding.key, way)) }
+    private func fail(evicting holding: HeldTable, _ way: ResourceManager.Way) {
+        tell(.evictionFailed(holding.key, way))
+    }
 
     /// Lets the table go for all that hold it; models will be run again when somebody wants it.
-    private func drop(_ holding: Holding) {
+    private func drop(_ holding: HeldTable) {
         let users = holding.models.compactMap { holder in run(holder.run).map { ($0, holder.model) } }
         guard !store.isRead(holding.table), !holding.isPromised, users.allSatisfy({ $0.scheduler.canDrop($1) }) else {
             return fail(evicting: holding, .drop)
@@ -39,7 +41,7 @@ extension Engine {
     }
 
     /// Writes the table to the disk, on a thread of its own; from then on it is read from there.
-    private func spill(_ holding: Holding) {
+    private func spill(_ holding: HeldTable) {
         guard let spillFolder, let work = try? store.beginSpill(holding.table, to: spillFolder) else {
             return fail(evicting: holding, .spill)
         }
@@ -53,7 +55,7 @@ extension Engine {
         }
     }
 
-    private func spilled(_ holding: Holding, _ work: SpillWork) {
+    private func spilled(_ holding: HeldTable, _ work: SpillWork) {
         holding.isMoving = false
         holdingsAreStale = true
         switch store.finishSpill(work) {
@@ -86,7 +88,7 @@ extension Engine {
     }
 
     /// Pushes the table out to swap, on a thread of its own: by advice, or by a lower limit of its control group.
-    private func swap(_ holding: Holding, _ way: ResourceManager.Way) {
+    private func swap(_ holding: HeldTable, _ way: ResourceManager.Way) {
         let work = store.beginSwap(holding.table)
         let memory = holding.cgroup?.memory
         holding.isMoving = true
@@ -102,7 +104,7 @@ extension Engine {
         }
     }
 
-    private func swapped(_ holding: Holding, _ way: ResourceManager.Way, _ work: SwapWork) {
+    private func swapped(_ holding: HeldTable, _ way: ResourceManager.Way, _ work: SwapWork) {
         holding.isMoving = false
         holdingsAreStale = true
         switch store.finishSwap(work) {

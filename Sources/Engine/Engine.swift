@@ -54,7 +54,7 @@ public final class Engine {
     var resourceActions: [ResourceManager.Action] = []
     var isHandlingEvents = false
     /// The tables that the engine holds, for its runs and its caches.
-    var holdings: [TableID: Holding] = [:]
+    var holdings: [TableID: HeldTable] = [:]
     /// The tables that are held, by what the resource manager calls them.
     var tableIDs: [ResourceManager.TableKey: TableID] = [:]
     /// What scans have decoded, and are decoding.

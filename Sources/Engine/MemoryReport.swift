@@ -5,6 +5,11 @@ public struct MemoryReport: Codable, Sendable {
     /// The most that segments held at once, those kept for reuse included, in bytes: looked at whenever a table is
     /// published, when it is at its largest.
     public var segmentsBytesMax: UInt64 = 0
+    /// The most RAM that was charged to the run's control group at once, in bytes: its workers, and what they wrote to segments. Nil
+    /// where there is no control group.
+    @Nullable public var runBytesMax: UInt64?
+    /// The run's limit, in bytes; nil for none.
+    @Nullable public var limitBytes: UInt64?
     /// What segments hold when the run is over and all its tables are released, in bytes.
     public var segmentsBytesEnd: UInt64 = 0
     /// What is kept faulted in for later outputs when the run is over, in bytes.
@@ -23,6 +28,8 @@ public struct MemoryReport: Codable, Sendable {
 
     enum CodingKeys: String, CodingKey {
         case segmentsBytesMax = "segments_bytes_max"
+        case runBytesMax = "run_bytes_max"
+        case limitBytes = "limit_bytes"
         case segmentsBytesEnd = "segments_bytes_end"
         case pooledBytesEnd = "pooled_bytes_end"
         case compactedBytes = "compacted_bytes"

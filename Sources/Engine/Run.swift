@@ -107,6 +107,8 @@ final class Run {
         if let usage = try? engine.store.usage() { memory.note(usage) }
         memory.movedBytes = UInt64(clamping: engine.store.movedBytes - movedBytesBefore)
         memory.compactedBytes = engine.compactedBytes - compactedBytesBefore
+        memory.runBytesMax = cgroup?.memory.bytesPeak
+        memory.limitBytes = options.memoryBytesMax
         memory.evictions = engine.evictions - evictionsBefore
         return report()
     }

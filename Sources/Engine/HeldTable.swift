@@ -5,7 +5,7 @@ import Store
 /// A table of the store that the engine holds, and for whom.
 ///
 /// The store's table is released when nobody holds it any more. Used on the engine's thread.
-final class Holding {
+final class HeldTable {
     /// Who needs a table.
     enum Holder: Hashable {
         /// A run: as the table of this model.
@@ -73,7 +73,7 @@ extension Engine {
     ///   - maker: the model whose worker made it, if one did.
     ///   - cgroup: what its segment is charged to.
     func hold(
-        _ table: TableID, by holder: Holding.Holder, seconds: Double, maker: ResourceManager.ModelKey? = nil,
+        _ table: TableID, by holder: HeldTable.Holder, seconds: Double, maker: ResourceManager.ModelKey? = nil,
         cgroup: WorkerCgroup? = nil
     ) {
         var key = ResourceManager.TableKey.cache(Int(table.rawValue))
@@ -82,19 +82,19 @@ extension Engine {
             let name = ResourceManager.TableKey.table(run: run, model: model)
             if tableIDs[name] == nil { key = name }
         }
-        holdings[table] = Holding(table, key: key, maker: maker, by: holder, seconds: seconds, cgroup: cgroup)
+        holdings[table] = HeldTable(table, key: key, maker: maker, by: holder, seconds: seconds, cgroup: cgroup)
         tableIDs[key] = table
         holdingsAreStale = true
     }
 
     /// Somebody else needs a table too.
-    func share(_ table: TableID, with holder: Holding.Holder) {
+    func share(_ table: TableID, with holder: HeldTable.Holder) {
         holdings[table]!.holders.insert(holder)
         holdingsAreStale = true
     }
 
     /// Somebody needs the table no more. With its last holder it goes, and with it what sealed segments hold for nothing.
-    func letGo(_ table: TableID, by holder: Holding.Holder) throws {
+    func letGo(_ table: TableID, by holder: HeldTable.Holder) throws {
         guard let holding = holdings[table], holding.holders.remove(holder) != nil else {
             preconditionFailure("table \(table) is let go of by somebody who doesn't hold it")
         }
