@@ -110,9 +110,10 @@ extension ResourceManager {
             guard !isEngineBlocked else { break }
             if phase != .normal, !isStuck(run) { continue }
             let most = grants.isEmpty ? Int.max : Self.asksMax
-            // Whom room is made for, if nothing else of its run fits as it is.
-            var next: (room: Room, key: ModelKey, phase: Phase)?
-            asks: for state in runs[run]!.asks.prefix(most) {
+            // Whom room is made for, if nothing else of its run fits as it is: who reads most of what is in memory. When it is done, that
+            // may go; one that only begins a chain would make more tables wait. A run's work is finite: nobody starves by that.
+            var next: (room: Room, key: ModelKey, phase: Phase, inputBytes: Int)?
+            for state in runs[run]!.asks.prefix(most) {
                 let isPatient = state.overtakes < Self.patience
                 // Others must not make and undo their tables for ever meanwhile.
                 let phase = isPatient || !isStuck(run) ? phase : .squeezeRetries
@@ -122,9 +123,8 @@ extension ResourceManager {
                     overtake(passed, by: run)
                     return true
                 case .room(let room, _):
-                    if next == nil { next = (room, state.key, phase) }
-                    passed.append((state.key, false))
-                    if state.overtakes >= Self.overtakesMax { break asks }
+                    let inputBytes = residentBytes(of: state.ask.inputs)
+                    if inputBytes > next?.inputBytes ?? -1 { next = (room, state.key, phase, inputBytes) }
                     continue
                 case .refused(let refusal):
                     removeAsk(state.key)
@@ -145,7 +145,7 @@ extension ResourceManager {
             }
             if let next {
                 // It will be granted before them, as it has room made for it.
-                overtake(passed.filter { $0.key != next.key }, by: run)
+                overtake(passed, by: run)
                 claim = next.key
                 claimPhase = next.phase
                 start(next.room)
@@ -153,6 +153,10 @@ extension ResourceManager {
             }
         }
         return false
+    }
+
+    private func residentBytes(of inputs: [TableKey]) -> Int {
+        Set(inputs).reduce(0) { $0 + (tables[$1]?.residentBytes ?? 0) }
     }
 
     private mutating func overtake(_ passed: [(key: ModelKey, engine: Bool)], by run: RunID) {
