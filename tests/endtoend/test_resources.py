@@ -243,7 +243,7 @@ def test_a_table_that_is_larger_than_the_limit_is_refused_with_its_size(any_proj
         return {"n": [check(large, 0)]}
     """,
     )
-    # It has 96 MiB. Root's workers read a spilled table from the disk, so that only one that can't be made is too large;
+    # It has 96 MiB. Root's workers read a spilled table from the disk: only one that can't be made is too large;
     # others must have it in memory.
     is_root = any_project.caller.uid == 0
     result = any_project.run("--memory", "80MiB" if is_root else "100MiB")
