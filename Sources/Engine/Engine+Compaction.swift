@@ -11,7 +11,7 @@ extension Engine {
         var copiedBytes: UInt64 = 0
         for segment in try store.compactable() {
             let compaction = try store.compact(segment) { _, file, remap in
-                let descriptor = try Descriptor(file.descriptor.bytes(0..<file.descriptor.status().bytes))
+                let descriptor = try Descriptor(reading: file)
                 let new = SIPC.Segment(id: remap.to.rawValue, bytes: UInt64(remap.bytes))
                 let moved = descriptor.moved(remap.from.rawValue, to: new) {
                     remap.offset(of: $0.offset, length: $0.length)

@@ -46,11 +46,10 @@ extension Engine {
             return fail(evicting: holding, .spill)
         }
         holding.isMoving = true
-        errands.begin { () -> Bool in
+        errands.begin {
             // What fails is said again at the end.
             try? work.write()
-            return true
-        } then: { [weak self] _ in
+        } then: { [weak self] in
             self?.spilled(holding, work)
         }
     }
@@ -75,11 +74,7 @@ extension Engine {
     /// Lets go of the files that a moved table was in, which takes a while where pages are small; and rewrites sealed segments of
     /// which little is left.
     private func freeMoved(_ letGo: @escaping @Sendable () -> Void) {
-        errands.begin { () -> Bool in
-            letGo()
-            return true
-        } then: { _ in
-        }
+        errands.begin(letGo)
         do {
             compactedBytes += try compact()
         } catch {
@@ -92,14 +87,13 @@ extension Engine {
         let work = store.beginSwap(holding.table)
         let memory = holding.cgroup?.memory
         holding.isMoving = true
-        errands.begin { () -> Bool in
+        errands.begin {
             if way == .limit {
                 work.dropLimit { bytes in memory?.reclaim(UInt64(bytes)) }
             } else {
                 work.pageOut { bytes in memory?.releaseSwapped(UInt64(bytes)) }
             }
-            return true
-        } then: { [weak self] _ in
+        } then: { [weak self] in
             self?.swapped(holding, way, work)
         }
     }
@@ -162,11 +156,10 @@ extension Engine {
         do {
             let work = try store.beginRestore(table)
             restoring[table] = [then]
-            errands.begin { () -> Bool in
+            errands.begin {
                 // What fails is said again at the end.
                 try? work.read()
-                return true
-            } then: { [weak self] _ in
+            } then: { [weak self] in
                 guard let self else { return }
                 let error = restored(table, work)
                 for waiting in restoring.removeValue(forKey: table) ?? [] { waiting(error) }

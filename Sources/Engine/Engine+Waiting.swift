@@ -47,7 +47,7 @@ extension Engine {
     }
 
     /// The worker of that name, and its run; nil when it is over.
-    private func worker(named name: String) -> (run: Run, worker: Worker)? {
+    func worker(named name: String) -> (run: Run, worker: Worker)? {
         for run in runs {
             if let worker = run.workers.values.first(where: { $0.name == name }) { return (run, worker) }
         }

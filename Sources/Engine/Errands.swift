@@ -74,6 +74,16 @@ final class Errands {
         pthread_detach(thread)
     }
 
+    /// Begins some work that has no result of its own; `then` is called on the engine's thread, from `finish`.
+    func begin(_ work: @escaping @Sendable () -> Void, then: @escaping () -> Void = {}) {
+        begin { () -> Bool in
+            work()
+            return true
+        } then: { (_: Bool) in
+            then()
+        }
+    }
+
     /// Takes in what is done.
     func finish() {
         var bytes = [UInt8](repeating: 0, count: 256)

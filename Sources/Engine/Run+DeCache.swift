@@ -11,8 +11,7 @@ extension Run {
             plan.models[model].cache != false
         else { return false }
         // An engine of one run has no use for what no other scan of the run wants.
-        return engine.options.keepsResults
-            || plan.models.indices.contains { $0 != model && plan.models[$0].scansSame(as: plan.models[model]) }
+        return engine.options.keepsResults || overlappingScans.contains(model)
     }
 
     /// The most bytes of decoded columns that a scan may keep for others and that its own result doesn't name.
@@ -118,18 +117,19 @@ extension Engine {
     /// Answers the scans that can be answered.
     func answerScans() {
         for answer in decache.answers() {
-            guard let (run, worker) = worker(answer.worker) else { continue }
+            guard let (run, worker) = worker(named: answer.worker.rawValue) else { continue }
             run.answer(worker, answer.pieces)
         }
         for table in decache.takeReleased() { forget(table, by: .piece) }
         holdingsAreStale = true
     }
+}
 
-    private func worker(_ id: WorkerID) -> (Run, Worker)? {
-        for run in runs {
-            if let worker = run.workers.values.first(where: { $0.storeID == id }) { return (run, worker) }
-        }
-        return nil
+extension Plan {
+    /// The scans that read some column of some file that another scan reads too.
+    var overlappingScans: Set<Int> {
+        let scans = models.indices.filter { models[$0].kind == "scan" }
+        return Set(scans.filter { scan in scans.contains { $0 != scan && models[$0].scansSame(as: models[scan]) } })
     }
 }
 

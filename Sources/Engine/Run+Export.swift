@@ -14,8 +14,7 @@ extension Run {
         let path = "\(folder)/\(name).arrows"
         do {
             let loan = engine.store.view(of: table)
-            let size = try loan.descriptor.descriptor.status().bytes
-            let descriptor = try Descriptor(try loan.descriptor.descriptor.bytes(0..<size))
+            let descriptor = try Descriptor(reading: loan.descriptor)
             let segments = try loan.segments.map {
                 try MappedSegment(id: $0.id.rawValue, try $0.file.descriptor.duplicate())
             }

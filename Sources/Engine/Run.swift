@@ -39,6 +39,8 @@ final class Run {
     var memoryBytes: [String: UInt64] = [:]
     /// Whether code was changed after the plan was made: nothing that comes now is kept under the plan's keys.
     var hasChangedCode = false
+    /// The scans that have something in common with another one of the plan.
+    private(set) lazy var overlappingScans = plan.overlappingScans
     /// How many grants its models were given.
     var grantCount = 0
     private var movedBytesBefore = 0

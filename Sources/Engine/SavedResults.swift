@@ -59,8 +59,7 @@ extension Engine {
         guard let saved, let file = saved.open(key) else { return nil }
         do {
             let table = try store.takeSaved(file)
-            let bytes = store.descriptor(of: table)
-            let descriptor = try Descriptor(bytes.descriptor.bytes(0..<bytes.descriptor.status().bytes))
+            let descriptor = try Descriptor(reading: store.descriptor(of: table))
             var counts = ByteCounts()
             counts.resharedBytes = UInt64(store.namedBytes(of: table))
             let entry = ResultsCache.Entry(

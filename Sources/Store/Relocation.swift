@@ -147,7 +147,7 @@ struct NewSegment: Sendable {
 
 extension Descriptor {
     /// Reads a descriptor from the file it travels in.
-    init(reading box: DescriptorBox) throws {
+    public init(reading box: DescriptorBox) throws {
         try self.init(try box.descriptor.bytes(0..<(try box.descriptor.status().bytes)))
     }
 }

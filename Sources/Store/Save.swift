@@ -32,10 +32,7 @@ public final class SaveWork: Sendable {
             try output.finish()
             try file.descriptor.link(as: path)
         } catch {
-            let place = "saving table \(table), \(layout.bytes) bytes, as \(path)"
-            guard let error = error as? SystemError else { throw StoreError(.unsuitable, nil, "\(place): \(error)") }
-            let isFull = error.errno == ENOSPC || error.errno == EDQUOT
-            throw StoreError(isFull ? .diskFull : .system, nil, place, underlying: error)
+            throw StoreError(writing: "saving table \(table), \(layout.bytes) bytes, as \(path)", error)
         }
     }
 }

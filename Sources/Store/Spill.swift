@@ -86,7 +86,8 @@ public final class SpillWork: Sendable {
             let written = try writeFile()
             result.withLock { $0 = .success(written) }
         } catch {
-            let failure = failure(error)
+            let failure = StoreError(
+                writing: "spilling table \(table), \(fileBytes) bytes, to \(folder.path)", error)
             result.withLock { $0 = .failure(failure) }
             throw failure
         }
@@ -102,13 +103,6 @@ public final class SpillWork: Sendable {
             defer { result = nil }
             return result
         }
-    }
-
-    private func failure(_ error: any Error) -> StoreError {
-        let place = "spilling table \(table), \(fileBytes) bytes, to \(folder.path)"
-        guard let error = error as? SystemError else { return StoreError(.unsuitable, nil, "\(place): \(error)") }
-        let isFull = error.errno == ENOSPC || error.errno == EDQUOT
-        return StoreError(isFull ? .diskFull : .system, nil, place, underlying: error)
     }
 
     private func writeFile() throws -> Written {

@@ -41,6 +41,16 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
         self.init(mapped ? .stillMapped : .system, segment, work, underlying: underlying)
     }
 
+    /// What went wrong while a table was written to a disk.
+    init(writing work: String, _ error: any Error) {
+        guard let error = error as? SystemError else {
+            self.init(.unsuitable, nil, "\(work): \(error)")
+            return
+        }
+        let isFull = error.errno == ENOSPC || error.errno == EDQUOT
+        self.init(isFull ? .diskFull : .system, nil, work, underlying: error)
+    }
+
     /// Names the segment, what was wrong, and the call that failed.
     public var description: String {
         let place = segment.map { "segment \($0): " } ?? ""

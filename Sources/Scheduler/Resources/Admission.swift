@@ -155,7 +155,7 @@ extension ResourceManager {
         return false
     }
 
-    private func residentBytes(of inputs: [TableKey]) -> Int {
+    func residentBytes(of inputs: [TableKey]) -> Int {
         Set(inputs).reduce(0) { $0 + (tables[$1]?.residentBytes ?? 0) }
     }
 

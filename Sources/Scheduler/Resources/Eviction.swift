@@ -60,7 +60,10 @@ extension ResourceManager {
         let wanted = ask.isRetry ? Int.max : min(ask.expectedBytes, ask.memoryBytesMax ?? .max)
         var room = Room()
         var lack = wanted - need.reserved
-        for key in Set(ask.inputs).sorted(by: { ($1.bytes(in: tables), $0) < ($0.bytes(in: tables), $1) }) {
+        let largestFirst = Set(ask.inputs).map { (bytes: residentBytes(of: [$0]), key: $0) }.sorted {
+            ($1.bytes, $0.key) < ($0.bytes, $1.key)
+        }
+        for (_, key) in largestFirst {
             guard lack > 0, let state = tables[key], pins[key] == nil, evictions[key] == nil, state.residentBytes > 0,
                 waysLeft(key, state, .normal).contains(.spill)
             else { continue }
@@ -191,12 +194,5 @@ extension ResourceManager {
         precondition(eviction.way == way, "\(key) was to go by \(eviction.way), not by \(way)")
         leave(-eviction.bytes, run: eviction.run)
         return !eviction.isStale
-    }
-}
-
-extension ResourceManager.TableKey {
-    /// What of the table is in memory.
-    fileprivate func bytes(in tables: [ResourceManager.TableKey: ResourceManager.TableState]) -> Int {
-        tables[self]?.residentBytes ?? 0
     }
 }
