@@ -34,6 +34,9 @@ void guest_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Asks the kernel to log the stacks of all tasks that wait in it and of all processors. */
 void guest_log_tasks(void);
 
+/* Takes all processors but the first out of use, until guest_reset(). */
+void guest_use_one_processor(void);
+
 /* Puts back all settings that tests change. */
 void guest_reset(void);
 
