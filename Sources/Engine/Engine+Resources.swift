@@ -30,7 +30,7 @@ extension Engine {
 
     /// Handles the events of the runs and of the resource manager, and carries out what they lead to, until none is left.
     ///
-    /// The runs come first: an action of the resource manager finds each scheduler as it is after all that has happened.
+    /// The runs come first: whatever else is done finds each scheduler as it is after all that has happened.
     func handleEvents() {
         guard !isHandlingEvents else { return }
         isHandlingEvents = true
@@ -38,6 +38,8 @@ extension Engine {
         while true {
             if let run = runs.first(where: { !$0.events.isEmpty }) {
                 run.handleNextEvent()
+            } else if answerWaitingScan() {
+                continue
             } else if !resourceActions.isEmpty {
                 perform(resourceActions.removeFirst())
             } else if !resourceEvents.isEmpty {
@@ -58,9 +60,12 @@ extension Engine {
                 // It had asked before it ended, and listens no more.
                 return tell(.givenBack(number, model: model))
             }
+            guard mayBegin(model, of: run) else { return tell(.givenBack(number, model: model)) }
             run.feed(.granted(model: model, grant))
         case .refuse(let number, let model, let refusal):
-            run(number)?.feed(.refused(model: model, reason: text(of: refusal)))
+            guard let run = run(number) else { return }
+            if let key = run.sharedKey(of: model) { scans.withdraw(.init(number, model), key: key) }
+            run.feed(.refused(model: model, reason: text(of: refusal)))
         case .evict(let key, let way): evict(key, way)
         case .shrinkPool(let bytesMax):
             // It may grow again when there is room.

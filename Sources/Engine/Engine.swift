@@ -59,6 +59,8 @@ public final class Engine {
     var tableIDs: [ResourceManager.TableKey: TableID] = [:]
     /// What scans have decoded, and are decoding.
     var decache = DeCache()
+    /// Whole scans that several runs want.
+    var scans = SharedScans()
     /// The results that are kept for later runs.
     var results = ResultsCache()
     /// Whether tables have come or gone, or their readers, since the resource manager was told of them.

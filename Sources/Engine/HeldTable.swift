@@ -34,6 +34,8 @@ final class HeldTable {
     var isSwapped = false
     /// What the resource manager was told last; nil when it does not know the table.
     var told: ResourceManager.Table?
+    /// What it is shared under as a whole scan; nil if it isn't.
+    var scanKey: String?
     /// An eviction is under way.
     var isMoving = false
     /// It is to be evicted like that when it has been saved.
@@ -102,6 +104,7 @@ extension Engine {
         guard holding.holders.isEmpty else { return }
         holdings[table] = nil
         tableIDs[holding.key] = nil
+        if let key = holding.scanKey { scans.forget(table, key: key) }
         defer { if holding.told != nil { tell(.tableGone(holding.key)) } }
         try store.release(table)
         compactedBytes += try compact()

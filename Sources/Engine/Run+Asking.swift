@@ -9,17 +9,39 @@ extension Run {
     /// What every worker takes, in bytes.
     private static let workerBytesMin = 16 << 20
 
-    /// A model could run now: asks the resource manager.
+    /// A model could run now: asks the resource manager, unless another run makes what it would.
     func ask(_ model: Int, _ rank: Int, isRetry: Bool) {
+        let ask = SharedScans.Ask(run: number, model: model, rank: rank, isRetry: isRetry)
+        if let key = sharedKey(of: model), !engine.scans.ask(ask, key: key) { return }
+        askForGrant(ask)
+    }
+
+    /// Asks the resource manager.
+    func askForGrant(_ ask: SharedScans.Ask) {
+        let model = ask.model
         engine.tellHoldings()
         let limit = isPreview(model) ? nil : plan.models[model].memoryBytesMax
         engine.tell(
             .asked(
                 .init(
-                    run: number, model: model, rank: rank, expectedBytes: expectedBytes(of: model),
+                    run: number, model: model, rank: ask.rank, expectedBytes: expectedBytes(of: model),
                     memoryBytesMax: limit.map { Int(clamping: $0) },
-                    inputs: Set(inputs(of: model)).sorted().map { engine.holdings[tables[$0]!]!.key }, isRetry: isRetry)
+                    inputs: Set(inputs(of: model)).sorted().map { engine.holdings[tables[$0]!]!.key },
+                    isRetry: ask.isRetry)
             ))
+    }
+
+    /// A model doesn't want to start any more.
+    func withdraw(_ model: Int) {
+        if let key = sharedKey(of: model) { engine.scans.withdraw(.init(number, model), key: key) }
+        engine.tell(.withdrawn(number, model: model))
+    }
+
+    /// A model that was granted is over.
+    func giveBack(_ model: Int) {
+        engine.tellHoldings()
+        engine.tell(.givenBack(number, model: model))
+        if let key = sharedKey(of: model) { engine.scans.end(.init(number, model), key: key) }
     }
 
     /// How much memory the model will probably take for itself, its result included, in bytes.

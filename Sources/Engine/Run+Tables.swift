@@ -33,6 +33,8 @@ extension Run {
             worker.mark("ready")
             report(descriptors[0], of: worker)
             hasChangedCode = hasChangedCode || worker.published?.hasChangedCode ?? false
+            isFromCache.remove(model)
+            shareScan(model)
             engine.keep(reports[model].output!, published[0], of: plan.models[model], in: self)
             feed(.tableReady(model: model))
         } catch {
@@ -125,7 +127,7 @@ extension Run {
         var failureText: String?
         engine.holdingsAreStale = true
         switch status {
-        case .success: reports[model].status = scheduler.graph.models[model].isCached ? "cached" : "success"
+        case .success: reports[model].status = isFromCache.contains(model) ? "cached" : "success"
         case .unneeded: reports[model].status = "unneeded"
         case .cancelled: reports[model].status = "cancelled"
         case .skipped(let cause):

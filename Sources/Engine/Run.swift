@@ -37,6 +37,8 @@ final class Run {
     var endedAt: UInt64?
     /// What its workers hold for themselves, in bytes, by model; as of the last measurement.
     var memoryBytes: [String: UInt64] = [:]
+    /// Models whose table was there, and didn't have to be made since.
+    var isFromCache: Set<Int> = []
     /// Whether code was changed after the plan was made: nothing that comes now is kept under the plan's keys.
     var hasChangedCode = false
     /// The scans that have something in common with another one of the plan.
@@ -63,6 +65,7 @@ final class Run {
             Scheduler.Model(
                 inputs: model.inputs.map { index[$0]! }, environment: ZygoteKey(model, of: plan).name,
                 isFinal: model.final, isCached: cached != nil,
+                mayBeFound: model.sharedKey(options, engine.options) != nil,
                 canRollBack: model.cache != false && !model.network)
         }
         previewOf = options.previewRows > 0 ? plan.models.indices.filter { plan.models[$0].final } : []
@@ -88,11 +91,16 @@ final class Run {
             guard let entry else { continue }
             tables[model] = entry.table
             engine.share(entry.table, with: .run(number, model: model))
-            // The run names what is there.
-            var counts = ByteCounts()
-            counts.resharedBytes = entry.output.bytes
-            reports[model].output = RunReport.Output(rows: entry.output.rows, counts: counts)
+            noteCached(model, entry.output)
         }
+    }
+
+    /// Reports a table that was there: the run only names it.
+    func noteCached(_ model: Int, _ output: RunReport.Output) {
+        isFromCache.insert(model)
+        var counts = ByteCounts()
+        counts.resharedBytes = output.bytes
+        reports[model].output = RunReport.Output(rows: output.rows, counts: counts)
     }
 
     /// Begins; the engine's loop does the rest, until there is an outcome.
@@ -132,10 +140,8 @@ final class Run {
         switch action {
         case .startZygote(let name): startZygote(name)
         case .ask(let model, let rank, let isRetry): ask(model, rank, isRetry: isRetry)
-        case .withdraw(let model): engine.tell(.withdrawn(number, model: model))
-        case .giveBack(let model):
-            engine.tellHoldings()
-            engine.tell(.givenBack(number, model: model))
+        case .withdraw(let model): withdraw(model)
+        case .giveBack(let model): giveBack(model)
         case .fork(let model, let worker): fork(model, worker)
         case .send(let model, let worker, let grant): send(model, worker, grant)
         case .kill(let worker): kill(worker)

@@ -3,6 +3,20 @@ extension Scheduler {
     mutating func tableReady(_ model: Int) {
         precondition(models[model].phase == .sealing, "the table of model \(model) isn't being sealed")
         giveBack(model)
+        provide(model)
+    }
+
+    mutating func tableFound(_ model: Int) {
+        precondition(graph.models[model].mayBeFound, "the table of model \(model) can't be found")
+        precondition(models[model].isAsking, "model \(model) doesn't ask")
+        precondition(models[model].worker == nil, "model \(model) has a worker")
+        withdraw(model)
+        noteGranted(model)
+        provide(model)
+    }
+
+    /// The model's table is there.
+    private mutating func provide(_ model: Int) {
         models[model].table = .held
         settle(model, .success)
         for reader in graph.readers[model] where !models[reader].isSettled {

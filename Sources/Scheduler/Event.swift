@@ -56,6 +56,9 @@ extension Scheduler {
 
         /// The table was checked, trimmed and locked; it holds its own references to whatever it reshares.
         case tableReady(model: Int)
+        /// The table of a model that `mayBeFound` is there, without a worker. Only while the model asks, after all events that came
+        /// before: its ask is withdrawn.
+        case tableFound(model: Int)
         /// The table isn't what was published, or couldn't be locked. The engine has freed it.
         case tableRejected(model: Int, reason: String)
         /// The engine has dropped the references of a table for want of memory; see `canDrop`. The model is run again when a reader

@@ -28,21 +28,27 @@ extension Scheduler {
         /// Whether its table is there before the run: it then doesn't run, unless the table is dropped. Not for previews.
         public var isCached: Bool
 
+        /// Whether its table may turn up while it asks (`tableFound`). No worker is forked for it before it is granted. Not for
+        /// previews.
+        public var mayBeFound: Bool
+
         /// Whether its table may be dropped, and the model be run again (or, if it is cached, for once) to have it back.
         public var canRollBack: Bool
 
         /// A model; only its inputs and its environment have no default.
         public init(
             inputs: [Int], environment: String, isFinal: Bool = false, role: Role = .table,
-            expectedTime: Duration? = nil, isCached: Bool = false, canRollBack: Bool = true
+            expectedTime: Duration? = nil, isCached: Bool = false, mayBeFound: Bool = false,
+            canRollBack: Bool = true
         ) {
-            precondition(role == .table || !isCached, "a preview has no table that could be cached")
+            precondition(role == .table || !isCached && !mayBeFound, "a preview has no table that could be cached")
             self.inputs = inputs
             self.environment = environment
             self.isFinal = isFinal
             self.role = role
             self.expectedTime = expectedTime
             self.isCached = isCached
+            self.mayBeFound = mayBeFound
             self.canRollBack = canRollBack
         }
     }

@@ -5,7 +5,8 @@
 ///
 /// ```
 /// model    waiting ──inputs held──▶ queued ──ask, granted──▶ granted ──worker dead, result there──▶ sealing ──▶ settled
-///           ▲  ▲ └──────────┴──────────┬──────────────────failed, cancelled, skipped─────────────────────┴───▶┘  │
+///           ▲  ▲ │                     └─ask, found──────────────────────────────────────────────────────────▶┤  │
+///           │  │ └──────────┴──────────┬──────────────────failed, cancelled, skipped─────────────────────┴───▶┘  │
 ///           │  └─an input was dropped──┘ ◀──out of memory, once──┘                                               │
 ///           └───────────────────────────the table was dropped, and a reader lacks nothing else───────────────────┘
 /// worker   fork ▶ starting ──started──▶ idle ──send──▶ sent ──running──▶ running ──published, done──▶ delivered ──exited▶ over
@@ -26,6 +27,7 @@
 /// - A model is to run again if its table was dropped, and a reader that isn't settled lacks nothing but dropped tables; what it
 ///   reads and isn't there any more is made again with it. It is called off if nobody needs it any more.
 /// - A model that a cache provides, and one that only such models read, doesn't run, unless it is to run again in that sense.
+/// - A model whose table may be found has no worker before it is granted, and none ever if it is found.
 /// - A worker that has too little memory is replaced, once each time its model is run; the grant is asked for anew.
 /// - A result that arrived completely counts, however its worker ends, unless the worker sends something after it.
 /// - The run finishes once, when all models are settled and all tables are released.
@@ -126,6 +128,7 @@ public struct Scheduler: Sendable {
         case .timedOut(let worker): timedOut(worker)
         case .exited(let worker, let exit): exited(model(ofLive: worker), exit)
         case .tableReady(let model): tableReady(model)
+        case .tableFound(let model): tableFound(model)
         case .tableRejected(let model, let reason): tableRejected(model, reason)
         case .dropped(let model): dropped(model)
         }

@@ -90,6 +90,11 @@ extension Scheduler {
         } else {
             fork(model)
         }
+        noteGranted(model)
+    }
+
+    /// The model is granted, or needs no grant: its readers may soon be ready.
+    mutating func noteGranted(_ model: Int) {
         guard !models[model].wasGranted else {
             return
         }
@@ -123,7 +128,7 @@ extension Scheduler {
 
     /// The model's inputs are held or being made, so that it will soon need a worker.
     mutating func forkSoon(_ model: Int) {
-        guard workersAhead > 0 else {
+        guard workersAhead > 0, !graph.models[model].mayBeFound else {
             return
         }
         let environment = graph.environment[model]

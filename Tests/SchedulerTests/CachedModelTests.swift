@@ -71,4 +71,45 @@ import Testing
         #expect(!script.scheduler.canDrop(1))
         #expect(script.scheduler.isAsking(2))
     }
+
+    /// 0 may be found; 1 reads it, 2 doesn't.
+    static let findable = [
+        Model(inputs: [], environment: "e", mayBeFound: true), model(0, final: true), model(final: true),
+    ]
+
+    @Test func aTableThatIsFoundWhileItsModelAsksNeedsNoWorkerAndServesItsReaders() throws {
+        var script = try Script(Self.findable, slots: nil, ahead: 4)
+        #expect(script.forked == [2])
+        #expect(
+            script.feed(.tableFound(model: 0)).prefix(2) == [.withdraw(model: 0), .settle(model: 0, status: .success)])
+        #expect(script.scheduler.isAsking(1))
+        #expect(script.forked == [2, 1])
+        // Its grant was on its way.
+        #expect(script.feed(.granted(model: 0, Script.grant)) == [.giveBack(model: 0)])
+    }
+
+    @Test func aModelWhoseTableIsNotFoundRunsAsAny() throws {
+        var script = try Script(Self.findable, ahead: 4)
+        #expect(script.forked == [2, 0, 1])
+        for worker in 0...2 { script.complete(worker) }
+        #expect(script.outcome?.status == .success)
+    }
+
+    @Test func aFoundTableThatIsDroppedIsMadeOrFoundAgain() throws {
+        for isFound in [true, false] {
+            var script = try Script(Self.findable, slots: nil)
+            script.feed(.tableFound(model: 0))
+            #expect(script.scheduler.rerun(of: 0) == [0])
+            script.feed(.dropped(model: 0))
+            #expect(script.scheduler.isAsking(0) && !script.scheduler.isAsking(1))
+            if isFound {
+                script.feed(.tableFound(model: 0))
+            } else {
+                script.feed(.granted(model: 0, Script.grant))
+                script.complete(0)
+            }
+            #expect(script.scheduler.isAsking(1))
+            #expect(script.statuses(of: 0) == [.success, .success])
+        }
+    }
 }

@@ -42,6 +42,7 @@ final class Oracle {
         static let calledOff = Ends(rawValue: 8)
         static let cached = Ends(rawValue: 16)
         static let unneeded = Ends(rawValue: 32)
+        static let found = Ends(rawValue: 64)
     }
 
     enum Table: Equatable {
@@ -68,6 +69,7 @@ final class Oracle {
         let isPreview: Bool
         let isFinal: Bool
         let isCached: Bool
+        let mayBeFound: Bool
         let canRollBack: Bool
         let environment: String
         /// Whether it must run though no table is ever dropped.
@@ -77,6 +79,7 @@ final class Oracle {
             isPreview = model.role == .preview
             isFinal = model.isFinal
             isCached = model.isCached
+            mayBeFound = model.mayBeFound
             canRollBack = model.canRollBack
             environment = model.environment
         }

@@ -100,6 +100,7 @@ extension Oracle {
         let isSoon =
             node.grant != nil || node.earlier != nil || node.isRetried
             || inputs[model].allSatisfy { traits[$0].isCached || nodes[$0].wasGranted }
+        try require(!traits[model].mayBeFound || node.grant != nil, "forks for model \(model), which may be found")
         try require(isSoon, "forks for model \(model) too far ahead")
         workers[worker] = Worker(model: model)
         nodes[model].lastWorker = worker
@@ -182,6 +183,9 @@ extension Oracle {
             let hasDelivered = node.lastWorker.map { workers[$0]!.hasResult } ?? false
             try require(hasDelivered, "model \(model) succeeds without a result")
             return status == .success && traits[model].isPreview == (node.table == .absent)
+        }
+        if node.ends == .found {
+            return status == .success && node.table == .held
         }
         if let earlier = node.earlier {
             return Status(status) == earlier && (node.ends.isEmpty || node.ends != .failed) && node.table == .absent

@@ -24,6 +24,10 @@ extension Oracle {
                 spoilWorker(model)
             }
         case .tableReady(let model): nodes[model].table = .held
+        case .tableFound(let model):
+            nodes[model].table = .held
+            nodes[model].wasGranted = true
+            nodes[model].ends = .found
         case .tableRejected(let model, _):
             nodes[model].table = .absent
             fail(model)

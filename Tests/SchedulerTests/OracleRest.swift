@@ -135,7 +135,8 @@ extension Oracle {
         guard ahead < workload.workersAhead else {
             return
         }
-        for model in unsettled where isWaiting(model) && living(model) == nil && hasZygote(model) {
+        for model in unsettled
+        where isWaiting(model) && living(model) == nil && hasZygote(model) && !traits[model].mayBeFound {
             let comes = inputs[model].allSatisfy { nodes[$0].table == .held || nodes[$0].grant != nil }
             try require(!comes, "no worker is forked ahead for model \(model)")
         }

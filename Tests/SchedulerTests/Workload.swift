@@ -13,6 +13,8 @@ struct Workload {
     let shortage: Int
     /// One in so many chances a table is dropped; 0 for never.
     let drops: Int
+    /// One in so many chances a table is found for which a model asks.
+    let finds: Int
     /// How many tables are dropped at most.
     let dropsMax: Int
     /// Whether asks are answered at once, or after other things have happened.
@@ -32,6 +34,7 @@ struct Workload {
         let density = 1 + random.below(4)
         let cached = [0, 0, 3, 8][random.below(4)]
         let pinned = [0, 0, 4][random.below(3)]
+        let findable = [0, 0, 3][random.below(3)]
         var models: [Scheduler.Model] = []
         for index in 0..<size {
             var inputs: [Int] = []
@@ -48,7 +51,8 @@ struct Workload {
                 Scheduler.Model(
                     inputs: inputs, environment: "e\(random.below(environments))", isFinal: random.once(in: 8),
                     expectedTime: random.once(in: 3) ? .milliseconds(random.below(1000)) : nil,
-                    isCached: random.once(in: cached), canRollBack: !random.once(in: pinned)))
+                    isCached: random.once(in: cached), mayBeFound: random.once(in: findable),
+                    canRollBack: !random.once(in: pinned)))
         }
         let read = Set(models.flatMap(\.inputs))
         for index in 0..<size where !read.contains(index) {
@@ -64,6 +68,7 @@ struct Workload {
         trouble = [0, 0, 8, 40, 200][random.below(5)]
         shortage = [0, 0, 4, 20][random.below(4)]
         drops = [0, 2, 5, 30][random.below(4)]
+        finds = [2, 10][random.below(2)]
         dropsMax = random.below(3 * size + 1)
         isAnsweredAtOnce = random.once(in: 2)
         cancels = [0, 0, 10, 100][random.below(4)]

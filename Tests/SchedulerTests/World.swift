@@ -38,6 +38,7 @@ final class World {
         var reruns = 0
         var callOffs = 0
         var retries = 0
+        var finds = 0
 
         static func += (sum: inout Counts, other: Counts) {
             sum.drops += other.drops
@@ -46,9 +47,10 @@ final class World {
             sum.reruns += other.reruns
             sum.callOffs += other.callOffs
             sum.retries += other.retries
+            sum.finds += other.finds
         }
 
-        var least: Int { min(drops, refusals, lateGrants, reruns, retries, 4 * callOffs) }
+        var least: Int { min(drops, refusals, lateGrants, reruns, retries, finds, 4 * callOffs) }
     }
 
     private enum Step {
@@ -104,6 +106,10 @@ final class World {
             }
             if random.once(in: workload.drops) {
                 try dropSomething()
+            }
+            if random.once(in: workload.finds) {
+                try findSomething()
+                continue
             }
             if random.once(in: workload.trouble), let worker = processes.keys.sorted().randomElement(using: &random) {
                 try feed(.timedOut(worker))
@@ -312,6 +318,17 @@ final class World {
             counts.lateGrants += 1
         }
         try feed(.granted(model: model, Scheduler.Grant(memoryBytesMax: nil, expectedBytes: grantCount)))
+    }
+
+    /// A table for which a model asks turns up, whether it is granted already or not.
+    private func findSomething() throws {
+        let models = workload.graph.models.indices.filter {
+            workload.graph.models[$0].mayBeFound && scheduler.isAsking($0)
+        }
+        if !models.isEmpty {
+            counts.finds += 1
+            try feed(.tableFound(model: models[random.below(models.count)]))
+        }
     }
 
     /// Drops a table if that is allowed, whoever may still want it.

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -22,7 +23,8 @@ from measure import HOME, log
 from .janitor import Janitor
 
 ROWS_PER_GROUP = 1 << 20
-# File times are set to this and later ones: old enough for any cache to trust them, never the same twice.
+# No cache trusts a file that was changed a moment ago, and a new link is a change.
+SETTLED_S = 2.1
 
 
 def cache_folder() -> Path:
@@ -56,6 +58,7 @@ class Workspace:
         (folder / "data").mkdir()
         for table, path in tables.items():
             os.link(path, folder / "data" / f"{table}.parquet")
+        time.sleep(SETTLED_S)
         return folder
 
     def warm(self, project: Path) -> None:

@@ -1,6 +1,7 @@
 """What was made once is not made again: results under `serve` and in a folder, scans by column and row group."""
 
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from command import Project, Result
+from command import Project, Result, wait_for_line
 
 CHAIN = """
     import zerrow
@@ -315,6 +316,70 @@ def test_runs_at_the_same_time_decode_each_column_once(scans: Project, serve):
     assert [result.code for result in results] == [0] * 4, [result.err for result in results]
     assert sum(units(result, "decoded") for result in results) == 30
     assert sum(units(result, "wanted") for result in results) == 160
+
+
+PAUSED = """
+    import time
+    import zerrow
+
+    @zerrow.model()
+    def paused(wide=zerrow.Model("wide", columns=["a", "b"]), seconds=zerrow.Parameter("seconds")):
+        print("paused is running", flush=True)
+        time.sleep(seconds)
+        return {"rows": [len(wide)]}
+"""
+
+
+@pytest.fixture
+def paused(scans: Project) -> Project:
+    """A project whose model keeps what it reads for as long as it is told."""
+    scans.write(
+        "zerrow_project.yml",
+        """
+        project:
+          name: test
+        parameters:
+          seconds: {type: int, default: 0}
+        sources:
+          wide: data/wide.parquet
+        """,
+    )
+    scans.write("models.py", PAUSED)
+    age(scans.folder)
+    return scans
+
+
+def test_a_whole_scan_that_another_run_holds_needs_no_process(paused: Project, serve):
+    server = serve(paused.caller)
+    holder = paused.start("--param", "seconds=300", "--no-cache", env=server.environment)
+    wait_for_line(holder, "paused is running")
+    result = paused.run("--no-cache", env=server.environment)
+    assert result.code == 0, result.err
+    assert statuses(result) == {"wide": "cached", "paused": "success"}
+    assert result.model("wide")["executions"] == 0
+    assert units(result, "reused") == units(result, "wanted") == 20
+    assert result.model("wide")["output"]["rows"] == 30000
+    # Whoever made it may go.
+    holder.send_signal(signal.SIGINT)
+    holder.communicate()
+    alone = paused.run("--no-cache", env=server.environment)
+    assert statuses(alone) == {"wide": "success", "paused": "success"}
+    assert units(alone, "reused") == 20
+    assert set(statuses(paused.run("--no-cache", "--no-decache", env=server.environment)).values()) == {"success"}
+
+
+def test_a_source_that_is_broken_fails_each_run_that_waits_for_it(paused: Project, serve):
+    path = paused.folder / "data" / "wide.parquet"
+    content = bytearray(path.read_bytes())
+    # The footer stays: the plan is made, and what the scan reads is rubbish.
+    content[4 : len(content) // 2] = b"?" * (len(content) // 2 - 4)
+    path.write_bytes(content)
+    age(paused.folder)
+    server = serve(paused.caller, "--jobs", "2")
+    runs = [paused.start("--no-cache", env=server.environment) for _ in range(4)]
+    said = [run.communicate(timeout=120)[1] for run in runs]
+    assert [run.returncode for run in runs] == [1] * 4, said
+    assert all("wide.parquet" in words for words in said), said
 
 
 def test_a_changed_source_is_decoded_anew(scans: Project, serve):
