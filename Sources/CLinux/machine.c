@@ -2,6 +2,8 @@
 #include "machine.h"
 
 #include <sched.h>
+#include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 int zerrow_processor_count(void) {
@@ -10,4 +12,10 @@ int zerrow_processor_count(void) {
         return CPU_COUNT(&set);
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     return online > 0 ? (int)online : 1;
+}
+
+int zerrow_has_attribute(const char *path, const char *name, const char *value) {
+    char found[64];
+    ssize_t bytes = getxattr(path, name, found, sizeof found);
+    return bytes >= 0 && (size_t)bytes == strlen(value) && memcmp(found, value, (size_t)bytes) == 0;
 }

@@ -96,10 +96,10 @@ public enum Doctor {
 
     private static func cgroups() -> Check {
         guard let tree = CgroupTree.make() else {
+            let problem = CgroupPlace.problem()
             return Check(
-                name: "memory limits", status: .limited,
-                detail: "no control group can be made here: --memory limits only the arena",
-                remedy: "run as root, or in a delegated group: systemd-run --user --scope -p Delegate=yes zerrow …")
+                name: "memory limits", status: .limited, detail: "not kept by the kernel: \(problem.reason)",
+                remedy: problem.remedy)
         }
         tree.remove()
         return Check(
@@ -151,9 +151,12 @@ public enum Doctor {
             return Check(name: "memory", status: .limited, detail: "unknown", remedy: "mount /proc")
         }
         let free = memory.bytesAvailable >> 20
+        let most = CgroupPlace.memoryBytesMax() ?? .max
+        let limit = most < memory.bytesTotal ? ", limited to \(most >> 20) MiB here" : ""
         return Check(
             name: "memory", status: free > 1024 ? .present : .limited,
-            detail: "\(free) MiB of \(memory.bytesTotal >> 20) MiB available, \(Machine.processorCount()) cores",
+            detail: "\(free) MiB of \(memory.bytesTotal >> 20) MiB available\(limit), "
+                + "\(Machine.processorCount()) cores",
             remedy: free > 1024 ? nil : "end other programs, or limit models with --memory")
     }
 

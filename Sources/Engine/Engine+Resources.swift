@@ -1,14 +1,27 @@
+import Sandbox
 import Scheduler
 import Store
 import System
 
 /// What the resource manager is told, and what it has done: who may run, and which tables go when memory is short.
 extension Engine {
-    /// The most memory that all runs together should take: what was asked for, else most of what the machine has.
+    /// The most memory that all runs together should take: what was asked for, else most of what there is.
     static func memoryBytesMax(_ options: EngineOptions) -> UInt64? {
         if let bytes = options.memoryBytesMax { return bytes }
         // The rest is the system's, and what can't be foreseen.
-        return (try? Machine.memory()).map { UInt64($0.bytesTotal) / 5 * 4 }
+        return memoryBytesThere.map { UInt64($0) / 5 * 4 }
+    }
+
+    /// What the machine has, or a control group that this process is in may have of it, as in a container; in bytes.
+    static var memoryBytesThere: Int? {
+        (try? Machine.memory()).map { min($0.bytesTotal, Int(clamping: CgroupPlace.memoryBytesMax() ?? .max)) }
+    }
+
+    /// Why limits of memory are not kept by the kernel, and what to do; nil when they are.
+    public var memoryLimitProblem: String? {
+        guard cgroups == nil else { return nil }
+        let problem = CgroupPlace.problem()
+        return "memory limits are not kept by the kernel: \(problem.reason); \(problem.remedy)"
     }
 
     /// Where tables are spilled to: what was asked for, or a usual place if that is on a disk.

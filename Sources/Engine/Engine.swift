@@ -85,7 +85,7 @@ public final class Engine {
         // Workers that run as other users than the engine cannot reopen its files; else files are sealed.
         let hasIdentities = options.isSandboxed && IdentityPool.isAvailable
         identities = hasIdentities ? IdentityPool() : nil
-        poolBytesMax = ((try? Machine.memory().bytesTotal) ?? 0) / 8
+        poolBytesMax = (Self.memoryBytesThere ?? 0) / 8
         store = SegmentStore(lock: hasIdentities ? .readOnlyDescriptor : .sealed, poolBytesMax: poolBytesMax)
         errands = try Errands()
         saved = try options.cacheFolder.map { try SavedResults($0) }
@@ -173,7 +173,7 @@ public final class Engine {
 
     /// How large a worker's output segment may be, and how much of it may be used.
     func arenaLimits(memoryBytesMax: UInt64?) -> (fileBytes: Int, bytesMax: UInt64) {
-        let total = (try? Machine.memory().bytesTotal) ?? (8 << 30)
+        let total = Self.memoryBytesThere ?? (8 << 30)
         let bytesMax = min(memoryBytesMax ?? .max, UInt64(total))
         // Address space is plenty and holes cost nothing: room for extents to grow in place.
         let file = max(64 << 30, total * 4)
@@ -204,7 +204,7 @@ public final class Engine {
     }
 
     /// A worker's /tmp and /dev/shm are memory: a quarter of the machine's, each.
-    private var tmpBytesMax: UInt64 { UInt64(((try? Machine.memory().bytesTotal) ?? (4 << 30)) / 4) }
+    private var tmpBytesMax: UInt64 { UInt64((Self.memoryBytesThere ?? (4 << 30)) / 4) }
 
     /// The zygote with that key, started if there is none.
     func zygote(_ key: ZygoteKey) throws -> ZygoteProcess {

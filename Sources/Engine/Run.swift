@@ -109,7 +109,16 @@ final class Run {
         compactedBytesBefore = engine.compactedBytes
         evictionsBefore = engine.evictions
         observer?.runBegan(plan)
+        noteLimits()
         feed(.start)
+    }
+
+    /// Says so when there is a limit that nobody keeps.
+    private func noteLimits() {
+        let isLimited =
+            options.memoryBytesMax != nil || engine.options.memoryBytesMax != nil
+            || plan.models.contains { $0.memoryBytesMax != nil }
+        if isLimited, let problem = engine.memoryLimitProblem { observer?.note("warning: \(problem)") }
     }
 
     /// What happened, when there is an outcome.

@@ -49,6 +49,16 @@ public struct CgroupMemory: Sendable {
     /// The most that was ever charged at once, in bytes; 0 where the kernel does not say.
     public var bytesPeak: UInt64 { number(version == .v1 ? "/memory.max_usage_in_bytes" : "/memory.peak") }
 
+    /// The limit on RAM, in bytes; nil for none.
+    public var limitBytes: UInt64? { limit(in: version == .v1 ? "/memory.limit_in_bytes" : "/memory.max") }
+
+    /// The limit that a file holds, in bytes; nil for none, or where the file isn't.
+    func limit(in file: String) -> UInt64? {
+        let bytes = CgroupTree.lines(path + file).first.flatMap { UInt64($0) }
+        // Version 1 has a number for no limit: the largest that it can count to.
+        return bytes.flatMap { $0 >= 1 << 60 ? nil : $0 }
+    }
+
     /// Processes that the kernel killed because a limit was reached; with version 1 those of the group itself alone.
     public var outOfMemoryKills: Int {
         Int(clamping: figure("oom_kill", in: version == .v1 ? "/memory.oom_control" : "/memory.events"))

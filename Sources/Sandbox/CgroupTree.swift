@@ -16,64 +16,28 @@ public final class CgroupTree {
     public let folder: String
     /// Groups that could not be removed yet: the kernel lets go of a dead process a little later than of its parent.
     private var leftovers: [String] = []
+    /// The least limit of the groups that workers leave for these, in bytes; nil for none.
+    private var bytesMaxLeft: UInt64?
 
     private init(version: Version, folder: String) {
         self.version = version
         self.folder = folder
     }
 
-    /// Where groups may be made, or why they may not.
-    public struct Place: Sendable {
-        /// The interface.
-        public let version: Version
-        /// The folder to make the engine's group in.
-        public let parent: String
-    }
-
     /// The engine's groups; nil where none can be had.
     ///
-    /// Groups of engines that are dead are removed on the way.
+    /// Groups of engines that are dead are removed on the way. Limits of groups that workers leave for these hold on: a service's
+    /// `MemoryMax=`, for one.
     public static func make() -> CgroupTree? {
-        for place in places() {
+        for place in CgroupPlace.all() {
             sweep(place)
             let folder = "\(place.parent)/\(name(of: getpid()) ?? "zerrow-\(getpid())-0")"
-            guard (try? Files.makeDirectory(folder, mode: 0o755)) != nil else { continue }
+            guard place.make(folder) else { continue }
             let tree = CgroupTree(version: place.version, folder: folder)
-            if tree.works() { return tree }
+            if tree.works(), tree.keepLimits(of: place.left) { return tree }
             tree.remove()
         }
         return nil
-    }
-
-    /// Where this process could make groups, best first.
-    public static func places() -> [Place] {
-        var own: [Version: String] = [:]
-        for line in lines("/proc/self/cgroup") {
-            let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
-            guard parts.count == 3 else { continue }
-            if parts[0] == "0" { own[.v2] = String(parts[2]) }
-            if parts[1].split(separator: ",").contains("memory") { own[.v1] = String(parts[2]) }
-        }
-        var places: [Place] = []
-        for line in lines("/proc/self/mountinfo") {
-            let words = line.split(separator: " ")
-            guard let separator = words.firstIndex(of: "-") else { continue }
-            let before = words[..<separator]
-            let after = words[(separator + 1)...]
-            guard before.count > 4, let type = after.first else { continue }
-            let (root, mount) = (String(before[3]), String(before[4]))
-            if type == "cgroup2", let path = own[.v2] {
-                // A group that has processes can't give controllers to groups below it: the ancestors may.
-                for ancestor in ancestors(of: inside(path, root)) {
-                    places.append(Place(version: .v2, parent: mount + ancestor))
-                }
-            } else if type == "cgroup", after.last?.split(separator: ",").contains("memory") == true,
-                let path = own[.v1]
-            {
-                places.append(Place(version: .v1, parent: mount + inside(path, root)))
-            }
-        }
-        return places.filter { access($0.parent, W_OK) == 0 }
     }
 
     /// What is charged to all runs together.
@@ -83,7 +47,7 @@ public final class CgroupTree {
     ///
     /// - Returns: whether the limit holds.
     @discardableResult
-    public func setMemoryMax(_ bytes: UInt64?) -> Bool { memory.limit(bytes) }
+    public func setMemoryMax(_ bytes: UInt64?) -> Bool { memory.limit([bytes, bytesMaxLeft].compactMap(\.self).min()) }
 
     /// Makes the group of one run. Nil when the machine does not let us, which costs the limit, not the run.
     ///
@@ -132,6 +96,17 @@ public final class CgroupTree {
         return true
     }
 
+    /// Workers are in other groups than this process, but no more free for it.
+    private func keepLimits(of groups: [String]) -> Bool {
+        let left = groups.map { CgroupMemory(version: version, path: $0) }
+        for file in ["/memory.high", "/memory.swap.max"] {
+            let least = left.compactMap { $0.limit(in: file) }.min()
+            if let least, !memory.write(file, "\(least)") { return false }
+        }
+        bytesMaxLeft = left.compactMap(\.limitBytes).min()
+        return setMemoryMax(nil)
+    }
+
     // MARK: Groups of dead engines
 
     /// `zerrow-<pid>-<start time>`: names one process for as long as the machine runs.
@@ -143,7 +118,7 @@ public final class CgroupTree {
         return fields.count > 19 ? "zerrow-\(pid)-\(fields[19])" : nil
     }
 
-    static func sweep(_ place: Place) {
+    static func sweep(_ place: CgroupPlace) {
         for entry in (try? Files.list(place.parent)) ?? [] where entry.hasPrefix("zerrow-") {
             let parts = entry.split(separator: "-")
             guard parts.count == 3, let pid = pid_t(parts[1]), name(of: pid) != entry else { continue }
@@ -158,15 +133,19 @@ public final class CgroupTree {
                 kill(group, version)
                 _ = try? Files.removeDirectory(group)
             }
-            guard Files.exists(folder) else { return }
+            guard Files.exists(folder) else { return CgroupPlace.restore(Path.parent(folder)) }
             usleep(10_000)
         }
     }
 
     /// A group and all below it, those below others first.
     private static func groups(in folder: String) -> [String] {
-        let inner = ((try? Files.list(folder)) ?? []).map { "\(folder)/\($0)" }.filter(isFolder)
-        return inner.flatMap(groups) + [folder]
+        folders(in: folder).flatMap(groups) + [folder]
+    }
+
+    /// The groups right below a group.
+    static func folders(in folder: String) -> [String] {
+        ((try? Files.list(folder)) ?? []).map { "\(folder)/\($0)" }.filter(isFolder)
     }
 
     static func kill(_ group: String, _ version: Version) {
@@ -184,22 +163,5 @@ public final class CgroupTree {
     private static func isFolder(_ path: String) -> Bool {
         var status = stat()
         return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
-    }
-
-    /// The own group's path as seen below a mount that may show only part of the hierarchy.
-    private static func inside(_ path: String, _ root: String) -> String {
-        var path = path
-        if root != "/", path.hasPrefix(root) { path.removeFirst(root.count) }
-        return path == "/" ? "" : path
-    }
-
-    private static func ancestors(of path: String) -> [String] {
-        var result = [path]
-        var path = path
-        while !path.isEmpty {
-            path = path.contains("/") ? String(path[..<path.lastIndex(of: "/")!]) : ""
-            result.append(path)
-        }
-        return result
     }
 }

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 extension SystemCall {
@@ -73,6 +74,11 @@ public enum Files {
             readlink(path, $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
         }
         return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
+    }
+
+    /// Whether a file, or folder, has an extended attribute with just that value. Source: getxattr(2).
+    public static func hasAttribute(_ path: String, _ name: String, _ value: String) -> Bool {
+        zerrow_has_attribute(path, name, value) == 1
     }
 
     /// What tells one build of a file from another, and one file from another: device, inode, size and time of change.

@@ -79,7 +79,7 @@ import Testing
         let other = try #require(CgroupTree.name(of: getppid()).map { "\(parent)/\($0)" })
         try Files.makeDirectory(other)
         defer { _ = try? Files.removeDirectory(other) }
-        _ = CgroupTree.places().map(CgroupTree.sweep)
+        _ = CgroupPlace.all().map(CgroupTree.sweep)
         #expect(!Files.exists(stale))
         #expect(Files.exists(other) && Files.exists(tree.folder))
     }

@@ -179,7 +179,7 @@ extension CgroupTests {
             defer { tree.remove() }
             let stale = "\(Path.parent(tree.folder))/zerrow-1-1"
             for folder in [stale, stale + "/run-1", stale + "/run-1/w1"] { try Files.makeDirectory(folder) }
-            _ = CgroupTree.places().map(CgroupTree.sweep)
+            _ = CgroupPlace.all().map(CgroupTree.sweep)
             #expect(!Files.exists(stale))
         }
     }

@@ -5,4 +5,7 @@
 /* How many processors this process may run on; at least 1. */
 int zerrow_processor_count(void);
 
+/* 1: the file of that name has an extended attribute with just that value, 0: it has not, or none that can be read. */
+int zerrow_has_attribute(const char *path, const char *name, const char *value);
+
 #endif

@@ -22,8 +22,11 @@ LEFT_OUT = {"6.1-debug": {"memory_watched_by_a_virtual_machine_is_EOPNOTSUPP": "
 # What the tests use of the image package; all of it would be ten times as much.
 IMAGE_PARTS = re.compile(
     r"\./(boot/(vmlinuz|config)-|lib/modules/[^/]+/kernel/"
-    r"(arch/x86/kvm|drivers/(block|crypto/ccp|virtio)|fs/(9p|fscache|netfs)|net/9p|mm|virt|crypto|lib)/)"
+    r"(arch/x86/kvm|drivers/(block|crypto/ccp|virtio)|fs/(9p|ext4|fscache|jbd2|netfs)|net/9p|mm|virt|crypto|lib)/"
+    r"|lib/modules/[^/]+/kernel/fs/mbcache\.)"
 )
+# A part that a kernel which was unpacked before it was used is without.
+NEWEST_PART = "fs/ext4"
 
 
 class KernelError(Exception):
@@ -69,7 +72,9 @@ def bring(series: str) -> Kernel:
         release = newest(series, (path.name for path in cache.iterdir()))
         if release is None and series in DEBUG_SERIES:
             raise KernelError(f"there is no kernel {series} yet: build it with kernel/tests/qemu/debug-kernel")
-        if release is None:
+        if release is None or (
+            series in SERIES and not (Kernel(series, release, cache / release).modules / NEWEST_PART).exists()
+        ):
             release = download(series, cache)
     return Kernel(series, release, cache / release)
 

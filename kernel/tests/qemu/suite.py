@@ -36,6 +36,7 @@ class Plan:
     boot_words: str = ""
     instruction_counter: bool = False
     host_root: bool = False
+    limits_kill: bool = False
 
 
 # Freed pages and slab objects are filled with a pattern, so that a use after free shows.
@@ -46,6 +47,9 @@ SWAP_DISK = Disk("swap", 256 << 20)
 # Whole runs of the engine, which `./zerrow --version` has to have built.
 HOST = ("host", f"PATH={Path(sys.executable).parent}:/usr/bin:/bin", str(REPOSITORY / "tests/conformance/guest"))
 HOST_ROOT = ("virtio_pci", "9pnet_virtio", "9p")
+# Checksums of ext4 are found by name, so nothing names their module.
+HOST_DISK = ("virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "loop")
+WORK_DISK = Disk("work", 6 << 30)
 
 
 # Each switch of the debug build that breaks the module, and the tests that must notice.
@@ -133,5 +137,18 @@ SUITES: dict[str, list[Plan]] = {
     "arrow": [
         Plan("arrow", HOST, kernel_modules=HOST_ROOT, memory="3G", seconds=5400, host_root=True),
         Plan("arrow with faults", (*HOST, "faults"), debug=True, kernel_modules=HOST_ROOT, host_root=True),
+    ],
+    "cgroup2": [
+        Plan(
+            "cgroup2",
+            (*HOST, "cgroup2"),
+            module=False,
+            kernel_modules=(*HOST_ROOT, *HOST_DISK),
+            memory="3G",
+            seconds=5400,
+            disks=(WORK_DISK,),
+            host_root=True,
+            limits_kill=True,
+        )
     ],
 }

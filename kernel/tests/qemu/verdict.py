@@ -16,6 +16,10 @@ HARMLESS = re.compile(
     r"RCU CPU stall warnings timeout|RCU lockdep checking is enabled"
     r"|Command line:|Kernel command line:|module verification failed|loading out-of-tree"
 )
+# What comes before the kernel tells how a process came to pass the limit of its control group, a call trace included.
+LIMIT_REACHED = re.compile(r"invoked oom-killer")
+# What comes instead of that group's figures where the machine itself has no more memory.
+MACHINE_IS_FULL = re.compile(r"Out of memory: Kill|System is deadlocked on memory")
 # Lines of the log that are shown after a complaint: most are followed by what the kernel was doing.
 CONTEXT_LINES = 30
 TEST_LINE = re.compile(r"kernelzero test: (\S+)")
@@ -23,11 +27,15 @@ TEST_LINE = re.compile(r"kernelzero test: (\S+)")
 
 @dataclass
 class Verdict:
-    """Filled from the lines of a run, then from its log. All names are those of tests."""
+    """Filled from the lines of a run, then from its log. All names are those of tests.
+
+    With `limits_kill` the kernel may kill what passes the limit of a control group, and tell of it.
+    """
 
     passed: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     complaints: list[tuple[str, str]] = field(default_factory=list)
+    limits_kill: bool = False
     running: str | None = None
     complete: bool = False
 
@@ -49,11 +57,16 @@ class Verdict:
         """Looks through the kernel's log: each complaint belongs to the test that ran when it came."""
         test = "boot"
         context = 0
+        expects_trace = False
         for line in log.splitlines():
             if match := TEST_LINE.search(line):
                 test = match[1]
                 context = 0
-            elif COMPLAINT.search(line) and not HARMLESS.search(line):
+            elif self.limits_kill and LIMIT_REACHED.search(line):
+                expects_trace = True
+            elif expects_trace and "Call Trace" in line:
+                expects_trace = False
+            elif MACHINE_IS_FULL.search(line) or (COMPLAINT.search(line) and not HARMLESS.search(line)):
                 context = CONTEXT_LINES
             if context > 0:
                 self.complaints.append((test, line.strip()))
