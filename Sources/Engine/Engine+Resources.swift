@@ -12,9 +12,10 @@ extension Engine {
         return memoryBytesThere.map { UInt64($0) / 5 * 4 }
     }
 
-    /// What the machine has, or a control group that this process is in may have of it, as in a container; in bytes.
-    static var memoryBytesThere: Int? {
-        (try? Machine.memory()).map { min($0.bytesTotal, Int(clamping: CgroupPlace.memoryBytesMax() ?? .max)) }
+    /// What the machine has, or a control group that this process is in may have of it, as in a container; in bytes. As it was when
+    /// somebody first asked.
+    static let memoryBytesThere: Int? = (try? Machine.memory()).map {
+        min($0.bytesTotal, Int(clamping: CgroupPlace.memoryBytesMax() ?? .max))
     }
 
     /// Why limits of memory are not kept by the kernel, and what to do; nil when they are.
