@@ -224,9 +224,10 @@ def test_the_controller_is_turned_on_where_nobody_did(project: Project, top: Gro
     plain = top.below("plain")
     project.caller = plain.below("leaf").caller(project.caller)
     top.write("cgroup.subtree_control", "-memory")
-    (ROOT / "cgroup.subtree_control").write_text("-memory")
-    if "memory" in (ROOT / "cgroup.subtree_control").read_text():
-        pytest.skip("somebody else uses the controller")
+    try:
+        (ROOT / "cgroup.subtree_control").write_text("-memory")
+    except OSError:
+        pytest.skip("others on this machine use the controller")
     check_limits_hold(project, below="/")
     assert plain.groups() == ["leaf"]
 
