@@ -117,8 +117,12 @@ public struct CgroupPlace: Sendable, Equatable {
 
     private static func putBack(in parent: String) {
         let aside = "\(parent)/\(Self.aside)"
-        guard Files.exists(aside), CgroupTree.folders(in: parent) == [aside] else { return }
-        guard write(parent, "subtree_control", "-memory") else { return }
+        let others = CgroupTree.folders(in: parent).filter { $0 != aside }
+        // Another engine's groups, or those of somebody who has come to use the controller, keep it.
+        let isUsed = others.contains {
+            $0.hasPrefix(parent + "/zerrow-") || CgroupMemory(version: .v2, path: $0).limitBytes != nil
+        }
+        guard Files.exists(aside), !isUsed, write(parent, "subtree_control", "-memory") else { return }
         for _ in 0..<roundsMax {
             for process in names(aside + "/cgroup.procs") { _ = write(parent, "procs", process) }
             if (try? Files.removeDirectory(aside)) != nil { return }

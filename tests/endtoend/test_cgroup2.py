@@ -287,8 +287,11 @@ def test_a_user_with_nothing_delegated_is_told(ordinary_project: Project, top: G
 def test_a_container_with_groups_of_its_own_is_arranged_and_put_back(project: Project, top: Group, bystander: Callable):
     inner = top.below("container")
     other = bystander(inner)
+    inner.below("empty")
     project.caller = inner.caller(project.caller, *container())
     check_limits_hold(project, below="/")
+    wait_until(lambda: inner.groups() == ["empty"], what="the end of the engine's groups")
+    removed(inner.path / "empty")
     check_is_as_before(inner, other)
 
 
