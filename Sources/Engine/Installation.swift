@@ -16,6 +16,14 @@ public struct Installation: Sendable {
     /// The folder of zerrow's Python package.
     public var pythonFolder: String { home + "/python" }
 
+    /// What stands for the engine in the keys of results: the builds of all that makes tables, or moves them. Packages and the
+    /// Python code have their own part there.
+    func build() throws(SystemError) -> String {
+        // What runs, not what its name stands for by now: it may have been built anew since.
+        let parts = [try BuildID.of("/proc/self/exe"), try BuildID.of(workerLibrary), try BuildID.of(arenaLibrary)]
+        return parts.joined(separator: " ")
+    }
+
     /// Finds the parts from `ZERROW_HOME` (set by the launcher) and the place of the running executable.
     ///
     /// `ZERROW_PYTHON` names another interpreter for the default environment.

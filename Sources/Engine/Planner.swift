@@ -33,7 +33,9 @@ struct Planner {
     }
 
     private func read(_ folder: String, _ parameters: [String], _ query: String?) throws -> Plan {
-        var arguments = [installation.python, "-m", "zerrow.plan", "--project", folder]
+        var arguments = [
+            installation.python, "-m", "zerrow.plan", "--project", folder, "--engine", try installation.build(),
+        ]
         for parameter in parameters { arguments += ["--param", parameter] }
         if let query { arguments += ["--query", query] }
         for folder in writtenFolders { arguments += ["--writes", folder] }

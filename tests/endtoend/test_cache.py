@@ -1,15 +1,17 @@
 """What was made once is not made again: results under `serve` and in a folder, scans by column and row group."""
 
 import os
+import shutil
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from command import Project, Result, wait_for_line
+from command import HOME, Project, Result, open_to_others, wait_for_line
 
 CHAIN = """
     import zerrow
@@ -209,6 +211,30 @@ def test_a_folder_keeps_results_from_engine_to_engine(chain: Project, tmp_path: 
     assert statuses(again) == {"numbers": "unneeded", "first": "cached", "second": "cached"}
     with pa.OSFile(str(out / "second.arrows")) as file:
         assert pa.ipc.open_stream(file).read_all().to_pylist() == [{"rows": 1000, "last": 999}]
+
+
+def test_another_build_of_the_engine_does_not_use_kept_results(chain: Project, tmp_path: Path):
+    folder = tmp_path / "cache"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    assert chain.run("--cache-dir", str(folder)).code == 0
+    assert statuses(chain.run("--cache-dir", str(folder)))["second"] == "cached"
+    # The same programs, but for one digit of what the linker calls a library's build.
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("zerrow", "libzerrow_worker.so", "libzerrow_arena.so"):
+        shutil.copy(HOME / ".build" / "release" / name, other)
+    open_to_others(other)
+    library = other / "libzerrow_worker.so"
+    content = bytearray(library.read_bytes())
+    content[content.index(b"\x03\0\0\0GNU\0") + 8] ^= 1
+    library.write_bytes(content)
+    home = {"ZERROW_HOME": str(HOME), "ZERROW_PYTHON": str(HOME / ".zerrow/env/bin/python"), **chain.caller.environment}
+    chain = replace(chain, caller=replace(chain.caller, words=[*chain.caller.words[:-1], str(other / "zerrow")]))
+    again = chain.run("--cache-dir", str(folder), env=home)
+    assert again.code == 0, again.err
+    assert set(statuses(again).values()) == {"success"}
+    assert statuses(chain.run("--cache-dir", str(folder), env=home))["second"] == "cached"
 
 
 def test_a_damaged_kept_result_is_made_again(chain: Project, tmp_path: Path):

@@ -265,6 +265,14 @@ def test_zerrows_own_code_is_in_every_key(project: Any, monkeypatch: pytest.Monk
     }  # fmt: skip
 
 
+def test_the_engines_build_is_in_every_key(project: Any) -> None:
+    def found(build: str) -> dict[str, Any]:
+        return {model["name"]: model["key"] for model in plan_project(project.folder, engine=build)["models"]}
+
+    one, other = found("1"), found("2")
+    assert found("1") == one and all(one[name] != other[name] for name in one) and set(one) == set(keys(project))
+
+
 def test_texts_stored_as_dictionaries_can_stay_so_by_the_files_word(shop: Any) -> None:
     count = 10_000
     table = pa.table({

@@ -28,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--writes", action="append", default=[], metavar="DIR", help="a folder that the run writes to; may be repeated"
     )
+    parser.add_argument("--engine", default="", metavar="BUILD", help="what stands for the engine's build in keys")
     options = parser.parse_args(arguments)
     given: dict[str, str] = {}
     for pair in options.param:
@@ -36,7 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
             parser.error(f"--param {pair}: write --param NAME=VALUE")
         given[name] = value
     try:
-        plan = plan_project(options.project, given, query=options.query, written_folders=options.writes)
+        plan = plan_project(
+            options.project, given, query=options.query, written_folders=options.writes, engine=options.engine
+        )
     except PlanError as error:
         failure = {
             "errors": [item.as_json() for item in error.errors],

@@ -31,10 +31,16 @@ _SQL_ASKS_THE_WORLD = re.compile(
 class Keys:
     """Makes the keys of one plan's models, which come in the graph's order."""
 
-    def __init__(self, project: Project, sources: dict[str, Source], planned_ns: int, left_out: list[str]) -> None:
-        """`planned_ns` is a time before the sources were looked at; `left_out` names folders that the run writes to."""
+    def __init__(
+        self, project: Project, sources: dict[str, Source], planned_ns: int, left_out: list[str], engine: str
+    ) -> None:
+        """`planned_ns` is a time before the sources were looked at; `left_out` names folders that the run writes to.
+
+        `engine` stands for the engine's build.
+        """
         self._planned_ns = planned_ns
         self._project = project
+        self._engine = engine
         self._left_out = frozenset([*left_out, *(file for source in sources.values() for file in source.files)])
         models = [model for model in project.models.values() if isinstance(model, PythonModel)]
         self._code = CodeReader(project.file.folder, models, project.texts)
@@ -45,8 +51,8 @@ class Keys:
         return environment()
 
     @cached_property
-    def _own(self) -> str:
-        return own_code()
+    def _own(self) -> list[str]:
+        return [own_code(), self._engine]
 
     @cached_property
     def _files(self) -> ProjectFiles:

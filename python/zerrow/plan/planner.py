@@ -34,11 +34,13 @@ def plan_project(
     *,
     query: str | None = None,
     written_folders: Sequence[str | Path] = (),
+    engine: str = "",
 ) -> dict[str, Any]:
     """The plan of the project in `folder`, with parameters `given` as texts.
 
     With a `query`, the plan of that SQL over the project's models and sources, and of nothing that it doesn't need.
-    What is in `written_folders` is in no key: the run writes there.
+    What is in `written_folders` is in no key: the run writes there. `engine` stands for the build that will run it, and is
+    in every key.
     Raises PlanError with all that is wrong. Imports none of the project's code.
     """
     findings = Findings()
@@ -48,15 +50,19 @@ def plan_project(
     except ZerrowError as error:
         findings.errors.append(error)
         raise PlanError(findings.errors, findings.warnings) from None
-    return _Planner(project, findings, planned_ns, [os.path.realpath(each) for each in written_folders]).plan()
+    written = [os.path.realpath(each) for each in written_folders]
+    return _Planner(project, findings, planned_ns, written, engine).plan()
 
 
 class _Planner:
-    def __init__(self, project: Project, findings: Findings, planned_ns: int, written_folders: list[str]) -> None:
+    def __init__(
+        self, project: Project, findings: Findings, planned_ns: int, written_folders: list[str], engine: str
+    ) -> None:
         self.project = project
         self.findings = findings
         self.planned_ns = planned_ns
         self.written_folders = written_folders
+        self.engine = engine
         self.missing: list[str] = []
 
     def plan(self) -> dict[str, Any]:
@@ -145,7 +151,7 @@ class _Planner:
         from zerrow.plan.keys import Keys
         from zerrow.plan.scans import merge_scans
 
-        keys = Keys(self.project, sources, self.planned_ns, self.written_folders)
+        keys = Keys(self.project, sources, self.planned_ns, self.written_folders, self.engine)
         scans = merge_scans([input_ for model in models for input_ in inputs[model.name]], sources)
         read = {input_.table for group in inputs.values() for input_ in group}
         planned: list[dict[str, Any]] = []
