@@ -1,26 +1,32 @@
-import SIPC
 import Store
-import System
 
 /// What sealed segments hold for nothing.
 extension Engine {
-    /// Rewrites sealed segments of which little is still needed: no page of them can be given back otherwise.
-    ///
-    /// - Returns: how much was copied for that, in bytes.
-    func compact() throws -> UInt64 {
-        var copiedBytes: UInt64 = 0
-        for segment in try store.compactable() {
-            let compaction = try store.compact(segment) { _, file, remap in
-                let descriptor = try Descriptor(reading: file)
-                let new = SIPC.Segment(id: remap.to.rawValue, bytes: UInt64(remap.bytes))
-                let moved = descriptor.moved(remap.from.rawValue, to: new) {
-                    remap.offset(of: $0.offset, length: $0.length)
-                }
-                guard let moved else { preconditionFailure("a published table names bytes that are not live") }
-                return DescriptorBox(try FileDescriptor.sealedMemory(named: "descriptor", moved))
+    /// Begins to rewrite sealed segments of which little is still needed, each on a thread of its own: no page of them can be given
+    /// back otherwise.
+    func compact() {
+        do {
+            for segment in try store.compactable() {
+                move(try store.beginCompaction(segment)) { [weak self] outcome in self?.compacted(outcome) }
             }
-            copiedBytes += UInt64(clamping: compaction.copiedBytes)
+        } catch {
+            noteCompaction(failed: error)
         }
-        return copiedBytes
+    }
+
+    /// A segment has been rewritten, or not: who was to be lent its tables goes on.
+    private func compacted(_ outcome: MoveOutcome) {
+        let waiting = waitingForCompaction
+        waitingForCompaction = []
+        defer { for goOn in waiting { goOn() } }
+        switch outcome {
+        case .moved(let figures): compactedBytes += UInt64(clamping: figures.bytes)
+        case .superseded: break
+        case .failed(let error): noteCompaction(failed: error)
+        }
+    }
+
+    private func noteCompaction(failed error: any Error) {
+        noteOnce("memory of which little is needed was not given back", error)
     }
 }

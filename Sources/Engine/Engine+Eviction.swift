@@ -46,21 +46,14 @@ extension Engine {
             return fail(evicting: holding, .spill)
         }
         holding.isMoving = true
-        errands.begin {
-            // What fails is said again at the end.
-            try? work.write()
-        } then: { [weak self] in
-            self?.spilled(holding, work)
-        }
+        move(work) { [weak self] outcome in self?.spilled(holding, outcome) }
     }
 
-    private func spilled(_ holding: HeldTable, _ work: SpillWork) {
+    private func spilled(_ holding: HeldTable, _ outcome: MoveOutcome) {
         holding.isMoving = false
-        holdingsAreStale = true
-        switch store.finishSpill(work) {
-        case .spilled(let figures):
+        switch outcome {
+        case .moved(let figures):
             evictions.spilled.note(figures.freedBytes)
-            freeMoved { work.letGo() }
             rates.note(spill: figures.bytesPerSecond)
             tell(.measured(rates))
             tell(.evicted(holding.key, .spill, bytesFreed: figures.freedBytes))
@@ -71,14 +64,21 @@ extension Engine {
         }
     }
 
-    /// Lets go of the files that a moved table was in, which takes a while where pages are small; and rewrites sealed segments of
-    /// which little is left.
-    private func freeMoved(_ letGo: @escaping @Sendable () -> Void) {
-        errands.begin(letGo)
-        do {
-            compactedBytes += try compact()
-        } catch {
-            noteOnce("memory of a spilled table was not given back", error)
+    /// Moves a table on a thread of its own; `then` is called when it is where the outcome says.
+    func move(_ work: MoveWork, then: @escaping (MoveOutcome) -> Void) {
+        errands.begin {
+            // What fails is said again at the end.
+            try? work.run()
+        } then: { [weak self] in
+            guard let self else { return }
+            let outcome = store.finish(work)
+            holdingsAreStale = true
+            // Letting go of the files takes a while where pages are small.
+            errands.begin { work.letGo() }
+            then(outcome)
+            // Something may have left a sealed segment, or has to be tried again as its tables have changed meanwhile.
+            if case .failed = outcome { return }
+            compact()
         }
     }
 
@@ -128,10 +128,14 @@ extension Engine {
         if let told = holding.told { tell(.restored(holding.key, bytes: told.bytes)) }
     }
 
-    /// Reads tables back from the disk that can't be lent from there, each on a thread of its own.
+    /// Reads tables back from the disk that can't be lent from there, each on a thread of its own, and waits for those that are being
+    /// rewritten: lent before that, they would keep the memory of all that is dead beside them.
     ///
-    /// - Parameter then: is called when all that are still held are in memory, or with what went wrong.
+    /// - Parameter then: is called when all that are still held are in memory and lie still, or with what went wrong.
     func restore(_ tables: [TableID], then: @escaping ((any Error)?) -> Void) {
+        if tables.contains(where: { holdings[$0] != nil && store.isBeingRewritten($0) }) {
+            return waitingForCompaction.append { [weak self] in self?.restore(tables, then: then) }
+        }
         // Others may have been moved to the disk while the last ones were read.
         let wanted = Set(tables.filter { holdings[$0] != nil && store.mustRestore($0) }).sorted()
         guard !wanted.isEmpty else { return then(nil) }
@@ -156,12 +160,9 @@ extension Engine {
         do {
             let work = try store.beginRestore(table)
             restoring[table] = [then]
-            errands.begin {
-                // What fails is said again at the end.
-                try? work.read()
-            } then: { [weak self] in
+            move(work) { [weak self] outcome in
                 guard let self else { return }
-                let error = restored(table, work)
+                let error = restored(table, outcome)
                 for waiting in restoring.removeValue(forKey: table) ?? [] { waiting(error) }
             }
         } catch {
@@ -169,12 +170,10 @@ extension Engine {
         }
     }
 
-    private func restored(_ table: TableID, _ work: RestoreWork) -> (any Error)? {
-        holdingsAreStale = true
-        switch store.finishRestore(work) {
-        case .restored(let figures):
+    private func restored(_ table: TableID, _ outcome: MoveOutcome) -> (any Error)? {
+        switch outcome {
+        case .moved(let figures):
             evictions.restored.note(figures.bytes)
-            freeMoved { work.letGo() }
             rates.note(restore: figures.bytesPerSecond)
             tell(.measured(rates))
             if let holding = holdings[table] { tell(.restored(holding.key, bytes: figures.bytes)) }

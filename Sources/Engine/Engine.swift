@@ -34,6 +34,8 @@ public final class Engine {
     var toldPoolBytes = 0
     /// The tables that are being read back from the disk, and who waits for each.
     var restoring: [TableID: [((any Error)?) -> Void]] = [:]
+    /// What goes on when a sealed segment has been rewritten.
+    var waitingForCompaction: [() -> Void] = []
     /// How fast memory was moved here.
     var rates = ResourceManager.Rates()
     /// Where tables are spilled to; nil where that is not possible.

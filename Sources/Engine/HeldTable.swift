@@ -107,6 +107,6 @@ extension Engine {
         if let key = holding.scanKey { scans.forget(table, key: key) }
         defer { if holding.told != nil { tell(.tableGone(holding.key)) } }
         try store.release(table)
-        compactedBytes += try compact()
+        compact()
     }
 }

@@ -101,11 +101,11 @@ final class Held: Sendable {
 /// A table that is being moved to a new segment, and the others that may move with it. Made on the engine's thread, used on another.
 struct Movers: Sendable {
     let table: TableID
-    /// Stands for a reader: while it is there, what the table names stays as it is.
-    let pin: WorkerID
+    /// Stands for a reader: while it is there, what the table names stays as it is. Nil where nobody could change that.
+    let pin: WorkerID?
     let box: DescriptorBox
     let descriptor: Descriptor
-    /// What the table names, so that it can be read.
+    /// What is read of what the table names.
     let files: Held
     /// Tables that nobody reads and that name segments which this one names.
     let others: [(table: TableID, box: DescriptorBox)]
@@ -155,13 +155,20 @@ extension Descriptor {
 extension SegmentStore {
     /// Pins a table that is to be moved: until `unpin`, its bytes stay where they are, whoever releases what.
     func pin(_ table: TableID, _ purpose: String) throws -> Movers {
-        guard var entry = tables[table] else { preconditionFailure("table \(table) is gone") }
+        guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
+        let pin = WorkerID(rawValue: "\(purpose) \(nextSegmentID())")
+        let movers = try movers(of: table, files: entry.named.keys.sorted(), pin: pin)
+        tables[table]?.readers.insert(pin)
+        return movers
+    }
+
+    /// A table that is to leave some of the segments that it names, and the others that may move with it.
+    func movers(of table: TableID, files ids: [SegmentID], pin: WorkerID?) throws -> Movers {
+        guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
         let descriptor = try Descriptor(reading: entry.descriptor)
-        let newID = nextSegmentID()
-        let pin = WorkerID(rawValue: "\(purpose) \(newID)")
         var others: Set<TableID> = []
         var files: [(id: SegmentID, file: DescriptorBox)] = []
-        for id in entry.named.keys.sorted() {
+        for id in ids {
             guard let segment = segments[id], let file = segment.reader else {
                 preconditionFailure("segment \(id) is not published")
             }
@@ -169,19 +176,17 @@ extension SegmentStore {
             others.formUnion(segment.tables)
         }
         others.remove(table)
-        entry.readers.insert(pin)
-        tables[table] = entry
         let idle = others.sorted().filter { tables[$0]?.readers.isEmpty == true }
         return Movers(
             table: table, pin: pin, box: entry.descriptor, descriptor: descriptor, files: Held(files),
-            others: idle.compactMap { id in tables[id].map { (id, $0.descriptor) } }, newID: newID)
+            others: idle.compactMap { id in tables[id].map { (id, $0.descriptor) } }, newID: nextSegmentID())
     }
 
     /// Takes the pin away.
     ///
     /// - Returns: whether the table is as it was, and nobody has it: only then may it move.
     func unpin(_ movers: Movers) throws(StoreError) -> Bool {
-        tables[movers.table]?.readers.remove(movers.pin)
+        if let pin = movers.pin { tables[movers.table]?.readers.remove(pin) }
         try dropUnneeded([movers.table])
         guard let entry = tables[movers.table] else { return false }
         return entry.readers.isEmpty && entry.descriptor === movers.box
@@ -199,9 +204,7 @@ extension SegmentStore {
         if lock == .sealed, new.place == .memory { segment.writer = nil }
         segment.phase = .published
         segments[new.id] = segment
-        let current = new.tables.filter { table, rewritten in
-            tables[table].map { $0.readers.isEmpty && $0.descriptor === rewritten.old } ?? false
-        }
+        let current = current(new)
         let affected = Set(current.keys.flatMap { tables[$0].map { Array($0.named.keys) } ?? [] })
         let before = residentBytes(of: affected)
         for (table, rewritten) in current {
@@ -215,6 +218,13 @@ extension SegmentStore {
         // What can't be punched now is owed, and goes with the next release on the segment.
         for id in affected.sorted() { segments[id].map { try? giveBack($0, keepsForLater: false) } }
         return (max(0, before - residentBytes(of: affected)), current.count)
+    }
+
+    /// Those of a new segment's tables that are still as they were, and that nobody reads.
+    func current(_ new: NewSegment) -> [TableID: Rewritten] {
+        new.tables.filter { table, rewritten in
+            tables[table].map { $0.readers.isEmpty && $0.descriptor === rewritten.old } ?? false
+        }
     }
 
     /// The memory of some segments; what can't be measured counts nothing.

@@ -48,6 +48,8 @@ final class Segment {
     var companion: AnyObject?
     /// What of it is known to be out of RAM, in swap, in bytes. Readers bring it back without a word.
     var swappedBytes = 0
+    /// What is live of it is being copied to a new one.
+    var isBeingRewritten = false
     /// A punch failed: memory is held that nobody names, and the next release tries again over the whole file.
     var owesTrim = false
 

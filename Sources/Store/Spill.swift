@@ -1,6 +1,5 @@
 import Glibc
 import SIPC
-import Synchronization
 import System
 
 /// A folder on a disk that tables are spilled to.
@@ -23,108 +22,41 @@ public struct SpillFolder: Sendable {
     }
 }
 
-/// What a spill did.
-public struct SpillFigures: Sendable, Equatable {
-    /// The size of the file on the disk.
-    public var fileBytes = 0
-    /// The memory that is free once the work has let go of it, in bytes. What other tables name, and somebody reads, is not.
-    public var freedBytes = 0
-    /// How long the writing took, until the disk had it all, in nanoseconds.
-    public var nanoseconds: UInt64 = 0
-    /// What is left of the file in the page cache, in bytes.
-    public var cachedBytes = 0
-    /// Tables that name the file now, the spilled one included.
-    public var tables = 0
-
-    /// How fast it was written, in bytes per second.
-    public var bytesPerSecond: Double { nanoseconds == 0 ? 0 : Double(fileBytes) * 1e9 / Double(nanoseconds) }
-}
-
-/// How a spill ended.
-public enum SpillOutcome: Sendable {
-    /// The table is on the disk.
-    case spilled(SpillFigures)
-    /// Somebody got the table meanwhile, or nobody needs it any more: it is where it was, or gone.
-    case superseded
-    /// It could not be written; the table is where it was.
-    case failed(StoreError)
-}
-
-/// A table on its way to a disk: what a thread of its own needs to write it. It uses nothing of the store.
-public final class SpillWork: Sendable {
-    /// The table.
-    public let table: TableID
-    /// The size of the file that it will be.
-    public let fileBytes: Int
-
+/// What writes a table to a disk.
+private struct SpillWriter: Sendable {
     let movers: Movers
-    private let layout: FileLayout
-    private let folder: SpillFolder
-    private let result = Mutex<Result<Written, StoreError>?>(nil)
+    let layout: FileLayout
+    let folder: SpillFolder
 
-    /// What was written.
-    struct Written: Sendable {
-        let segment: NewSegment
-        var figures: SpillFigures
-    }
-
-    init(_ movers: Movers, _ layout: FileLayout, _ folder: SpillFolder) {
-        self.movers = movers
-        self.layout = layout
-        self.folder = folder
-        table = movers.table
-        fileBytes = layout.bytes
-    }
-
-    /// Writes the table, and waits until the disk has it. On a thread that may wait; once.
-    ///
-    /// What fails here is said again by `finishSpill`, which has to be called in any case.
-    ///
-    /// - Throws: `diskFull`, `system`.
-    public func write() throws(StoreError) {
+    func write() throws(StoreError) -> MoveWork.Made {
         do {
-            let written = try writeFile()
-            result.withLock { $0 = .success(written) }
+            return try writeFile()
         } catch {
-            let failure = StoreError(
-                writing: "spilling table \(table), \(fileBytes) bytes, to \(folder.path)", error)
-            result.withLock { $0 = .failure(failure) }
-            throw failure
+            throw StoreError(
+                writing: "spilling table \(movers.table), \(layout.bytes) bytes, to \(folder.path)", error)
         }
     }
 
-    /// Lets go of the memory that the table was in; what nobody names any more of it is free then. It happens by itself with the
-    /// end of the work, and takes the time that freeing takes: on any thread.
-    public func letGo() { movers.files.letGo() }
-
-    /// What came of `write`; nil when it was never called.
-    func take() -> Result<Written, StoreError>? {
-        result.withLock { result in
-            defer { result = nil }
-            return result
-        }
-    }
-
-    private func writeFile() throws -> Written {
+    private func writeFile() throws -> MoveWork.Made {
         let begin = MonotonicClock.nanoseconds()
         let file = DescriptorBox(try FileDescriptor.unnamed(in: folder.path))
-        try file.descriptor.allocate(bytes: fileBytes)
+        try file.descriptor.allocate(bytes: layout.bytes)
         var output = DiskOutput(file)
         let segments = try movers.map()
         let placements = try movers.descriptor.writeFile(layout, segments) { try output.write($0, at: $1) }
         try output.finish()
-        var figures = SpillFigures()
-        figures.fileBytes = fileBytes
+        var figures = MoveFigures()
+        figures.bytes = layout.bytes
         figures.nanoseconds = MonotonicClock.nanoseconds() - begin
-        figures.cachedBytes = try Self.cachedBytes(file, bytes: fileBytes)
+        figures.cachedBytes = try Self.cachedBytes(file, bytes: layout.bytes)
 
-        let new = SIPC.Segment(id: movers.newID.rawValue, bytes: UInt64(fileBytes))
+        let new = SIPC.Segment(id: movers.newID.rawValue, bytes: UInt64(layout.bytes))
         var tables = try movers.rewriteOthers(Relocation(placements), to: new)
-        tables[table] = try Rewritten(movers.box, bytes: movers.descriptor.described(in: layout, id: new.id))
+        tables[movers.table] = try Rewritten(movers.box, bytes: movers.descriptor.described(in: layout, id: new.id))
         let reader = DescriptorBox(try file.descriptor.reopenReadOnly())
         let segment = NewSegment(
-            id: movers.newID, bytes: fileBytes, place: .disk, writer: file, reader: reader, tables: tables)
-        return Written(segment: segment, figures: figures)
+            id: movers.newID, bytes: layout.bytes, place: .disk, writer: file, reader: reader, tables: tables)
+        return MoveWork.Made(segment: segment, figures: figures)
     }
 
     /// What of a file is in the page cache.
@@ -183,14 +115,14 @@ extension SegmentStore {
     /// share a buffer each have their own.
     static let spillBytesMax = 2
 
-    /// Begins to move a table to a disk. It is pinned until `finishSpill`: it can be lent and released meanwhile.
+    /// Begins to move a table to a disk. It is pinned until `finish`: it can be lent and released meanwhile.
     ///
     /// - Parameters:
     ///   - table: one that nobody reads, as a rule.
     ///   - folder: where to.
     /// - Returns: the work, for a thread that may wait.
     /// - Throws: `unsuitable` when the table is on a disk already, names nothing, or would be much larger there.
-    public func beginSpill(_ table: TableID, to folder: SpillFolder) throws(StoreError) -> SpillWork {
+    public func beginSpill(_ table: TableID, to folder: SpillFolder) throws(StoreError) -> MoveWork {
         let bytes = namedBytes(of: table)
         guard bytes > 0 else { throw StoreError(.unsuitable, nil, "table \(table) has no bytes to spill") }
         guard memorySegments(of: table).isEmpty == false else {
@@ -200,7 +132,6 @@ extension SegmentStore {
         do {
             movers = try pin(table, "spill")
         } catch {
-            tables[table]?.isUnspillable = true
             throw StoreError(.unsuitable, nil, "table \(table) can't be spilled: \(error)")
         }
         do {
@@ -209,36 +140,12 @@ extension SegmentStore {
                 let message = "table \(table) of \(bytes) bytes would have \(layout.bytes) on a disk"
                 throw StoreError(.unsuitable, nil, "\(message): its batches share their buffers")
             }
-            return SpillWork(movers, layout, folder)
+            let writer = SpillWriter(movers: movers, layout: layout, folder: folder)
+            return MoveWork(.spill, movers, bytes: layout.bytes) { () throws(StoreError) in try writer.write() }
         } catch {
-            tables[table]?.readers.remove(movers.pin)
-            tables[table]?.isUnspillable = true
+            if let pin = movers.pin { tables[table]?.readers.remove(pin) }
             throw error as? StoreError
                 ?? StoreError(.unsuitable, nil, "table \(table) can't be spilled: \(error)")
-        }
-    }
-
-    /// Ends a spill, whatever came of it: the table and those that share its bytes name the file, and the memory that nobody else
-    /// names is free once the work has let go of it (`letGo`). Sealed segments of which something is still named keep their memory until
-    /// `compact`.
-    ///
-    /// - Parameter work: from `beginSpill`, when its `write` has returned or was never called.
-    public func finishSpill(_ work: SpillWork) -> SpillOutcome {
-        let mayMove: Bool
-        do throws(StoreError) {
-            mayMove = try unpin(work.movers)
-        } catch {
-            // Released meanwhile; its memory goes with the next release.
-            return .failed(error)
-        }
-        switch work.take() {
-        case .failure(let error)?: return .failed(error)
-        case .success(var written)? where mayMove:
-            let (freedBytes, tables) = adopt(written.segment)
-            written.figures.freedBytes = freedBytes
-            written.figures.tables = tables
-            return .spilled(written.figures)
-        default: return .superseded
         }
     }
 

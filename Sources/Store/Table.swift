@@ -10,8 +10,6 @@ struct Table {
     var readers: Set<WorkerID> = []
     /// The engine has let go of it; it goes with its last reader.
     var isReleased = false
-    /// It can't be a file on a disk, as was found out.
-    var isUnspillable = false
 }
 
 /// A table lent to a worker: what has to be sent to it.

@@ -61,13 +61,8 @@ extension SegmentStore {
     /// - Parameter inMemory: whether only those count that are in memory, and not on a disk.
     public func chargedBytes(of table: TableID, inMemory: Bool) -> Int {
         guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
-        var bytes = 0
-        for (id, ranges) in entry.named {
-            guard let segment = segments[id], !inMemory || segment.place == .memory else { continue }
-            let older = segment.tables.filter { $0 < table }
-            bytes += older.reduce(ranges) { $0.subtracting(tables[$1]?.named[id] ?? RangeSet()) }.bytes
-        }
-        return bytes
+        let ids = entry.named.keys.filter { !inMemory || segments[$0]?.place == .memory }
+        return ids.reduce(0) { $0 + (sharing(of: $1).chargedBytes[table] ?? 0) }
     }
 
     /// Whether a worker may be reading the table, or it is being moved.

@@ -102,8 +102,8 @@ private let huge = Machine.hugePageBytes
             let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 0)
             guard let table = try? store.publishColumns([0..<huge], bytes: huge, by: "w1"),
                 let before = try? store.stream(of: table), let folder = try? diskFolder(),
-                let work = try? store.beginSpill(table, to: folder), (try? work.write()) != nil,
-                case .spilled = store.finishSpill(work)
+                let work = try? store.beginSpill(table, to: folder), (try? work.run()) != nil,
+                case .moved = store.finish(work)
             else {
                 Issue.record("spilling failed")
                 return

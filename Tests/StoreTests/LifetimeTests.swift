@@ -169,53 +169,6 @@ private let page = Machine.pageBytes
         #expect(isAsPublished)
     }
 
-    @Test func aSealedSegmentOfWhichLittleIsLiveIsRewritten() throws {
-        let store = SegmentStore(lock: .sealed, poolBytesMax: 0)
-        var producer = try Producer(store, "w1", bytes: 16 * huge)
-        try producer.write(0..<16 * huge, 1)
-        let live = [huge + 13..<huge + 5000, 7 * huge..<8 * huge + 100]
-        for (number, range) in live.enumerated() { try producer.write(range, UInt8(10 + number)) }
-        let whole = try store.publish(
-            by: "w1", descriptor: anyDescriptor(), references: producer.references([0..<16 * huge]))
-        try store.end("w1")
-        _ = try Producer(store, "w2")
-        _ = store.lend(whole, to: "w2")
-        var references = References()
-        try references.add(producer.output.id, live)
-        let part = try store.publish(by: "w2", descriptor: anyDescriptor([1]), references: references)
-        try store.release(whole)
-        #expect(try store.compactable() == [], "w2 still reads it")
-        try store.end("w2")
-        #expect(try store.compactable() == [producer.output.id])
-
-        struct Refusal: Error {}
-        #expect(throws: Refusal.self) { try store.compact(producer.output.id) { _, _, _ in throw Refusal() } }
-        #expect(try store.usage().residentBytes == 16 * huge, "nothing has changed")
-
-        let compaction = try store.compact(producer.output.id) { table, descriptor, remap in
-            #expect(table == part)
-            #expect(try descriptor.descriptor.bytes(0..<1) == [1])
-            #expect(remap.offset(of: UInt64(huge + 12), length: 5) == nil)
-            return try anyDescriptor([2])
-        }
-        #expect(compaction.copiedBytes == live[0].count + live[1].count)
-        #expect(try store.usage().residentBytes <= 2 * huge)
-        #expect(try store.compactable() == [])
-        let loan = store.lend(part, to: "w3")
-        #expect(try loan.descriptor.descriptor.bytes(0..<1) == [2])
-        #expect(loan.segments.map(\.id) == [compaction.remap.to])
-        for range in live {
-            let inner = range.lowerBound + 3..<range.upperBound - 3
-            let offset = compaction.remap.offset(of: UInt64(inner.lowerBound), length: UInt64(inner.count))
-            let place = try #require(offset.map { Int($0) })
-            #expect(place % 64 == inner.lowerBound % 64)
-            #expect(
-                try loan.segments[0].file.descriptor.bytes(place..<place + inner.count)
-                    == Array(producer.content[inner]))
-        }
-        #expect(try loan.segments[0].file.descriptor.seals() == .all)
-    }
-
     private final class Companion {}
 
     @Test(arguments: everyLock) func whatIsAttachedToAnOutputGoesWithTheLastTableThatNamesIt(lock: Lock) throws {

@@ -11,10 +11,10 @@ private let page = Machine.pageBytes
 @Suite struct SpillTests {
     private let columns = [64..<64 + 800_000, huge..<huge + 800_000, 3 * huge + 8..<3 * huge + 800_008]
 
-    private func spill(_ store: SegmentStore, _ table: TableID) throws -> SpillFigures {
+    private func spill(_ store: SegmentStore, _ table: TableID) throws -> MoveFigures {
         let work = try store.beginSpill(table, to: diskFolder())
-        try work.write()
-        guard case .spilled(let figures) = store.finishSpill(work) else {
+        try work.run()
+        guard case .moved(let figures) = store.finish(work) else {
             throw StoreError(.unsuitable, nil, "the spill was superseded")
         }
         return figures
@@ -31,7 +31,7 @@ private let page = Machine.pageBytes
         #expect(figures.cachedBytes == 0, "what is written is not kept in memory")
         let usage = try store.usage()
         #expect(usage.residentBytes == 0 && usage.pooledBytes == 0 && usage.segments == 1)
-        #expect(usage.spilledBytes >= figures.fileBytes && usage.namedBytes == 2_400_000)
+        #expect(usage.spilledBytes >= figures.bytes && usage.namedBytes == 2_400_000)
         let isTheSame = try same(before, store.stream(of: table))
         #expect(isTheSame)
         try store.release(table)
@@ -63,8 +63,8 @@ private let page = Machine.pageBytes
         _ = try spill(store, table)
         #expect(store.mustRestore(table))
         let work = try store.beginRestore(table)
-        try work.read()
-        guard case .restored(let figures) = store.finishRestore(work) else {
+        try work.run()
+        guard case .moved(let figures) = store.finish(work) else {
             Issue.record("it was not restored")
             return
         }
@@ -83,9 +83,9 @@ private let page = Machine.pageBytes
         let table = try store.publishColumns(columns, bytes: 4 * huge, by: "w1")
         weak let file = store.segments.values.first?.reader
         let work = try store.beginSpill(table, to: diskFolder())
-        try work.write()
+        try work.run()
         #expect(file != nil)
-        _ = store.finishSpill(work)
+        _ = store.finish(work)
         // Freeing takes a while, and so is left to whoever may wait.
         #expect(file != nil)
         work.letGo()
@@ -110,8 +110,8 @@ private let page = Machine.pageBytes
         isTheSame = try same(before.1, store.stream(of: part))
         #expect(isTheSame)
         let work = try store.beginRestore(part)
-        try work.read()
-        guard case .restored = store.finishRestore(work) else {
+        try work.run()
+        guard case .moved = store.finish(work) else {
             Issue.record("it was not restored")
             return
         }
@@ -151,8 +151,8 @@ private let page = Machine.pageBytes
         let table = try store.publishColumns(columns, bytes: 4 * huge, by: "w1")
         let work = try store.beginSpill(table, to: diskFolder())
         let loan = store.lend(table, to: "w2")
-        try work.write()
-        guard case .superseded = store.finishSpill(work) else {
+        try work.run()
+        guard case .superseded = store.finish(work) else {
             Issue.record("it was moved")
             return
         }
@@ -168,8 +168,8 @@ private let page = Machine.pageBytes
         // What is being written is neither punched nor given to anybody else.
         #expect(store.contains(table))
         #expect(try store.usage().pooledBytes == 0)
-        try work.write()
-        guard case .superseded = store.finishSpill(work) else {
+        try work.run()
+        guard case .superseded = store.finish(work) else {
             Issue.record("it was moved")
             return
         }
@@ -181,7 +181,7 @@ private let page = Machine.pageBytes
         let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 0)
         let table = try store.publishColumns(columns, bytes: 4 * huge, by: "w1")
         let work = try store.beginSpill(table, to: diskFolder())
-        guard case .superseded = store.finishSpill(work) else {
+        guard case .superseded = store.finish(work) else {
             Issue.record("it was moved")
             return
         }
@@ -194,12 +194,12 @@ private let page = Machine.pageBytes
         let before = try store.stream(of: table)
         let work = try store.beginSpill(table, to: diskFolder())
         let error = #expect(throws: StoreError.self) {
-            try FaultPlan(.allocate, errno: code).apply { try work.write() }
+            try FaultPlan(.allocate, errno: code).apply { try work.run() }
         }
         #expect(error?.code == .diskFull)
-        #expect(error?.description.contains("table 1, \(work.fileBytes) bytes, to ") == true)
+        #expect(error?.description.contains("table 1, \(work.bytes) bytes, to ") == true)
         #expect(error?.description.contains("free room on that disk") == true)
-        guard case .failed(let again) = store.finishSpill(work) else {
+        guard case .failed(let again) = store.finish(work) else {
             Issue.record("it was moved")
             return
         }
@@ -214,18 +214,12 @@ private let page = Machine.pageBytes
         let table = try store.publishColumns([0..<5 * huge, 8 * huge..<13 * huge], bytes: 16 * huge, by: "w1")
         let before = try store.stream(of: table)
         let folder = try diskFolder()
-        func attempt(_ plan: FaultPlan, _ work: SpillWork) throws -> Bool {
-            try? plan.apply { () throws(StoreError) in try work.write() }
-            if case .spilled = store.finishSpill(work) { return true }
+        func attempt(_ plan: FaultPlan, _ work: MoveWork) throws -> Bool {
+            let isOnDisk = !store.diskSegments(of: table).isEmpty
+            try? plan.apply { () throws(StoreError) in try work.run() }
+            if case .moved = store.finish(work) { return true }
             let isTheSame = try same(before, store.stream(of: table))
-            #expect(isTheSame && store.diskSegments(of: table).isEmpty, "\(plan.fired)")
-            return false
-        }
-        func attempt(_ plan: FaultPlan, _ work: RestoreWork) throws -> Bool {
-            try? plan.apply { () throws(StoreError) in try work.read() }
-            if case .restored = store.finishRestore(work) { return true }
-            let isTheSame = try same(before, store.stream(of: table))
-            #expect(isTheSame && store.memorySegments(of: table).isEmpty, "\(plan.fired)")
+            #expect(isTheSame && store.diskSegments(of: table).isEmpty != isOnDisk, "\(plan.fired)")
             return false
         }
         let record = (FaultPlan(), FaultPlan())
@@ -264,9 +258,9 @@ private let page = Machine.pageBytes
         let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 0)
         let table = try store.publishColumns(columns, bytes: 4 * huge, by: "w1")
         let work = try store.beginSpill(table, to: SpillFolder(folder))
-        try work.write()
+        try work.run()
         #expect(try Files.list(folder) == [])
-        _ = store.finishSpill(work)
+        _ = store.finish(work)
         #expect(try Files.list(folder) == [])
     }
 
