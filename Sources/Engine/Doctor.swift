@@ -26,7 +26,7 @@ public enum Doctor {
         public let remedy: String?
     }
 
-    /// Tries everything. Leaves nothing behind.
+    /// Tries everything. Changes nothing and leaves nothing behind.
     public static func checks(environment: [String: String]) -> [Check] {
         [
             installation(environment), kernel(), sandbox(environment), users(), cgroups(), hugePages(), sealing(),
@@ -178,7 +178,7 @@ public enum Doctor {
         if environment["ZERROW_HISTORY"] == "" {
             return Check(name: "history", status: .present, detail: "turned off by ZERROW_HISTORY", remedy: nil)
         }
-        guard let path = History.path(environment), History(path) != nil else {
+        guard let path = History.path(environment), History.isPossible(at: path) else {
             return Check(
                 name: "history", status: .limited, detail: "what models needed is not remembered from run to run",
                 remedy: "name a file that can be written with ZERROW_HISTORY, and install SQLite (libsqlite3-0)")

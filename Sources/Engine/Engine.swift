@@ -96,7 +96,7 @@ public final class Engine {
             limits: .init(
                 memoryBytesMax: Self.memoryBytesMax(options).map { Int(clamping: $0) }, slots: options.slots,
                 workerBytesMin: 16 << 20, spilledComesBack: store.lock == .sealed))
-        history = History.path(environment).flatMap { History($0) }
+        history = History.path(environment).map { History($0) }
         kernelZero = options.hasKernelZero ? KernelZero.find() : .absent
         cgroups = CgroupTree.make()
         if let bytes = options.memoryBytesMax { cgroups?.setMemoryMax(bytes) }
@@ -158,7 +158,7 @@ public final class Engine {
         runs.removeAll { $0 === run }
         tell(.runEnded(run.number))
         limitZygotes()
-        history?.save()
+        history?.save(by: errands)
         return run.finish()
     }
 

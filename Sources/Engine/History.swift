@@ -3,7 +3,8 @@ import System
 
 /// What models needed when they last ran, kept from run to run in a small database.
 ///
-/// It makes runs better and is never needed: whatever is wrong with it, runs go on without it. Used on the engine's thread.
+/// It makes runs better and is never needed: whatever is wrong with it, runs go on without it. Used on the engine's thread, which
+/// never waits for others that have the file locked: a read then knows nothing, and writing is done on a thread of its own.
 final class History {
     /// What one execution of a model took.
     struct Need: Equatable, Sendable {
@@ -24,8 +25,27 @@ final class History {
     /// By how much inputs may differ for what one needed to tell about the other.
     private static let scaleMax = 64.0
 
-    private let database: SQLite
-    private var waiting: [(code: String, need: Need)] = []
+    /// How long the thread that writes waits for others that have the file locked, in milliseconds.
+    private static let writeMillisecondsMax: Int32 = 10_000
+
+    private typealias Row = (code: String, need: Need)
+
+    private let path: String
+    /// To read with; nil where nothing could be read when last tried.
+    private var reader: SQLite?
+    /// What is not written yet.
+    private var waiting: [Row] = []
+    /// What is being written.
+    private var writing: [Row] = []
+
+    /// Whether something is being written.
+    var isWriting: Bool { !writing.isEmpty }
+
+    /// How many executions are not remembered yet.
+    var unwrittenCount: Int { writing.count + waiting.count }
+
+    /// A history in that file, which is made when there is something to write.
+    init(_ path: String) { self.path = path }
 
     /// The file to keep it in: `ZERROW_HISTORY`, where empty means none, else a place among the user's state. Nil for none.
     static func path(_ environment: [String: String]) -> String? {
@@ -35,8 +55,89 @@ final class History {
         return home + "/.local/state/zerrow/history.sqlite"
     }
 
-    /// Opens the file, and makes it where there is none or a broken one. Nil where it can't be had.
-    init?(_ path: String) {
+    /// Whether a history can be kept in that file, as far as that can be said without changing anything.
+    static func isPossible(at path: String) -> Bool {
+        guard SQLite.isAvailable else { return false }
+        var folder = Path.parent(path)
+        if Files.exists(path) { return access(path, R_OK | W_OK) == 0 && access(folder, W_OK | X_OK) == 0 }
+        while !Files.exists(folder), folder.count > 1 { folder = Path.parent(folder) }
+        return access(folder + "/.", W_OK | X_OK) == 0
+    }
+
+    /// What the model probably needs, by what it needed last with inputs of about that size; nil when it never ran with any such.
+    func need(code: String, inputBytes: Int64) -> Need? {
+        let rows: [[SQLite.Value]]
+        do {
+            rows = try read(code, Self.size(inputBytes))
+        } catch {
+            guard error.isBusy else {
+                // It may be another file by the next time.
+                reader = nil
+                return nil
+            }
+            return (writing + waiting).last { $0.code == code }.flatMap { Self.scaled($0.need, to: inputBytes) }
+        }
+        guard let row = rows.first, case .integer(let input) = row[0], case .integer(let memory) = row[1],
+            case .integer(let output) = row[2], case .real(let seconds) = row[3]
+        else { return nil }
+        return Self.scaled(
+            Need(inputBytes: input, memoryBytes: memory, outputBytes: output, seconds: seconds), to: inputBytes)
+    }
+
+    private func read(_ code: String, _ size: Int64) throws(SQLite.Failure) -> [[SQLite.Value]] {
+        if reader == nil { reader = try SQLite(path, creates: false, waitMilliseconds: 0) }
+        return try reader!.run(
+            """
+            select input_bytes, memory_bytes, output_bytes, seconds from needs where code = ?1
+            order by abs(size - ?2), size desc limit 1
+            """, [.text(code), .integer(size)])
+    }
+
+    /// What inputs of another size probably need.
+    private static func scaled(_ need: Need, to inputBytes: Int64) -> Need? {
+        let (input, memory, output, seconds) = (need.inputBytes, need.memoryBytes, need.outputBytes, need.seconds)
+        // A damaged row says nothing.
+        guard [input, memory, output].allSatisfy({ (0...bytesMax).contains($0) }), seconds.isFinite, seconds >= 0
+        else { return nil }
+        let scale = Double(max(1, inputBytes)) / Double(max(1, input))
+        guard scale <= scaleMax, scale >= 1 / scaleMax else { return nil }
+        // Memory need not grow with the inputs, but it is better to expect it.
+        return Need(
+            inputBytes: inputBytes, memoryBytes: Int64(Double(memory) * max(scale, 0.25)),
+            outputBytes: Int64(Double(output) * scale), seconds: seconds * scale)
+    }
+
+    /// Notes what an execution took; written by `save`.
+    func note(code: String, _ need: Need) {
+        waiting.append((code, need))
+        // Who has the file locked for that long has it for ever.
+        if waiting.count > Self.rowsMax { waiting.removeFirst(Self.rowsMax / 2) }
+    }
+
+    /// Begins to write what was noted, on a thread of its own. What can't be written is lost, but where somebody has the file locked
+    /// for long: then it waits for the next call.
+    func save(by errands: Errands) {
+        guard writing.isEmpty, !waiting.isEmpty else { return }
+        let (rows, path) = (waiting, path)
+        writing = rows
+        waiting = []
+        errands.begin { () -> SQLite.Failure? in
+            do throws(SQLite.Failure) {
+                try Self.write(rows, to: path)
+                return nil
+            } catch {
+                return error
+            }
+        } then: { [weak self] failure in
+            guard let self else { return }
+            writing = []
+            if failure?.isBusy == true { return waiting = rows + waiting }
+            save(by: errands)
+        }
+    }
+
+    /// Opens the file, and makes it where there is none or a broken one.
+    private static func open(_ path: String) throws(SQLite.Failure) -> SQLite {
         var folders: [String] = []
         var folder = Path.parent(path)
         while !Files.exists(folder), folder.count > 1 {
@@ -44,17 +145,16 @@ final class History {
             folder = Path.parent(folder)
         }
         for folder in folders.reversed() { _ = try? Files.makeDirectory(folder, mode: 0o700) }
-        do {
-            database = try Self.open(path)
+        do throws(SQLite.Failure) {
+            return try prepared(path)
         } catch {
-            guard error.isBroken, (try? Files.rename(path, path + ".broken")) != nil, let new = try? Self.open(path)
-            else { return nil }
-            database = new
+            guard error.isBroken, (try? Files.rename(path, path + ".broken")) != nil else { throw error }
+            return try prepared(path)
         }
     }
 
-    private static func open(_ path: String) throws(SQLite.Failure) -> SQLite {
-        let database = try SQLite(path)
+    private static func prepared(_ path: String) throws(SQLite.Failure) -> SQLite {
+        let database = try SQLite(path, waitMilliseconds: writeMillisecondsMax)
         // A row that is lost with the machine's power costs nothing; waiting for the disk would.
         try database.run("pragma synchronous = off")
         try database.run(
@@ -67,41 +167,14 @@ final class History {
         return database
     }
 
-    /// What the model probably needs, by what it needed last with inputs of about that size; nil when it never ran with any such.
-    func need(code: String, inputBytes: Int64) -> Need? {
-        let rows = try? database.run(
-            """
-            select input_bytes, memory_bytes, output_bytes, seconds from needs where code = ?1
-            order by abs(size - ?2), size desc limit 1
-            """, [.text(code), .integer(Self.size(inputBytes))])
-        guard let row = rows?.first, case .integer(let input) = row[0], case .integer(let memory) = row[1],
-            case .integer(let output) = row[2], case .real(let seconds) = row[3]
-        else { return nil }
-        // A damaged row says nothing.
-        guard [input, memory, output].allSatisfy({ (0...Self.bytesMax).contains($0) }), seconds.isFinite, seconds >= 0
-        else { return nil }
-        let scale = Double(max(1, inputBytes)) / Double(max(1, input))
-        guard scale <= Self.scaleMax, scale >= 1 / Self.scaleMax else { return nil }
-        // Memory need not grow with the inputs, but it is better to expect it.
-        return Need(
-            inputBytes: inputBytes, memoryBytes: Int64(Double(memory) * max(scale, 0.25)),
-            outputBytes: Int64(Double(output) * scale), seconds: seconds * scale)
-    }
-
-    /// Notes what an execution took; written by `save`.
-    func note(code: String, _ need: Need) { waiting.append((code, need)) }
-
-    /// Writes what was noted. What can't be written is lost.
-    func save() {
-        let rows = waiting
-        waiting = []
-        guard !rows.isEmpty else { return }
-        try? database.inTransaction { () throws(SQLite.Failure) in
+    private static func write(_ rows: [Row], to path: String) throws(SQLite.Failure) {
+        let database = try open(path)
+        try database.inTransaction { () throws(SQLite.Failure) in
             for (code, need) in rows {
                 try database.run(
                     "insert or replace into needs values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                     [
-                        .text(code), .integer(Self.size(need.inputBytes)), .integer(need.inputBytes),
+                        .text(code), .integer(size(need.inputBytes)), .integer(need.inputBytes),
                         .integer(need.memoryBytes), .integer(need.outputBytes), .real(need.seconds),
                         .integer(Int64(time(nil))),
                     ])
@@ -109,7 +182,7 @@ final class History {
             try database.run(
                 """
                 delete from needs where used_at < (select used_at from needs order by used_at desc limit 1 offset ?1)
-                """, [.integer(Int64(Self.rowsMax))])
+                """, [.integer(Int64(rowsMax))])
         }
     }
 

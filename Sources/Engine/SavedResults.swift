@@ -110,12 +110,25 @@ extension Engine {
         tellHoldings()
     }
 
-    /// Waits until all results are saved, or a signal comes: what is not saved then leaves nothing behind.
-    public func finishSaves(unless signals: SignalDescriptor) {
+    /// How long the end waits for somebody else who has the history locked, in seconds.
+    private static let historySecondsMax = 0.5
+
+    /// Waits until all results are saved, and for a moment for the history; or until a signal comes. What is not saved then leaves
+    /// nothing behind.
+    public func finishSaves(unless signals: SignalDescriptor, note: (String) -> Void) {
         var isInterrupted = false
         let watch = Watch(signals.raw) { _ in
             while (try? signals.next()) != nil { isInterrupted = true }
         }
-        while savesLeft > 0, !isInterrupted { waitAndHandle(beside: [watch]) }
+        history?.save(by: errands)
+        let historyDeadline = Deadline.after(seconds: Self.historySecondsMax)
+        while !isInterrupted {
+            let isWriting = history?.isWriting == true && MonotonicClock.nanoseconds() < historyDeadline
+            guard savesLeft > 0 || isWriting else { break }
+            waitAndHandle(beside: [watch])
+        }
+        if let count = history?.unwrittenCount, count > 0, !isInterrupted {
+            note("what \(count) models needed is not remembered: another process has the history locked")
+        }
     }
 }

@@ -2,8 +2,8 @@ import Glibc
 
 /// A database of the machine's own SQLite library, which is loaded when the first one is opened.
 ///
-/// It is not linked: where the library is missing, all but the database works. Calls wait for the disk and for others that have
-/// the file locked, half a second at most. Used on one thread at a time. Source: sqlite.org/c3ref.
+/// It is not linked: where the library is missing, all but the database works. Calls wait for the disk, and for others that
+/// have the file locked as long as whoever opens it says. Used on one thread at a time. Source: sqlite.org/c3ref.
 public final class SQLite {
     /// What went wrong, in SQLite's words.
     public struct Failure: Error, Equatable, CustomStringConvertible {
@@ -14,6 +14,9 @@ public final class SQLite {
 
         /// Whether the file is no database, or a broken one.
         public var isBroken: Bool { code & 0xff == 11 || code & 0xff == 26 }
+
+        /// Whether somebody else has the file locked.
+        public var isBusy: Bool { code & 0xff == 5 || code & 0xff == 6 }
     }
 
     /// A value of a column or a parameter.
@@ -24,21 +27,28 @@ public final class SQLite {
     private let library: Library
     private let database: OpaquePointer
 
-    /// Opens the file, and makes it where there is none.
-    public init(_ path: String) throws(Failure) {
+    /// Whether this machine has the library.
+    public static var isAvailable: Bool { Library.shared != nil }
+
+    /// Opens the file.
+    ///
+    /// - Parameters:
+    ///   - creates: whether it is made where there is none; that is an error otherwise.
+    ///   - waitMilliseconds: how long each call waits for others that have the file locked.
+    public init(_ path: String, creates: Bool = true, waitMilliseconds: Int32 = 500) throws(Failure) {
         guard let library = Library.shared else {
             throw Failure(code: 0, description: "opening \(path): this machine has no libsqlite3.so.0")
         }
         var database: OpaquePointer?
         // SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX.
-        let code = library.open(path, &database, 0x2 | 0x4 | 0x8000, nil)
+        let code = library.open(path, &database, 0x2 | (creates ? 0x4 : 0) | 0x8000, nil)
         guard code == 0, let database else {
             _ = database.map(library.close)
             throw Failure(code: code, description: "opening \(path): SQLite's error \(code)")
         }
         self.library = library
         self.database = database
-        _ = library.busyTimeout(database, 500)
+        _ = library.busyTimeout(database, waitMilliseconds)
     }
 
     deinit { _ = library.close(database) }

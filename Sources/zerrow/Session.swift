@@ -87,7 +87,7 @@ enum Session {
         if let problem = engine.kernelZeroProblem { display.note("warning: KernelZero is not used: \(problem)") }
         defer { engine.shutDown() }
         let report = try engine.run(plan, options, observer: display, signals: signals)
-        engine.finishSaves(unless: signals)
+        engine.finishSaves(unless: signals, note: display.note)
         return report
     }
 
@@ -108,7 +108,7 @@ enum Session {
             own = engine
             Output.result(try engine.run(plan, options, signals: signals).json)
         }
-        own?.finishSaves(unless: signals)
+        own?.finishSaves(unless: signals, note: Output.note)
         own?.shutDown()
         Output.leave(0)
     }
@@ -123,7 +123,7 @@ enum Session {
             if let problem = engine.kernelZeroProblem { Output.note("warning: KernelZero is not used: \(problem)") }
             Output.note("serving at \(address.path) (Ctrl-C ends it)")
             server.serve(until: signals)
-            engine.finishSaves(unless: signals)
+            engine.finishSaves(unless: signals, note: Output.note)
             engine.shutDown()
             Output.leave(0)
         } catch {

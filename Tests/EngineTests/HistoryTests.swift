@@ -14,15 +14,62 @@ import Testing
         rmdir(folder)
     }
 
+    /// Writes, and waits for it.
+    private static func save(_ history: History) throws {
+        let errands = try Errands()
+        history.save(by: errands)
+        while history.isWriting {
+            _ = try Poll.wait([(errands.reading.raw, .read)], timeoutMilliseconds: 1000)
+            errands.finish()
+        }
+    }
+
+    @Test func whoAsksWhetherItIsPossibleChangesNothing() throws {
+        let folder = Self.folder()
+        let path = folder + "/needs.sqlite"
+        #expect(History.isPossible(at: path) && !Files.exists(folder))
+        _ = History(path).need(code: "a", inputBytes: 1)
+        #expect(!Files.exists(folder))
+    }
+
+    @Test func aLockedFileIsWaitedForByNobodyButTheThreadThatWrites() throws {
+        let folder = Self.folder()
+        defer { Self.remove(folder) }
+        let path = folder + "/needs.sqlite"
+        let history = History(path)
+        let (old, new) = (
+            History.Need(inputBytes: 10, memoryBytes: 20, outputBytes: 30, seconds: 4),
+            History.Need(inputBytes: 10, memoryBytes: 50, outputBytes: 30, seconds: 4)
+        )
+        history.note(code: "a", old)
+        try Self.save(history)
+        let other = try SQLite(path)
+        try other.run("begin exclusive")
+        #expect(history.need(code: "a", inputBytes: 10) == nil, "it can't be read")
+        let errands = try Errands()
+        history.note(code: "a", new)
+        history.save(by: errands)
+        // The writer is kept until the lock goes, which happens on this very thread.
+        #expect(history.isWriting && history.unwrittenCount == 1)
+        #expect(history.need(code: "a", inputBytes: 10) == new, "what this engine noted it knows")
+        try other.run("commit")
+        while history.isWriting {
+            _ = try Poll.wait([(errands.reading.raw, .read)], timeoutMilliseconds: 1000)
+            errands.finish()
+        }
+        #expect(history.unwrittenCount == 0)
+        #expect(History(path).need(code: "a", inputBytes: 10) == new)
+    }
+
     @Test func whatAModelNeededIsKnownToTheNextEngine() throws {
         let folder = Self.folder()
         defer { Self.remove(folder) }
         let need = History.Need(inputBytes: 1000, memoryBytes: 5000, outputBytes: 300, seconds: 2)
-        let first = try #require(History(folder + "/needs.sqlite"))
+        let first = History(folder + "/needs.sqlite")
         first.note(code: "a", need)
         #expect(first.need(code: "a", inputBytes: 1000) == nil)
-        first.save()
-        let second = try #require(History(folder + "/needs.sqlite"))
+        try Self.save(first)
+        let second = History(folder + "/needs.sqlite")
         #expect(second.need(code: "a", inputBytes: 1000) == need)
         #expect(second.need(code: "b", inputBytes: 1000) == nil)
     }
@@ -30,10 +77,10 @@ import Testing
     @Test func theNearestSizeCountsAndIsScaled() throws {
         let folder = Self.folder()
         defer { Self.remove(folder) }
-        let history = try #require(History(folder + "/needs.sqlite"))
+        let history = History(folder + "/needs.sqlite")
         history.note(code: "a", .init(inputBytes: 1 << 20, memoryBytes: 10 << 20, outputBytes: 1 << 20, seconds: 1))
         history.note(code: "a", .init(inputBytes: 1 << 30, memoryBytes: 2 << 30, outputBytes: 1 << 30, seconds: 100))
-        history.save()
+        try Self.save(history)
         let need = try #require(history.need(code: "a", inputBytes: 2 << 30))
         #expect(need.memoryBytes == 4 << 30)
         #expect(need.outputBytes == 2 << 30)
@@ -48,10 +95,10 @@ import Testing
     @Test func theLastTimeCounts() throws {
         let folder = Self.folder()
         defer { Self.remove(folder) }
-        let history = try #require(History(folder + "/needs.sqlite"))
+        let history = History(folder + "/needs.sqlite")
         for bytes in [100, 200, 300] as [Int64] {
             history.note(code: "a", .init(inputBytes: 1000, memoryBytes: bytes, outputBytes: 1, seconds: 1))
-            history.save()
+            try Self.save(history)
         }
         #expect(history.need(code: "a", inputBytes: 1000)?.memoryBytes == 300)
     }
@@ -62,14 +109,18 @@ import Testing
         try Files.makeDirectory(folder)
         let path = folder + "/needs.sqlite"
         try Files.write(path, String(repeating: "garbage ", count: 1000))
-        let history = try #require(History(path))
+        let history = History(path)
         history.note(code: "a", .init(inputBytes: 1, memoryBytes: 2, outputBytes: 3, seconds: 4))
-        history.save()
+        try Self.save(history)
         #expect(history.need(code: "a", inputBytes: 1)?.memoryBytes == 2)
     }
 
-    @Test func aPlaceThatCannotBeUsedMeansNoHistory() {
-        #expect(History("/proc/nowhere/needs.sqlite") == nil)
+    @Test func aPlaceThatCannotBeUsedMeansNoHistory() throws {
+        let history = History("/proc/nowhere/needs.sqlite")
+        history.note(code: "a", .init(inputBytes: 1, memoryBytes: 2, outputBytes: 3, seconds: 4))
+        try Self.save(history)
+        #expect(history.need(code: "a", inputBytes: 1) == nil && history.unwrittenCount == 0)
+        #expect(!History.isPossible(at: "/etc/passwd/nowhere/needs.sqlite"))
     }
 
     @Test func thePlaceIsTheUsersChoice() {

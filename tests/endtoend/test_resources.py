@@ -2,12 +2,13 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from command import IS_ROOT, Project, Result
+from command import IS_ROOT, ZERROW, Project, Result
 
 MIB = 1 << 20
 
@@ -299,3 +300,31 @@ def test_nothing_is_left_in_the_spill_folder_when_the_engine_is_killed(project: 
     run.stderr.close()
     run.stdout.close()
     assert os.listdir(folder) == []
+
+
+def test_a_history_that_another_process_has_locked_holds_up_no_run(project: Project, tmp_path: Path):
+    project.write("models.py", "import zerrow\n\n@zerrow.model()\ndef m(n=zerrow.Model('numbers')):\n    return n\n")
+    path = tmp_path / "history" / "needs.sqlite"
+    history = {"ZERROW_HISTORY": str(path)}
+    assert project.run(env=history).code == 0
+    other = sqlite3.connect(path, isolation_level=None)
+    before = other.execute("select count(*) from needs").fetchone()[0]
+    assert before > 0
+    other.execute("delete from needs")
+    other.execute("begin exclusive")
+    result = project.run(env=history)
+    assert result.code == 0, result.err
+    assert "is not remembered: another process has the history locked" in result.err
+    other.execute("commit")
+    assert other.execute("select count(*) from needs").fetchone()[0] == 0
+    again = project.run(env=history)
+    assert again.code == 0 and "not remembered" not in again.err
+    assert other.execute("select count(*) from needs").fetchone()[0] == before
+    other.close()
+
+
+def test_the_doctor_changes_nothing(tmp_path: Path):
+    home = {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
+    done = subprocess.run([ZERROW, "doctor"], capture_output=True, text=True, env={**os.environ, **home})
+    assert "is remembered in" in done.stdout + done.stderr
+    assert list(tmp_path.rglob("*")) == []

@@ -39,8 +39,8 @@ def plan_project(
     """The plan of the project in `folder`, with parameters `given` as texts.
 
     With a `query`, the plan of that SQL over the project's models and sources, and of nothing that it doesn't need.
-    What is in `written_folders` is in no key: the run writes there. `engine` stands for the build that will run it, and is
-    in every key.
+    What is in `written_folders` is in no key: the run writes there. `engine` stands for the build that will run it, and
+    is in every key.
     Raises PlanError with all that is wrong. Imports none of the project's code.
     """
     findings = Findings()
