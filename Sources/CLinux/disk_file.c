@@ -3,42 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/magic.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
-/* For file systems without O_TMPFILE: it has a name for some microseconds. */
-static int made_and_unlinked(const char *folder) {
-    char path[PATH_MAX];
-    int length = snprintf(path, sizeof path, "%s/.zerrow-XXXXXX", folder);
-    if (length < 0 || (size_t)length >= sizeof path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    int fd = mkostemp(path, O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    if (unlink(path) < 0) {
-        int error = errno;
-        close(fd);
-        errno = error;
-        return -1;
-    }
-    return fd;
-}
-
-int zerrow_unnamed_file(const char *folder) {
-    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd >= 0)
-        return fd;
-    /* EISDIR and ENOENT: how a kernel without O_TMPFILE reads the flag. */
-    if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT && errno != EINVAL)
-        return -1;
-    return made_and_unlinked(folder);
-}
+int zerrow_unnamed_file(const char *folder) { return open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600); }
 
 int zerrow_allocate(int fd, int64_t bytes) {
     int error = posix_fallocate(fd, 0, bytes);

@@ -25,12 +25,12 @@ public final class SaveWork: Sendable {
     /// - Throws: `diskFull`, `system`.
     public func write() throws(StoreError) {
         do {
-            let file = DescriptorBox(try FileDescriptor.unnamed(in: Path.parent(path)))
-            try file.descriptor.allocate(bytes: layout.bytes)
-            var output = DiskOutput(file)
+            let pending = try PendingFile(in: Path.parent(path))
+            try pending.file.descriptor.allocate(bytes: layout.bytes)
+            var output = DiskOutput(pending.file)
             _ = try movers.descriptor.writeFile(layout, try movers.map()) { try output.write($0, at: $1) }
             try output.finish()
-            try file.descriptor.link(as: path)
+            try pending.link(as: path)
         } catch {
             throw StoreError(writing: "saving table \(table), \(layout.bytes) bytes, as \(path)", error)
         }

@@ -22,12 +22,26 @@ extension SystemCall {
 extension FileDescriptor {
     /// A new file for reading and writing in a folder, for this user alone. It has no name, and so is gone with its last
     /// descriptor and mapping, whatever ends the process.
+    ///
+    /// Where the file system can't do that, it has a name for some microseconds (`PendingFile`).
     public static func unnamed(in folder: String) throws(SystemError) -> FileDescriptor {
+        do {
+            return try neverNamed(in: folder)
+        } catch {
+            guard error.meansNoUnnamedFiles else { throw error }
+            let (file, path) = try PendingFile.named(in: folder)
+            // One that can't be removed is abandoned, and goes with the next.
+            try Files.remove(path)
+            return try file.descriptor.duplicate()
+        }
+    }
+
+    fileprivate static func neverNamed(in folder: String) throws(SystemError) -> FileDescriptor {
         FileDescriptor(owning: try perform(.makeUnnamed, folder) { zerrow_unnamed_file(folder) })
     }
 
-    /// Gives a file of `unnamed` a name. Nothing happens where there is a file of that name.
-    public func link(as path: String) throws(SystemError) {
+    /// Gives a file that never had one a name. Nothing happens where there is a file of that name.
+    fileprivate func link(as path: String) throws(SystemError) {
         let source = "/proc/self/fd/\(raw)"
         do {
             try perform(.link, path) { linkat(AT_FDCWD, source, AT_FDCWD, path, AT_SYMLINK_FOLLOW) }
@@ -89,5 +103,76 @@ extension FileDescriptor {
     public func isInMemory() throws(SystemError) -> Bool {
         let raw = self.raw
         return try perform(.fileSystem, "descriptor \(raw)") { zerrow_is_in_memory(raw) } == 1
+    }
+}
+
+extension SystemError {
+    /// How a folder's file system, or a kernel that does not know the flag, says that it has no files without a name.
+    fileprivate var meansNoUnnamedFiles: Bool { [EOPNOTSUPP, EISDIR, ENOENT, EINVAL].contains(errno) }
+}
+
+/// A new file that gets its name when it is whole, and is gone if it never does.
+///
+/// Where the file system has no files without a name, it has one that says what it is (`.zerrow-…`), and is locked. One
+/// that is not locked was left behind by a process that was killed: the next file of the kind in that folder takes it away.
+public final class PendingFile: Sendable {
+    /// The file, for reading and writing by this user alone.
+    public let file: DescriptorBox
+    /// The name that it has until then; nil where it has none.
+    private let path: String?
+
+    private static let prefix = ".zerrow-"
+
+    /// A new file that is to be in a folder.
+    public init(in folder: String) throws(SystemError) {
+        do {
+            file = DescriptorBox(try FileDescriptor.neverNamed(in: folder))
+            path = nil
+        } catch {
+            guard error.meansNoUnnamedFiles else { throw error }
+            let (file, path) = try Self.named(in: folder)
+            self.file = file
+            self.path = path
+        }
+    }
+
+    deinit { if let path { _ = try? Files.remove(path) } }
+
+    /// Gives it its name, which is on the same file system. A file that has that name already stays, or is replaced: it
+    /// should be an equal one.
+    public func link(as name: String) throws(SystemError) {
+        guard let path else { return try file.descriptor.link(as: name) }
+        try Files.rename(path, name)
+    }
+
+    /// A new file with a name of its own, locked.
+    fileprivate static func named(in folder: String) throws(SystemError) -> (DescriptorBox, path: String) {
+        removeAbandoned(in: folder)
+        while true {
+            let path = "\(folder)/\(prefix)\(UInt64.random(in: 0...UInt64.max))"
+            let file: DescriptorBox
+            do throws(SystemError) {
+                file = DescriptorBox(try FileDescriptor.open(path, O_RDWR | O_CREAT | O_EXCL))
+            } catch {
+                if error.errno == EEXIST { continue }
+                throw error
+            }
+            // Where nothing can be locked, nothing is taken for abandoned.
+            let isLocked = (try? file.descriptor.lockIfFree()) ?? true
+            // Between its making and its lock another process may have taken it away.
+            if isLocked, Files.exists(path) { return (file, path) }
+            _ = try? Files.remove(path)
+        }
+    }
+
+    private static func removeAbandoned(in folder: String) {
+        // What can't be opened is another user's.
+        for name in (try? Files.list(folder)) ?? [] where name.hasPrefix(prefix) {
+            let path = "\(folder)/\(name)"
+            guard let file = try? FileDescriptor.open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK),
+                (try? file.lockIfFree()) == true
+            else { continue }
+            _ = try? Files.remove(path)
+        }
     }
 }

@@ -264,6 +264,56 @@ private let page = Machine.pageBytes
         #expect(try Files.list(folder) == [])
     }
 
+    @Test(arguments: everyLock) func whereFilesMustHaveANameATableIsSpilledAllTheSame(lock: Lock) throws {
+        let folder = Path.parent(CommandLine.arguments[0]) + "/named-\(getpid())-\(lock)"
+        try Files.makeDirectory(folder)
+        defer { try? Files.removeDirectory(folder) }
+        let store = SegmentStore(lock: lock, poolBytesMax: 0)
+        let table = try store.publishColumns(columns, bytes: 4 * huge, by: "w1")
+        let before = try store.stream(of: table)
+        for failing in [[.allocate], [.unlink], []] as [[SystemCall]] {
+            let work = try store.beginSpill(table, to: SpillFolder(folder))
+            let plan = FaultPlan(
+                [Fault(.makeUnnamed, errno: EOPNOTSUPP)] + failing.map { Fault($0, errno: EIO) })
+            try? plan.apply { () throws(StoreError) in try work.run() }
+            #expect(plan.fired.count == 1 + failing.count)
+            if case .moved = store.finish(work) { #expect(failing == []) } else { #expect(failing != []) }
+            let isTheSame = try same(before, store.stream(of: table))
+            #expect(isTheSame)
+        }
+        #expect(try Files.list(folder) == [], "also what could not be removed went with the next file")
+        #expect(!store.diskSegments(of: table).isEmpty)
+        let work = try store.beginRestore(table)
+        try work.run()
+        _ = store.finish(work)
+        let isTheSame = try same(before, store.stream(of: table))
+        #expect(isTheSame && store.diskSegments(of: table).isEmpty)
+    }
+
+    @Test(arguments: [nil, .allocate, .rename] as [SystemCall?])
+    func whereFilesMustHaveANameATableIsSavedOrNothingIsLeft(failing: SystemCall?) throws {
+        let folder = Path.parent(CommandLine.arguments[0]) + "/saved-\(getpid())-\(failing?.rawValue ?? "none")"
+        try Files.makeDirectory(folder)
+        let path = folder + "/key.arrow"
+        defer {
+            unlink(path)
+            try? Files.removeDirectory(folder)
+        }
+        let store = SegmentStore(lock: .sealed, poolBytesMax: 0)
+        let table = try store.publishColumns(columns, bytes: 4 * huge, by: "w1")
+        let work = try store.beginSave(table, as: path)
+        let faults = [Fault(.makeUnnamed, errno: EOPNOTSUPP)] + (failing.map { [Fault($0, errno: EIO)] } ?? [])
+        let plan = FaultPlan(faults)
+        try? plan.apply { () throws(StoreError) in try work.write() }
+        store.finishSave(work)
+        #expect(plan.fired.count == faults.count)
+        #expect(try Files.list(folder) == (failing == nil ? ["key.arrow"] : []))
+        guard failing == nil else { return }
+        let again = try store.takeSaved(DescriptorBox(FileDescriptor.open(path)))
+        let isTheSame = try same(store.stream(of: table), store.stream(of: again))
+        #expect(isTheSame)
+    }
+
     @Test func aTableThatWouldBeMuchLargerOnADiskIsRefused() throws {
         let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 0)
         let output = try store.makeOutputSegment(bytes: 2 * huge, for: "w1")

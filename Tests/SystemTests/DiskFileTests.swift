@@ -67,4 +67,77 @@ private let page = Machine.pageBytes
         // No disk has so much, and what was taken of it is given back with the file.
         #expect(throws: SystemError.self) { try file.allocate(bytes: 1 << 60) }
     }
+
+    // MARK: File systems that have no files without a name
+
+    /// A folder of one test's own.
+    private func own(_ name: String = #function) throws -> String {
+        let path = "\(folder)/pending-\(getpid())-\(name.prefix { $0.isLetter })"
+        try Files.makeDirectory(path)
+        return path
+    }
+
+    @Test(arguments: [EOPNOTSUPP, EISDIR, EINVAL]) func whereFilesMustHaveANameItIsGoneAtOnce(code: Int32) throws {
+        let folder = try own("gone\(code == EISDIR ? "a" : code == EINVAL ? "b" : "c")")
+        defer { rmdir(folder) }
+        let plan = FaultPlan(.makeUnnamed, errno: code)
+        let box = try plan.apply { () throws(SystemError) in DescriptorBox(try FileDescriptor.unnamed(in: folder)) }
+        #expect(plan.fired.count == 1)
+        #expect(try Files.list(folder) == [] && box.descriptor.status().mode == 0o600)
+        try box.descriptor.allocate(bytes: page)
+        #expect(try box.descriptor.bytes(0..<page).count == page)
+    }
+
+    @Test func aPendingFileHasItsNameWhenItIsWholeOrNone() throws {
+        let folder = try own()
+        defer { rmdir(folder) }
+        for plan in [FaultPlan(), FaultPlan(.makeUnnamed, errno: EOPNOTSUPP)] {
+            var pending: PendingFile? = try plan.apply { () throws(SystemError) in try PendingFile(in: folder) }
+            #expect(try !Files.list(folder).contains("a"))
+            try pending?.file.descriptor.allocate(bytes: 3)
+            try pending?.link(as: folder + "/a")
+            #expect(try Files.list(folder) == ["a"])
+            pending = nil
+            #expect(try Files.list(folder) == ["a"])
+            unlink(folder + "/a")
+            // One that fails before leaves nothing.
+            pending = try FaultPlan(.makeUnnamed, errno: EOPNOTSUPP).apply { () throws(SystemError) in
+                try PendingFile(in: folder)
+            }
+            #expect(throws: SystemError.self) {
+                try FaultPlan(.rename, errno: EIO).apply { try pending?.link(as: folder + "/a") }
+            }
+            pending = nil
+            #expect(try Files.list(folder) == [])
+        }
+    }
+
+    @Test func whatAKilledProcessLeftGoesWithTheNextFileAndWhatLivesStays() throws {
+        let folder = try own()
+        defer { rmdir(folder) }
+        let living = try FaultPlan(.makeUnnamed, errno: EOPNOTSUPP).apply { () throws(SystemError) in
+            try PendingFile(in: folder)
+        }
+        func makeAnother() throws {
+            _ = try FaultPlan(.makeUnnamed, errno: EOPNOTSUPP).apply { () throws(SystemError) in
+                try PendingFile(in: folder)
+            }
+        }
+        let name = try #require(try Files.list(folder).first)
+        // A process that holds one as an engine does, and is killed.
+        let abandoned = folder + "/.zerrow-1"
+        let child = try ChildProcess(
+            ["/bin/sh", "-c", "exec 9<>'\(abandoned)'; flock 9; echo > '\(folder)/ready'; exec sleep 1000"],
+            environment: ["PATH": "/usr/bin:/bin"], folder: ".", output: .null, errors: .null)
+        while !Files.exists(folder + "/ready") { usleep(1000) }
+        try Files.remove(folder + "/ready")
+        try makeAnother()
+        #expect(try Files.list(folder) == [".zerrow-1", name].sorted(), "both are in use")
+        child.signal(SIGKILL)
+        _ = try child.wait()
+        try makeAnother()
+        #expect(try Files.list(folder) == [name])
+        try living.link(as: folder + "/a")
+        try Files.remove(folder + "/a")
+    }
 }

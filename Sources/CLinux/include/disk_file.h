@@ -8,7 +8,9 @@
 
 #include <stdint.h>
 
-/* A close-on-exec file below folder for reading and writing, of mode 0600, that goes with its last descriptor. */
+/* A close-on-exec file below folder for reading and writing, of mode 0600, that goes with its last descriptor.
+ * EOPNOTSUPP: the file system has no such; EISDIR, ENOENT or EINVAL from a kernel that reads the flag as something
+ * else. */
 int zerrow_unnamed_file(const char *folder);
 
 /* Takes room on the disk for [0, bytes), and sets the size. Where the file system can't, zeros are written. */
