@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
-from .experiment import MIB, Bench, Case, Experiment, Ratio, measure
+from .experiment import MIB, Bench, Experiment, Ratio
 from .limits import swap_file
-from .systems import System, closing, zerrow_alone
+from .systems import take_turns, zerrow_alone
 
 PARTITIONS = 12
 WAYS = {"swap": "swap", "drop": "roll back", "spill": "spill", "adaptive": "adaptive"}
@@ -74,8 +75,9 @@ def run(bench: Bench) -> Experiment:
         limited = {
             label: zerrow_alone(bench, project, "--memory", str(limit), "--evict", way) for way, label in WAYS.items()
         }
-        cases = take_turns(bench, project, situation, limited)
-        cases += take_turns(bench, project, "no limit", {WAYS["adaptive"]: zerrow_alone(bench, project)})
+        warm = partial(bench.workspace.warm, project)
+        cases = take_turns(bench, situation, limited, warm)
+        cases += take_turns(bench, "no limit", {WAYS["adaptive"]: zerrow_alone(bench, project)}, warm)
     held = PARTITIONS * bench.scale.partition_bytes // MIB
     return Experiment(
         number=6,
@@ -91,10 +93,3 @@ def run(bench: Bench) -> Experiment:
         ],
         cases=cases,
     )
-
-
-def take_turns(bench: Bench, project: Path, situation: str, systems: dict[str, System]) -> list[Case]:
-    """The rounds of these systems, which are ended then."""
-    with closing(systems):
-        rounds = {name: system.round for name, system in systems.items()}
-        return measure(bench, situation, rounds, lambda: bench.workspace.warm(project))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from measure import HOME
 
-from .experiment import MIB, Bench, Case, Experiment, Ratio, measure
+from .experiment import MIB, Bench, Case, Experiment, Ratio
 from .limits import limited_group, swap_file
-from .systems import baseline, closing, zerrow_alone
+from .systems import baseline, take_turns, zerrow_alone
 
 FILES, ZERROW = "IPC files and swap (baseline)", "zerrow"
 
@@ -46,6 +46,4 @@ def compare(bench: Bench, situation: str, group: Path, limit: int) -> list[Case]
         FILES: baseline(bench, project, "--group", group),
         ZERROW: zerrow_alone(bench, project, "--memory", str(limit)),
     }
-    with closing(systems):
-        rounds = {name: system.round for name, system in systems.items()}
-        return measure(bench, situation, rounds, lambda: bench.workspace.warm(project))
+    return take_turns(bench, situation, systems, lambda: bench.workspace.warm(project))

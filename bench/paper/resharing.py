@@ -6,8 +6,9 @@ import re
 
 from measure import HOME
 
-from .experiment import Bench, Case, Experiment, Ratio, measure
-from .systems import baseline, clients, closing, served
+from .at_once import Dags, run_at_once, situations
+from .experiment import Bench, Experiment, Ratio
+from .systems import System
 
 FILES, FILES_ENCODED = "IPC files, plain (baseline)", "IPC files, dictionary"
 PLAIN, ENCODED = "zerrow, plain", "zerrow, dictionary"
@@ -21,23 +22,18 @@ def run(bench: Bench) -> Experiment:
     plain = bench.workspace.project(source, tables, "texts-plain")
     settings = plain / "zerrow_project.yml"
     settings.write_text(re.sub(r"\n *dictionary:.*", "", settings.read_text()))
-    cases: list[Case] = []
-    dags = {f"{count} DAG{'s' * (count > 1)}": count for count in bench.scale.dags}
-    with served(bench) as server:
-        for situation, count in dags.items():
-            parameters = [{"left_out": str(dag)} for dag in range(count)]
-            given = [word for each in parameters for word in ("--param", f"left_out={each['left_out']}")]
-            more = ("--dags", count, "--jobs", bench.cpus, *given)
-            systems = {
-                FILES: baseline(bench, plain, *more),
-                FILES_ENCODED: baseline(bench, encoded, *more),
-                PLAIN: clients(bench, plain, server, parameters),
-                ENCODED: clients(bench, encoded, server, parameters),
-            }
-            with closing(systems):
-                rounds = {name: system.round for name, system in systems.items()}
-                cases += measure(bench, situation, rounds, server.forget)
-    most = list(dags)[-1]
+
+    def systems(dags: Dags) -> dict[str, System]:
+        return {
+            FILES: dags.baseline(plain),
+            FILES_ENCODED: dags.baseline(encoded),
+            PLAIN: dags.zerrow(plain),
+            ENCODED: dags.zerrow(encoded),
+        }
+
+    counts = situations(bench.scale.dags)
+    cases = run_at_once(bench, counts, lambda dag: {"left_out": str(dag)}, systems)
+    most = list(counts)[-1]
     return Experiment(
         number=5,
         title="Resharing with dictionaries",
@@ -48,5 +44,5 @@ def run(bench: Bench) -> Experiment:
         axis="DAGs at once",
         ratios=[Ratio("filters, dictionaries reshared", most, PLAIN, ENCODED, 7.3)],
         cases=cases,
-        dags=dags,
+        dags=counts,
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from measure import HOME
 
-from .experiment import Bench, Case, Experiment, Ratio, measure
-from .systems import baseline, clients, closing, served
+from .at_once import Dags, run_at_once, situations
+from .experiment import Bench, Experiment, Ratio
+from .systems import System
 
 FILES, APART, SHARED = "IPC files (baseline)", "zerrow, DeCache off", "zerrow, DeCache on"
 
@@ -15,21 +16,17 @@ def run(bench: Bench) -> Experiment:
     tables = bench.workspace.tpch(bench.scale.tpch_factor)
     chosen = {name: tables[name] for name in ("lineitem", "orders")}
     project = bench.workspace.project(HOME / "bench/paper/projects/shared", chosen)
-    cases: list[Case] = []
-    dags = {f"{count} DAG{'s' * (count > 1)}": count for count in bench.scale.dags}
-    with served(bench) as server:
-        for situation, count in dags.items():
-            parameters = [{"since": f"1995-{1 + dag:02d}-01"} for dag in range(count)]
-            given = [word for each in parameters for word in ("--param", f"since={each['since']}")]
-            systems = {
-                FILES: baseline(bench, project, "--dags", count, "--jobs", bench.cpus, *given),
-                APART: clients(bench, project, server, parameters, "--no-decache"),
-                SHARED: clients(bench, project, server, parameters),
-            }
-            with closing(systems):
-                rounds = {name: system.round for name, system in systems.items()}
-                cases += measure(bench, situation, rounds, server.forget)
-    most = list(dags)[-1]
+
+    def systems(dags: Dags) -> dict[str, System]:
+        return {
+            FILES: dags.baseline(project),
+            APART: dags.zerrow(project, "--no-decache"),
+            SHARED: dags.zerrow(project),
+        }
+
+    counts = situations(bench.scale.dags)
+    cases = run_at_once(bench, counts, lambda dag: {"since": f"1995-{1 + dag:02d}-01"}, systems)
+    most = list(counts)[-1]
     return Experiment(
         number=4,
         title="DAGs that share inputs",
@@ -39,5 +36,5 @@ def run(bench: Bench) -> Experiment:
         axis="DAGs at once",
         ratios=[Ratio("DAGs that share inputs, DeCache", most, APART, SHARED, 2.8)],
         cases=cases,
-        dags=dags,
+        dags=counts,
     )

@@ -10,12 +10,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from measure import HOME, ZERROW, LineProcess
 
-from .experiment import Bench, Measurement
+from .experiment import Bench, Case, Measurement, measure
 from .janitor import remove_process
 
 
@@ -101,6 +101,12 @@ def closing(systems: dict[str, System]) -> Iterator[dict[str, System]]:
     finally:
         for system in systems.values():
             system.close()
+
+
+def take_turns(bench: Bench, situation: str, systems: dict[str, System], before: Callable[[], None]) -> list[Case]:
+    """The rounds of these systems in one situation; they are ended then."""
+    with closing(systems):
+        return measure(bench, situation, {name: system.round for name, system in systems.items()}, before)
 
 
 class Server:

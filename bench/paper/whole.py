@@ -6,9 +6,10 @@ from pathlib import Path
 
 from measure import HOME
 
-from .experiment import MIB, Bench, Case, Experiment, Ratio, measure
+from .at_once import Dags, run_at_once, situations
+from .experiment import MIB, Bench, Case, Experiment, Ratio
 from .limits import limited_group, swap_file
-from .systems import baseline, clients, closing, served
+from .systems import System
 
 ONE_BY_ONE, FILES, ZERROW = "IPC files and swap, DAG by DAG", "IPC files and swap (baseline)", "zerrow"
 REGIONS = ("ASIA", "EUROPE", "AMERICA", "AFRICA", "MIDDLE EAST")
@@ -33,10 +34,11 @@ def run(bench: Bench) -> Experiment:
     counts = sorted({bench.scale.dags[0], bench.scale.dags[-2], bench.scale.dags[-1]})
     with swap_file(bench.janitor, bench.swap_folder, bench.scale.swap_bytes):
         for name, limit in (("generous", bench.scale.generous_bytes), ("tight", bench.scale.tight_dags_bytes)):
-            panels[name] = [f"{count} DAG{'s' * (count > 1)}, {limit // MIB} MiB" for count in counts]
-            dags |= dict(zip(panels[name], counts, strict=True))
+            limited = situations(counts, f", {limit // MIB} MiB")
+            panels[name] = list(limited)
+            dags |= limited
             with limited_group(bench.janitor, f"whole-{name}", limit) as group:
-                cases += compare(bench, {situation: dags[situation] for situation in panels[name]}, group, limit)
+                cases += compare(bench, limited, group, limit)
     return Experiment(
         number=7,
         title="The whole",
@@ -54,22 +56,16 @@ def run(bench: Bench) -> Experiment:
     )
 
 
-def compare(bench: Bench, situations: dict[str, int], group: Path, limit: int) -> list[Case]:
-    """Both systems under one limit, with each number of DAGs."""
+def compare(bench: Bench, counts: dict[str, int], group: Path, limit: int) -> list[Case]:
+    """All systems under one limit, with each number of DAGs."""
     tables = bench.workspace.tpch(bench.scale.tpch_factor)
     project = bench.workspace.project(HOME / "examples/tpch", tables, f"tpch-at-once-{limit}")
-    cases: list[Case] = []
-    with served(bench, "--memory", str(limit)) as server:
-        for situation, count in situations.items():
-            parameters = [parameters_of(dag) for dag in range(count)]
-            given = [word for each in parameters for pair in each.items() for word in ("--param", "=".join(pair))]
-            more = ("--group", group, "--dags", count, "--jobs", bench.cpus, *given)
-            systems = {
-                ONE_BY_ONE: baseline(bench, project, *more, "--one-by-one"),
-                FILES: baseline(bench, project, *more),
-                ZERROW: clients(bench, project, server, parameters),
-            }
-            with closing(systems):
-                rounds = {name: system.round for name, system in systems.items()}
-                cases += measure(bench, situation, rounds, server.forget)
-    return cases
+
+    def systems(dags: Dags) -> dict[str, System]:
+        return {
+            ONE_BY_ONE: dags.baseline(project, "--group", group, "--one-by-one"),
+            FILES: dags.baseline(project, "--group", group),
+            ZERROW: dags.zerrow(project),
+        }
+
+    return run_at_once(bench, counts, parameters_of, systems, "--memory", str(limit))
