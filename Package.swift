@@ -49,13 +49,15 @@ let package = Package(
             name: "zerrow",
             dependencies: ["Engine", "Terminal", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: swift),
+        .target(name: "SeededNumbers", path: "Tests/SeededNumbers", swiftSettings: swift),
         .testTarget(name: "SystemTests", dependencies: ["System", "CLinux"], swiftSettings: swift),
         .testTarget(
             name: "SIPCTests", dependencies: ["SIPC", "CArrow", "System"], exclude: ["golden"], swiftSettings: swift),
         .testTarget(name: "SandboxTests", dependencies: ["Sandbox", "System", "CLinux"], swiftSettings: swift),
-        .testTarget(name: "StoreTests", dependencies: ["Store", "SIPC", "System"], swiftSettings: swift),
-        .testTarget(name: "SchedulerTests", dependencies: ["Scheduler"], swiftSettings: swift),
-        .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: swift),
+        .testTarget(
+            name: "StoreTests", dependencies: ["Store", "SIPC", "System", "SeededNumbers"], swiftSettings: swift),
+        .testTarget(name: "SchedulerTests", dependencies: ["Scheduler", "SeededNumbers"], swiftSettings: swift),
+        .testTarget(name: "TerminalTests", dependencies: ["Terminal", "SeededNumbers"], swiftSettings: swift),
         .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: swift),
     ]
 )

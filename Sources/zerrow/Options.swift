@@ -43,15 +43,15 @@ struct EngineOptionGroup: ParsableArguments {
     var noKernelZero = false
 
     @Option(
-        name: .long,
+        name: .long, parsing: .unconditional,
         help: ArgumentHelp("How many models may run at once; as many as there are cores by default.", valueName: "n"))
     var jobs: Int?
 
     @Option(
-        name: .long,
+        name: .long, parsing: .unconditional,
         help: ArgumentHelp(
             "The most memory that the run may take, its tables included, as 512MiB or 4GiB; of 'serve': all runs together.",
-            valueName: "size"))
+            valueName: "size"), transform: ByteSize.init)
     var memory: ByteSize?
 
     @Option(
@@ -87,6 +87,14 @@ struct EngineOptionGroup: ParsableArguments {
         eviction != nil ? "--evict" : spillFolder != nil ? "--spill-dir" : cacheFolder != nil ? "--cache-dir" : nil
     }
 
+    /// Replaces folders by their absolute paths. Throws `EngineError.options` for one that can't be used.
+    mutating func checkFolders() throws {
+        spillFolder = try spillFolder.map { try FolderOption(option: "--spill-dir", path: $0).checked() }
+        cacheFolder = try cacheFolder.map {
+            try FolderOption(option: "--cache-dir", path: $0, madeWithMode: 0o700).checked()
+        }
+    }
+
     /// The same for the engine.
     var engineOptions: EngineOptions {
         var options = EngineOptions()
@@ -120,25 +128,6 @@ struct RunOptionGroup: ParsableArguments {
 
     @Flag(name: .long, help: "Let interactive runs of the same engine go first.")
     var batch = false
-}
-
-/// A number of bytes as a user writes it: `1048576`, `512MiB`, `4G`.
-struct ByteSize: ExpressibleByArgument {
-    let bytes: UInt64
-
-    init?(argument: String) {
-        let digits = argument.prefix { $0.isNumber || $0 == "." }
-        let unit = argument.dropFirst(digits.count).lowercased()
-        let powers = [
-            "": 0, "b": 0, "k": 1, "kib": 1, "kb": 1, "m": 2, "mib": 2, "mb": 2, "g": 3, "gib": 3, "gb": 3, "t": 4,
-            "tib": 4, "tb": 4,
-        ]
-        guard let number = Double(digits), number > 0, let power = powers[unit] else { return nil }
-        var value = number
-        for _ in 0..<power { value *= 1024 }
-        guard value >= 1, value < 9e18 else { return nil }
-        bytes = UInt64(value)
-    }
 }
 
 extension EvictionPolicy: ExpressibleByArgument {}

@@ -24,22 +24,25 @@ enum Session {
             options.usesDeCache = !runGroup.noDeCache
             options.previewRows = rows
             options.previewWidth = Output.columns(1)
-            options.exportFolder = try exportFolder.map(existingFolder)
+            options.exportFolder = try exportFolder.map {
+                try FolderOption(option: "--export", path: $0, madeWithMode: 0o755).checked()
+            }
+            var group = group
+            try group.checkFolders()
             let environment = Environment.variables
+            let installation = try Installation.find(environment: environment)
             let plan = try Engine.plan(
-                installation: try Installation.find(environment: environment), environment: environment,
-                folder: project.project, parameters: project.parameters, query: query,
+                installation: installation, environment: environment, folder: project.project,
+                parameters: project.parameters, query: query,
                 writtenFolders: [options.exportFolder, group.cacheFolder, group.spillFolder].compactMap(\.self),
                 prepares: true, signals: signals, note: display.note)
             for warning in plan.warnings ?? [] { display.note("warning: " + warning.text) }
             if group.noSandbox { display.note("warning: --no-sandbox: models run without isolation") }
-            if againOnLine {
-                let isServed = !runGroup.noServe
-                try runOnEachLine(plan, options, group, isServed: isServed, display, signals)
-            }
-            let served =
-                runGroup.noServe ? nil : try runRemotely(plan, options, group, display, signals)
-            report = try served ?? runHere(plan, options, group.engineOptions, display, signals)
+            let planned = PlannedRun(
+                plan: plan, options: options, group: group, installation: installation, environment: environment,
+                display: display, signals: signals)
+            if againOnLine { try planned.runOnEachLine(isServed: !runGroup.noServe) }
+            report = try (runGroup.noServe ? nil : planned.runRemotely()) ?? planned.runHere()
             display.finish()
         } catch {
             display.finish()
@@ -54,71 +57,19 @@ enum Session {
         Output.leave(report.status == "success" ? 0 : 1)
     }
 
-    /// Has the engine that serves do it; nil when none does, or it won't.
-    private static func runRemotely(
-        _ plan: Plan, _ options: RunOptions, _ group: EngineOptionGroup, _ display: RunDisplay,
-        _ signals: SignalDescriptor
-    ) throws -> RunReport? {
-        let environment = Environment.variables
-        guard let remote = RemoteEngine(at: try ServeAddress(nil, environment: environment)) else {
-            return nil
-        }
-        if let option = group.ownEngineOption {
-            display.note("the engine that serves is not used: \(option) is for an engine of one's own")
-            return nil
-        }
-        let answer = try remote.run(
-            plan, options, engine: group.engineOptions, installation: try Installation.find(environment: environment),
-            observer: display, signals: signals)
-        switch answer {
-        case .report(let report): return report
-        case .refused(let reason):
-            display.note("the engine that serves is not used: \(reason)")
-            return nil
-        }
-    }
-
-    /// Does it with an engine of its own.
-    private static func runHere(
-        _ plan: Plan, _ options: RunOptions, _ engineOptions: EngineOptions, _ display: RunDisplay,
-        _ signals: SignalDescriptor
-    ) throws -> RunReport {
-        let engine = try engine(engineOptions)
-        if let problem = engine.kernelZeroProblem { display.note("warning: KernelZero is not used: \(problem)") }
-        defer { engine.shutDown() }
-        let report = try engine.run(plan, options, observer: display, signals: signals)
-        engine.finishSaves(unless: signals, note: display.note)
-        return report
-    }
-
-    /// Runs the plan once for each line of standard input, in the engine that serves or else in one of its own, and
-    /// prints one report each.
-    private static func runOnEachLine(
-        _ plan: Plan, _ options: RunOptions, _ group: EngineOptionGroup, isServed: Bool, _ display: RunDisplay,
-        _ signals: SignalDescriptor
-    ) throws -> Never {
-        var own: Engine?
-        while readLine() != nil {
-            let served = isServed && own == nil ? try runRemotely(plan, options, group, display, signals) : nil
-            if let served {
-                Output.result(served.json)
-                continue
-            }
-            let engine = try own ?? engine(group.engineOptions)
-            own = engine
-            Output.result(try engine.run(plan, options, signals: signals).json)
-        }
-        own?.finishSaves(unless: signals, note: Output.note)
-        own?.shutDown()
-        Output.leave(0)
-    }
-
     /// Serves until a signal comes, and ends the process.
-    static func serve(_ options: EngineOptions, socket: String?) -> Never {
+    static func serve(_ group: EngineOptionGroup, socket: String?) -> Never {
         do {
+            var group = group
+            try group.checkFolders()
+            var options = group.engineOptions
+            options.keepsResults = true
             let signals = try SignalDescriptor([SIGINT, SIGTERM, SIGHUP, SIGUSR1])
-            let engine = try engine(options)
-            let address = try ServeAddress(socket, environment: Environment.variables)
+            let environment = Environment.variables
+            let engine = try Engine(
+                installation: try Installation.find(environment: environment), options: options,
+                environment: environment)
+            let address = try ServeAddress(socket, environment: environment)
             let server = try Server(engine, at: address, note: Output.note)
             if let problem = engine.kernelZeroProblem { Output.note("warning: KernelZero is not used: \(problem)") }
             Output.note("serving at \(address.path) (Ctrl-C ends it)")
@@ -132,25 +83,12 @@ enum Session {
         }
     }
 
-    /// Makes the folder if it is not there; its absolute path.
-    private static func existingFolder(_ path: String) throws -> String {
-        if !Files.exists(path) { try Files.makeDirectory(path, mode: 0o755) }
-        return Path.resolved(path) ?? path
-    }
-
     /// Reads a project without running or making anything.
     static func plan(_ project: ProjectOptions) throws -> Plan {
         let environment = Environment.variables
         return try Engine.plan(
             installation: try Installation.find(environment: environment), environment: environment,
             folder: project.project, parameters: project.parameters)
-    }
-
-    /// An engine of this installation.
-    static func engine(_ options: EngineOptions) throws -> Engine {
-        let environment = Environment.variables
-        return try Engine(
-            installation: try Installation.find(environment: environment), options: options, environment: environment)
     }
 
     /// Why nothing was run.

@@ -1,4 +1,5 @@
 import Scheduler
+import SeededNumbers
 import Testing
 
 /// How slots are divided where memory is no matter.

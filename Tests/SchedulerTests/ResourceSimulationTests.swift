@@ -1,5 +1,6 @@
 import Glibc
 import Scheduler
+import SeededNumbers
 import Testing
 
 /// Random engines with several runs, little memory and failing evictions. `ZERROW_RESOURCE_SEED` runs one of them again

@@ -1,5 +1,6 @@
 import Glibc
 import Scheduler
+import SeededNumbers
 import Testing
 
 /// Compares ways to choose what is evicted, over workloads with too little memory. Deterministic; prints its tables.

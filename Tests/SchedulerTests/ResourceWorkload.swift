@@ -1,4 +1,5 @@
 import Scheduler
+import SeededNumbers
 
 /// What an engine has to do, and with how much: runs, their models, limits, how fast memory moves, and how much goes
 /// wrong.

@@ -1,4 +1,5 @@
 import Scheduler
+import SeededNumbers
 
 /// Plays an engine with several runs: its clock, its disk, its kernel that kills what passes a limit, and its workers.
 struct ResourceWorld {

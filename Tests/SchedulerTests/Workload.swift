@@ -1,4 +1,5 @@
 import Scheduler
+import SeededNumbers
 
 /// A random run: its graph, its settings, and how much goes wrong in it.
 struct Workload {

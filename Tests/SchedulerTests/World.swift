@@ -1,4 +1,5 @@
 import Scheduler
+import SeededNumbers
 
 /// Plays the engine, its zygotes and its workers, hostile ones among them, in random order.
 final class World {

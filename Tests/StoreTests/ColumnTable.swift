@@ -1,3 +1,4 @@
+import SeededNumbers
 import System
 
 @testable import SIPC
@@ -83,7 +84,7 @@ extension SegmentStore {
     /// A table whose columns are the given ranges of a new output, filled with random bytes.
     func publishColumns(_ ranges: [Range<Int>], bytes: Int, by worker: WorkerID, seed: UInt64 = 1) throws -> TableID {
         let output = try makeOutputSegment(bytes: bytes, for: worker)
-        var random = Generator(seed: seed)
+        var random = RandomSource(seed: seed)
         for range in ranges { try output.file.fill(range, &random) }
         return try publish([ranges.map { ColumnPlace(segment: output.id, range: $0) }], by: worker)
     }
@@ -98,7 +99,7 @@ extension SegmentStore {
 
 extension DescriptorBox {
     /// Fills a range with random bytes.
-    func fill(_ range: Range<Int>, _ random: inout Generator) throws {
+    func fill(_ range: Range<Int>, _ random: inout RandomSource) throws {
         var words = [UInt64](repeating: 0, count: (range.count + 7) / 8)
         for index in words.indices { words[index] = random.next() }
         try words.withUnsafeBytes { bytes in

@@ -1,3 +1,4 @@
+import SeededNumbers
 import Testing
 
 @testable import Store
@@ -199,7 +200,7 @@ private struct Naive {
     private static let names = ["a", "b", "c", "d"]
 
     @Test(arguments: 0..<300) func itAgreesWithSetsOfUnits(seed: UInt64) {
-        var random = Generator(seed: seed)
+        var random = RandomSource(seed: seed)
         var cache = DeCache()
         var naive = Naive()
         var clock: Int64 = 1
@@ -247,7 +248,7 @@ private struct Naive {
         endAll(&cache, &naive, seed)
     }
 
-    private func wantedBlocks(_ files: [FileIdentity], _ random: inout Generator) -> [ScanBlock] {
+    private func wantedBlocks(_ files: [FileIdentity], _ random: inout RandomSource) -> [ScanBlock] {
         files.filter { _ in Bool.random(using: &random) }.map { file in
             let columns = Self.names.shuffled(using: &random).prefix(Int.random(in: 1...3, using: &random))
             let start = Int.random(in: 0..<6, using: &random)
@@ -259,7 +260,7 @@ private struct Naive {
 
     /// Some of a claim, each unit as a piece of its own.
     private func decoded(
-        _ claim: Set<Naive.Unit>, _ naive: inout Naive, _ random: inout Generator
+        _ claim: Set<Naive.Unit>, _ naive: inout Naive, _ random: inout RandomSource
     ) -> [DeCache.Piece] {
         let ordered = claim.sorted { "\($0)" < "\($1)" }
         let kept = ordered.filter { _ in Int.random(in: 0..<10, using: &random) > 0 }

@@ -1,4 +1,5 @@
 import Glibc
+import SeededNumbers
 import System
 import Testing
 
@@ -18,14 +19,14 @@ private let page = Machine.pageBytes
 
     private final class Model {
         let store: SegmentStore
-        var random: Generator
+        var random: RandomSource
         var segments: [SegmentID: Known] = [:]
         var tables: [TableID: [SegmentID: [Range<Int>]]] = [:]
         var workers = 0
 
         init(_ lock: Lock, seed: UInt64) {
             store = SegmentStore(lock: lock, poolBytesMax: 8 << 20)
-            random = Generator(seed: seed)
+            random = RandomSource(seed: seed)
         }
 
         func pick(_ range: Range<Int>) -> Int { Int.random(in: range, using: &random) }

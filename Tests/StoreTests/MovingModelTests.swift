@@ -1,3 +1,4 @@
+import SeededNumbers
 import System
 import Testing
 
@@ -11,7 +12,7 @@ private let huge = Machine.hugePageBytes
     private final class Model {
         let store: SegmentStore
         let folder: SpillFolder
-        var random: Generator
+        var random: RandomSource
         var contents: [TableID: [UInt8]] = [:]
         var readers: [WorkerID] = []
         var spills: [MoveWork] = []
@@ -23,7 +24,7 @@ private let huge = Machine.hugePageBytes
         init(_ lock: Lock, seed: UInt64) throws {
             store = SegmentStore(lock: lock, poolBytesMax: 8 << 20)
             folder = try diskFolder()
-            random = Generator(seed: seed)
+            random = RandomSource(seed: seed)
         }
 
         func pick(_ range: Range<Int>) -> Int { Int.random(in: range, using: &random) }

@@ -1,3 +1,4 @@
+import SeededNumbers
 import Testing
 
 @testable import Store
@@ -21,7 +22,7 @@ import Testing
     }
 
     @Test(arguments: 0..<200) func itAgreesWithASetOfIntegers(seed: UInt64) {
-        var random = Generator(seed: seed)
+        var random = RandomSource(seed: seed)
         func make() -> [Range<Int>] {
             (0..<Int.random(in: 0...12, using: &random)).map { _ in
                 let lower = Int.random(in: 0..<100, using: &random)

@@ -1,4 +1,5 @@
 import Glibc
+import SeededNumbers
 import System
 import Testing
 
@@ -317,7 +318,7 @@ private let page = Machine.pageBytes
     @Test func aTableThatWouldBeMuchLargerOnADiskIsRefused() throws {
         let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 0)
         let output = try store.makeOutputSegment(bytes: 2 * huge, for: "w1")
-        var random = Generator(seed: 4)
+        var random = RandomSource(seed: 4)
         try output.file.fill(0..<huge, &random)
         let batch = [ColumnPlace(segment: output.id, range: 0..<huge)]
         let table = try store.publish([batch, batch, batch, batch], by: "w1")

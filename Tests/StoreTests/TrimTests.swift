@@ -1,3 +1,4 @@
+import SeededNumbers
 import System
 import Testing
 
@@ -39,7 +40,7 @@ private let huge = Machine.hugePageBytes
     }
 
     @Test(arguments: 0..<300) func everyUnnamedByteIsPunchedOrZeroedAndNoNamedOneIs(seed: UInt64) {
-        var random = Generator(seed: seed)
+        var random = RandomSource(seed: seed)
         let bytes = 3 * huge
         let named = (0..<Int.random(in: 0...40, using: &random)).map { _ in
             let lower = Int.random(in: 0..<bytes, using: &random)

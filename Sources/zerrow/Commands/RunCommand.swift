@@ -34,7 +34,8 @@ struct RunCommand: ParsableCommand {
     @Option(name: [.customShort("O"), .long], help: "tty: a table for people. json: one JSON object on stdout.")
     var output = OutputFormat.tty
 
-    @Option(name: .long, help: ArgumentHelp("Rows of each final table to show.", valueName: "n"))
+    @Option(
+        name: .long, parsing: .unconditional, help: ArgumentHelp("Rows of each final table to show.", valueName: "n"))
     var rows = 10
 
     @Option(
@@ -46,10 +47,17 @@ struct RunCommand: ParsableCommand {
     @Flag(name: .customLong("again-on-line"), help: .hidden)
     var againOnLine = false
 
+    func validate() throws { try Self.check(rows: rows) }
+
     func run() throws {
         Session.run(
             project, engineOptions, runOptions, output: output, rows: dryRun || output == .json ? 0 : rows, query: nil,
             exportFolder: export, againOnLine: againOnLine)
+    }
+
+    /// Throws `ValidationError` for a number of rows that can't be shown.
+    static func check(rows: Int) throws {
+        if rows < 0 { throw ValidationError("--rows must be 0 or more") }
     }
 }
 
@@ -74,8 +82,10 @@ struct QueryCommand: ParsableCommand {
     @Option(name: [.customShort("O"), .long], help: "tty: the rows. json: the run as one JSON object on stdout.")
     var output = OutputFormat.tty
 
-    @Option(name: .long, help: ArgumentHelp("Rows to show.", valueName: "n"))
+    @Option(name: .long, parsing: .unconditional, help: ArgumentHelp("Rows to show.", valueName: "n"))
     var rows = 40
+
+    func validate() throws { try RunCommand.check(rows: rows) }
 
     func run() throws {
         Session.run(project, engineOptions, runOptions, output: output, rows: output == .json ? 0 : rows, query: sql)

@@ -25,9 +25,5 @@ struct ServeCommand: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("Where to listen.", valueName: "path"))
     var socket: String?
 
-    func run() {
-        var options = engineOptions.engineOptions
-        options.keepsResults = true
-        Session.serve(options, socket: socket)
-    }
+    func run() { Session.serve(engineOptions, socket: socket) }
 }

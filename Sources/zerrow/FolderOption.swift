@@ -1,0 +1,36 @@
+import Engine
+import Glibc
+import System
+
+/// A folder that an option names. Checked before anything runs, so that no work is lost to a wrong name.
+struct FolderOption {
+    /// The option as it is written.
+    let option: String
+    let path: String
+    /// The permissions it is made with where it is not there, in a folder that is; nil: it has to be there.
+    var madeWithMode: mode_t?
+
+    /// Its absolute path; made if it may be. Throws `EngineError.options`, which says what is wrong with it.
+    func checked() throws(EngineError) -> String {
+        guard !path.isEmpty else { throw EngineError.options("\(option): the name is empty; name a folder") }
+        if !Files.exists(path), let madeWithMode {
+            guard mkdir(path, madeWithMode) == 0 || errno == EEXIST else {
+                throw problem("it can't be made: \(SystemError.reason(errno)); make it, or name another folder")
+            }
+        }
+        var status = stat()
+        guard stat(path, &status) == 0 else {
+            throw problem("\(SystemError.reason(errno)); make it, or name another folder")
+        }
+        guard status.st_mode & S_IFMT == S_IFDIR else { throw problem("it is no folder; name one") }
+        do {
+            // The permissions do not tell: a file system may be read-only, or take no files at all.
+            _ = try FileDescriptor.unnamed(in: path)
+        } catch {
+            throw problem("no file can be made there: \(SystemError.reason(error.errno)); name another folder")
+        }
+        return Path.resolved(path) ?? path
+    }
+
+    private func problem(_ text: String) -> EngineError { .options("\(option) \(path): \(text)") }
+}

@@ -1,0 +1,63 @@
+import Engine
+import System
+
+/// A plan that is about to be run: with what options, by which engine, who watches, and what interrupts it.
+struct PlannedRun {
+    let plan: Plan
+    let options: RunOptions
+    let group: EngineOptionGroup
+    let installation: Installation
+    let environment: [String: String]
+    let display: RunDisplay
+    let signals: SignalDescriptor
+
+    /// Has the engine that serves do it; nil when none does, or it won't.
+    func runRemotely() throws -> RunReport? {
+        guard let remote = RemoteEngine(at: try ServeAddress(nil, environment: environment)) else { return nil }
+        if let option = group.ownEngineOption {
+            display.note("the engine that serves is not used: \(option) is for an engine of one's own")
+            return nil
+        }
+        let answer = try remote.run(
+            plan, options, engine: group.engineOptions, installation: installation, observer: display,
+            signals: signals)
+        switch answer {
+        case .report(let report): return report
+        case .refused(let reason):
+            display.note("the engine that serves is not used: \(reason)")
+            return nil
+        }
+    }
+
+    /// Does it with an engine of its own.
+    func runHere() throws -> RunReport {
+        let engine = try makeEngine()
+        if let problem = engine.kernelZeroProblem { display.note("warning: KernelZero is not used: \(problem)") }
+        defer { engine.shutDown() }
+        let report = try engine.run(plan, options, observer: display, signals: signals)
+        engine.finishSaves(unless: signals, note: display.note)
+        return report
+    }
+
+    /// Does it once for each line of standard input, in the engine that serves or else in one of its own, and prints one
+    /// report each.
+    func runOnEachLine(isServed: Bool) throws -> Never {
+        var own: Engine?
+        while readLine() != nil {
+            if isServed, own == nil, let served = try runRemotely() {
+                Output.result(served.json)
+                continue
+            }
+            let engine = try own ?? makeEngine()
+            own = engine
+            Output.result(try engine.run(plan, options, signals: signals).json)
+        }
+        own?.finishSaves(unless: signals, note: Output.note)
+        own?.shutDown()
+        Output.leave(0)
+    }
+
+    private func makeEngine() throws -> Engine {
+        try Engine(installation: installation, options: group.engineOptions, environment: environment)
+    }
+}
