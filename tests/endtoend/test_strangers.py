@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from command import IS_ROOT, ZERROW, Project
+from command import HOME, IS_ROOT, ZERROW, Project
 
 PASS = """
     import zerrow
@@ -210,8 +210,8 @@ def test_a_reader_that_leaves_ends_the_command_quietly(passing: Project):
 )
 def test_the_environment_does_not_matter(passing: Project, words: str):
     # Without the launcher, which needs the user's own PATH to build.
-    binary = ZERROW.parent / ".build" / "release" / "zerrow"
-    home = f"ZERROW_HOME={ZERROW.parent}"
+    binary = HOME / ".build" / "release" / "zerrow"
+    home = f"ZERROW_HOME={HOME}"
     place = words if words.startswith("env") else ""
     done = shell(passing, f'{place} "{home}" "{binary}" run -p "$PROJECT" --output json')
     assert done.returncode == 0, done.stderr

@@ -56,6 +56,12 @@ class Source:
             self._open(dictionary)
         except FileNotFoundError as error:
             raise WorkerFailure("input", f"{path} does not exist") from error
+        except PermissionError as error:
+            raise WorkerFailure(
+                "input",
+                f"{path} may not be read by models, which are no user with privilege: let others read it, and enter "
+                "the folders it is in",
+            ) from error
         except (pa.ArrowException, OSError, ValueError) as error:
             self.check_unchanged()
             raise WorkerFailure("input", f"{path} cannot be read as Parquet: {error}") from error
