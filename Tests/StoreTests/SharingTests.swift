@@ -1,3 +1,4 @@
+import SeededNumbers
 import System
 import Testing
 
@@ -45,7 +46,7 @@ private let page = Machine.pageBytes
     }
 
     @Test(arguments: 1..<200 as Range<UInt64>) func eachByteIsChargedToTheOldestTableThatNamesIt(seed: UInt64) {
-        var random = Generator(seed: seed)
+        var random = RandomSource(seed: seed)
         let bytesMax = page * Int.random(in: 1...40, using: &random)
         let named = (1...UInt64.random(in: 1...12, using: &random)).shuffled(using: &random).map { number in
             let ranges = (0..<Int.random(in: 0...6, using: &random)).map { _ in

@@ -67,12 +67,14 @@ def copy_with_wanted_answers(project: Project, wrong: str | None = None) -> list
     return list(answers.ANSWERS)
 
 
-def test_the_example_answers_tpch_queries_as_duckdb_does(project: Project) -> None:
+def test_the_example_answers_tpch_queries_as_duckdb_does_and_copies_nothing(project: Project) -> None:
     names = copy_with_wanted_answers(project)
     result = project.run()
     assert result.code == 0, result.err
     for name in names:
         assert result.model(f"verified_{name}")["status"] == "success"
+    for model in result.report["models"]:
+        assert model["output"]["copied_bytes"] == 0, model
 
 
 def test_a_wrong_answer_fails_the_run(project: Project) -> None:
