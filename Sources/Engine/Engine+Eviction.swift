@@ -186,6 +186,7 @@ extension Engine {
     /// Tells all observers, the first time that something of the kind happens.
     func noteOnce(_ kind: String, _ error: any Error) {
         guard noted.insert(kind).inserted else { return }
+        if runs.isEmpty { unsaid.append("\(kind): \(error)") }
         for run in runs { run.observer?.note("\(kind): \(error)") }
     }
 }

@@ -46,6 +46,8 @@ public final class Engine {
     var savesLeft = 0
     /// What observers were told and need not hear again.
     var noted: Set<String> = []
+    /// What nobody was there to be told.
+    var unsaid: [String] = []
     /// The most memory that is kept for later outputs, in bytes.
     let poolBytesMax: Int
     /// Who may run, and what goes when memory is short.

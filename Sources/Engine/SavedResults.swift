@@ -127,6 +127,8 @@ extension Engine {
             guard savesLeft > 0 || isWriting else { break }
             waitAndHandle(beside: [watch])
         }
+        for text in unsaid { note(text) }
+        unsaid = []
         if let count = history?.unwrittenCount, count > 0, !isInterrupted {
             note("what \(count) models needed is not remembered: another process has the history locked")
         }

@@ -4,6 +4,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,8 +32,11 @@ PRESSURE = """
 """
 
 
-def pressure() -> str:
-    """Models make0…3, and `all` that reads one after the other by a chain, so that the tables wait long."""
+def pressure(is_certain: bool = False) -> str:
+    """Models make0…3, and sum0…3 that read one after the other by a chain, so that the tables wait long.
+
+    Whether all are there at once depends on who is faster; if it is to be certain, no sum begins before all are made.
+    """
     models = PRESSURE.format()
     for number in range(TABLES):
         models += f"""
@@ -40,8 +44,23 @@ def pressure() -> str:
     def make{number}(numbers=zerrow.Model("numbers")):
         return table({number})
 """
+        if is_certain:
+            models += f"""
+    @zerrow.model()
+    def seen{number}(made=zerrow.Model("make{number}")):
+        return {{"sum": [0]}}
+"""
+    if is_certain:
+        seen = ", ".join(f'seen{number}=zerrow.Model("seen{number}")' for number in range(TABLES))
+        models += f"""
+    @zerrow.model()
+    def all_seen({seen}):
+        return {{"sum": [0]}}
+"""
     for number in range(TABLES):
         before = f'before=zerrow.Model("sum{number - 1}"), ' if number else ""
+        if is_certain and number == 0:
+            before = 'before=zerrow.Model("all_seen"), '
         models += f"""
     @zerrow.model()
     def sum{number}({before}made=zerrow.Model("make{number}")):
@@ -67,7 +86,7 @@ def executions(result: Result) -> dict[str, int]:
 def test_a_run_with_little_memory_has_the_same_result(
     any_project: Project, tmp_path: Path, way: str, figure: str | None
 ):
-    any_project.write("models.py", pressure())
+    any_project.write("models.py", pressure(is_certain=figure is not None))
     folder = tmp_path / "out"
     folder.mkdir(mode=0o777)
     folder.chmod(0o777)
@@ -108,7 +127,7 @@ def swap(tmp_path: Path):
 @pytest.mark.skipif(not IS_ROOT or not shutil.which("mkswap"), reason="swap takes root and mkswap")
 @pytest.mark.parametrize(("way", "figure"), [("swap", "swapped"), ("limit", "limited")])
 def test_tables_are_pushed_out_to_swap_where_there_is_one(project: Project, swap: Path, way: str, figure: str):
-    project.write("models.py", pressure())
+    project.write("models.py", pressure(is_certain=True))
     result = project.run("--memory", "400MiB", "--evict", way)
     assert result.code == 0, result.err
     evictions = result.report["memory"]["evictions"]
@@ -254,9 +273,11 @@ def test_a_table_that_is_larger_than_the_limit_is_refused_with_its_size(any_proj
     assert result.report["memory"]["segments_bytes_end"] == 0
 
 
-@pytest.mark.skipif(not IS_ROOT or not shutil.which("mkfs.ext4"), reason="a small disk takes root and mkfs.ext4")
-def test_a_full_disk_loses_nothing(project: Project, tmp_path: Path):
-    """What can't be spilled is dropped, and made again."""
+@pytest.fixture
+def small_disk(tmp_path: Path):
+    """A disk of 64 MiB, gone after the test."""
+    if not IS_ROOT or not shutil.which("mkfs.ext4"):
+        pytest.skip("a small disk takes root and mkfs.ext4")
     image = tmp_path / "disk.img"
     folder = tmp_path / "disk"
     folder.mkdir()
@@ -266,15 +287,35 @@ def test_a_full_disk_loses_nothing(project: Project, tmp_path: Path):
     done = subprocess.run(["mount", "-o", "loop", str(image), str(folder)], capture_output=True, text=True)
     if done.returncode != 0:
         pytest.skip(f"no loop device: {done.stderr.strip()}")
-    try:
-        project.write("models.py", pressure())
-        result = project.run("--memory", "400MiB", "--spill-dir", str(folder))
-        assert result.code == 0, result.err
-        assert result.report["memory"]["evictions"]["spilled"]["tables"] == 0
-        assert result.report["memory"]["evictions"]["dropped"]["tables"] > 0
-        assert os.listdir(folder) == ["lost+found"]
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_loses_nothing(project: Project, small_disk: Path):
+    """What can't be spilled is dropped, and made again."""
+    project.write("models.py", pressure(is_certain=True))
+    result = project.run("--memory", "400MiB", "--spill-dir", str(small_disk))
+    assert result.code == 0, result.err
+    assert result.report["memory"]["evictions"]["spilled"]["tables"] == 0
+    assert result.report["memory"]["evictions"]["dropped"]["tables"] > 0
+    assert os.listdir(small_disk) == ["lost+found"]
+
+
+def test_a_result_that_finds_no_room_to_be_saved_is_told_also_after_the_run(project: Project, small_disk: Path):
+    project.write(
+        "models.py",
+        PRESSURE.format()
+        + """
+    @zerrow.model()
+    def large(numbers=zerrow.Model("numbers")):
+        return table(0)
+    """,
+    )
+    time.sleep(2.1)  # what was changed a moment ago is not saved
+    result = project.run("--cache-dir", str(small_disk / "results"))
+    assert result.code == 0, result.err
+    assert "results are not saved" in result.err and str(small_disk) in result.err, result.err
+    assert os.listdir(small_disk / "results") == []
 
 
 def test_a_folder_that_is_no_disk_is_refused_by_name(project: Project):
