@@ -151,7 +151,7 @@ public enum Doctor {
             return Check(name: "memory", status: .limited, detail: "unknown", remedy: "mount /proc")
         }
         let free = memory.bytesAvailable >> 20
-        let most = CgroupPlace.memoryBytesMax() ?? .max
+        let most = Engine.memoryBytesThere ?? .max
         let limit = most < memory.bytesTotal ? ", limited to \(most >> 20) MiB here" : ""
         return Check(
             name: "memory", status: free > 1024 ? .present : .limited,

@@ -7,9 +7,7 @@ import System
 extension Run {
     /// Whether a model's scan asks DeCache, and gives to it.
     func usesDeCache(_ model: Int) -> Bool {
-        guard options.usesDeCache, !isPreview(model), plan.models[model].kind == "scan",
-            plan.models[model].cache != false
-        else { return false }
+        guard !isPreview(model), plan.models[model].mayShareScan(options) else { return false }
         // An engine of one run has no use for what no other scan of the run wants.
         return engine.options.keepsResults || overlappingScans.contains(model)
     }
@@ -134,6 +132,9 @@ extension Plan {
 }
 
 extension Plan.Model {
+    /// Whether the model is a scan that may share what it decodes with others.
+    func mayShareScan(_ options: RunOptions) -> Bool { options.usesDeCache && kind == "scan" && cache != false }
+
     /// Whether two scans read some column of some file both.
     fileprivate func scansSame(as other: Plan.Model) -> Bool {
         guard kind == "scan", other.kind == "scan" else { return false }

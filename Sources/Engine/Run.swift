@@ -88,15 +88,14 @@ final class Run {
     /// Holds the results that are there already.
     private func take(_ cached: [ResultsCache.Entry?]) {
         for (model, entry) in cached.enumerated() {
-            guard let entry else { continue }
-            tables[model] = entry.table
-            engine.share(entry.table, with: .run(number, model: model))
-            noteCached(model, entry.output)
+            if let entry { take(entry.table, entry.output, for: model) }
         }
     }
 
-    /// Reports a table that was there: the run only names it.
-    func noteCached(_ model: Int, _ output: RunReport.Output) {
+    /// Holds a table that is there as a model's, and reports it: the run only names it.
+    func take(_ table: TableID, _ output: RunReport.Output, for model: Int) {
+        tables[model] = table
+        engine.share(table, with: .run(number, model: model))
         isFromCache.insert(model)
         var counts = ByteCounts()
         counts.resharedBytes = output.bytes

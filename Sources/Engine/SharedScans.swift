@@ -148,9 +148,7 @@ extension Run {
 
     /// Takes another run's result for a model that asks.
     fileprivate func find(_ model: Int, _ result: SharedScans.Result) {
-        tables[model] = result.table
-        engine.share(result.table, with: .run(number, model: model))
-        noteCached(model, result.output)
+        take(result.table, result.output, for: model)
         reports[model].decache = DeCacheReport(
             wantedUnits: result.units, reusedUnits: result.units, decodedUnits: 0, piecesBytes: 0)
         feed(.tableFound(model: model))
@@ -160,7 +158,7 @@ extension Run {
 extension Plan.Model {
     /// What the model's scan is shared under; nil if it shares only columns, or nothing. An engine of one run has no two equal scans.
     func sharedKey(_ options: RunOptions, _ engine: EngineOptions) -> String? {
-        engine.keepsResults && options.usesDeCache && kind == "scan" && cache != false ? key : nil
+        engine.keepsResults && mayShareScan(options) ? key : nil
     }
 }
 

@@ -145,7 +145,7 @@ public final class CgroupTree {
 
     /// The groups right below a group.
     static func folders(in folder: String) -> [String] {
-        ((try? Files.list(folder)) ?? []).map { "\(folder)/\($0)" }.filter(isFolder)
+        ((try? Files.list(folder)) ?? []).map { "\(folder)/\($0)" }.filter(Files.isFolder)
     }
 
     static func kill(_ group: String, _ version: Version) {
@@ -158,10 +158,5 @@ public final class CgroupTree {
     static func lines(_ path: String) -> [Substring] {
         guard let bytes = try? Files.read(path, bytesMax: 4 << 20) else { return [] }
         return String(decoding: bytes, as: UTF8.self).split(separator: "\n")
-    }
-
-    private static func isFolder(_ path: String) -> Bool {
-        var status = stat()
-        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }
 }

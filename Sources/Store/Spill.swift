@@ -143,7 +143,7 @@ extension SegmentStore {
             let writer = SpillWriter(movers: movers, layout: layout, folder: folder)
             return MoveWork(.spill, movers, bytes: layout.bytes) { () throws(StoreError) in try writer.write() }
         } catch {
-            if let pin = movers.pin { tables[table]?.readers.remove(pin) }
+            _ = try? unpin(movers)
             throw error as? StoreError
                 ?? StoreError(.unsuitable, nil, "table \(table) can't be spilled: \(error)")
         }

@@ -95,6 +95,12 @@ public enum Files {
             && status.st_mode & 0o022 == 0
     }
 
+    /// Whether a path is a folder, or a link to one.
+    public static func isFolder(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
     /// Whether there is something of that name that this process can see.
     public static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 

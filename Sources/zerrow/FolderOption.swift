@@ -14,15 +14,21 @@ struct FolderOption {
     func checked() throws(EngineError) -> String {
         guard !path.isEmpty else { throw EngineError.options("\(option): the name is empty; name a folder") }
         if !Files.exists(path), let madeWithMode {
-            guard mkdir(path, madeWithMode) == 0 || errno == EEXIST else {
-                throw problem("it can't be made: \(SystemError.reason(errno)); make it, or name another folder")
+            do {
+                try Files.makeDirectory(path, mode: madeWithMode)
+            } catch {
+                guard error.errno == EEXIST else {
+                    throw problem(
+                        "it can't be made: \(SystemError.reason(error.errno)); make it, or name another folder")
+                }
             }
         }
-        var status = stat()
-        guard stat(path, &status) == 0 else {
-            throw problem("\(SystemError.reason(errno)); make it, or name another folder")
+        do {
+            _ = try Files.identity(path)
+        } catch {
+            throw problem("\(SystemError.reason(error.errno)); make it, or name another folder")
         }
-        guard status.st_mode & S_IFMT == S_IFDIR else { throw problem("it is no folder; name one") }
+        guard Files.isFolder(path) else { throw problem("it is no folder; name one") }
         do {
             // The permissions do not tell: a file system may be read-only, or take no files at all.
             _ = try FileDescriptor.unnamed(in: path)

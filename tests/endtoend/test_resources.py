@@ -23,7 +23,7 @@ PRESSURE = """
     ROWS = 12 << 20
 
     def table(first):
-        return pa.table({{"n": np.arange(first, first + ROWS, dtype=np.int64)}})
+        return pa.table({"n": np.arange(first, first + ROWS, dtype=np.int64)})
 
     def check(table, first):
         n = table["n"].to_numpy()
@@ -37,7 +37,7 @@ def pressure(is_certain: bool = False) -> str:
 
     Whether all are there at once depends on who is faster; if it is to be certain, no sum begins before all are made.
     """
-    models = PRESSURE.format()
+    models = PRESSURE
     for number in range(TABLES):
         models += f"""
     @zerrow.model()
@@ -140,7 +140,7 @@ def test_a_dropped_table_is_made_again_with_all_it_needs(any_project: Project):
     """The middle of a chain is dropped when what it was made of is gone already: both are made again."""
     any_project.write(
         "models.py",
-        PRESSURE.format()
+        PRESSURE
         + """
     @zerrow.model()
     def first(numbers=zerrow.Model("numbers")):
@@ -252,7 +252,7 @@ def test_a_models_own_limit_holds(project: Project):
 def test_a_table_that_is_larger_than_the_limit_is_refused_with_its_size(any_project: Project):
     any_project.write(
         "models.py",
-        PRESSURE.format()
+        PRESSURE
         + """
     @zerrow.model()
     def large(numbers=zerrow.Model("numbers")):
@@ -304,7 +304,7 @@ def test_a_full_disk_loses_nothing(project: Project, small_disk: Path):
 def test_a_result_that_finds_no_room_to_be_saved_is_told_also_after_the_run(project: Project, small_disk: Path):
     project.write(
         "models.py",
-        PRESSURE.format()
+        PRESSURE
         + """
     @zerrow.model()
     def large(numbers=zerrow.Model("numbers")):
