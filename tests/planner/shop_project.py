@@ -55,10 +55,10 @@ class Shop:
         """The project's plan."""
         return plan_project(self.folder, given)
 
-    def errors(self, **given: str) -> list[dict[str, Any]]:
+    def errors(self, checks_filters: bool = False, **given: str) -> list[dict[str, Any]]:
         """All that is wrong with the project; there has to be something."""
         with pytest.raises(PlanError) as failure:
-            plan_project(self.folder, given)
+            plan_project(self.folder, given, checks_filters=checks_filters)
         return [error.as_json() for error in failure.value.errors]
 
     def model(self, name: str, **given: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from filters import filter_of
 from small_engine import Engine, Piece, Table, built, open_table
 from zerrow.identity import SETTLED_NS, identity
 from zerrow.worker.source import DECODING
@@ -61,7 +62,7 @@ def scan_task(*paths: Path, columns: list[str] | None = None, **more: Any) -> di
 
 
 def at_least(value: int) -> dict[str, Any]:
-    return {"op": ">=", "args": [{"column": "a"}, {"literal": value, "type": "int"}]}
+    return filter_of(f"a >= {value}", a="int")
 
 
 def block(*columns: str, groups: tuple[int, int] = (0, GROUPS), read: str = PLAIN, file: int = 0) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from filters import filter_of
 from small_engine import Engine, Outcome, Table
 from zerrow.worker.failures import REPORT_BYTES_MAX, report
 
@@ -94,9 +95,9 @@ def test_a_missing_column_and_a_wrong_filter_are_the_inputs_fault(engine: Engine
     text = "def model(t): return t"
     error = fail(engine, project, text, [{"name": "t", "input": 0, "columns": ["amuont"]}], [small]).error
     assert error["kind"] == "input" and "'amuont'" in error["message"] and "'amount'" in error["message"]
-    tree = {"op": "<", "args": [{"column": "amount"}, {"literal": "x", "type": "string"}]}
-    error = fail(engine, project, text, [{"name": "t", "input": 0, "filter": tree}], [small]).error
-    assert error["kind"] == "input" and "'amount'" in error["message"]
+    filter_ = filter_of("amount < 'x'")
+    error = fail(engine, project, text, [{"name": "t", "input": 0, "filter": filter_}], [small]).error
+    assert error["kind"] == "input" and """the filter "amount < 'x'" on 't'""" in error["message"]
 
 
 def test_declared_columns_must_be_there_and_others_are_told(engine: Engine, project) -> None:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from filters import filter_of
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.scan import scan
 from zerrow.worker.source import WINDOW_ROWS
@@ -22,7 +23,7 @@ def run(files: list[Path], columns: list[str] | None = None, **more: Any) -> pa.
 
 
 def at_least(name: str, value: int) -> dict[str, Any]:
-    return {"op": ">=", "args": [{"column": name}, {"literal": value, "type": "int"}]}
+    return filter_of(f"{name} >= {value}", **{name: "int"})
 
 
 def sample(first: int = 0, rows: int = ROWS) -> pa.Table:
@@ -90,8 +91,8 @@ def test_strings_noted_as_views_are_read_as_strings(tmp_path: Path) -> None:
     assert pq.read_schema(tmp_path / "a.parquet").field("s").type == pa.string_view()
     read = run([tmp_path / "a.parquet"], ["a", "s"])
     assert read["s"].type == pa.string() and read.equals(sample().select(["a", "s"]))
-    tree = {"op": "=", "args": [{"column": "s"}, {"literal": "row 7", "type": "string"}]}
-    assert run([tmp_path / "a.parquet"], ["s"], filter=tree).num_rows == ROWS // 100
+    filter_ = filter_of("s = 'row 7'", s="string")
+    assert run([tmp_path / "a.parquet"], ["s"], filter=filter_).num_rows == ROWS // 100
     assert run([tmp_path / "a.parquet"], ["s"], dictionary=["s"])["s"].type.value_type == pa.string()
 
 
@@ -117,8 +118,8 @@ def test_what_a_filter_leaves_small_is_one_chunk(tmp_path: Path) -> None:
     pq.write_table(
         pa.table({"a": pc.cast(pa.array(range(rows)), pa.int64())}), tmp_path / "a.parquet", row_group_size=1 << 18
     )
-    tree = {"op": "in", "args": [{"column": "a"}, *({"literal": i, "type": "int"} for i in range(0, rows, 1 << 19))]}
-    table = run([tmp_path / "a.parquet"], filter=tree)
+    numbers = ", ".join(str(number) for number in range(0, rows, 1 << 19))
+    table = run([tmp_path / "a.parquet"], filter=filter_of(f"a in ({numbers})", a="int"))
     assert table["a"].num_chunks == 1 and table["a"].to_pylist() == list(range(0, rows, 1 << 19))
     assert run([tmp_path / "a.parquet"])["a"].num_chunks == 3
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from filters import filter_of
 from zerrow.identity import identity
 from zerrow.worker import source
 from zerrow.worker.blocks import Block, Piece, runs
@@ -69,10 +70,6 @@ def make_file(path: Path, chance: random.Random) -> pa.Table:
     return table
 
 
-def compare(op: str, value: int) -> dict[str, Any]:
-    return {"op": op, "args": [{"column": "i"}, {"literal": value, "type": "int"}]}
-
-
 def buffers(column: pa.ChunkedArray) -> list[tuple[int, int]]:
     found = [buffer for chunk in column.chunks for buffer in arrays(chunk)]
     return [(buffer.address, buffer.address + buffer.size) for buffer in found if buffer is not None and buffer.size]
@@ -106,9 +103,9 @@ def test_scans_over_one_cache_give_what_pyarrow_reads(
         whole = pa.concat_tables(tables)
         columns = chance.sample(whole.column_names, chance.randrange(1, 7))
         low, high = sorted(chance.choices(range(3000), k=2))
-        tree = chance.choice([None, {"op": "or", "args": [compare("<", low), compare(">=", high)]}])
+        filter_ = chance.choice([None, filter_of(f"i < {low} or i >= {high}", i="int")])
         task = {
-            "table": "t", "files": [str(path) for path in paths], "columns": columns, "filter": tree,
+            "table": "t", "files": [str(path) for path in paths], "columns": columns, "filter": filter_,
             "identities": [identity(str(path)) for path in paths], "dictionary": ["d"] if chance.random() < 0.5 else [],
         }  # fmt: skip
         cache.bytes_max = chance.choice([0, 50_000, 1 << 30])
@@ -116,7 +113,7 @@ def test_scans_over_one_cache_give_what_pyarrow_reads(
         cache.wants, cache.answer = [], []
         result = scan({**task, "dictionary": [name for name in task["dictionary"] if name in columns]}, 2, cache)
         result.validate(full=True)
-        wanted = whole if tree is None else whole.filter((pc.field("i") < low) | (pc.field("i") >= high))
+        wanted = whole if filter_ is None else whole.filter((pc.field("i") < low) | (pc.field("i") >= high))
         assert plain(result) == plain(wanted.select(columns))
 
         had, wants = units([piece.block for piece in cache.answer]), units(cache.wants)
@@ -124,9 +121,9 @@ def test_scans_over_one_cache_give_what_pyarrow_reads(
         assert len(own) == sum(piece.block.units for piece in cache.pieces[len(before) :])
         assert cache.counted == (reused + len(had & wants), decoded + len(wants - had))
         assert own <= wants - had
-        if not task["dictionary"] and tree is not None:
+        if not task["dictionary"] and filter_ is not None:
             assert sum(piece.table.nbytes for piece in cache.pieces[len(before) :]) <= cache.bytes_max
-        if tree is None:
+        if filter_ is None:
             assert own == wants - had
             assert_in_place(result, cache)
 

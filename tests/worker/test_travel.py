@@ -8,6 +8,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from filters import filter_of
 from small_engine import Engine, Table, open_table
 
 ROWS = 200_000
@@ -114,9 +115,9 @@ def test_sharing_goes_through_two_models(engine: Engine, project, source: Table)
 
 
 def test_columns_and_filter_of_an_argument_are_applied(engine: Engine, project, source: Table) -> None:
-    tree = {"op": ">=", "args": [{"column": "number"}, {"literal": ROWS - 3, "type": "int"}]}
+    filter_ = filter_of(f"number >= {ROWS - 3}")
     body = "def model(t):\n    assert t.column_names == ['text']\n    return t"
-    table = run(engine, project, source, body, columns=["text"], filter=tree)
+    table = run(engine, project, source, body, columns=["text"], filter=filter_)
     assert open_table(table)["text"].to_pylist() == [f"the text of row {i}" for i in range(ROWS - 3, ROWS)]
 
 
@@ -166,8 +167,8 @@ def test_a_scan_reads_the_columns_and_rows_asked_for(engine: Engine, tmp_path) -
     duckdb.sql(
         f"copy (select range as a, range % 7 as b, 'x' || range as c from range(100000)) to '{path}' (format parquet)"
     )
-    tree = {"op": "=", "args": [{"column": "b"}, {"literal": 3, "type": "int"}]}
-    task = {"kind": "scan", "table": "t", "files": [path], "columns": ["c", "a"], "filter": tree, "dictionary": []}
+    filter_ = filter_of("b = 3", b="int")
+    task = {"kind": "scan", "table": "t", "files": [path], "columns": ["c", "a"], "filter": filter_, "dictionary": []}
     outcome = engine.run(task)
     expected = pq.read_table(path, columns=["c", "a"], filters=[("b", "=", 3)])
     assert open_table(outcome.table).to_pylist() == expected.to_pylist()
@@ -177,8 +178,8 @@ def test_rows_without_columns_travel_and_can_be_counted(engine: Engine, tmp_path
     path = str(tmp_path / "t.parquet")
     pq.write_table(pa.table({"a": range(1000)}), path)
     task = {"kind": "scan", "table": "t", "files": [path, path], "columns": [], "filter": None, "dictionary": []}
-    tree = {"op": "<", "args": [{"column": "a"}, {"literal": 10, "type": "int"}]}
-    assert open_table(engine.run({**task, "filter": tree}).table).num_rows == 20
+    filter_ = filter_of("a < 10", a="int")
+    assert open_table(engine.run({**task, "filter": filter_}).table).num_rows == 20
     scanned = engine.run(task).table
     assert scanned.rows == 2000 and open_table(scanned).num_rows == 2000
     query = {"kind": "sql", "model": "q", "file": "q.sql", "line": 1, "sql": "select count(*) as n from t"}

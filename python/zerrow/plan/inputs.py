@@ -12,7 +12,7 @@ from zerrow.plan.project import Project
 from zerrow.plan.sources import Source
 
 if TYPE_CHECKING:
-    from zerrow.plan.filter_expression import Expr, Kinds
+    from zerrow.plan.filter import Filter, FilterError, Kinds
 
 
 @dataclass
@@ -24,15 +24,20 @@ class Input:
     argument: str
     table: str
     columns: tuple[str, ...] | None
-    filter: Expr | None
-    pushed: Expr | None = None
+    filter: Filter | None
+    pushed: Filter | None = None
 
 
 class InputReader:
     """Makes the inputs of models that come in the graph's order, so that what a model gives is known to its readers."""
 
-    def __init__(self, project: Project, sources: dict[str, Source], findings: Findings) -> None:
+    def __init__(
+        self, project: Project, sources: dict[str, Source], findings: Findings, checks_filters: bool = False
+    ) -> None:
+        """With `checks_filters`, the engine that will evaluate filters is asked about them, which takes a while."""
         self._project = project
+        self._sources = sources
+        self._checks_filters = checks_filters
         self._findings = findings
         self._kinds: dict[str, Kinds | None] = {name: source.kinds for name, source in sources.items()}
 
@@ -83,21 +88,33 @@ class InputReader:
         filter_ = self._filter(model, argument, kinds) if argument.filter is not None else None
         return Input(model.name, argument.argument, argument.table, argument.columns, filter_)
 
-    def _filter(self, model: PythonModel, argument: TableArgument, kinds: Kinds | None) -> Expr | None:
-        from zerrow.plan.filter_expression import FilterError, parse_filter
+    def _filter(self, model: PythonModel, argument: TableArgument, kinds: Kinds | None) -> Filter | None:
+        from zerrow.plan.filter import FilterError, read_filter
 
+        text = argument.filter or ""
         try:
-            return parse_filter(argument.filter or "", self._project.parameters, kinds, argument.table)
+            filter_ = read_filter(text, self._project.parameters, kinds, argument.table)
         except FilterError as error:
-            self._findings.error(
-                error.code,
-                f"{error.message}, in the filter {_shown(argument.filter or '')}",
-                model=model.name,
-                file=model.file,
-                line=argument.filter_line + error.line - 1,
-                hint=error.hint,
-            )
+            self._filter_error(model, argument, error)
             return None
+        source = self._sources.get(argument.table)
+        if self._checks_filters and source is not None and source.kinds is not None:
+            from zerrow.plan.filter_check import filter_problem
+
+            problem = filter_problem(filter_, source)
+            if problem is not None:
+                self._filter_error(model, argument, FilterError("filter-type", problem))
+        return filter_
+
+    def _filter_error(self, model: PythonModel, argument: TableArgument, error: FilterError) -> None:
+        self._findings.error(
+            error.code,
+            f"{error.message}, in the filter {_shown(argument.filter or '')}",
+            model=model.name,
+            file=model.file,
+            line=argument.filter_line + error.line - 1,
+            hint=error.hint,
+        )
 
 
 def _shown(text: str) -> str:

@@ -16,6 +16,7 @@ from zerrow.plan.project import Project
 from zerrow.plan.surroundings import ProjectFiles, environment, own_code
 
 if TYPE_CHECKING:
+    from zerrow.plan.filter import Filter
     from zerrow.plan.scans import Scan
     from zerrow.plan.sources import Source
 
@@ -26,6 +27,10 @@ _SQL_ASKS_THE_WORLD = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 """Words of a query whose result may be another one each time it is run."""
+
+
+_LITERAL = re.compile(r"'(?:[^']|'')*'|(?<![\w\"])-?\d[\w.]*")
+"""A text or a number in a filter."""
 
 
 class Keys:
@@ -100,26 +105,22 @@ class Keys:
         if not settled or not all(settled) or self._environment is None:
             return None
         dictionary = [name for name in source.dictionary if columns is None or name in columns]
-        return _hash(["scan", source.identities, columns, scan.filter, dictionary, self._environment, self._own])
+        condition = None if scan.filter is None else scan.filter.sql
+        if condition is not None and _SQL_ASKS_THE_WORLD.search(condition):
+            return None
+        return _hash(["scan", source.identities, columns, condition, dictionary, self._environment, self._own])
 
 
 def _all_columns(scan: Scan) -> tuple[str, ...] | None:
     """The columns that a scan decodes: those it gives, and those of its filter."""
     if scan.columns is None:
         return None
-    return (*scan.columns, *_columns_of(scan.filter or {}))
+    return (*scan.columns, *(scan.filter.columns if scan.filter is not None else ()))
 
 
-def _columns_of(tree: dict[str, Any]) -> list[str]:
-    own = [tree["column"]] if "column" in tree else []
-    return own + [name for part in tree.get("args", ()) for name in _columns_of(part)]
-
-
-def _shape(tree: dict[str, Any] | None) -> dict[str, Any] | None:
+def _shape(filter_: Filter | None) -> str | None:
     """A filter without its literals, which parameters may have given."""
-    if tree is None or "literal" in tree:
-        return None
-    return {**tree, "args": [_shape(part) for part in tree.get("args", ())]}
+    return None if filter_ is None else _LITERAL.sub("?", filter_.sql)
 
 
 def _hash(parts: list[Any]) -> str:

@@ -35,12 +35,14 @@ def plan_project(
     query: str | None = None,
     written_folders: Sequence[str | Path] = (),
     engine: str = "",
+    checks_filters: bool = False,
 ) -> dict[str, Any]:
     """The plan of the project in `folder`, with parameters `given` as texts.
 
     With a `query`, the plan of that SQL over the project's models and sources, and of nothing that it doesn't need.
     What is in `written_folders` is in no key: the run writes there. `engine` stands for the build that will run it, and
-    is in every key.
+    is in every key. With `checks_filters` filters on sources are also given to the engine that evaluates them; without,
+    their scans find what it says of them.
     Raises PlanError with all that is wrong. Imports none of the project's code.
     """
     findings = Findings()
@@ -51,7 +53,7 @@ def plan_project(
         findings.errors.append(error)
         raise PlanError(findings.errors, findings.warnings) from None
     written = [os.path.realpath(each) for each in written_folders]
-    return _Planner(project, findings, planned_ns, written, engine).plan()
+    return _Planner(project, findings, planned_ns, written, engine).plan(checks_filters)
 
 
 class _Planner:
@@ -65,21 +67,21 @@ class _Planner:
         self.engine = engine
         self.missing: list[str] = []
 
-    def plan(self) -> dict[str, Any]:
+    def plan(self, checks_filters: bool) -> dict[str, Any]:
         check_names(self.project, self.findings)
         self.project.keep_what_the_query_needs()
         models = order(self.project, self.findings)
         self._check_engines()
         self._check_parameters()
         sources = self._read_sources()
-        reader = InputReader(self.project, sources, self.findings)
+        reader = InputReader(self.project, sources, self.findings, checks_filters)
         inputs = {model.name: reader.read(model) for model in models}
         self.findings.raise_errors()
         return {
             "version": VERSION,
             "project": {"name": self.project.file.name, "folder": str(self.project.file.folder)},
             "prepare": self._prepare(),
-            "environments": [{"id": _ENVIRONMENT, "python": _interpreter(), "modules": self._modules()}],
+            "environments": [{"id": _ENVIRONMENT, "python": _interpreter(), "modules": self._modules(inputs)}],
             "models": self._models(models, inputs, sources),
             "warnings": [warning.as_json() for warning in self.findings.warnings],
         }
@@ -140,8 +142,10 @@ class _Planner:
             command = [_interpreter(), *command[1:]]
         return {"command": command, "missing": self.missing}
 
-    def _modules(self) -> list[str]:
+    def _modules(self, inputs: dict[str, list[Input]]) -> list[str]:
         used = set(self.project.imports)
+        if any(input_.filter is not None or input_.pushed is not None for group in inputs.values() for input_ in group):
+            used.add("datafusion")
         used |= {model.engine for model in self.project.models.values() if isinstance(model, SqlModel)}
         return ["pyarrow", *(name for name in _WARM_MODULES if name in used)]
 
@@ -220,7 +224,7 @@ def _table_argument(index: int, input_: Input) -> dict[str, Any]:
         "input": index,
         "table": input_.table,
         "columns": columns,
-        "filter": input_.filter,
+        "filter": None if input_.filter is None else input_.filter.as_json(),
     }
 
 
@@ -232,7 +236,7 @@ def _scan_entry(scan: Scan) -> dict[str, Any]:
         "files": list(scan.source.files),
         "identities": list(scan.source.identities),
         "columns": None if columns is None else list(columns),
-        "filter": scan.filter,
+        "filter": None if scan.filter is None else scan.filter.as_json(),
         "dictionary": [name for name in scan.source.dictionary if columns is None or name in columns],
     }
     entry = {**_model_entry(scan.name, "scan", [], Limits()), "read_paths": scan.source.read_paths}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from zerrow.plan.inputs import Input
 from zerrow.plan.sources import Source
 
 if TYPE_CHECKING:
-    from zerrow.plan.filter_expression import Expr
+    from zerrow.plan.filter import Filter
 
 
 @dataclass
@@ -19,7 +18,7 @@ class Scan:
 
     name: str
     source: Source
-    filter: Expr | None
+    filter: Filter | None
     columns: tuple[str, ...] | None = ()
     readers: list[Input] = field(default_factory=list)
 
@@ -30,15 +29,14 @@ def merge_scans(inputs: list[Input], sources: dict[str, Source]) -> dict[int, Sc
     Inputs of one table and filter share a scan. A condition of a SQL query goes into the scan when no
     other reader shares it.
     """
-    readers: dict[tuple[str, str], list[Input]] = {}
+    readers: dict[tuple[str, Filter | None], list[Input]] = {}
     for input_ in inputs:
         if input_.table in sources:
-            readers.setdefault((input_.table, json.dumps(input_.filter, sort_keys=True)), []).append(input_)
-    by_condition: dict[tuple[str, str], list[Input]] = {}
+            readers.setdefault((input_.table, input_.filter), []).append(input_)
+    by_condition: dict[tuple[str, Filter | None], list[Input]] = {}
     for (table, condition), group in readers.items():
-        if condition == "null" and len(group) == 1 and group[0].pushed is not None:
-            group[0].filter = group[0].pushed
-            condition = json.dumps(group[0].filter, sort_keys=True)
+        if condition is None and len(group) == 1 and group[0].pushed is not None:
+            group[0].filter = condition = group[0].pushed
         by_condition.setdefault((table, condition), []).extend(group)
     scans: dict[int, Scan] = {}
     counts: dict[str, int] = {}

@@ -16,6 +16,8 @@ from zerrow.plan.project_file import ProjectFile, SourceDeclaration
 if TYPE_CHECKING:
     from zerrow.plan.footers import Footer
 
+_EXACT_DIGITS = 18
+"""Decimals of so many digits meet any constant in 38 digits, where wider ones may fail."""
 _GLOB = frozenset("*?[")
 
 
@@ -23,9 +25,10 @@ _GLOB = frozenset("*?[")
 class Source:
     """A source table. `files` are real, absolute paths in order, empty when the source is missing.
 
-    `kinds` has each column's kind, in the files' order: int, float, decimal, string, bool, date, timestamp or other;
-    None where files differ. It is None as a whole when the columns can't be known. `dictionary` has the columns that
-    are read dictionary-encoded; `identities` and `footers` are the files', one each, where the columns are known.
+    `kinds` has each column's kind, in the files' order: int, float, decimal, wide_decimal (of more than 18 digits),
+    string, bool, date, timestamp, timestamptz (with a zone) or other; None where files differ. It is None as a whole
+    when the columns can't be known. `dictionary` has the columns that are read dictionary-encoded; `identities` and
+    `footers` are the files', one each, where the columns are known.
     """
 
     declaration: SourceDeclaration
@@ -162,8 +165,10 @@ def _kind(column: Any) -> str:
         ("bool", types.is_boolean),
         ("int", types.is_integer),
         ("float", types.is_floating),
-        ("decimal", types.is_decimal),
+        ("decimal", lambda kind: types.is_decimal(kind) and kind.precision <= _EXACT_DIGITS),
+        ("wide_decimal", types.is_decimal),
         ("date", types.is_date),
+        ("timestamptz", lambda kind: types.is_timestamp(kind) and kind.tz is not None),
         ("timestamp", types.is_timestamp),
         ("string", types.is_string),
         ("string", types.is_large_string),

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from sqlglot import exp
 
 from zerrow.plan.declarations import SqlModel
-from zerrow.plan.filter_expression import Kinds
+from zerrow.plan.filter import Kinds
 from zerrow.plan.findings import Findings
 from zerrow.plan.names import did_you_mean
 from zerrow.plan.sql_file import table_nodes, with_query

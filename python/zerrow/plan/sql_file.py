@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.tokens import TokenType
 
 from zerrow.plan.declarations import Limits, SqlModel, is_cached, memory_bytes
-from zerrow.plan.filter_expression import DIALECT
+from zerrow.plan.dialect import DIALECT
 from zerrow.plan.findings import Findings
 from zerrow.plan.names import did_you_mean, name_problem
+from zerrow.plan.parameter_text import UnknownParameterError, replace_parameters
 from zerrow.plan.parameters import Value
 
 ENGINES = ("datafusion", "duckdb")
@@ -110,23 +109,14 @@ class _SqlFile:
     def _replace_parameters(self, text: str, parameters: Mapping[str, Value]) -> str | None:
         """The text with each `$name` replaced by its value as a SQL literal; lines stay. None after an error."""
         try:
-            tokens = sqlglot.tokenize(text, read=DIALECT)
+            return replace_parameters(text, parameters)
+        except UnknownParameterError as error:
+            for name, line in error.unknown:
+                hint = did_you_mean(name, parameters, "parameters")
+                self._error("unknown-parameter", f"the project has no parameter {name!r}", line, hint)
         except sqlglot.errors.SqlglotError as error:
             self._error("sql-syntax", f"SQL syntax error: {str(error).splitlines()[0]}", _text_line(error))
-            return None
-        pieces, end, failed = [], 0, False
-        for dollar, name in itertools.pairwise(tokens):
-            if dollar.token_type != TokenType.PARAMETER or dollar.text != "$" or name.start != dollar.end + 1:
-                continue
-            if name.text not in parameters:
-                hint = did_you_mean(name.text, parameters, "parameters")
-                line = text.count("\n", 0, dollar.start) + 1
-                self._error("unknown-parameter", f"the project has no parameter {name.text!r}", line, hint)
-                failed = True
-                continue
-            pieces += [text[end : dollar.start], sql_literal(parameters[name.text])]
-            end = name.end + 1
-        return None if failed else "".join(pieces) + text[end:]
+        return None
 
     def _parse(self, text: str) -> exp.Query | None:
         try:
@@ -196,19 +186,6 @@ def with_query(table: exp.Table) -> exp.CTE | None:
             if query.alias.lower() == table.name.lower():
                 return query
     return None
-
-
-def sql_literal(value: Value) -> str:
-    """A parameter's value as one would write it in SQL."""
-    match value:
-        case None:
-            return "NULL"
-        case bool():
-            return "TRUE" if value else "FALSE"
-        case int() | float():
-            return repr(value) if value >= 0 else f"({value!r})"
-        case _:
-            return "'" + value.replace("'", "''") + "'"
 
 
 def _first_line(node: exp.Expression) -> int:

@@ -128,7 +128,7 @@ class _Worker:
             session.kernelzero(work.kernelzero)
         self._kind = "input"
         tables = [_open(session, descriptor) for descriptor in work.tables]
-        arguments = prepare_arguments(work.task, tables)
+        arguments = prepare_arguments(work.task, tables, self._cpus)
         self._channel.send("running")
         modules = len(sys.modules)
         cache = self._cache(session)

@@ -16,10 +16,11 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from zerrow.worker.blocks import Block, Piece
-from zerrow.worker.expression import columns_of, keep_rows, missing_column
 from zerrow.worker.failures import WorkerFailure
+from zerrow.worker.predicate import Predicate, keep_rows, missing_column
 from zerrow.worker.results import rows_only, strip_field_ids
 from zerrow.worker.source import Guard, Source, conform, one_dictionary
+from zerrow.worker.statistics import groups_kept
 
 CHUNK_BYTES_MIN = 256 << 10
 """Mean bytes of a column's chunk under which the chunks of a filtered scan are combined."""
@@ -57,16 +58,16 @@ def scan(task: dict[str, Any], cpus: int, cache: Cache | None = None, guard: Gua
     sources = [Source(number, path, dictionary, known[number], guard) for number, path in enumerate(files)]
     schema = _unify(sources)
     columns = task["columns"] if task.get("columns") is not None else schema.names
-    tree = task.get("filter")
-    for column in (*columns, *(columns_of(tree) if tree else ()), *dictionary):
+    predicate = Predicate.of(task.get("filter"), name)
+    for column in (*columns, *(predicate.columns if predicate else ()), *dictionary):
         if schema.get_field_index(column) < 0:
             raise missing_column(column, schema, name)
-    if not columns and tree is None:
+    if not columns and predicate is None:
         result = rows_only(sum(source.rows for source in sources))
     else:
-        result = _Scan(sources, schema, columns, tree, name, cpus > 1, cache).run()
+        result = _Scan(sources, schema, columns, predicate, cpus, cache).run()
         if columns:
-            result = strip_field_ids(_tidy(result, tree is not None))
+            result = strip_field_ids(_tidy(result, predicate is not None))
     for source in sources:
         source.check_unchanged()
     return result
@@ -80,16 +81,16 @@ class _Scan:
         sources: list[Source],
         schema: pa.Schema,
         columns: list[str],
-        tree: dict[str, Any] | None,
-        name: str,
-        threads: bool,
+        predicate: Predicate | None,
+        cpus: int,
         cache: Cache | None,
     ) -> None:
-        wanted = list(dict.fromkeys([*columns, *(columns_of(tree) if tree else ())]))
+        wanted = list(dict.fromkeys([*columns, *(predicate.columns if predicate else ())]))
         self._schema = pa.schema([schema.field(column) for column in wanted], metadata=schema.metadata)
-        self._columns, self._tree, self._name = columns, tree, name
+        self._columns, self._predicate, self._cpus = columns, predicate, cpus
         self._cache = cache
-        self._files = [_File(source, wanted, source.groups(tree, self._schema, name), threads) for source in sources]
+        kept = groups_kept(sources, predicate, self._schema)
+        self._files = [_File(source, wanted, groups, cpus > 1) for source, groups in zip(sources, kept, strict=True)]
         self._room_bytes = cache.bytes_max if cache else 0
 
     def run(self) -> pa.Table:
@@ -117,7 +118,7 @@ class _Scan:
 
     def _read(self, file: _File) -> Iterator[pa.Table]:
         """The rows of a file that are wanted, in the scan's schema."""
-        if self._tree is None:
+        if self._predicate is None:
             for groups in file.source.windows(file.groups):
                 file.decode(groups)
             # As one, so that a dictionary that is made one for the cache is the result's as well.
@@ -127,7 +128,7 @@ class _Scan:
             return
         for groups in file.source.windows(file.groups):
             decoded = file.decode(groups)
-            window = keep_rows(conform(file.assemble(groups), self._schema), self._tree, self._name)
+            window = keep_rows(conform(file.assemble(groups), self._schema), self._predicate, self._cpus)
             size = sum(piece.table.nbytes for piece in decoded)
             if self._cache is None or size > self._room_bytes:
                 file.forget(decoded)

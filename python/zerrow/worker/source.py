@@ -10,11 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from zerrow.identity import identity, is_settled
-from zerrow.worker.expression import compile_filter
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.results import is_view, strip_field_ids
 
@@ -85,6 +83,8 @@ class Source:
         if self.encoded or metadata is not self._file.metadata:
             reader = pa.BufferReader(self._content)
             self._file = pq.ParquetFile(reader, metadata=metadata, read_dictionary=sorted(self.encoded))
+        self.metadata = metadata
+        self.constants: dict[str, pa.Scalar] = {}
         self.schema = _readable(self._file.schema_arrow)
         self.group_rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
         self.rows = metadata.num_rows
@@ -110,20 +110,6 @@ class Source:
         except (pa.ArrowException, OSError) as error:
             self.check_unchanged()
             raise WorkerFailure("input", f"{self.path} cannot be read: {error}") from error
-
-    def groups(self, tree: dict[str, Any] | None, schema: pa.Schema, table: str) -> list[int]:
-        """The row groups that statistics do not rule out; conjuncts that cannot be judged are passed over."""
-        kept = set(range(len(self.group_rows)))
-        if tree is None or len(kept) < 2:
-            return sorted(kept)
-        fragment = ds.ParquetFileFormat().make_fragment(self._content)
-        for conjunct in _conjuncts(tree):
-            try:
-                subset = fragment.subset(filter=compile_filter(conjunct, schema, table))
-            except (pa.ArrowException, ValueError):
-                continue
-            kept &= {group.id for group in subset.row_groups}
-        return sorted(kept)
 
     def windows(self, groups: list[int]) -> Iterator[list[int]]:
         """Row groups in their order, as many at once as make a window."""
@@ -207,11 +193,3 @@ def _readable(schema: pa.Schema) -> pa.Schema:
     skipped = (b"pandas", b"ARROW:schema", b"arrow:schema")
     metadata = {key: value for key, value in (schema.metadata or {}).items() if key not in skipped}
     return pa.schema(fields, metadata=metadata or None)
-
-
-def _conjuncts(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    if tree.get("op") != "and":
-        yield tree
-        return
-    for part in tree["args"]:
-        yield from _conjuncts(part)

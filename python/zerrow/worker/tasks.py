@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 
 from zerrow.worker import warm_duckdb
-from zerrow.worker.expression import columns_of, keep_rows, missing_column
 from zerrow.worker.failures import WorkerFailure
+from zerrow.worker.predicate import Predicate, keep_rows, missing_column
 from zerrow.worker.preview import preview
 from zerrow.worker.project import load_function
 from zerrow.worker.results import to_table
@@ -23,7 +23,7 @@ from zerrow.worker.source import Guard
 from zerrow.worker.sql import run_sql
 
 
-def prepare_arguments(task: dict[str, Any], tables: Sequence[pa.Table]) -> dict[str, Any]:
+def prepare_arguments(task: dict[str, Any], tables: Sequence[pa.Table], cpus: int = 1) -> dict[str, Any]:
     """The arguments of the task by name: its input tables with columns and rows left out as asked, and its values.
 
     Raises WorkerFailure of kind `input` for a column that is missing or a filter that does not fit.
@@ -31,7 +31,7 @@ def prepare_arguments(task: dict[str, Any], tables: Sequence[pa.Table]) -> dict[
     arguments = {}
     for argument in task.get("arguments", ()):
         if "input" in argument:
-            arguments[argument["name"]] = _narrow(tables[argument["input"]], argument)
+            arguments[argument["name"]] = _narrow(tables[argument["input"]], argument, cpus)
         else:
             arguments[argument["name"]] = argument["value"]
     return arguments
@@ -83,13 +83,17 @@ def check_columns(table: pa.Table, declared: Sequence[str] | None) -> None:
         print(f"the result has columns that the model does not declare: {', '.join(extra)}", file=sys.stderr)
 
 
-def _narrow(table: pa.Table, argument: dict[str, Any]) -> pa.Table:
-    columns, tree = argument.get("columns"), argument.get("filter")
+def _narrow(table: pa.Table, argument: dict[str, Any], cpus: int) -> pa.Table:
+    columns = argument.get("columns")
     name = argument.get("table") or argument["name"]
+    predicate = Predicate.of(argument.get("filter"), name)
     for column in columns or ():
         if table.schema.get_field_index(column) < 0:
             raise missing_column(column, table.schema, name)
-    if tree is not None:
-        needed = table if columns is None else table.select(list(dict.fromkeys([*columns, *columns_of(tree)])))
-        table = keep_rows(needed, tree, name)
+    if predicate is not None:
+        for column in predicate.columns:
+            if table.schema.get_field_index(column) < 0:
+                raise missing_column(column, table.schema, name)
+        needed = table if columns is None else table.select(list(dict.fromkeys([*columns, *predicate.columns])))
+        table = keep_rows(needed, predicate, cpus)
     return table if columns is None else table.select(columns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterable
 
@@ -65,7 +66,11 @@ def _use_polars() -> None:
 def _use_datafusion() -> None:
     import datafusion
 
+    from zerrow.worker.predicate import context_of
+
     datafusion.SessionContext()
+    for cpus in {1, os.cpu_count() or 1}:
+        context_of(cpus)
 
 
 FIRST_USES: dict[str, Callable[[], None]] = {

@@ -1,0 +1,188 @@
+"""Filters: SQL predicates, whose meaning is that of DataFusion's WHERE because DataFusion evaluates them.
+
+DataFusion gets the columns that a predicate reads, where they lie, and gives for each row whether it holds. What stays
+of a table is then picked by pyarrow, so columns that the predicate doesn't read may have any type.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from zerrow.worker.failures import WorkerFailure
+from zerrow.worker.results import is_view
+
+BATCH_ROWS = 1 << 16
+"""Rows that are evaluated at once: so many fit the processor's cache."""
+
+
+@dataclass(frozen=True)
+class Predicate:
+    """A task's filter on a table of that name: its SQL text, the columns it reads, and what prunes row groups."""
+
+    sql: str
+    columns: tuple[str, ...]
+    prune: str | None
+    table: str
+
+    @staticmethod
+    def of(body: dict[str, Any] | None, table: str) -> Predicate | None:
+        """The filter as a task has it."""
+        return None if body is None else Predicate(body["sql"], tuple(body["columns"]), body.get("prune"), table)
+
+    def failure(self, error: BaseException | str) -> PredicateFailure:
+        """What a wrong predicate is to the user."""
+        return PredicateFailure(self, _said(error))
+
+
+class PredicateFailure(WorkerFailure):
+    """A predicate that can't be evaluated; `said` is what the engine says of it, of kind `input`."""
+
+    def __init__(self, predicate: Predicate, said: str) -> None:
+        shown = " ".join(predicate.sql.split())
+        shown = shown if len(shown) <= 80 else f"{shown[:79]}…"
+        super().__init__("input", f"the filter {shown!r} on {predicate.table!r} does not work: {said}")
+        self.said = said
+
+
+def keep_rows(table: pa.Table, predicate: Predicate, cpus: int = 1) -> pa.Table:
+    """The rows of a table for which a predicate is true, in their order. Raises WorkerFailure of kind `input`.
+
+    The table itself where all rows are kept. Else columns of views come out as plain large ones: pyarrow can't pick
+    rows of views.
+    """
+    for column in predicate.columns:
+        if table.schema.get_field_index(column) < 0:
+            raise missing_column(column, table.schema, predicate.table)
+    mask = evaluate(table.select(predicate.columns), predicate, cpus)
+    if mask.true_count == table.num_rows:
+        return table
+    for index, field in enumerate(table.schema):
+        if is_view(field.type):
+            kind = pa.large_string() if pa.types.is_string_view(field.type) else pa.large_binary()
+            table = table.set_column(index, field.with_type(kind), table.column(index).cast(kind))
+    try:
+        return table.filter(mask)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise predicate.failure(error) from error
+
+
+def evaluate(table: pa.Table, predicate: Predicate, cpus: int = 1) -> pa.BooleanArray:
+    """Whether the predicate is true, false or null (which counts as false) for each row of a table that has its
+    columns.
+
+    It fails where it fails on a row by itself. In a batch of rows DataFusion passes over a part of a predicate that
+    could fail, or doesn't, by what all rows of the batch are; what fails so is evaluated row by row.
+    Raises WorkerFailure of kind `input`.
+    """
+    if not table.num_columns:
+        raise predicate.failure("it names no column")
+    try:
+        return _evaluate(table, predicate, partitions(table, cpus), cpus)
+    except _ExecutionError:
+        pass
+    slices = [table.slice(start, BATCH_ROWS) for start in range(0, max(table.num_rows, 1), BATCH_ROWS)]
+    return pa.concat_arrays([_evaluate_by_row(each, predicate) for each in slices])
+
+
+class _ExecutionError(Exception):
+    """A predicate that is one failed on the rows of some batch."""
+
+
+def _evaluate_by_row(table: pa.Table, predicate: Predicate) -> pa.BooleanArray:
+    try:
+        return _evaluate(table, predicate, partitions(table, 1), 1)
+    except _ExecutionError:
+        pass
+    try:
+        rows = [table.to_batches(max_chunksize=1)] if table.num_rows else partitions(table, 1)
+        return _evaluate(table, predicate, rows, 1)
+    except _ExecutionError as error:
+        raise predicate.failure(error.__cause__ or error) from error
+
+
+def _evaluate(table: pa.Table, predicate: Predicate, batches: list[list[pa.RecordBatch]], cpus: int) -> pa.BooleanArray:
+    name = _quoted(predicate.table)
+    context = context_of(cpus)
+    try:
+        context.register_record_batches(name, batches)
+        # What is no predicate over one row (an aggregate, say) is refused where a WHERE is expected, and there alone.
+        context.sql(f"select 1 from {name} where (\n{predicate.sql}\n)", _only_queries())
+        frame = context.sql(f"select (\n{predicate.sql}\n) as holds from {name}", _only_queries())
+        try:
+            found = frame.collect_partitioned()
+        except BaseException as error:
+            raise _ExecutionError from _of_the_engine(error)
+    except _ExecutionError:
+        raise
+    except BaseException as error:
+        raise predicate.failure(_of_the_engine(error)) from error
+    finally:
+        context.deregister_table(name)
+    chunks = [batch.column(0) for part in found for batch in part]
+    mask = pa.concat_arrays(chunks) if chunks else pa.array([], pa.bool_())
+    if mask.type == pa.null():
+        mask = mask.cast(pa.bool_())
+    if len(mask) != table.num_rows:
+        raise predicate.failure(f"it has {len(mask)} answers for {table.num_rows} rows")
+    return mask
+
+
+def _of_the_engine(error: BaseException) -> BaseException:
+    """The error itself, where it is the engine's: a panic of its, for one, is no Exception. Others go on."""
+    if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+        return error
+    raise error
+
+
+def missing_column(name: str, schema: pa.Schema, table: str) -> WorkerFailure:
+    """The failure for a column the table does not have, with the nearest name."""
+    near = difflib.get_close_matches(name, schema.names, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(schema.names[:20])}"
+    return WorkerFailure("input", f"the table {table!r} has no column {name!r}: {hint}")
+
+
+def partitions(table: pa.Table, count: int) -> list[list[pa.RecordBatch]]:
+    """The table as `count` runs of batches, for as many threads; slices, so nothing is copied. A few rows are one."""
+    if table.num_rows == 0:
+        return [[pa.RecordBatch.from_pylist([], schema=table.schema)]]
+    rows = max(-(-table.num_rows // count), BATCH_ROWS)
+    return [table.slice(start, rows).to_batches() for start in range(0, table.num_rows, rows)]
+
+
+@functools.cache
+def context_of(cpus: int) -> Any:
+    """DataFusion as SQL models have it, but for the order of rows, which has to stay. One for a process, which may be
+    made before a fork: it has no threads until it is used."""
+    import datafusion
+
+    return datafusion.SessionContext(
+        datafusion.SessionConfig()
+        .with_batch_size(BATCH_ROWS)
+        .with_target_partitions(cpus)
+        .set("datafusion.sql_parser.enable_ident_normalization", "false")
+        .set("datafusion.sql_parser.map_string_types_to_utf8view", "false")
+        .set("datafusion.optimizer.enable_round_robin_repartition", "false")
+    )
+
+
+def _only_queries() -> Any:
+    import datafusion
+
+    return datafusion.SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.rpartition(".")[2].replace('"', '""') + '"'
+
+
+def _said(error: BaseException | str) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and line.strip() != "caused by"]
+    said = ": ".join(lines) or type(error).__name__
+    for prefix in ("DataFusion error: ", "Optimizer rule 'simplify_expressions' failed: ", "Error during planning: "):
+        said = said.removeprefix(prefix)
+    return said[:300]
