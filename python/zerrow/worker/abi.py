@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 
 from zerrow.errors import ZerrowError
+from zerrow.worker.extension_types import register_types
 
 ABI_VERSION = 1
 
@@ -234,7 +235,11 @@ class Session:
         """
         stream = _Stream()
         self._check(self._library.zerrow_session_open(self._handle, descriptor, ctypes.byref(stream)), "an input")
-        return pa.RecordBatchReader._import_from_c(ctypes.addressof(stream)).read_all()
+        reader = pa.RecordBatchReader._import_from_c(ctypes.addressof(stream))
+        if register_types(reader.schema):
+            # An import looks at what is registered: this one again, buffers where they are.
+            reader = pa.RecordBatchReader.from_stream(reader)
+        return reader.read_all()
 
     def publish(self, reader: pa.RecordBatchReader) -> tuple[Published, int]:
         """Publish what `reader` yields: the counts, and the file with the SIPC descriptor, which the caller owns."""
