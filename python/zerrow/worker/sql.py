@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from zerrow.worker import warm_duckdb
+from zerrow.worker.datafusion_input import partitions
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.results import BATCH_ROWS, collect_datafusion, is_view, restore_strings
 
@@ -53,7 +54,7 @@ def _run_datafusion(sql: str, tables: dict[str, pa.Table], values: dict[str, Any
     )
     context = datafusion.SessionContext(config)
     for name, table in tables.items():
-        context.register_record_batches(_quoted(name), _partitions(table, cpus))
+        context.register_record_batches(_quoted(name), partitions(table, cpus))
     only_queries = datafusion.SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
     frame = context.sql(sql, only_queries, values or None)
     table = collect_datafusion(frame)
@@ -62,16 +63,6 @@ def _run_datafusion(sql: str, tables: dict[str, pa.Table], values: dict[str, Any
             column = restore_strings(field.name, table.column(index), list(tables.values()))
             table = table.set_column(index, field.with_type(column.type), column)
     return table
-
-
-def _partitions(table: pa.Table, count: int) -> list[list[pa.RecordBatch]]:
-    """The table as about `count` runs of batches of equal length, for as many threads; slices, so nothing is copied."""
-    if table.num_rows == 0:
-        return [[pa.RecordBatch.from_pylist([], schema=table.schema)]]
-    rows = -(-table.num_rows // count)
-    starts = range(0, table.num_rows, rows)
-    # The end is said: a slice of a table without columns would go beyond it.
-    return [table.slice(start, min(rows, table.num_rows - start)).to_batches() for start in starts]
 
 
 def _run_duckdb(sql: str, tables: dict[str, pa.Table], values: dict[str, Any], cpus: int) -> pa.Table:
