@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as kinds
 
+from zerrow.worker.extension_types import fields_within
 from zerrow.worker.failures import WorkerFailure
 
 EXTENSION_KEYS = (b"ARROW:extension:name", b"ARROW:extension:metadata")
@@ -175,7 +176,7 @@ def _has_no_nulls(kind: pa.DataType) -> bool:
 
 def _readable(field: pa.Field) -> pa.Field:
     """The field without metadata that is no text, which DataFusion refuses. Raises where that would change its type."""
-    for part in _parts(field):
+    for part in fields_within(field):
         metadata = part.metadata or {}
         told = [metadata.get(key, b"") for key in EXTENSION_KEYS]
         if isinstance(part.type, pa.ExtensionType):
@@ -188,11 +189,6 @@ def _readable(field: pa.Field) -> pa.Field:
                 "metadata in the model that makes it, or write `-- zerrow: engine = duckdb`",
             )
     return field.with_metadata(_texts(field.metadata))
-
-
-def _parts(field: pa.Field) -> list[pa.Field]:
-    kind = field.type.storage_type if isinstance(field.type, pa.BaseExtensionType) else field.type
-    return [field, *(part for index in range(kind.num_fields) for part in _parts(kind.field(index)))]
 
 
 def _extension_name(field: pa.Field) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Iterator
 
 import pyarrow as pa
 
@@ -22,22 +23,20 @@ def register_types(schema: pa.Schema) -> bool:
     """Have types registered that the schema names and a library of this environment knows; whether there were any."""
     modules = {
         module
-        for name in _unregistered(schema)
+        for field in schema
+        for part in fields_within(field)
         for prefix, module in REGISTERING_MODULES.items()
-        if name.startswith(prefix) and importlib.util.find_spec(module.partition(".")[0])
+        if (part.metadata or {}).get(NAME, b"").startswith(prefix)
+        and importlib.util.find_spec(module.partition(".")[0])
     }
     for module in modules:
         importlib.import_module(module)
     return bool(modules)
 
 
-def _unregistered(fields: pa.Schema | list[pa.Field]) -> set[bytes]:
-    names = set()
-    for field in fields:
-        if field.metadata and NAME in field.metadata:
-            names.add(field.metadata[NAME])
-        kind = field.type
-        if isinstance(kind, pa.BaseExtensionType):
-            kind = kind.storage_type
-        names |= _unregistered([kind.field(i) for i in range(kind.num_fields)])
-    return names
+def fields_within(field: pa.Field) -> Iterator[pa.Field]:
+    """The field, and the fields in its type, also in the storage of an extension type."""
+    yield field
+    kind = field.type.storage_type if isinstance(field.type, pa.BaseExtensionType) else field.type
+    for index in range(kind.num_fields):
+        yield from fields_within(kind.field(index))

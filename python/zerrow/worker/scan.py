@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from zerrow.worker import pandas_metadata
 from zerrow.worker.blocks import Block, Piece
 from zerrow.worker.expression import columns_of, keep_rows, missing_column
 from zerrow.worker.failures import WorkerFailure
@@ -67,6 +68,9 @@ def scan(task: dict[str, Any], cpus: int, cache: Cache | None = None, guard: Gua
         result = _Scan(sources, schema, columns, tree, name, cpus > 1, cache).run()
         if columns:
             result = strip_field_ids(_tidy(result, tree is not None))
+            if tree is not None or len(sources) > 1:
+                result = pandas_metadata.without_count(result)
+            result = pandas_metadata.keep_true(result)
     for source in sources:
         source.check_unchanged()
     return result

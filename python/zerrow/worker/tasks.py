@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from zerrow.worker import warm_duckdb
+from zerrow.worker import pandas_metadata, warm_duckdb
 from zerrow.worker.expression import columns_of, keep_rows, missing_column
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.preview import preview
@@ -102,4 +102,4 @@ def _narrow(table: pa.Table, argument: dict[str, Any]) -> pa.Table:
     if tree is not None:
         needed = table if columns is None else table.select(list(dict.fromkeys([*columns, *columns_of(tree)])))
         table = keep_rows(needed, tree, name)
-    return table if columns is None else table.select(columns)
+    return table if columns is None else pandas_metadata.as_columns(table.select(columns))
