@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +23,6 @@ from zerrow.worker.results import to_stream, to_table
 FOLDER = Path(__file__).parent / "libraries"
 MODULES = ["pandas_frames", "polars_frames", "arrow_tables", "duckdb_queries", "datafusion_frames"]
 
-sys.path.insert(0, str(FOLDER))
 LIBRARIES: dict[str, ModuleType] = {name: importlib.import_module(name) for name in MODULES}
 CASES = [(name, case) for name, module in LIBRARIES.items() for case in module.CASES]
 

@@ -130,7 +130,7 @@ class _Worker:
         self._kind, prepared = "user", time.perf_counter()
         loaded = load(work.task)
         self._kind, load_s = "input", time.perf_counter() - prepared
-        tables = [_open(session, descriptor) for descriptor in work.tables]
+        tables = [_open(session, descriptor, loaded is not None) for descriptor in work.tables]
         arguments = prepare_arguments(work.task, tables)
         self._channel.send("running")
         cache = self._cache(session)
@@ -191,8 +191,8 @@ def _take_segments(session: Session, message: Message) -> None:
         session.segment(identifier, descriptor)
 
 
-def _open(session: Session, descriptor: int) -> pa.Table:
-    table = session.open(descriptor)
+def _open(session: Session, descriptor: int, is_for_python: bool) -> pa.Table:
+    table = session.open(descriptor, registers_types=is_for_python)
     os.close(descriptor)
     return table
 
