@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from small_engine import Engine
+
+sys.path.append(str(Path(__file__).parent / "libraries"))
 
 
 @pytest.fixture(scope="session")

@@ -332,6 +332,11 @@ def _adopt(body: dict[str, Any], descriptor: int, number: int, segments: dict[in
     return table
 
 
+def adopted(descriptor: int, output: int) -> Table:
+    """What a session of this process published into its output segment."""
+    return _adopt({}, descriptor, 1, {1: output})
+
+
 def _blocks(key: str, descriptor: int) -> list[Block]:
     with closing(descriptor):
         assert fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE

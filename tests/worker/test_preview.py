@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import decimal
 
+import arrow_tables
+import nested_columns
 import pyarrow as pa
 from zerrow.worker.preview import preview
 
@@ -62,3 +64,10 @@ def test_every_kind_of_value_has_a_text() -> None:
 def test_tables_without_rows_or_columns() -> None:
     assert preview(pa.table({"a": pa.array([], pa.int8())}), 5) == "   a\nint8\n0 rows"
     assert preview(pa.table({}), 5).splitlines()[-1] == "0 rows"
+
+
+def test_every_type_is_shown_and_extension_types_by_their_names() -> None:
+    table = arrow_tables.wide()
+    text = preview(table, 2)
+    assert "arrow.uuid" in text and "test.points" in text
+    assert preview(pa.table({name: make(5) for name, make in nested_columns.COLUMNS.items()}), 5)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import duckdb
+import nested_columns
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from pyarrow.pandas_compat import get_logical_type
+from zerrow.worker import pandas_metadata
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.results import strip_field_ids, to_stream, to_table
 
@@ -107,7 +111,6 @@ def test_pandas_numbers_and_strings_are_not_copied() -> None:
     converted = to_table(frame)
     assert converted["x"].chunk(0).buffers()[1].address == frame["x"].to_numpy().ctypes.data
     assert converted["y"].type == pa.large_string()
-    assert b"pandas" not in (converted.schema.metadata or {})
 
 
 @pytest.mark.parametrize(
@@ -116,11 +119,24 @@ def test_pandas_numbers_and_strings_are_not_copied() -> None:
         (pd.DataFrame({"a": [1, 2]}), ["a"]),
         (pd.DataFrame({"a": [1, 2, 3]})[lambda f: f.a > 1], ["a"]),
         (pd.DataFrame({"a": [1, 1], "b": [2, 3]}).groupby("a").sum(), ["a", "b"]),
-        (pd.DataFrame({"a": [1.0, 2.0]}).describe(), ["index", "a"]),
+        (pd.DataFrame({"a": [1, 3, 2]}).sort_values("a"), ["__index_level_0__", "a"]),
+        (pd.DataFrame({"a": [1.0, 2.0]}).describe(), ["__index_level_0__", "a"]),
+        (pd.DataFrame({"a": [1, 2]}, index=pd.Index([2, 3], name="a")), ["__index_level_0__", "a"]),
+        (pd.DataFrame({("a", "b"): [1]}), ["('a', 'b')"]),
         (pd.DataFrame({"a": [1], "b": [2], "c": [3]}).groupby(["a", "b"]).sum(), ["a", "b", "c"]),
         (pd.DataFrame({1: [1], 2: [2]}), ["1", "2"]),
     ],
-    ids=["row numbers", "filtered row numbers", "group", "labels", "two levels", "numbers as names"],
+    ids=[
+        "row numbers",
+        "filtered row numbers",
+        "group",
+        "sorted row numbers",
+        "labels",
+        "named as a column",
+        "columns of two levels",
+        "two levels",
+        "numbers as names",
+    ],
 )
 def test_the_index_of_a_frame_becomes_columns_unless_it_counts_rows(frame: pd.DataFrame, columns: list[str]) -> None:
     assert to_table(frame).column_names == columns
@@ -131,6 +147,71 @@ def test_rows_and_columns_of_python_values() -> None:
     columns = {"a": [1, 2], "b": np.array([1.5, 2.5]), "c": pl.Series(["x", "y"]), "d": pd.Series([True, False])}
     converted = to_table({**columns, "e": pa.array([None, 1])})
     assert [str(t) for t in converted.schema.types] == ["int64", "double", "large_string", "bool", "int64"]
+
+
+def test_a_dict_keeps_what_the_field_of_a_polars_series_says() -> None:
+    sizes = pl.Enum(["S", "M", "L"])
+    converted = to_table({"size": pl.Series(["L", "S"], dtype=sizes), "text": pl.Series(["x", "y"])})
+    assert pl.from_arrow(converted).schema == {"size": sizes, "text": pl.String}
+    assert converted.schema.field("text").type == pa.large_string()
+
+
+def noted(values: dict[str, Any], **changes: pa.Array) -> pd.DataFrame:
+    """What a frame of these values is after a pyarrow model changed columns of it, for a model that reads it."""
+    table = to_table(pd.DataFrame(values))
+    for name, column in changes.items():
+        index = table.schema.get_field_index(name)
+        table = table.append_column(name, column) if index < 0 else table.set_column(index, name, column)
+    return to_table(table).to_pandas()
+
+
+def test_what_pandas_noted_of_a_column_does_not_outlive_its_type() -> None:
+    ids = pd.array([2**53 + 1, None], "Int64")
+    assert noted({"id": ids})["id"].dtype == "Int64"
+    assert noted({"id": ids}, id=pa.array(["x", "y"]))["id"].tolist() == ["x", "y"]
+    assert noted({"id": ids}, id=pa.array([0.5, None]))["id"].dtype == "Float64"
+    assert noted({"id": pd.array([1, None], "Int8")}, id=pa.array([300, None]))["id"].tolist() == [300, pd.NA]
+    months = pd.period_range("2024-01", periods=2, freq="M")
+    assert noted({"m": months}, m=pa.array([1, 2]))["m"].dtype == "int64"
+    moments = pd.to_datetime(["2024", "2025"]).tz_localize("Europe/Paris")
+    moved = pa.array(moments).cast(pa.timestamp("us", "Asia/Tokyo"))
+    assert str(noted({"t": moments}, t=moved)["t"].dtype.tz) == "Asia/Tokyo"
+    assert noted({1: [1, 2], 2: [3, 4]}, more=pa.array([5, 6])).columns.tolist() == ["1", "2", "more"]
+
+
+def test_types_have_the_names_that_pyarrow_notes_for_pandas() -> None:
+    for make in nested_columns.COLUMNS.values():
+        kind = make(1).type
+        assert pandas_metadata._logical_type(kind) == get_logical_type(kind)
+    zoned = (
+        pa.timestamp("us"),
+        pa.timestamp("us", "UTC"),
+        pa.large_string(),
+        pa.decimal32(5, 2),
+        pa.date64(),
+        pa.time32("s"),
+    )
+    for kind in (*zoned, pa.null(), pa.bool_(), pa.uint8(), pa.float16(), pa.float32(), pa.binary(3)):
+        assert pandas_metadata._logical_type(kind) == get_logical_type(kind)
+
+
+def test_row_labels_of_pandas_are_left_out_where_the_rows_are_others() -> None:
+    frame = pd.DataFrame({"a": [1, 2]}, index=pd.RangeIndex(100, 102))
+    table = to_table(frame)
+    assert table.to_pandas().index.tolist() == [100, 101]
+    doubled = to_table(pa.concat_tables([table, table]))
+    assert doubled.slice(1, 2).to_pandas().index.tolist() == [0, 1]
+    labelled = to_table(frame.set_index(pd.Index(["x", "y"], name="key")))
+    assert to_table(labelled.drop_columns("key")).to_pandas().index.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "junk", [b"", b"{", b"[]", b"{}", b'{"columns": 3}', b'{"columns": [{}], "index_columns": []}']
+)
+def test_metadata_that_is_not_of_pandas_is_left_out(junk: bytes) -> None:
+    table = pa.table({"a": [1]}).replace_schema_metadata({b"pandas": junk, b"origin": b"test"})
+    assert to_table(table).schema.metadata == {b"origin": b"test"}
+    assert to_table(table).to_pandas()["a"].tolist() == [1]
 
 
 def test_duckdb_results_come_in_large_chunks() -> None:
@@ -159,8 +240,10 @@ def test_duckdb_results_come_in_large_chunks() -> None:
         (pa.table([[1], [2]], names=["x", "x"]), "more than one column named 'x'"),
         (pd.DataFrame([[1, 2]], columns=["x", "x"]), "more than one column named 'x'"),
         (pd.DataFrame({"x": [1, "a"]}), "column x"),
-        (pd.DataFrame({("a", "b"): [1]}), "several levels"),
-        (pd.DataFrame({"a": [1]}, index=pd.Index([2], name="a")), "an index and a column"),
+        (pd.DataFrame({"c": pd.cut([1, 2], 2)}), "'c' is categorical"),
+        (pl.DataFrame({"o": pl.Series([object()], dtype=pl.Object)}), "'o' is of the polars type Object"),
+        ({"o": pl.Series([object()], dtype=pl.Object)}, "'o' is of the polars type Object"),
+        (pa.table({"a": pa.array([{"b\0c": 1}])}), "NUL"),
     ],
 )
 def test_what_is_no_table_is_refused_by_name(result: object, words: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -124,12 +125,56 @@ def test_what_a_filter_leaves_small_is_one_chunk(tmp_path: Path) -> None:
     assert run([tmp_path / "a.parquet"])["a"].num_chunks == 3
 
 
-def test_an_empty_file_keeps_its_schema_and_notes_of_pandas_are_left_out(tmp_path: Path) -> None:
+def test_an_empty_file_keeps_its_schema_and_notes_that_pandas_did_not_write_are_left_out(tmp_path: Path) -> None:
     empty = sample().slice(0, 0).replace_schema_metadata({"pandas": "{}", "origin": "here"})
     pq.write_table(empty, tmp_path / "a.parquet")
     table = run([tmp_path / "a.parquet"])
     assert table.schema.equals(sample().schema) and table.num_rows == 0
     assert table.schema.metadata == {b"origin": b"here"}
+
+
+FRAME = pd.DataFrame(
+    {
+        "id": pd.array([2**53 + 1, None, 3], "Int64"),
+        "flag": pd.array([True, None, False], "boolean"),
+        "month": pd.period_range("2024-01", periods=3, freq="M"),
+        "kind": pd.Categorical(["b", "a", "b"], ["b", "a"], ordered=True),
+        "text": pd.array(["x", None, "z"], "string"),
+        "small": pd.array([1, None, 3], "Int8"),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    "index", [pd.RangeIndex(3), pd.RangeIndex(5, 8), pd.Index([7, 9, 8], name="key"), pd.Index(["x", "y", "z"])]
+)
+def test_a_file_of_pandas_is_the_frame_that_pyarrow_makes_of_it(tmp_path: Path, index: pd.Index) -> None:
+    path = tmp_path / "a.parquet"
+    FRAME.set_index(index).to_parquet(path)
+    own = pq.read_table(path).to_pandas()
+    pd.testing.assert_frame_equal(run([path]).to_pandas(), own)
+    some = run([path], ["month", "id"])
+    rows = own.index if isinstance(own.index, pd.RangeIndex) else pd.RangeIndex(3)
+    pd.testing.assert_frame_equal(some.to_pandas(), own.set_axis(rows)[["month", "id"]])
+    three = run([path], filter=at_least("small", 3)).to_pandas()
+    pd.testing.assert_frame_equal(three.reset_index(drop=True), own.iloc[2:].reset_index(drop=True))
+
+
+def test_files_of_pandas_keep_their_dtypes_together_where_all_columns_still_fit(tmp_path: Path) -> None:
+    FRAME.to_parquet(tmp_path / "a.parquet")
+    FRAME.assign(small=pd.array([1000, None, 3], "Int64")).to_parquet(tmp_path / "b.parquet")
+    frame = run([tmp_path / "a.parquet", tmp_path / "b.parquet"]).to_pandas()
+    assert frame.dtypes.drop("small").equals(FRAME.dtypes.drop("small"))
+    assert frame["small"].dtype == "Int64" and frame["small"].dropna().tolist() == [1, 3, 1000, 3]
+    assert frame["id"].dropna().tolist() == [2**53 + 1, 3] * 2 and frame.index.equals(pd.RangeIndex(6))
+
+
+def test_a_name_with_a_nul_is_refused_where_it_is_asked_for(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": [1], "b\0c": [2], "d": [{"e\0f": 3}]}), tmp_path / "a.parquet")
+    assert run([tmp_path / "a.parquet"], ["a"]).to_pydict() == {"a": [1]}
+    for columns, name in ((["b\0c"], "b"), (["d"], "e"), (None, "b")):
+        with pytest.raises(WorkerFailure, match=rf"'t'.*NUL.*'{name}"):
+            run([tmp_path / "a.parquet"], columns)
 
 
 def test_a_column_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) -> None:

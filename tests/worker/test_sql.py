@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from zerrow.worker.failures import WorkerFailure
-from zerrow.worker.results import rows_only
+from zerrow.worker.results import rows_only, to_table
 from zerrow.worker.sql import error_line, run_sql
 
 TABLE = pa.table({"Number": range(1000), "text": [f"t{i % 10}" for i in range(1000)]})
@@ -89,3 +90,66 @@ def test_lines_in_messages_count_from_where_the_statement_starts() -> None:
     assert error_line("ParserError: Expected: x at Line: 2, Column: 8", 10) == 11
     assert error_line("Parser Error: syntax\n\nLINE 3: from", 1) == 3
     assert error_line("nothing said", 4) == 4
+
+
+def test_a_result_of_datafusion_keeps_what_pandas_noted_of_columns_that_are_there_still() -> None:
+    frame = pd.DataFrame({"id": pd.array([2**53 + 1, None, 3], "Int64"), "kind": ["a", "b", "a"]}, index=[5, 6, 8])
+    frame.attrs["unit"] = "EUR"
+    table = to_table(frame)
+    kept = run("select id, kind from t where id > 3", "datafusion", t=table).to_pandas()
+    assert kept["id"].tolist() == [2**53 + 1] and kept["id"].dtype == "Int64" and kept.attrs == {}
+    all_of_it = run('select * from t order by "__index_level_0__" desc', "datafusion", t=table).to_pandas()
+    assert all_of_it["__index_level_0__"].tolist() == [8, 6, 5] and all_of_it.index.tolist() == [0, 1, 2]
+    texts = run("select cast(id as varchar) as id from t", "datafusion", t=table).to_pandas()
+    assert texts["id"].tolist()[2] == "3"
+
+
+ODD_NAMES = [
+    "",
+    "é😀",
+    '"',
+    "'",
+    "a.b",
+    ".",
+    "`",
+    "\\",
+    "a b",
+    "select",
+    "$x",
+    "n" * 5000,
+    "__index_level_0__",
+    "A",
+    "a",
+]
+
+
+@ENGINES
+def test_columns_of_any_name_are_passed_on_or_refused_by_name(engine: str) -> None:
+    names = ODD_NAMES if engine == "datafusion" else ODD_NAMES[1:-1]
+    table = pa.table({name: [number, 2 * number] for number, name in enumerate(names)})
+    assert run("select * from t", engine, t=table).to_pydict() == table.to_pydict()
+    for name in names:
+        quoted = '"' + name.replace('"', '""') + '"'
+        assert run(f"select {quoted} from t where {quoted} >= 0", engine, t=table).to_pydict() == {
+            name: table[name].to_pylist()
+        }
+
+
+def test_duckdb_is_not_given_names_that_it_would_change() -> None:
+    with pytest.raises(WorkerFailure, match=r"'t'.*'a'.*'A'.*datafusion"):
+        run("select * from t", "duckdb", t=pa.table({"a": [1], "A": [2]}))
+    with pytest.raises(WorkerFailure, match=r"'t'.*''.*datafusion"):
+        run("select * from t", "duckdb", t=pa.table({"": [1]}))
+
+
+def test_duckdb_is_not_given_what_ends_its_process() -> None:
+    with pytest.raises(WorkerFailure, match="'c' of the table 't' has lists of no items"):
+        run("select * from t", "duckdb", t=pa.table({"c": pa.array([[], None], pa.list_(pa.int8(), 0))}))
+
+
+@ENGINES
+def test_an_empty_table_of_any_type_can_be_asked(engine: str) -> None:
+    union = pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])])
+    table = pa.table({"n": [1], "u": union, "l": pa.array([[1]], pa.list_view(pa.int8()))}).slice(0, 0)
+    for empty in (table, pa.Table.from_batches([], schema=table.schema)):
+        assert run("select count(*) as n from t", engine, t=empty)["n"].to_pylist() == [0]

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 
 from zerrow.errors import ZerrowError
+from zerrow.worker.extension_types import register_types
 
 ABI_VERSION = 1
 
@@ -227,14 +228,19 @@ class Session:
         self._check(self._library.zerrow_session_pages(self._handle, ctypes.byref(pages)), "the moved pages")
         return {name: getattr(pages, name) for name in PAGES}
 
-    def open(self, descriptor: int) -> pa.Table:
+    def open(self, descriptor: int, registers_types: bool = False) -> pa.Table:
         """Open the table whose SIPC descriptor is in the file `descriptor`; its columns point into the segments.
 
-        The caller keeps `descriptor`.
+        With `registers_types`, a library that knows an extension type of the table is imported for it. The caller keeps
+        `descriptor`.
         """
         stream = _Stream()
         self._check(self._library.zerrow_session_open(self._handle, descriptor, ctypes.byref(stream)), "an input")
-        return pa.RecordBatchReader._import_from_c(ctypes.addressof(stream)).read_all()
+        reader = pa.RecordBatchReader._import_from_c(ctypes.addressof(stream))
+        if registers_types and register_types(reader.schema):
+            # An import looks at what is registered: this one again, buffers where they are.
+            reader = pa.RecordBatchReader.from_stream(reader)
+        return reader.read_all()
 
     def publish(self, reader: pa.RecordBatchReader) -> tuple[Published, int]:
         """Publish what `reader` yields: the counts, and the file with the SIPC descriptor, which the caller owns."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from zerrow.worker.datafusion_input import partitions
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.results import is_view
 
@@ -81,8 +82,9 @@ def evaluate(table: pa.Table, predicate: Predicate, cpus: int = 1) -> pa.Boolean
     """
     if not table.num_columns:
         raise predicate.failure("it names no column")
+    threads = max(1, min(cpus, table.num_rows // BATCH_ROWS))
     try:
-        return _evaluate(table, predicate, partitions(table, cpus), cpus)
+        return _evaluate(table, predicate, partitions(table, threads), cpus)
     except _ExecutionError:
         pass
     slices = [table.slice(start, BATCH_ROWS) for start in range(0, max(table.num_rows, 1), BATCH_ROWS)]
@@ -99,8 +101,8 @@ def _evaluate_by_row(table: pa.Table, predicate: Predicate) -> pa.BooleanArray:
     except _ExecutionError:
         pass
     try:
-        rows = [table.to_batches(max_chunksize=1)] if table.num_rows else partitions(table, 1)
-        return _evaluate(table, predicate, rows, 1)
+        rows = [batch for run in partitions(table, table.num_rows) for batch in run]
+        return _evaluate(table, predicate, [rows], 1)
     except _ExecutionError as error:
         raise predicate.failure(error.__cause__ or error) from error
 
@@ -144,14 +146,6 @@ def missing_column(name: str, schema: pa.Schema, table: str) -> WorkerFailure:
     near = difflib.get_close_matches(name, schema.names, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(schema.names[:20])}"
     return WorkerFailure("input", f"the table {table!r} has no column {name!r}: {hint}")
-
-
-def partitions(table: pa.Table, count: int) -> list[list[pa.RecordBatch]]:
-    """The table as `count` runs of batches, for as many threads; slices, so nothing is copied. A few rows are one."""
-    if table.num_rows == 0:
-        return [[pa.RecordBatch.from_pylist([], schema=table.schema)]]
-    rows = max(-(-table.num_rows // count), BATCH_ROWS)
-    return [table.slice(start, rows).to_batches() for start in range(0, table.num_rows, rows)]
 
 
 @functools.cache

@@ -48,6 +48,8 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
 
 
 def _type_name(kind: pa.DataType) -> str:
+    if isinstance(kind, pa.BaseExtensionType):
+        return kind.extension_name
     if kinds.is_dictionary(kind):
         return f"dictionary<{_type_name(kind.value_type)}>"
     return str(kind).replace("[day]", "")

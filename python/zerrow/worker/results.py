@@ -5,6 +5,8 @@ Nothing is copied that Arrow can describe where it is. Two kinds of results need
 polars holds strings as views, which pyarrow's compute functions do not take (no comparison, filter, join or sort), so
 a reader would fail on them. They are published as `large_string`; a string column that came from an input unchanged is
 published as the input's own buffers. pandas has row labels, which Arrow has not: see `_from_pandas`.
+
+A library tells its own types by metadata of fields and of the table, which is kept.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from zerrow.worker import pandas_metadata
+from zerrow.worker.extension_types import fields_within
 from zerrow.worker.failures import WorkerFailure
 
 BATCH_ROWS = 1 << 20
@@ -25,6 +29,12 @@ ADVICE = (
     "return a pyarrow.Table, a pandas or polars DataFrame, a duckdb or datafusion result, a list of dicts, "
     "a dict of columns, or any object with __arrow_c_stream__"
 )
+NOT_ARROW = {
+    "Object": "Python objects, which stay in their process. Make it data (a Struct, a List, a String), or drop it",
+    "Int128": "integers that pyarrow has not. Cast it to Decimal(38, 0) or to String, or drop it",
+    "UInt128": "integers that pyarrow has not. Cast it to Decimal(38, 0) or to String, or drop it",
+}
+"""Types of polars that no Arrow table can be made of, and what to do."""
 FIELD_ID = b"PARQUET:field_id"
 SAMPLE_ROWS = 32
 
@@ -38,18 +48,26 @@ def to_table(result: Any, inputs: Sequence[pa.Table] = ()) -> pa.Table:
     names = _repeated(table.column_names)
     if names:
         raise _failure(f"the result has more than one column named {names[0]!r}: rename or drop one of them")
-    return strip_field_ids(table)
+    refuse_nul(part.name for field in table.schema for part in fields_within(field))
+    return pandas_metadata.keep_true(strip_field_ids(table))
+
+
+def refuse_nul(names: Iterable[str]) -> None:
+    """Raises WorkerFailure of kind `result` for a name that cannot be passed on whole."""
+    for name in names:
+        if "\0" in name:
+            raise _failure(f"the column or field {name!r} has a NUL in its name, where Arrow ends a name: rename it")
 
 
 def to_stream(table: pa.Table) -> pa.RecordBatchReader:
     """The table as the stream that publishing takes: one batch per chunk, buffers where they are."""
-    return (table if table.num_columns else rows_only(table.num_rows)).to_reader()
+    return (table if table.num_columns else rows_only(table.num_rows, table.schema.metadata)).to_reader()
 
 
-def rows_only(count: int) -> pa.Table:
+def rows_only(count: int, metadata: dict[bytes, bytes] | None = None) -> pa.Table:
     """A table of `count` rows without columns, in a batch: pyarrow forgets the rows of one that has none."""
     batch = pa.RecordBatch.from_struct_array(pa.StructArray.from_buffers(pa.struct([]), count, [None]))
-    return pa.Table.from_batches([batch])
+    return pa.Table.from_batches([batch.replace_schema_metadata(metadata)])
 
 
 def strip_field_ids(table: pa.Table) -> pa.Table:
@@ -123,42 +141,67 @@ def _from_column(result: pa.Array | pa.ChunkedArray) -> pa.Table:
 def _from_pandas(frame: Any) -> pa.Table:
     """Arrow columns of a frame, in the frame's own memory where pandas has them column by column.
 
-    Row labels: integers without a name are row numbers and are left out; all others become the first columns, named
-    as `reset_index` names them. The `pandas` metadata is left out too: a reader sees what the Arrow types say.
+    It is the table that pandas itself writes to a file, with the metadata that `to_pandas` makes the same frame of, but
+    for the order: row labels that are more than a count are columns, which come first here. They have the names of the
+    index, or `__index_level_0__`.
     """
-    if frame.columns.nlevels > 1:
-        raise _failure("the DataFrame has columns of several levels: flatten them before returning it")
-    index = frame.index
-    if index.nlevels > 1 or index.name is not None or index.dtype.kind not in "iu":
-        taken = {str(name) for name in frame.columns}
-        for name in index.names:
-            if name is not None and str(name) in taken:
-                raise _failure(f"the DataFrame has an index and a column named {name!r}: rename or drop one of them")
-        frame = frame.reset_index()
     names = _repeated(str(name) for name in frame.columns)
     if names:
         raise _failure(f"the result has more than one column named {names[0]!r}: rename or drop one of them")
     try:
-        table = pa.Table.from_pandas(frame, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise _failure(f"the DataFrame does not fit Arrow's types: {' '.join(map(str, error.args))}") from error
-    metadata = {key: value for key, value in (table.schema.metadata or {}).items() if key != b"pandas"}
-    return table.replace_schema_metadata(metadata or None)
+        table = pa.Table.from_pandas(frame)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError, NotImplementedError) as error:
+        raise _failure(
+            f"the DataFrame does not fit Arrow's types: {' '.join(map(str, error.args))}: give such columns another "
+            "dtype with astype, or drop them"
+        ) from error
+    for field in table.schema:
+        if pa.types.is_dictionary(field.type) and isinstance(field.type.value_type, pa.BaseExtensionType):
+            raise _failure(
+                f"the column {field.name!r} is categorical, and its categories are periods or intervals, which pandas "
+                "does not read back from Arrow: give it another dtype, with astype(str) for instance"
+            )
+    table = pandas_metadata.keep_readable(table)
+    labels = table.column_names[frame.columns.size :]
+    if labels == ["__index_level_0__"] and frame.index.name is None:
+        print(
+            "the row labels of the DataFrame are the column __index_level_0__ of the result: "
+            "return frame.reset_index(drop=True) if they mean nothing",
+            file=sys.stderr,
+        )
+    return table.select([*labels, *table.column_names[: frame.columns.size]]) if labels else table
 
 
 def _from_polars(frame: Any, inputs: Sequence[pa.Table]) -> pa.Table:
+    # A panic otherwise.
+    refuse_nul(frame.columns)
+    for name, dtype in frame.schema.items():
+        for part in _polars_types(dtype):
+            refuse_nul(field.name for field in getattr(part, "fields", None) or ())
+            if str(part) in NOT_ARROW:
+                raise _failure(f"the column {name!r} is of the polars type {dtype}: {NOT_ARROW[str(part)]}")
     newest = sys.modules["polars"].CompatLevel.newest()
     table = frame.to_arrow(compat_level=newest)
-    nested = [name for name in table.column_names if _holds_view(table.schema.field(name).type)]
-    columns = {}
-    for name, column in zip(table.column_names, table.columns, strict=True):
+    columns, fields = [], []
+    for name, column, field in zip(table.column_names, table.columns, table.schema, strict=True):
         if is_view(column.type):
-            columns[name] = restore_strings(name, column, inputs)
-        elif name in nested:
-            columns[name] = frame.get_column(name).to_frame().to_arrow().column(0)
-        else:
-            columns[name] = column
-    return pa.table(columns)
+            column = restore_strings(name, column, inputs)
+            field = field.with_type(column.type)
+        elif _holds_view(column.type):
+            plain = frame.get_column(name).to_frame().to_arrow()
+            column, field = plain.column(0), plain.schema.field(0)
+        columns.append(column)
+        fields.append(field)
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields, table.schema.metadata))
+
+
+def _polars_types(dtype: Any) -> Iterator[Any]:
+    """A polars type, and the types in it."""
+    yield dtype
+    inner = [getattr(dtype, name, None) for name in ("inner", "key", "value")]
+    for part in [*inner, *(field.dtype for field in getattr(dtype, "fields", None) or ())]:
+        if part is not None:
+            yield from _polars_types(part)
 
 
 def restore_strings(name: str, views: pa.ChunkedArray, inputs: Sequence[pa.Table]) -> pa.ChunkedArray:
@@ -193,16 +236,23 @@ def collect_datafusion(frame: Any) -> pa.Table:
 
 
 def _from_columns(columns: dict[Any, Any]) -> pa.Table:
-    arrays = {}
+    arrays, fields = [], []
     for name, values in columns.items():
         if not isinstance(name, str):
             raise _failure(f"the dict has the key {name!r} of type {_name(name)}: the names of columns are strings")
-        arrays[name] = _column(name, values)
-    lengths = {name: len(array) for name, array in arrays.items()}
+        if _origin(values) == ("polars", "Series"):
+            # As a frame, for its field says what an Arrow type doesn't.
+            part = _from_polars(values.rename(name).to_frame(), ())
+            arrays.append(part.column(0))
+            fields.append(part.schema.field(0))
+        else:
+            arrays.append(_column(name, values))
+            fields.append(pa.field(name, arrays[-1].type))
+    lengths = {field.name: len(array) for field, array in zip(fields, arrays, strict=True)}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name!r} has {length}" for name, length in lengths.items())
         raise _failure(f"the columns of the dict differ in length: {listed}")
-    return pa.table(arrays)
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
 def _from_rows(rows: list[Any]) -> pa.Table:

@@ -15,7 +15,9 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from zerrow.worker import pandas_metadata
 from zerrow.worker.blocks import Block, Piece
+from zerrow.worker.extension_types import fields_within
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.predicate import Predicate, keep_rows, missing_column
 from zerrow.worker.results import rows_only, strip_field_ids
@@ -62,12 +64,16 @@ def scan(task: dict[str, Any], cpus: int, cache: Cache | None = None, guard: Gua
     for column in (*columns, *(predicate.columns if predicate else ()), *dictionary):
         if schema.get_field_index(column) < 0:
             raise missing_column(column, schema, name)
+    _check_names(schema, columns, name)
     if not columns and predicate is None:
         result = rows_only(sum(source.rows for source in sources))
     else:
         result = _Scan(sources, schema, columns, predicate, cpus, cache).run()
         if columns:
             result = strip_field_ids(_tidy(result, predicate is not None))
+            if predicate is not None or len(sources) > 1:
+                result = pandas_metadata.without_count(result)
+            result = pandas_metadata.keep_true(result)
     for source in sources:
         source.check_unchanged()
     return result
@@ -253,6 +259,17 @@ def _tidy(table: pa.Table, filtered: bool) -> pa.Table:
     if filtered and chunks > table.num_columns and table.nbytes < chunks * CHUNK_BYTES_MIN:
         return table.combine_chunks()
     return table
+
+
+def _check_names(schema: pa.Schema, columns: list[str], table: str) -> None:
+    for column in columns:
+        ended = next((part.name for part in fields_within(schema.field(column)) if "\0" in part.name), None)
+        if ended is not None:
+            raise WorkerFailure(
+                "input",
+                f"the column {column!r} of the table {table!r} has a NUL in the name {ended!r}, where Arrow ends it: "
+                "name the columns that you need without it",
+            )
 
 
 def _unify(sources: list[Source]) -> pa.Schema:

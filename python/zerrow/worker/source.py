@@ -184,12 +184,12 @@ def _same_but_views(noted: pa.Schema, plain: pa.Schema) -> bool:
 
 
 def _readable(schema: pa.Schema) -> pa.Schema:
-    """The schema a reader gets: no views, no field ids, and none of pandas' notes about row labels."""
+    """The schema a reader gets: no views and no field ids."""
     fields = []
     for field in strip_field_ids(schema.empty_table()).schema:
         if is_view(field.type):
             field = field.with_type(pa.string() if pa.types.is_string_view(field.type) else pa.binary())
         fields.append(field)
-    skipped = (b"pandas", b"ARROW:schema", b"arrow:schema")
+    skipped = (b"ARROW:schema", b"arrow:schema")
     metadata = {key: value for key, value in (schema.metadata or {}).items() if key not in skipped}
     return pa.schema(fields, metadata=metadata or None)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.types as kinds
 
-from zerrow.worker import warm_duckdb
+from zerrow.worker import pandas_metadata, warm_duckdb
+from zerrow.worker.datafusion_input import partitions
+from zerrow.worker.extension_types import fields_within
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.results import BATCH_ROWS, collect_datafusion, is_view, restore_strings
 
@@ -16,6 +20,7 @@ DATAFUSION_BATCH_ROWS = 1 << 17
 """Measured: fewer rows cost calls and give buffers too small for the arena, more leave the processor's cache."""
 
 
+LOWER_CASE = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 DUCKDB_QUERIES = ("SELECT", "MULTI")
 """The kinds of statements that are queries; a PIVOT is of several parts."""
 
@@ -53,7 +58,7 @@ def _run_datafusion(sql: str, tables: dict[str, pa.Table], values: dict[str, Any
     )
     context = datafusion.SessionContext(config)
     for name, table in tables.items():
-        context.register_record_batches(_quoted(name), _partitions(table, cpus))
+        context.register_record_batches(_quoted(name), partitions(table, cpus))
     only_queries = datafusion.SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
     frame = context.sql(sql, only_queries, values or None)
     table = collect_datafusion(frame)
@@ -61,17 +66,7 @@ def _run_datafusion(sql: str, tables: dict[str, pa.Table], values: dict[str, Any
         if is_view(field.type):
             column = restore_strings(field.name, table.column(index), list(tables.values()))
             table = table.set_column(index, field.with_type(column.type), column)
-    return table
-
-
-def _partitions(table: pa.Table, count: int) -> list[list[pa.RecordBatch]]:
-    """The table as about `count` runs of batches of equal length, for as many threads; slices, so nothing is copied."""
-    if table.num_rows == 0:
-        return [[pa.RecordBatch.from_pylist([], schema=table.schema)]]
-    rows = -(-table.num_rows // count)
-    starts = range(0, table.num_rows, rows)
-    # The end is said: a slice of a table without columns would go beyond it.
-    return [table.slice(start, min(rows, table.num_rows - start)).to_batches() for start in starts]
+    return pandas_metadata.without_labels(table)
 
 
 def _run_duckdb(sql: str, tables: dict[str, pa.Table], values: dict[str, Any], cpus: int) -> pa.Table:
@@ -79,6 +74,7 @@ def _run_duckdb(sql: str, tables: dict[str, pa.Table], values: dict[str, Any], c
         # Replacement scans would let a statement read this function's variables.
         connection.execute("set python_enable_replacements = false")
         for name, table in tables.items():
+            _check_for_duckdb(name, table.schema)
             # A query that only counts reads no column, and DuckDB takes no table without any.
             connection.register(name, table if table.num_columns else pa.table({"row": pa.nulls(table.num_rows)}))
         statements = connection.extract_statements(sql)
@@ -86,6 +82,25 @@ def _run_duckdb(sql: str, tables: dict[str, pa.Table], values: dict[str, Any], c
             raise WorkerFailure("user", "a SQL model is one query: a SELECT, nothing before or after it")
         relation = connection.sql(sql, params=values) if values else connection.sql(sql)
         return relation.to_arrow_reader(BATCH_ROWS).read_all()
+
+
+def _check_for_duckdb(table: str, schema: pa.Schema) -> None:
+    """Refuse what DuckDB would give another name, or end the process at."""
+    names: dict[str, str] = {}
+    for field in schema:
+        # DuckDB disregards case in these letters only.
+        first = names.setdefault(field.name.translate(LOWER_CASE), field.name)
+        if first != field.name or not field.name:
+            what = f"the columns {first!r} and {field.name!r}" if field.name else "the column ''"
+            raise WorkerFailure(
+                "input",
+                f"the table {table!r} has {what}, which DuckDB would call otherwise: select by name what you need, "
+                "rename it in the model that makes it, or write `-- zerrow: engine = datafusion`",
+            )
+        if any(kinds.is_fixed_size_list(part.type) and not part.type.list_size for part in fields_within(field)):
+            raise WorkerFailure(
+                "input", f"the column {field.name!r} of the table {table!r} has lists of no items, which DuckDB has not"
+            )
 
 
 def _quoted(name: str) -> str:

@@ -12,15 +12,24 @@ from typing import Any
 
 import pyarrow as pa
 
-from zerrow.worker import warm_duckdb
+from zerrow.worker import pandas_metadata, warm_duckdb
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.predicate import Predicate, keep_rows, missing_column
 from zerrow.worker.preview import preview
-from zerrow.worker.project import load_function
+from zerrow.worker.project import Loaded, load_function
 from zerrow.worker.results import to_table
 from zerrow.worker.scan import Cache, scan
 from zerrow.worker.source import Guard
 from zerrow.worker.sql import run_sql
+
+
+def load(task: dict[str, Any]) -> Loaded | None:
+    """Load the function of a Python model; None for other tasks.
+
+    Before the inputs are opened: a column is of an extension type only if that is registered when it is imported, and
+    the model's own file is what registers it. Exceptions of the user's code pass.
+    """
+    return load_function(task["folder"], task["file"], task["function"]) if task["kind"] == "python" else None
 
 
 def prepare_arguments(task: dict[str, Any], tables: Sequence[pa.Table], cpus: int = 1) -> dict[str, Any]:
@@ -44,17 +53,18 @@ def execute(
     cpus: int = 1,
     cache: Cache | None = None,
     guard: Guard | None = None,
+    loaded: Loaded | None = None,
 ) -> pa.Table | str:
     """Run the task and give its table, or its text for a preview.
 
-    `tables` are the task's inputs as they came; `cache` and `guard` are a scan's. Exceptions of user code
-    pass; WorkerFailure for what zerrow found.
+    `tables` are the task's inputs as they came; `cache` and `guard` are a scan's; `loaded` is what `load` gave, where
+    that was called. Exceptions of user code pass; WorkerFailure for what zerrow found.
     """
     match task["kind"]:
         case "scan":
             return scan(task, cpus, cache, guard)
         case "python":
-            loaded = load_function(task["folder"], task["file"], task["function"])
+            loaded = loaded or load_function(task["folder"], task["file"], task["function"])
             if loaded.mentions("duckdb"):
                 warm_duckdb.give_threads(cpus)
             table = to_table(loaded.function(**arguments), list(tables))
@@ -96,4 +106,4 @@ def _narrow(table: pa.Table, argument: dict[str, Any], cpus: int) -> pa.Table:
                 raise missing_column(column, table.schema, name)
         needed = table if columns is None else table.select(list(dict.fromkeys([*columns, *predicate.columns])))
         table = keep_rows(needed, predicate, cpus)
-    return table if columns is None else table.select(columns)
+    return table if columns is None else pandas_metadata.as_columns(table.select(columns))

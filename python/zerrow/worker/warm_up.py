@@ -49,6 +49,8 @@ def _use_pyarrow() -> None:
 
 
 def _use_pandas() -> None:
+    # It registers its extension types late: a table that is opened before would have their storage.
+    import pandas.core.arrays.arrow.extension_types  # noqa: F401
     import pyarrow as pa
 
     frame = pa.table({"a": [1, 2], "s": ["x", "y"]}).to_pandas(use_threads=False)
