@@ -40,13 +40,14 @@ extension Plan {
     var readPaths: [String] { Set(models.flatMap(\.readPaths) + [project.folder]).sorted() }
 
     /// The folders that a model's worker must not see: the sources, but for a scan's own. What holds the project can't be
-    /// hidden from it.
+    /// hidden from it; what lies in a hidden folder is hidden with it, and can't be named any more once that is covered.
     func hiddenPaths(from model: Model?) -> [String] {
         let own = model?.readPaths ?? []
-        return readPaths.filter { path in
+        let hidden = readPaths.filter { path in
             !(project.folder + "/").hasPrefix(path + "/")
                 && !own.contains { (($0 + "/").hasPrefix(path + "/")) || (path + "/").hasPrefix($0 + "/") }
         }
+        return hidden.filter { path in !hidden.contains { $0 != path && path.hasPrefix($0 + "/") } }
     }
 }
 

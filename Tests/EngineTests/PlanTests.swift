@@ -40,6 +40,11 @@ import Testing
         #expect(plan.hiddenPaths(from: scan) == ["/q"])
     }
 
+    @Test func whatLiesInAHiddenFolderIsNotHiddenTwice() {
+        let plan = plan([model("s", readPaths: ["/p/data"]), model("t", readPaths: ["/p/data/t", "/p/data-2"])])
+        #expect(plan.hiddenPaths(from: nil) == ["/p/data", "/p/data-2"])
+    }
+
     @Test func whatHoldsTheProjectCannotBeHidden() {
         let plan = plan([model("s", readPaths: ["/p"])], folder: "/p/project")
         #expect(plan.hiddenPaths(from: nil).isEmpty)
