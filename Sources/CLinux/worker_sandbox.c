@@ -99,7 +99,11 @@ EXPORTED int zerrow_worker_enter(const struct zerrow_worker_spec *spec) {
     if (unshare(flags) < 0)
         return failed("making namespaces");
     struct zerrow_private_mounts mounts = {
-        .tmp_bytes_max = spec->tmp_bytes_max, .tmp_entries = spec->tmp_entries, .hidden = spec->hidden};
+        .tmp_bytes_max = spec->tmp_bytes_max,
+        .tmp_entries = spec->tmp_entries,
+        .rebuilt = spec->rebuilt,
+        .covered = spec->covered,
+    };
     int code = zerrow_private_mounts_make(&mounts, &stage);
     if (code == 0)
         code = set_limits(spec);

@@ -24,9 +24,14 @@ final class Channel {
     var interest: Poll.Events { queue.isEmpty ? .read : [.read, .write] }
 
     /// Sends a message, or queues it; the descriptors are held until it is sent. To a peer that is gone, nothing is sent.
-    func send(_ body: JSONValue, _ descriptors: [DescriptorBox] = []) {
+    ///
+    /// - Throws: `EngineError.messageTooLong`: what can be large belongs in a file beside the message, but names and texts
+    ///   of others' are in messages too, and must not end the engine.
+    func send(_ body: JSONValue, _ descriptors: [DescriptorBox] = []) throws(EngineError) {
         let bytes = body.utf8
-        precondition(bytes.count <= Datagram.bytesMax, "a message of ours is too long: \(bytes.count) bytes")
+        guard bytes.count <= Datagram.bytesMax else {
+            throw EngineError.messageTooLong(body["op"]?.string ?? "", bytes.count)
+        }
         queue.append((bytes, descriptors))
         flush()
     }

@@ -20,10 +20,9 @@ struct Datagram {
 
 extension Datagram {
     /// A zygote's call to fork a worker.
-    static func fork(worker: String, uid: UInt32?, cpus: Int, hiding paths: [String]) -> JSONValue {
+    static func fork(worker: String, uid: UInt32?, cpus: Int) -> JSONValue {
         var members: [String: JSONValue] = [
             "op": "fork", "worker": .string(worker), "cpus": .integer(Int64(cpus)),
-            "hide": .array(paths.map { .string($0) }),
         ]
         if let uid { members["uid"] = .integer(Int64(uid)) }
         return .object(members)

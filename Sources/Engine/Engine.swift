@@ -197,14 +197,20 @@ public final class Engine {
     }
 
     /// What a zygote of an environment reads: the interpreter's folders, and zerrow's own parts.
-    private func readPaths(_ key: ZygoteKey) throws -> [String] {
-        guard let real = Path.resolved(key.python) else {
-            throw EngineError.zygote(
-                "the interpreter \(key.python) of environment '\(key.environment)' does not exist")
+    private func readPaths(python: String, of environment: String) throws -> [String] {
+        guard let real = Path.resolved(python) else {
+            throw EngineError.zygote("the interpreter \(python) of environment '\(environment)' does not exist")
         }
         // …/bin/python in both: the environment's folder, and the one that Python itself is installed in.
-        return [Path.parent(Path.parent(key.python)), Path.parent(Path.parent(real))]
+        return [Path.parent(Path.parent(python)), Path.parent(Path.parent(real))]
             + [installation.pythonFolder, installation.workerLibrary, installation.arenaLibrary]
+    }
+
+    /// Where the sources of a plan lie.
+    func sourceFolders(of plan: Plan) -> SourceFolders {
+        // An interpreter that is missing is told of where it is started.
+        let needed = plan.environments.flatMap { (try? readPaths(python: $0.python, of: $0.id)) ?? [] }
+        return SourceFolders(plan, staying: options.isSandboxed ? Zygote.places(showing: needed) : [])
     }
 
     /// A worker's /tmp and /dev/shm are memory: a quarter of the machine's, each.
@@ -230,11 +236,13 @@ public final class Engine {
             "LANG": self.environment["LANG"] ?? "C.UTF-8",
             "ARROW_DEFAULT_MEMORY_POOL": self.environment["ARROW_DEFAULT_MEMORY_POOL"] ?? "system",
         ]
+        // A source that is gone is its scan's failure; the project's is everybody's.
+        let shown = zip(key.shown, key.places).filter { $0 == key.project || $1 != "-" }.map(\.0)
         if options.hasArena { variables["LD_PRELOAD"] = installation.arenaLibrary }
         let zygote = try Zygote.spawn(
             ZygoteSpec(
                 arguments: [key.python, "-m", "zerrow.zygote"], environment: variables,
-                readPaths: try readPaths(key) + key.readPaths,
+                readPaths: try readPaths(python: key.python, of: key.environment) + shown,
                 hasNetwork: key.hasNetwork, isSandboxed: options.isSandboxed, tmpBytesMax: tmpBytesMax),
             control: theirs.descriptor, output: writing.descriptor)
         let process = ZygoteProcess(

@@ -10,6 +10,8 @@ public enum EngineError: Error, CustomStringConvertible {
     case zygote(String)
     /// A process broke the protocol.
     case protocolBroken(String)
+    /// A message to another process, by its op, has so many bytes.
+    case messageTooLong(String, Int)
     /// An engine can't serve, or one that serves is gone.
     case serve(String)
     /// A signal asked the engine to stop.
@@ -27,6 +29,8 @@ public enum EngineError: Error, CustomStringConvertible {
         case .prepare(let message): message
         case .zygote(let message): message
         case .protocolBroken(let message): message
+        case .messageTooLong(let op, let bytes):
+            "the message '\(op)' has \(bytes) bytes, and at most \(Datagram.bytesMax) can be sent"
         case .serve(let message): message
         case .interrupted: "interrupted"
         case .installation(let message): message

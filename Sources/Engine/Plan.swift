@@ -41,7 +41,7 @@ public struct Plan: Codable, Sendable {
         public var environment: String
         /// Names of models of this plan, one per table argument, in the task's order.
         public var inputs: [String]
-        /// Folders that its worker may read beyond the project; only scans have any.
+        /// Folders, or files, that its worker may read beside the project; only scans have any.
         public var readPaths: [String]
         /// Whether its worker may use the network.
         public var network: Bool
@@ -87,6 +87,24 @@ public struct Plan: Codable, Sendable {
     public var environments: [Environment]
     /// The models, in a topological order.
     public var models: [Model]
+    /// What of the project's folder models must not see; nil for nothing.
+    public var hidden: Hidden?
+
+    /// How sources are hidden in the project's folder; all are absolute paths.
+    public struct Hidden: Codable, Sendable {
+        /// A folder of which only what is listed stays visible.
+        public struct Folder: Codable, Sendable {
+            /// The folder.
+            public var folder: String
+            /// What lies in it and stays.
+            public var shown: [String]
+        }
+
+        /// Files and folders that can't be seen, none in another one.
+        public var covered: [String]
+        /// Each comes before those that lie in it.
+        public var rebuilt: [Folder]
+    }
 
     /// Something wrong in a project, and where.
     public struct Problem: Codable, Sendable {

@@ -79,7 +79,7 @@ extension Run {
                 if let key = engine.holdings[piece.table]?.key { engine.tell(.tableUsed(key, nextUse: nil)) }
                 return engine.store.lend(piece.table, to: worker.storeID)
             }
-            send(segmentsOf: loans, to: worker)
+            try send(segmentsOf: loans, to: worker)
             let files = plan.models[worker.model].scannedFiles
             let size = Datagram.descriptorsMax - 1
             for start in stride(from: 0, through: max(0, pieces.count - 1), by: size) {
@@ -87,7 +87,7 @@ extension Run {
                 let blocks = chunk.map { pieces[$0].block.json(in: files) }
                 let list = DescriptorBox(
                     try FileDescriptor.sealedMemory(named: "pieces", JSONValue.object(["pieces": .array(blocks)]).utf8))
-                worker.channel.send(
+                try worker.channel.send(
                     ["op": "pieces", "last": .bool(chunk.upperBound == pieces.count)],
                     [list] + chunk.map { loans[$0].descriptor })
             }

@@ -37,16 +37,25 @@ extension Run {
             worker.deadline = Deadline.after(seconds: Self.graceSeconds)
             workers[id] = worker
             worker.mark("fork")
-            zygote.channel.send(
-                Datagram.fork(
-                    worker: worker.name, uid: identity?.uid, cpus: Machine.processorCount(),
-                    hiding: plan.hiddenPaths(from: isPreview(model) ? nil : planModel(model))),
-                [DescriptorBox(try theirs.descriptor.duplicate()), writing])
+            let view = engine.options.isSandboxed ? [try view(of: model, from: zygote)] : []
+            try zygote.channel.send(
+                Datagram.fork(worker: worker.name, uid: identity?.uid, cpus: Machine.processorCount()),
+                [DescriptorBox(try theirs.descriptor.duplicate()), writing] + view)
         } catch {
             workers[id].map(free)
             workers[id] = nil
             feed(.forkFailed(id, reason: "\(error)"))
         }
+    }
+
+    /// What a model's worker sees, as a file: there may be thousands of folders.
+    private func view(of model: Int, from zygote: ZygoteProcess) throws -> DescriptorBox {
+        let own = isPreview(model) ? [] : plan.models[model].readPaths
+        if own.isEmpty, let view = sourcelessViews[zygote.key] { return view }
+        let content = folders.view(reading: own).json(tmp: zygote.zygote.shownBelowTmp)
+        let view = DescriptorBox(try FileDescriptor.sealedMemory(named: "view", content.utf8))
+        if own.isEmpty { sourcelessViews[zygote.key] = view }
+        return view
     }
 
     func forked(_ worker: Worker, _ pidfd: DescriptorBox) {
@@ -138,9 +147,9 @@ extension Run {
     private func handOver(_ model: Int, to worker: Worker) throws {
         for table in Set(inputs(of: model).map { tables[$0]! }) { engine.comesBack(table) }
         let loans = inputs(of: model).map { engine.store.lend(tables[$0]!, to: worker.storeID) }
-        send(segmentsOf: loans, to: worker)
+        try send(segmentsOf: loans, to: worker)
         for (index, loan) in loans.enumerated() {
-            worker.channel.send(Datagram.table(input: index), [loan.descriptor])
+            try worker.channel.send(Datagram.table(input: index), [loan.descriptor])
         }
         let limits = engine.arenaLimits(memoryBytesMax: worker.grant?.memoryBytesMax.map { UInt64($0) })
         let device = engine.kernelZeroDevice
@@ -151,7 +160,7 @@ extension Run {
         worker.segment = output.id
         worker.recycledBytes = UInt64(output.recycledBytes)
         let task = DescriptorBox(try FileDescriptor.sealedMemory(named: "task", self.task(of: model).utf8))
-        worker.channel.send(
+        try worker.channel.send(
             Datagram.run(
                 arenaFileBytes: UInt64(output.bytes), arenaBytesMax: limits.bytesMax,
                 decacheBytesMax: usesDeCache(model) ? decacheBytesMax : nil),
@@ -161,7 +170,7 @@ extension Run {
     }
 
     /// Sends the segments of tables, each once.
-    func send(segmentsOf loans: [Loan], to worker: Worker) {
+    func send(segmentsOf loans: [Loan], to worker: Worker) throws {
         var segments: [SegmentID: DescriptorBox] = [:]
         for loan in loans {
             for segment in loan.segments { segments[segment.id] = segment.file }
@@ -169,7 +178,7 @@ extension Run {
         let ids = segments.keys.sorted()
         for start in stride(from: 0, to: ids.count, by: Datagram.descriptorsMax) {
             let chunk = ids[start..<min(start + Datagram.descriptorsMax, ids.count)]
-            worker.channel.send(Datagram.segments(chunk.map(\.rawValue)), chunk.map { segments[$0]! })
+            try worker.channel.send(Datagram.segments(chunk.map(\.rawValue)), chunk.map { segments[$0]! })
         }
     }
 

@@ -15,6 +15,9 @@ final class Run {
     let id: String
     let options: RunOptions
     weak var observer: (any RunObserver)?
+    let folders: SourceFolders
+    /// What a worker sees that may see no source, by its zygote; made for the first one.
+    var sourcelessViews: [ZygoteKey: DescriptorBox] = [:]
 
     /// The control group of all its workers; nil where none can be had.
     let cgroup: RunCgroup?
@@ -55,6 +58,8 @@ final class Run {
         self.engine = engine
         self.number = number
         id = "r\(getpid())-\(number)"
+        let folders = engine.sourceFolders(of: plan)
+        self.folders = folders
         self.observer = observer
         cgroup = engine.cgroups?.makeRun(id, memoryBytesMax: options.memoryBytesMax)
         let cached = plan.models.map { model in
@@ -63,7 +68,7 @@ final class Run {
         let index = Dictionary(uniqueKeysWithValues: plan.models.enumerated().map { ($1.name, $0) })
         var models = zip(plan.models, cached).map { model, cached in
             Scheduler.Model(
-                inputs: model.inputs.map { index[$0]! }, environment: ZygoteKey(model, of: plan).name,
+                inputs: model.inputs.map { index[$0]! }, environment: ZygoteKey(model, of: plan, folders).name,
                 isFinal: model.final, isCached: cached != nil,
                 mayBeFound: model.sharedKey(options, engine.options) != nil,
                 canRollBack: model.cache != false && !model.network)
@@ -72,7 +77,8 @@ final class Run {
         for model in previewOf {
             models.append(
                 Scheduler.Model(
-                    inputs: [model], environment: ZygoteKey(plan.models[model], of: plan).name, role: .preview))
+                    inputs: [model], environment: ZygoteKey(plan.models[model], of: plan, folders).name, role: .preview)
+            )
         }
         scheduler = Scheduler(
             graph: try Scheduler.Graph(models), workersAhead: engine.options.slots + 1,
@@ -172,7 +178,7 @@ final class Run {
             ? "preview of \(plan.models[previewOf[model - plan.models.count]].name)" : plan.models[model].name
     }
 
-    func key(of model: Int) -> ZygoteKey { ZygoteKey(planModel(model), of: plan) }
+    func key(of model: Int) -> ZygoteKey { ZygoteKey(planModel(model), of: plan, folders) }
 
     /// The plan's model: itself, or what a preview shows.
     func planModel(_ model: Int) -> Plan.Model {

@@ -13,11 +13,16 @@ struct ZygoteKey: Hashable {
     var modules: [String]
     /// Whether its workers may use the network.
     var hasNetwork: Bool
-    /// Folders that some of its workers may read.
-    var readPaths: [String]
+    /// The project's folder.
+    var project: String
+    /// What it shows: the project's folder, and what holds sources outside of it.
+    var shown: [String]
+    /// Which folders these are, "-" for one that is not there: another one of the same name, made later, is not what a zygote
+    /// shows that has been there before.
+    var places: [String]
 
     /// The key of a model of a plan.
-    init(_ model: Plan.Model, of plan: Plan) {
+    init(_ model: Plan.Model, of plan: Plan, _ folders: SourceFolders) {
         guard let declared = plan.environments.first(where: { $0.id == model.environment }) else {
             preconditionFailure("a plan with an unknown environment was not refused")
         }
@@ -25,28 +30,15 @@ struct ZygoteKey: Hashable {
         python = declared.python
         modules = declared.modules
         hasNetwork = model.network
-        readPaths = plan.readPaths
+        project = plan.project.folder
+        shown = folders.shown
+        places = folders.places
     }
 
     /// The key as the scheduler's environment; unique.
     var name: String {
-        let own = [environment, python, hasNetwork ? "network" : "", modules.joined(separator: ",")]
-        return (own + readPaths).joined(separator: "\u{1f}")
-    }
-}
-
-extension Plan {
-    /// All folders that models of the plan may read, the project's included; sorted.
-    var readPaths: [String] { Set(models.flatMap(\.readPaths) + [project.folder]).sorted() }
-
-    /// The folders that a model's worker must not see: the sources, but for a scan's own. What holds the project can't be
-    /// hidden from it.
-    func hiddenPaths(from model: Model?) -> [String] {
-        let own = model?.readPaths ?? []
-        return readPaths.filter { path in
-            !(project.folder + "/").hasPrefix(path + "/")
-                && !own.contains { (($0 + "/").hasPrefix(path + "/")) || (path + "/").hasPrefix($0 + "/") }
-        }
+        let own = [environment, python, project, hasNetwork ? "network" : "", modules.joined(separator: ",")]
+        return (own + shown + places).joined(separator: "\u{1f}")
     }
 }
 

@@ -11,6 +11,8 @@ struct RootEntry: Equatable {
 struct PrivateRoot {
     /// Entries, ancestors before what lies below them.
     let entries: [RootEntry]
+    /// All that is shown, what lies in other entries too.
+    let places: [String]
 
     /// The system's folders; where the host has a symbolic link (`/bin` on a merged /usr) so has the sandbox.
     static let system = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"]
@@ -31,11 +33,6 @@ struct PrivateRoot {
             guard path.hasPrefix("/"), let real = Path.resolved(path) else {
                 throw SandboxError("showing \(path) to the models", errno: ENOENT)
             }
-            guard !path.contains(":"), !real.contains(":") else {
-                throw SandboxError(
-                    "showing \(path) to the models", errno: EINVAL,
-                    remedy: "rename it: a colon separates names in lists of them")
-            }
             guard real != "/", !Self.privatePlaces.contains(where: { real == $0 || real.hasPrefix($0 + "/") }) else {
                 throw SandboxError(
                     "showing \(path) to the models", errno: EINVAL,
@@ -44,6 +41,7 @@ struct PrivateRoot {
             Self.add(path, to: &shown)
         }
         entries = Self.withoutNested(shown)
+        places = shown.map(\.path)
     }
 
     /// Adds what a path leads to, and every symbolic link on the way: programs find their folders by the names they were given.
@@ -72,13 +70,11 @@ struct PrivateRoot {
 
     /// What lies in a folder that is shown is shown with it; the rest in the order of depth.
     private static func withoutNested(_ entries: [RootEntry]) -> [RootEntry] {
-        var kept: [RootEntry] = []
-        for entry in entries.sorted(by: { $0.path < $1.path })
-        where !kept.contains(where: { $0.path == entry.path || $0.link == nil && entry.path.hasPrefix($0.path + "/") })
-        {
-            kept.append(entry)
-        }
-        return kept
+        let folders = Set(entries.filter { $0.link == nil }.map { BytePath($0.path) })
+        var seen: Set<BytePath> = []
+        return entries.map { (path: BytePath($0.path), entry: $0) }
+            .filter { !$0.path.isBelow(anyOf: folders) && seen.insert($0.path).inserted }
+            .sorted { $0.path < $1.path }.map(\.entry)
     }
 
     /// What lies below /tmp, which every worker has a new one of. Links are shown there as what they lead to.

@@ -38,12 +38,20 @@ public struct ZygoteSpec: Sendable {
 public final class Zygote {
     /// Its process id, the engine's to wait for.
     public let pid: pid_t
+    /// What it shows below /tmp, which its workers have a new one of.
+    public let shownBelowTmp: [String]
     private let pidfd: ProcessDescriptor
     private var isReaped = false
 
-    private init(pid: pid_t, pidfd: ProcessDescriptor) {
+    private init(pid: pid_t, pidfd: ProcessDescriptor, shownBelowTmp: [String] = []) {
         self.pid = pid
         self.pidfd = pidfd
+        self.shownBelowTmp = shownBelowTmp
+    }
+
+    /// Every place that a sandbox shows to which these paths are shown, the system's included; none where it can't be made.
+    public static func places(showing paths: [String]) -> [String] {
+        (try? PrivateRoot(showing: paths))?.places ?? []
     }
 
     /// Starts a zygote and waits until it runs its program. `control` becomes its descriptor 3, `output` 1 and 2; both stay
@@ -63,7 +71,6 @@ public final class Zygote {
         var environment = spec.environment
         environment["ZERROW_NETWORK"] = spec.hasNetwork ? "1" : "0"
         environment["ZERROW_TMP_BYTES_MAX"] = "\(spec.tmpBytesMax)"
-        environment["ZERROW_TMP_ENTRIES"] = root.belowTmp.joined(separator: ":")
         let arguments = CStringList(spec.arguments)
         let variables = CStringList(environment.map { "\($0.key)=\($0.value)" })
         let paths = CStringList(root.entries.map(\.path))
@@ -96,7 +103,8 @@ public final class Zygote {
             }
         }
         guard code == 0 else { throw SandboxError(failure, root.entries) }
-        return Zygote(pid: pid, pidfd: ProcessDescriptor(FileDescriptor(owning: pidfd)))
+        return Zygote(
+            pid: pid, pidfd: ProcessDescriptor(FileDescriptor(owning: pidfd)), shownBelowTmp: root.belowTmp)
     }
 
     /// Its memory that a worker begins with when it is forked, in bytes: what is no file's. 0 when it is gone.

@@ -88,6 +88,12 @@ public enum Files {
         return "\(status.st_dev)-\(status.st_ino)-\(status.st_size)-\(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec)"
     }
 
+    /// Which file or folder a name stands for, whatever is in it: device and inode; nil when there is none.
+    public static func place(_ path: String) -> String? {
+        var status = stat()
+        return stat(path, &status) == 0 ? "\(status.st_dev)-\(status.st_ino)" : nil
+    }
+
     /// Whether a path is a folder (no link to one) that nobody but this user can change.
     public static func isPrivateFolder(_ path: String) -> Bool {
         var status = stat()

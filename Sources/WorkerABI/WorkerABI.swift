@@ -7,7 +7,7 @@ import System
 
 /// Version of the C ABI.
 @c(zerrow_abi_version)
-public func abiVersion() -> UInt32 { 1 }
+public func abiVersion() -> UInt32 { 2 }
 
 /// Makes a session; `zerrow_session_free` frees it.
 @c(zerrow_session_new)

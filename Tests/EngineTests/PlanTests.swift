@@ -1,3 +1,4 @@
+import System
 import Testing
 
 @testable import Engine
@@ -31,22 +32,21 @@ import Testing
         ]
         for plan in broken { #expect(throws: EngineError.self) { try plan.check() } }
     }
-
-    @Test func aModelSeesNoSourceAndAScanItsOwn() {
-        let scan = model("s", readPaths: ["/p/data/a"])
-        let plan = plan([scan, model("t", readPaths: ["/q"]), model("m", inputs: ["s"])])
-        #expect(plan.hiddenPaths(from: nil) == ["/p/data/a", "/q"])
-        #expect(plan.hiddenPaths(from: plan.models[2]) == ["/p/data/a", "/q"])
-        #expect(plan.hiddenPaths(from: scan) == ["/q"])
-    }
-
-    @Test func whatHoldsTheProjectCannotBeHidden() {
-        let plan = plan([model("s", readPaths: ["/p"])], folder: "/p/project")
-        #expect(plan.hiddenPaths(from: nil).isEmpty)
-    }
 }
 
 @Suite struct DatagramTests {
+    @Test func aMessageThatIsTooLongIsAnErrorAndNothingIsSent() throws {
+        let (ours, theirs) = try MessageSocket.pair()
+        let channel = Channel(ours)
+        #expect(throws: EngineError.self) {
+            try channel.send(["op": "note", "text": .string(String(repeating: "x", count: Datagram.bytesMax))])
+        }
+        #expect(channel.waitingCount == 0)
+        try channel.send(["op": "note"])
+        guard case .message(let message) = try theirs.receive(bytesMax: 100) else { return #expect(Bool(false)) }
+        #expect(Datagram(parsing: message.bytes)?.op == "note")
+    }
+
     @Test func whatIsNoObjectWithAnOpIsNoMessage() {
         for text in ["", "[]", "{}", #"{"op":1}"#, #"{"op":"x""#] {
             #expect(Datagram(parsing: Array(text.utf8)) == nil)

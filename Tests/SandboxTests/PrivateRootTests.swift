@@ -70,11 +70,18 @@ import Testing
         #expect(error?.description.contains("showing \(path)") == true)
     }
 
-    @Test func aNameWithAColonIsRefused() throws {
+    @Test func namesMayHaveAnyCharacter() throws {
         let scratch = try Scratch()
-        let folder = try scratch.folder("a:b")
-        let error = #expect(throws: SandboxError.self) { _ = try PrivateRoot(showing: [folder]) }
-        #expect(error?.description.contains("rename it") == true)
+        let names = ["a:b", "a b", "a\nb", "a,b", "a'b", "a\"b", "a\\b", "a%b", "a*b", "\u{1f}", "🦀"]
+        let folders = try names.map { try scratch.folder($0) }
+        #expect(Set(try PrivateRoot(showing: folders).belowTmp) == Set(folders))
+    }
+
+    @Test func namesThatReadTheSameAreTwoPlaces() throws {
+        let scratch = try Scratch()
+        let folders = [try scratch.folder("caf\u{e9}"), try scratch.folder("cafe\u{301}")]
+        let shown = try PrivateRoot(showing: folders + folders).belowTmp
+        #expect(Set(shown.map { Array($0.utf8) }) == Set(folders.map { Array($0.utf8) }) && shown.count == 2)
     }
 
     @Test func linksThatGoRoundAreAnError() throws {

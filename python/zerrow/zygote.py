@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import json
 import os
 import platform
 import select
@@ -17,7 +18,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from zerrow.worker.abi import WorkerLibrary
+    from zerrow.worker.abi import View, WorkerLibrary
     from zerrow.worker.channel import Channel, Message
 
 CONTROL_DESCRIPTOR = 3
@@ -96,9 +97,10 @@ class Zygote:
             self._channel.send("exited", fields)
 
     def _fork(self, message: Message) -> None:
-        worker, uid, cpus, hidden = check_fork(message)
+        worker, uid, cpus = check_fork(message)
+        channel, output, *seen = message.descriptors
         try:
-            pid, descriptor = self._start(uid, cpus, hidden, *message.descriptors)
+            pid, descriptor = self._start(uid, cpus, read_view(*seen), channel, output)
         except OSError as error:
             said = error.strerror or str(error)
             self._channel.send("fork-failed", {"worker": worker, "message": said, "errno": error.errno})
@@ -111,7 +113,7 @@ class Zygote:
         finally:
             os.close(descriptor)
 
-    def _start(self, uid: int | None, cpus: int, hidden: list[str], channel: int, output: int) -> tuple[int, int]:
+    def _start(self, uid: int | None, cpus: int, view: View, channel: int, output: int) -> tuple[int, int]:
         """Fork; the worker's pid and a pidfd of it. A worker that cannot be watched is killed at once."""
         if self._sandboxed:
             self._library.fork_prepare()
@@ -120,7 +122,7 @@ class Zygote:
             try:
                 pid = os.fork()
                 if pid == 0:
-                    become_worker(self._library, self._sandboxed, uid, cpus, hidden, channel, output)
+                    become_worker(self._library, self._sandboxed, uid, cpus, view, channel, output)
             finally:
                 if self._sandboxed:
                     self._library.fork_restore()
@@ -132,19 +134,38 @@ class Zygote:
             raise
 
 
-def check_fork(message: Message) -> tuple[str, int | None, int, list[str]]:
-    """The worker's name, uid, cpus and hidden folders; raises ProtocolError for anything else than a proper `fork`."""
+def check_fork(message: Message) -> tuple[str, int | None, int]:
+    """The worker's name, uid and cpus; raises ProtocolError for anything else than a proper `fork`."""
     from zerrow.worker.channel import ProtocolError
 
     worker, uid, cpus = message.body.get("worker"), message.body.get("uid"), message.body.get("cpus", 1)
-    if message.op == "fork" and isinstance(worker, str) and len(message.descriptors) == 2:
+    if message.op == "fork" and isinstance(worker, str) and len(message.descriptors) in (2, 3):
         numbers = [number for number in (uid, cpus) if number is not None]
-        hidden = message.body.get("hide", [])
-        are_paths = isinstance(hidden, list) and all(isinstance(path, str) and path[:1] == "/" for path in hidden)
-        if all(type(number) is int and 0 < number < 2**32 - 1 for number in numbers) and cpus is not None and are_paths:
-            return worker, uid, cpus, hidden
+        if all(type(number) is int and 0 < number < 2**32 - 1 for number in numbers) and cpus is not None:
+            return worker, uid, cpus
     message.close()
-    raise ProtocolError(f"the message {message.op!r} is no proper 'fork' of one worker with its two descriptors")
+    raise ProtocolError(f"the message {message.op!r} is no proper 'fork' of one worker with its descriptors")
+
+
+def read_view(file: int | None = None) -> View:
+    """What a worker is to see, from the file that came with its `fork`. Raises ProtocolError for what is none."""
+    from zerrow.worker.abi import View
+    from zerrow.worker.channel import ProtocolError
+
+    if file is None:
+        return View()
+    # By offsets: all forks of a run share one open file.
+    text = os.pread(file, os.fstat(file).st_size, 0)
+    try:
+        view = json.loads(text)
+        rebuilt = tuple((each["folder"], tuple(each["shown"])) for each in view["rebuilt"])
+        read = View(tuple(view["tmp"]), rebuilt, tuple(view["covered"]))
+        paths = [*read.tmp, *read.covered, *(path for folder, shown in rebuilt for path in (folder, *shown))]
+        if all(isinstance(path, str) and path[:1] == "/" and "\0" not in path for path in paths):
+            return read
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise ProtocolError("what came with a 'fork' is no list of what its worker sees")
 
 
 def end_group(leader: int) -> None:
@@ -176,7 +197,7 @@ def become_worker(
     sandboxed: bool,
     uid: int | None,
     cpus: int,
-    hidden: list[str],
+    view: View,
     channel: int,
     output: int,
 ) -> NoReturn:
@@ -189,7 +210,7 @@ def become_worker(
         process.open_streams()
         process.settle(cpus)
         if sandboxed:
-            library.enter(uid, hidden)
+            library.enter(uid, view)
         else:
             os.setpgid(0, 0)
         main.run(Channel(process.CHANNEL_DESCRIPTOR), library, cpus)

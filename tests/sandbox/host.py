@@ -127,8 +127,9 @@ class Sandbox:
         tmp_bytes_max: int = 64 << 20,
         zygote_program: str | None = None,
         hidden: list[str] | None = None,
+        rebuilt: list[tuple[str, list[str]]] | None = None,
     ) -> None:
-        self.hidden = hidden or []
+        self.hidden, self.rebuilt = hidden or [], rebuilt or []
         self.user, self.network, self.tmp_bytes_max = user, network, tmp_bytes_max
         self._next_uid = 1000
         program, folders = python
@@ -184,8 +185,9 @@ class Sandbox:
             "uid": uid,
             "network": int(self.network),
             "tmp_bytes_max": self.tmp_bytes_max,
-            "tmp_entries": ":".join(self.tmp_entries),
-            "hidden": ":".join(self.hidden),
+            "tmp_entries": self.tmp_entries,
+            "covered": self.hidden,
+            "rebuilt": self.rebuilt,
         }
         message, (pidfd,) = self.request(request, [writing, *(descriptors or [])])
         os.close(writing)

@@ -240,16 +240,62 @@ def test_what_is_hidden_in_a_shown_folder_cannot_be_seen(make, scratch):
         return {
             "folder": os.listdir(f"{folder}/data"),
             "below": attempt(read, "data/secret"),
-            "file": read("secret"),
+            "file": attempt(read, "secret"),
+            "mode": attempt(os.chmod, f"{folder}/secret", 0o644),
             "shown": read("models.py"),
             "make": attempt(os.mkdir, f"{folder}/data/made"),
             "proc": attempt(read, f"../../proc/self/root{folder}/data/secret"),
         }
 
-    sandbox = make(show=[str(folder)], hidden=[str(folder / "data"), str(folder / "secret")])
+    gone = [str(folder / "gone"), str(folder / "models.py" / "gone")]
+    sandbox = make(show=[str(folder)], hidden=[str(folder / "data"), str(folder / "secret"), *gone])
     outcomes = sandbox.run(look, str(folder))
     assert outcomes.pop("make") in ("EROFS", "EACCES")
-    assert outcomes == {"folder": [], "below": "ENOENT", "file": "", "shown": "here", "proc": "ENOENT"}
+    assert outcomes.pop("mode") in ("EROFS", "EPERM")
+    assert outcomes == {"folder": [], "below": "ENOENT", "file": "EACCES", "shown": "here", "proc": "ENOENT"}
+
+
+def test_of_a_rebuilt_folder_only_what_is_shown_can_be_seen(make, scratch):
+    folder = scratch / "rebuilding: \n,'🦀"
+    for name in ("secret", "keep/deep/secret", "keep/deep/file", "more/file", "more/secret", "file"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("here")
+    for link, target in (("link", "file"), ("nowhere", "secret")):
+        if not (folder / link).is_symlink():
+            (folder / link).symlink_to(target)
+
+    def look(folder):
+        import os
+
+        found = sorted(os.path.relpath(f"{at}/{name}", folder) for at, _, names in os.walk(folder) for name in names)
+        outcomes = {attempt(os.mkdir, f"{at}/made") for at, _, _ in os.walk(folder)}
+        return found, sorted(outcomes), open(f"{folder}/link").read(), os.path.exists(f"{folder}/nowhere")
+
+    rebuilt = [
+        (str(folder), [f"{folder}/{name}" for name in ("keep", "more/file", "file", "link", "nowhere", "gone")]),
+        (f"{folder}/keep/deep", [f"{folder}/keep/deep/file"]),
+        (f"{folder}/gone", []),
+    ]
+    found, outcomes, content, leads_somewhere = make(show=[str(folder)], rebuilt=rebuilt).run(look, str(folder))
+    assert found == ["file", "keep/deep/file", "link", "more/file", "nowhere"]
+    assert set(outcomes) <= {"EROFS", "EACCES"}
+    assert (content, leads_somewhere) == ("here", False)
+
+
+def test_thousands_of_places_can_be_covered(make, scratch):
+    folder = scratch / "many"
+    names = [str(folder / str(number)) for number in range(3_000)]
+    for name in names:
+        os.makedirs(name, exist_ok=True)
+        Path(name, "file").touch()
+
+    def look(folder):
+        import os
+
+        return [sorted(os.listdir(folder)), sum(len(os.listdir(f"{folder}/{name}")) for name in os.listdir(folder))]
+
+    sandbox = make(show=[str(folder)], hidden=names[:2_000])
+    assert sandbox.run(look, str(folder)) == [sorted(map(str, range(3_000))), 1_000]
 
 
 def test_every_mount_ignores_set_user_id(sandbox):

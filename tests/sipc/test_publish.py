@@ -171,7 +171,7 @@ def test_publishing_without_an_output_segment_is_an_error() -> None:
 
 
 def test_the_library_exports_the_abi_only() -> None:
-    assert LIBRARY.zerrow_abi_version() == 1
+    assert LIBRARY.zerrow_abi_version() == 2
     for other in ("zerrow_memfd_create", "swift_retain", "zerrow_arena_locate"):
         assert not hasattr(LIBRARY, other)
 

@@ -168,13 +168,13 @@ class Engine:
         """With `shown`, workers are isolated, and that folder is all they see of /tmp. `wrapper` runs the zygote."""
         if wrapper is None:
             wrapper = namespaces() if shown else []
+        self._shown = [str(shown)] if shown and shown.is_relative_to("/tmp") else []
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         environment = {
             **os.environ,
             "ZERROW_WORKER_LIBRARY": built("libzerrow_worker.so"),
             "ZERROW_SANDBOX": "1" if shown else "0",
             "ZERROW_TMP_BYTES_MAX": str(64 << 20),
-            "ZERROW_TMP_ENTRIES": str(shown) if shown and shown.is_relative_to("/tmp") else "",
             "ZERROW_PRELOAD_MODULES": modules,
             "PYTHONPATH": str(ROOT / "python"),
         }
@@ -204,9 +204,11 @@ class Engine:
         name = name or f"w{len(self._workers)}"
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         read, write = os.pipe()
-        self.control.send({"op": "fork", "worker": name, "cpus": 2, **fields}, (theirs.fileno(), write))
+        view = memory_file(json.dumps({"tmp": self._shown, "rebuilt": [], "covered": []}).encode())
+        self.control.send({"op": "fork", "worker": name, "cpus": 2, **fields}, (theirs.fileno(), write, view))
         theirs.close()
         os.close(write)
+        os.close(view)
         message, descriptors = self._control("forked")
         assert message["worker"] == name
         worker = Worker(name, Peer(ours), descriptors[0])

@@ -1,18 +1,31 @@
 /*
- * What a worker mounts over what its zygote sees: /proc, /tmp and /dev/shm of its own, and nothing over what is hidden.
+ * What a worker mounts over what its zygote sees: /proc, /tmp and /dev/shm of its own, and nothing over what it may not
+ * see.
  */
 #ifndef ZERROW_PRIVATE_MOUNTS_H
 #define ZERROW_PRIVATE_MOUNTS_H
 
 #include <stdint.h>
 
+/* A folder that is replaced by an empty one in which some of what lies in it, or further down, is shown again. */
+struct zerrow_rebuilt_folder {
+    const char *path;
+    /* Absolute paths below it, closed by NULL. A link is shown as the same link; what is not there is left out. */
+    const char *const *shown;
+};
+
 struct zerrow_private_mounts {
     /* The size of /tmp and of /dev/shm, each. */
     uint64_t tmp_bytes_max;
-    /* Files and folders below /tmp that stay visible in the new one, separated by ':'; may be NULL. */
-    const char *tmp_entries;
-    /* Files and folders to cover so that they can't be seen, separated by ':'; may be NULL. */
-    const char *hidden;
+    /* Files and folders below /tmp that stay visible in the new one, closed by NULL; may be NULL. */
+    const char *const *tmp_entries;
+    /* Folders to replace, each before those that lie in it, closed by one without a path; may be NULL. */
+    const struct zerrow_rebuilt_folder *rebuilt;
+    /*
+     * Files and folders to cover so that they can't be seen, after those are replaced, closed by NULL; may be NULL.
+     * None lies in another one. What is not there any more needs no cover.
+     */
+    const char *const *covered;
 };
 
 /*

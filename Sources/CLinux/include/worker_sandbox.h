@@ -7,6 +7,8 @@
 #ifndef ZERROW_WORKER_SANDBOX_H
 #define ZERROW_WORKER_SANDBOX_H
 
+#include "private_mounts.h"
+
 #include <stdint.h>
 
 /*
@@ -23,10 +25,10 @@ struct zerrow_worker_spec {
     uint32_t has_network;
     /* The size of /tmp and of /dev/shm, each. */
     uint64_t tmp_bytes_max;
-    /* What lies below /tmp and stays visible in the new one (a project in /tmp), separated by ':'; may be NULL. */
-    const char *tmp_entries;
-    /* Folders and files to cover so that they can't be seen, separated by ':'; may be NULL. */
-    const char *hidden;
+    /* What it sees of the file system, as in zerrow_private_mounts. */
+    const char *const *tmp_entries;
+    const struct zerrow_rebuilt_folder *rebuilt;
+    const char *const *covered;
 };
 
 /*

@@ -29,7 +29,7 @@ public final class RemoteEngine {
         _ plan: Plan, _ options: RunOptions, engine: EngineOptions, installation: Installation,
         observer: any RunObserver, signals: SignalDescriptor
     ) throws -> Answer {
-        channel.send(
+        try channel.send(
             [
                 "op": "run", "build": .string(ServeAddress.build(of: installation)),
                 "manner": .string(engine.manner),
@@ -41,7 +41,7 @@ public final class RemoteEngine {
             while let signal = try signals.next() {
                 cancelCount += 1
                 observer.noteStop(by: signal)
-                channel.send(["op": "cancel"])
+                try channel.send(["op": "cancel"])
                 if cancelCount > 1 { throw EngineError.interrupted }
             }
             channel.flush()

@@ -13,14 +13,17 @@ final class ServedClient: RunObserver {
 
     init(_ socket: MessageSocket) { channel = Channel(socket) }
 
-    private func send(_ body: JSONValue, _ descriptors: [DescriptorBox] = []) { channel.send(body, descriptors) }
+    /// A client that can't be told something is cut off: it would wait for ever.
+    private func send(_ body: JSONValue, _ descriptors: [DescriptorBox] = []) {
+        do { try channel.send(body, descriptors) } catch { channel.close() }
+    }
 
     private func send(_ op: String, payload: some Encodable) {
         // A payload fails to be made only when memory is out: the client learns the rest from the report.
         if let payload = try? ServeMessage.payload(payload) { send(["op": .string(op)], [payload]) }
     }
 
-    func refuse(_ reason: String) { send(["op": "refused", "message": .string(reason)]) }
+    func refuse(_ reason: String) { send(["op": "refused", "message": .string(Self.short(reason))]) }
 
     func runBegan(_ plan: Plan) { send(["op": "began"]) }
 
@@ -46,7 +49,11 @@ final class ServedClient: RunObserver {
     private static let noteBytesMax = 20_000
 
     func note(_ text: String) {
-        send(["op": "note", "text": .string(String(decoding: text.utf8.prefix(Self.noteBytesMax), as: UTF8.self))])
+        send(["op": "note", "text": .string(Self.short(text))])
+    }
+
+    private static func short(_ text: String) -> String {
+        String(decoding: text.utf8.prefix(noteBytesMax), as: UTF8.self)
     }
 
     func memory(_ status: MemoryStatus) {

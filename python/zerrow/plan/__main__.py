@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import sys
+from typing import Any
 
 # The planner reads names and types from Parquet footers and nothing else: pyarrow does that without numpy, whose import
 # would take most of the time.
@@ -13,7 +15,7 @@ sys.modules.setdefault("numpy", None)  # type: ignore[arg-type]
 # A process this short makes little garbage, and collecting while modules load costs a third of that time.
 gc.disable()
 
-from zerrow.errors import PlanError  # noqa: E402
+from zerrow.errors import PlanError, ZerrowError  # noqa: E402
 from zerrow.plan.planner import plan_project  # noqa: E402
 
 
@@ -53,10 +55,24 @@ def main(arguments: list[str] | None = None) -> int:
             "errors": [item.as_json() for item in error.errors],
             "warnings": [item.as_json() for item in error.warnings],
         }
-        print(json.dumps(failure))
+        _print(failure, errors="replace")
         return 1
-    print(json.dumps(plan))
+    try:
+        _print(plan)
+    except UnicodeEncodeError as error:
+        # Only names that the file system gave can be no text.
+        path = os.fsencode(str(error.object)[: error.end].rpartition('"')[2]).decode(errors="backslashreplace")
+        message = f"the project can't be planned: the name of {path} is not UTF-8"
+        problem = ZerrowError(message, code="unreadable", hint="rename it")
+        _print({"errors": [problem.as_json()], "warnings": []})
+        return 1
     return 0
+
+
+def _print(answer: dict[str, Any], errors: str = "strict") -> None:
+    """Prints JSON; raises UnicodeEncodeError, with nothing printed, for what is no text."""
+    sys.stdout.buffer.write(json.dumps(answer, ensure_ascii=False).encode(errors=errors) + b"\n")
+    sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

@@ -34,6 +34,15 @@ def name_problem(name: str) -> str | None:
     return None
 
 
+def is_text(name: str) -> bool:
+    """Whether a name that the file system gave is UTF-8: no other can be written in a plan."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate most like `name`, without regard to case; None when nothing is much like it."""
     by_lower = {candidate.lower(): candidate for candidate in candidates}

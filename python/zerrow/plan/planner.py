@@ -16,6 +16,7 @@ from zerrow.plan.findings import Findings
 from zerrow.plan.graph import check_names, order
 from zerrow.plan.inputs import Input, InputReader
 from zerrow.plan.names import did_you_mean
+from zerrow.plan.places import hidden, read_paths
 from zerrow.plan.project import Project, read_project
 from zerrow.plan.sources import Source, find_files, hive_folders, missing_source, read_source
 
@@ -83,6 +84,7 @@ class _Planner:
             "prepare": self._prepare(),
             "environments": [{"id": _ENVIRONMENT, "python": _interpreter(), "modules": self._modules(inputs)}],
             "models": self._models(models, inputs, sources),
+            "hidden": self._hidden(sources),
             "warnings": [warning.as_json() for warning in self.findings.warnings],
         }
 
@@ -142,6 +144,10 @@ class _Planner:
             command = [_interpreter(), *command[1:]]
         return {"command": command, "missing": self.missing}
 
+    def _hidden(self, sources: dict[str, Source]) -> dict[str, object]:
+        files = (file for source in sources.values() for file in source.files)
+        return hidden(str(self.project.file.folder), files).as_json()
+
     def _modules(self, inputs: dict[str, list[Input]]) -> list[str]:
         used = set(self.project.imports)
         if any(input_.filter is not None or input_.pushed is not None for group in inputs.values() for input_ in group):
@@ -165,12 +171,27 @@ class _Planner:
                 scan = scans.get(id(input_))
                 named.append((input_.table if scan is None else scan.name, scan))
                 if scan is not None and all(entry["name"] != scan.name for entry in planned):
-                    planned.append({**_scan_entry(scan), **keys.scan(scan)})
+                    planned.append({**self._scan_entry(scan), **keys.scan(scan)})
                 if scan is not None:
                     input_.filter = None  # its scan has applied it
             entry = self._entry(model, [name for name, _ in named], inputs[model.name], model.name not in read)
             planned.append({**entry, **keys.model(model, entry["task"], named)})
         return planned
+
+    def _scan_entry(self, scan: Scan) -> dict[str, Any]:
+        source, columns = scan.source, scan.columns
+        task = {
+            "kind": "scan",
+            "table": source.declaration.name,
+            "files": list(source.files),
+            "identities": list(source.identities),
+            "columns": None if columns is None else list(columns),
+            "filter": None if scan.filter is None else scan.filter.as_json(),
+            "dictionary": [name for name in source.dictionary if columns is None or name in columns],
+        }
+        entry = _model_entry(scan.name, "scan", [], Limits())
+        paths = read_paths(str(self.project.file.folder), source.files)
+        return {**entry, "read_paths": paths, "final": False, "file": None, "line": None, "task": task}
 
     def _entry(self, model: Declaration, names: list[str], inputs: list[Input], final: bool) -> dict[str, Any]:
         task = _sql_task(model, inputs) if isinstance(model, SqlModel) else self._python_task(model, inputs)
@@ -226,21 +247,6 @@ def _table_argument(index: int, input_: Input) -> dict[str, Any]:
         "columns": columns,
         "filter": None if input_.filter is None else input_.filter.as_json(),
     }
-
-
-def _scan_entry(scan: Scan) -> dict[str, Any]:
-    columns = scan.columns
-    task = {
-        "kind": "scan",
-        "table": scan.source.declaration.name,
-        "files": list(scan.source.files),
-        "identities": list(scan.source.identities),
-        "columns": None if columns is None else list(columns),
-        "filter": None if scan.filter is None else scan.filter.as_json(),
-        "dictionary": [name for name in scan.source.dictionary if columns is None or name in columns],
-    }
-    entry = {**_model_entry(scan.name, "scan", [], Limits()), "read_paths": scan.source.read_paths}
-    return {**entry, "final": False, "file": None, "line": None, "task": task}
 
 
 def _model_entry(name: str, kind: str, inputs: list[str], limits: Limits) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zerrow.identity import identity
 from zerrow.plan.findings import Findings
-from zerrow.plan.names import did_you_mean
+from zerrow.plan.names import did_you_mean, is_text
 from zerrow.plan.project_file import ProjectFile, SourceDeclaration
 
 if TYPE_CHECKING:
@@ -38,11 +38,6 @@ class Source:
     identities: tuple[dict[str, Any], ...] = ()
     footers: tuple[Footer, ...] = ()
 
-    @property
-    def read_paths(self) -> list[str]:
-        """The folders a worker has to see in order to read the files."""
-        return sorted({os.path.dirname(file) for file in self.files})
-
     def decoded_bytes(self, columns: tuple[str, ...] | None) -> int:
         """About what columns, all for None, take in memory."""
         return sum(footer.decoded_bytes(columns, self.dictionary) for footer in self.footers)
@@ -59,6 +54,16 @@ def find_files(declaration: SourceDeclaration, project: ProjectFile, findings: F
         found = [path] if os.path.exists(path) else []
     files = tuple(os.path.realpath(file) for file in found)
     for file in files:
+        if not is_text(file):
+            name = os.fsencode(file).decode(errors="backslashreplace")
+            findings.error(
+                "source-unreadable",
+                f"the source {declaration.name!r} can't be read: the name of {name} is not UTF-8",
+                file=project.file,
+                line=declaration.line,
+                hint="rename the file, or the folder that it lies in",
+            )
+            return None
         if not os.access(file, os.R_OK) or not os.path.isfile(file):
             findings.error(
                 "source-unreadable",

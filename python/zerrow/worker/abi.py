@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ import pyarrow as pa
 from zerrow.errors import ZerrowError
 from zerrow.worker.extension_types import register_types
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 
 
 class LibraryError(ZerrowError):
@@ -96,6 +97,12 @@ class _Pages(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_uint64) for name in PAGES)
 
 
+class _RebuiltFolder(ctypes.Structure):
+    """A zerrow_rebuilt_folder."""
+
+    _fields_ = (("path", ctypes.c_char_p), ("shown", ctypes.POINTER(ctypes.c_char_p)))
+
+
 class _WorkerSpec(ctypes.Structure):
     """A zerrow_worker_spec."""
 
@@ -103,9 +110,28 @@ class _WorkerSpec(ctypes.Structure):
         ("uid", ctypes.c_uint32),
         ("has_network", ctypes.c_uint32),
         ("tmp_bytes_max", ctypes.c_uint64),
-        ("tmp_entries", ctypes.c_char_p),
-        ("hidden", ctypes.c_char_p),
+        ("tmp_entries", ctypes.POINTER(ctypes.c_char_p)),
+        ("rebuilt", ctypes.POINTER(_RebuiltFolder)),
+        ("covered", ctypes.POINTER(ctypes.c_char_p)),
     )
+
+
+@dataclass(frozen=True)
+class View:
+    """What a worker sees of what its zygote sees; all are absolute paths.
+
+    `tmp` lies below /tmp and stays visible there. `rebuilt` has folders which are emptied, each with what stays visible
+    in it, and comes before those in it. `covered` can't be seen, be it a file or a folder.
+    """
+
+    tmp: tuple[str, ...] = ()
+    rebuilt: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    covered: tuple[str, ...] = ()
+
+
+def _texts(paths: Sequence[str]) -> ctypes.Array[ctypes.c_char_p]:
+    """A list of C strings, closed by NULL."""
+    return (ctypes.c_char_p * (len(paths) + 1))(*map(os.fsencode, paths), None)
 
 
 class WorkerLibrary:
@@ -167,18 +193,20 @@ class WorkerLibrary:
         """Later forks stay in this process's pid namespace. Raises OSError."""
         self._isolate(self._library.zerrow_fork_restore())
 
-    def enter(self, uid: int | None, hidden: list[str]) -> None:
-        """Isolate this process, for good, and cover what is in `hidden`; as user `uid`, or the zygote's own for None.
+    def enter(self, uid: int | None, view: View) -> None:
+        """Isolate this process, for good; it sees `view`. As user `uid`, or the zygote's own for None.
 
         Raises OSError.
         """
         environment = os.environ
+        folders = [_RebuiltFolder(os.fsencode(folder), _texts(shown)) for folder, shown in view.rebuilt]
         spec = _WorkerSpec(
             uid or 0,
             int(environment.get("ZERROW_NETWORK", "0")),
             int(environment["ZERROW_TMP_BYTES_MAX"]),
-            os.fsencode(environment.get("ZERROW_TMP_ENTRIES", "")),
-            os.fsencode(":".join(hidden)),
+            _texts(view.tmp),
+            (_RebuiltFolder * (len(folders) + 1))(*folders),
+            _texts(view.covered),
         )
         self._isolate(self._library.zerrow_worker_enter(ctypes.byref(spec)))
 

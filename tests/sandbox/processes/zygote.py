@@ -13,6 +13,12 @@ import sys
 import traceback
 
 
+class RebuiltFolder(ctypes.Structure):
+    """A zerrow_rebuilt_folder."""
+
+    _fields_ = (("path", ctypes.c_char_p), ("shown", ctypes.POINTER(ctypes.c_char_p)))
+
+
 class WorkerSpec(ctypes.Structure):
     """A zerrow_worker_spec."""
 
@@ -20,9 +26,15 @@ class WorkerSpec(ctypes.Structure):
         ("uid", ctypes.c_uint32),
         ("has_network", ctypes.c_uint32),
         ("tmp_bytes_max", ctypes.c_uint64),
-        ("tmp_entries", ctypes.c_char_p),
-        ("hidden", ctypes.c_char_p),
+        ("tmp_entries", ctypes.POINTER(ctypes.c_char_p)),
+        ("rebuilt", ctypes.POINTER(RebuiltFolder)),
+        ("covered", ctypes.POINTER(ctypes.c_char_p)),
     )
+
+
+def texts(values: list[str]) -> ctypes.Array:
+    """A list of C strings, closed by NULL."""
+    return (ctypes.c_char_p * (len(values) + 1))(*map(os.fsencode, values), None)
 
 
 def main() -> None:
@@ -71,12 +83,14 @@ def be_worker(library: ctypes.CDLL, request: dict, descriptors: list[int]) -> No
     """Isolate this process, run the request's function, and send what it returns. Never returns."""
     try:
         place(descriptors)
+        rebuilt = [RebuiltFolder(os.fsencode(folder), texts(shown)) for folder, shown in request["rebuilt"]]
         spec = WorkerSpec(
             request["uid"],
             request["network"],
             request["tmp_bytes_max"],
-            request["tmp_entries"].encode(),
-            request["hidden"].encode(),
+            texts(request["tmp_entries"]),
+            (RebuiltFolder * (len(rebuilt) + 1))(*rebuilt),
+            texts(request["covered"]),
         )
         check(library, library.zerrow_worker_enter(ctypes.byref(spec)))
         scope: dict = {}
