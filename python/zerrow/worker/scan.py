@@ -18,6 +18,7 @@ import pyarrow as pa
 from zerrow.worker.blocks import Block, Piece
 from zerrow.worker.expression import columns_of, keep_rows, missing_column
 from zerrow.worker.failures import WorkerFailure
+from zerrow.worker.partitions import constant_column, read_partitions
 from zerrow.worker.results import rows_only, strip_field_ids
 from zerrow.worker.source import Guard, Source, conform, one_dictionary
 
@@ -54,8 +55,11 @@ def scan(task: dict[str, Any], cpus: int, cache: Cache | None = None, guard: Gua
         raise WorkerFailure("input", f"the source table {name!r} has no files")
     known = task.get("identities") or [None] * len(files)
     dictionary = task.get("dictionary") or []
-    sources = [Source(number, path, dictionary, known[number], guard) for number, path in enumerate(files)]
-    schema = _unify(sources)
+    constants = read_partitions(task.get("partitions") or {}, len(files))
+    sources = [
+        Source(number, path, dictionary, known[number], guard, constants[number]) for number, path in enumerate(files)
+    ]
+    schema = _with_partitions(_unify(sources), sources)
     columns = task["columns"] if task.get("columns") is not None else schema.names
     tree = task.get("filter")
     for column in (*columns, *(columns_of(tree) if tree else ()), *dictionary):
@@ -146,7 +150,10 @@ class _File:
         self.groups = groups
         self.reused_units = 0
         self.decoded_units = 0
-        self._names = [name for name in wanted if source.schema.get_field_index(name) >= 0]
+        self._names = [
+            name for name in wanted if name not in source.constants and source.schema.get_field_index(name) >= 0
+        ]
+        self._constants = {name: source.constants[name] for name in wanted if name in source.constants}
         self._threads = threads
         # The piece to take each column of each row group from.
         self._places: dict[str, dict[int, Piece]] = {name: {} for name in self._names}
@@ -221,10 +228,11 @@ class _File:
 
     def assemble(self, groups: Sequence[int]) -> pa.Table:
         """Row groups as one table, in the file's types. Its columns are where they are held."""
-        columns = [pa.chunked_array(self._chunks(name, groups), self._type(name)) for name in self._names]
-        if not columns:
-            return rows_only(sum(self.source.group_rows[group] for group in groups))
-        return pa.Table.from_arrays(columns, schema=pa.schema([self.source.schema.field(name) for name in self._names]))
+        rows = sum(self.source.group_rows[group] for group in groups)
+        columns = {name: pa.chunked_array(self._chunks(name, groups), self._type(name)) for name in self._names}
+        for name, value in self._constants.items():
+            columns[name] = pa.chunked_array([constant_column(value, rows)])
+        return pa.table(columns) if columns else rows_only(rows)
 
     def _type(self, name: str) -> pa.DataType:
         return self.source.schema.field(name).type
@@ -252,6 +260,16 @@ def _tidy(table: pa.Table, filtered: bool) -> pa.Table:
     if filtered and chunks > table.num_columns and table.nbytes < chunks * CHUNK_BYTES_MIN:
         return table.combine_chunks()
     return table
+
+
+def _with_partitions(schema: pa.Schema, sources: list[Source]) -> pa.Schema:
+    """The schema with the columns that folders' names give: in the place of a file's column, or else behind them."""
+    names = dict.fromkeys(name for source in sources for name in source.constants)
+    for name in names:
+        field = pa.field(name, next(source.constants[name].type for source in sources if name in source.constants))
+        index = schema.get_field_index(name)
+        schema = schema.append(field) if index < 0 else schema.set(index, field)
+    return schema
 
 
 def _unify(sources: list[Source]) -> pa.Schema:

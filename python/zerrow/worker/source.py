@@ -37,15 +37,24 @@ class Source:
     """A Parquet file, mapped."""
 
     def __init__(
-        self, number: int, path: str, dictionary: list[str], known: dict[str, Any] | None, guard: Guard | None = None
+        self,
+        number: int,
+        path: str,
+        dictionary: list[str],
+        known: dict[str, Any] | None,
+        guard: Guard | None = None,
+        constants: dict[str, pa.Scalar] | None = None,
     ) -> None:
         """Open the file with that number in the task; `known` is its identity when the run was planned, where told.
 
-        `guard` keeps the process alive where the file is made shorter; the mapping stays for ever then.
+        `guard` keeps the process alive where the file is made shorter; the mapping stays for ever then. `constants` has
+        the columns that its folders' names give, each with its value in every row: they take the place of columns of
+        the file.
         Raises WorkerFailure of kind `input`.
         """
         self.number = number
         self.path = path
+        self.constants = constants or {}
         now_ns = time.time_ns()
         try:
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
