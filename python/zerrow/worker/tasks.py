@@ -13,13 +13,13 @@ from typing import Any
 import pyarrow as pa
 
 from zerrow.worker import warm_duckdb
+from zerrow.worker.content import Guard
 from zerrow.worker.expression import columns_of, keep_rows, missing_column
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.preview import preview
 from zerrow.worker.project import load_function
 from zerrow.worker.results import to_table
 from zerrow.worker.scan import Cache, scan
-from zerrow.worker.source import Guard
 from zerrow.worker.sql import run_sql
 
 
