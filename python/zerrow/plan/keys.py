@@ -66,7 +66,7 @@ class Keys:
             "cache": True,
             "code": _hash(["scan", place, columns, _shape(scan.filter)]),
             "key": self._scan(scan, columns),
-            "expected_bytes": source.decoded_bytes(_all_columns(scan)) if source.footers else None,
+            "expected_bytes": source.decoded_bytes(_all_columns(scan)) if source.schema else None,
         }
 
     def model(self, model: Declaration, task: dict[str, Any], inputs: list[tuple[str, Scan | None]]) -> dict[str, Any]:
@@ -100,7 +100,8 @@ class Keys:
         if not settled or not all(settled) or self._environment is None:
             return None
         dictionary = [name for name in source.dictionary if columns is None or name in columns]
-        return _hash(["scan", source.identities, columns, scan.filter, dictionary, self._environment, self._own])
+        read = [columns, scan.filter, dictionary, source.partitions, source.schema]
+        return _hash(["scan", source.identities, read, self._environment, self._own])
 
 
 def _all_columns(scan: Scan) -> tuple[str, ...] | None:
