@@ -25,7 +25,7 @@ from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.footer import common_schema, decoded_as
 from zerrow.worker.partitions import constant_column, read_partitions, with_partitions
 from zerrow.worker.results import rows_only, strip_field_ids
-from zerrow.worker.source import Source, one_dictionary
+from zerrow.worker.source import Blame, Source, one_dictionary
 
 CHUNK_BYTES_MIN = 256 << 10
 """Mean bytes of a column's chunk under which the chunks of a filtered scan are combined."""
@@ -54,17 +54,31 @@ class Cache(Protocol):
         ...
 
 
-def scan(task: dict[str, Any], cpus: int, cache: Cache | None = None, guard: Guard | None = None) -> pa.Table:
+def scan(
+    task: dict[str, Any],
+    cpus: int,
+    cache: Cache | None = None,
+    guard: Guard | None = None,
+    blame: Blame | None = None,
+) -> pa.Table:
     """Run a task of kind `scan`. Raises WorkerFailure of kind `input`, which names the file.
 
-    A `guard` is told of each mapping of a file before it is read.
+    A `guard` is told of each mapping of a file before it is read, and `blame` of the file that is read.
     """
+    try:
+        return _run(task, cpus, cache, guard, blame)
+    finally:
+        if blame is not None:
+            blame(None)
+
+
+def _run(task: dict[str, Any], cpus: int, cache: Cache | None, guard: Guard | None, blame: Blame | None) -> pa.Table:
     files, name = task["files"], task["table"]
     if not files:
         raise WorkerFailure("input", f"the source table {name!r} has no files")
     known = task.get("identities") or [None] * len(files)
     dictionary, partitions = task.get("dictionary") or [], task.get("partitions") or {}
-    sources = [Source(number, path, dictionary, known[number], guard) for number, path in enumerate(files)]
+    sources = [Source(number, path, dictionary, known[number], guard, blame) for number, path in enumerate(files)]
     schema = _schema(task.get("schema"), sources, partitions)
     for source, constants in zip(sources, read_partitions(partitions, schema, len(files)), strict=True):
         source.constants = constants
@@ -133,9 +147,14 @@ class _Scan:
                 self._cache.count(file.reused_units, file.decoded_units)
             for piece in self._pieces():
                 self._cache.give(piece)
-        empty = self._schema.empty_table().select(self._columns or self._schema.names)
-        result = parts.table() or empty
+        result = parts.table() or self._nothing()
         return result if self._columns else rows_only(result.num_rows)
+
+    def _nothing(self) -> pa.Table:
+        """The result without a row. Not every type has an `empty_table`."""
+        fields = [self._schema.field(name) for name in self._columns or self._schema.names]
+        columns = [pa.nulls(0, field.type) for field in fields]
+        return pa.Table.from_arrays(columns, schema=pa.schema(fields, metadata=self._schema.metadata))
 
     def _pieces(self) -> list[Piece]:
         """What others may have use for: each takes a descriptor, so where they are many it is the largest ones."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -23,6 +23,9 @@ WINDOW_BYTES = 256 << 20
 THREADS_BYTES_MIN = 1 << 20
 """Decoded bytes under which handing columns to threads takes more time than it saves."""
 
+Blame = Callable[[str | None], None]
+"""Is told of the file that is read from now on, for the case that this ends the process; None: of no file."""
+
 DECODING = f"1 pyarrow {pa.__version__}"
 """What decodes. The number counts the ways this module has decoded a column that gave another array."""
 
@@ -35,7 +38,13 @@ class Source:
     """
 
     def __init__(
-        self, number: int, path: str, dictionary: list[str], known: dict[str, Any] | None, guard: Guard | None = None
+        self,
+        number: int,
+        path: str,
+        dictionary: list[str],
+        known: dict[str, Any] | None,
+        guard: Guard | None = None,
+        blame: Blame | None = None,
     ) -> None:
         """The file with that number in the task; `known` is its identity when the run was planned, where told.
 
@@ -47,6 +56,7 @@ class Source:
         self._dictionary = dictionary
         self._known = known
         self._guard = guard
+        self._blame = blame or (lambda file: None)
         self._identity: dict[str, Any] | None = None
         self._opened_ns = 0
         self._descriptor = -1
@@ -117,6 +127,7 @@ class Source:
         """The file's descriptor; it is the file that the plan was made for."""
         if self._descriptor >= 0:
             return self._descriptor
+        self._blame(self.path)
         try:
             self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             found = identity(self.path, self._descriptor)

@@ -20,6 +20,7 @@ from zerrow.worker.preview import preview
 from zerrow.worker.project import load_function
 from zerrow.worker.results import to_table
 from zerrow.worker.scan import Cache, scan
+from zerrow.worker.source import Blame
 from zerrow.worker.sql import run_sql
 
 
@@ -44,15 +45,16 @@ def execute(
     cpus: int = 1,
     cache: Cache | None = None,
     guard: Guard | None = None,
+    blame: Blame | None = None,
 ) -> pa.Table | str:
     """Run the task and give its table, or its text for a preview.
 
-    `tables` are the task's inputs as they came; `cache` and `guard` are a scan's. Exceptions of user code
-    pass; WorkerFailure for what zerrow found.
+    `tables` are the task's inputs as they came; `cache`, `guard` and `blame` are a scan's. Exceptions of user
+    code pass; WorkerFailure for what zerrow found.
     """
     match task["kind"]:
         case "scan":
-            return scan(task, cpus, cache, guard)
+            return scan(task, cpus, cache, guard, blame)
         case "python":
             loaded = load_function(task["folder"], task["file"], task["function"])
             if loaded.mentions("duckdb"):
