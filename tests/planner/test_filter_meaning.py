@@ -20,6 +20,10 @@ import pyarrow.parquet as pq
 import pytest
 from zerrow.plan import plan_project
 from zerrow.plan.filter import read_filter
+from zerrow.plan.findings import Findings
+from zerrow.plan.footer_reader import FooterReader
+from zerrow.plan.project_file import read_project_file
+from zerrow.plan.sources import read_sources
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.predicate import Predicate, keep_rows
 from zerrow.worker.tasks import execute, prepare_arguments
@@ -49,17 +53,15 @@ class Files:
 
     def kinds(self, folder: Path) -> dict[str, str | None]:
         """The kinds of the columns, as the planner sees them."""
-        from zerrow.plan.findings import Findings
-        from zerrow.plan.project import read_project
-        from zerrow.plan.sources import find_files, read_source
-
         (folder / "m.sql").write_text("select 1 as one")
-        findings = Findings()
-        project = read_project(folder, {}, findings).file
-        declaration = project.sources["x"]
-        source = read_source(declaration, find_files(declaration, project, findings), project, findings)
-        assert source.kinds is not None
-        return source.kinds
+        findings, footers = Findings(), FooterReader()
+        try:
+            project = read_project_file(folder, findings)
+            kinds = read_sources([project.sources["x"]], project, footers, findings)["x"].kinds
+        finally:
+            footers.close()
+        assert kinds is not None
+        return kinds
 
 
 def scanned(folder: Path, sql: str, kinds: dict[str, str | None] | None, columns: list[str] | None) -> pa.Table:

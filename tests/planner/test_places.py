@@ -89,4 +89,4 @@ def test_a_source_whose_name_is_no_text_is_an_error_that_names_it(shop: Any) -> 
     os.link(shop.folder / "sales.parquet", os.fsencode(shop.folder / "data") + b"/\xff.parquet")
     shop.write({"zerrow_project.yml": "sources: {sales: data}\n", "q.sql": "select id from sales"})
     (error,) = shop.errors()
-    assert error["code"] == "source-unreadable" and r"data/\xff.parquet is not UTF-8" in error["message"]
+    assert error["code"] == "source-unreadable" and r"data/\xff.parquet is no UTF-8 text" in error["message"]

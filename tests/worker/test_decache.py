@@ -390,3 +390,26 @@ def test_another_bus_error_still_ends_the_worker(engine: Engine, project: Any, s
     """
     outcome = engine.run(project(textwrap.dedent(text)))
     assert outcome.exited["signal"] == signal.SIGBUS and outcome.worker.text() == "True\n"
+
+
+@pytest.mark.parametrize("end", ["os.abort()", "ctypes.string_at(0)", "in_a_thread(os.abort)"])
+def test_where_a_library_ends_the_worker_its_last_message_is_sent(engine: Engine, project: Any, end: str) -> None:
+    text = f"""
+    import ctypes, os, socket, threading
+    from zerrow.worker.abi import WorkerLibrary
+    def in_a_thread(function):
+        threading.Thread(target=function).start()
+        threading.Event().wait()
+    def model():
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        library = WorkerLibrary(os.environ["ZERROW_WORKER_LIBRARY"])
+        if os.fork() == 0:
+            for message in (b"first", b"", b"last", b"very last"):
+                library.last_words(theirs.fileno(), message)
+            {end}
+        print(ours.recv(100), os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+        library.last_words(theirs.fileno(), b"")
+        os.abort()
+    """
+    outcome = engine.run(project(textwrap.dedent(text)))
+    assert outcome.exited["signal"] == signal.SIGABRT and outcome.worker.text() == "b'very last' 1\n"

@@ -5,6 +5,7 @@
 #include "child.h"
 #include "disk_file.h"
 #include "kernel_zero.h"
+#include "last_words.h"
 #include "local_socket.h"
 #include "machine.h"
 #include "mapped_file.h"

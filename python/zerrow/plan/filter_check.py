@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -18,15 +19,11 @@ def filter_problem(filter_: Filter, source: Source) -> str | None:
     """
     from zerrow.worker.predicate import Predicate, PredicateFailure, evaluate
 
-    fields = {}
-    for footer in source.footers:
-        for name in filter_.columns:
-            index = footer.schema.get_field_index(name)
-            if index >= 0:
-                fields.setdefault(name, footer.schema.field(index))
-    if len(fields) < len(filter_.columns):
+    if source.schema is None:
         return None
-    table = pa.schema(list(fields.values())).empty_table()
+    schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(source.schema)))
+    columns = [schema.field(name) for name in filter_.columns]
+    table = pa.Table.from_arrays([pa.nulls(0, field.type) for field in columns], schema=pa.schema(columns))
     try:
         evaluate(table, Predicate(filter_.sql, filter_.columns, None, source.declaration.name))
     except PredicateFailure as failure:

@@ -71,7 +71,7 @@ class Keys:
             "cache": True,
             "code": _hash(["scan", place, columns, _shape(scan.filter)]),
             "key": self._scan(scan, columns),
-            "expected_bytes": source.decoded_bytes(_all_columns(scan)) if source.footers else None,
+            "expected_bytes": source.decoded_bytes(_all_columns(scan)) if source.schema else None,
         }
 
     def model(self, model: Declaration, task: dict[str, Any], inputs: list[tuple[str, Scan | None]]) -> dict[str, Any]:
@@ -108,7 +108,8 @@ class Keys:
         condition = None if scan.filter is None else scan.filter.sql
         if condition is not None and _SQL_ASKS_THE_WORLD.search(condition):
             return None
-        return _hash(["scan", source.identities, columns, condition, dictionary, self._environment, self._own])
+        read = [columns, condition, dictionary, source.partitions, source.schema]
+        return _hash(["scan", source.identities, read, self._environment, self._own])
 
 
 def _all_columns(scan: Scan) -> tuple[str, ...] | None:

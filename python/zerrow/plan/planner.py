@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 from zerrow.errors import PlanError, ZerrowError
 from zerrow.plan.declarations import Declaration, Limits, ParameterArgument, PythonModel, SqlModel, tables_read
 from zerrow.plan.findings import Findings
+from zerrow.plan.footer_reader import FooterReader
 from zerrow.plan.graph import check_names, order
 from zerrow.plan.inputs import Input, InputReader
 from zerrow.plan.names import did_you_mean
 from zerrow.plan.places import hidden, read_paths
 from zerrow.plan.project import Project, read_project
-from zerrow.plan.sources import Source, find_files, hive_folders, missing_source, read_source
+from zerrow.plan.project_file import read_project_file
+from zerrow.plan.sources import Source, read_sources
 
 if TYPE_CHECKING:
     from zerrow.plan.scans import Scan
@@ -48,20 +50,35 @@ def plan_project(
     """
     findings = Findings()
     planned_ns = time.time_ns()
+    footers = FooterReader()
     try:
-        project = read_project(Path(folder).resolve(), given or {}, findings, query)
+        project_file = read_project_file(Path(folder).resolve(), findings)
+        if project_file.sources:
+            footers.start()
+        project = read_project(project_file, given or {}, findings, query)
+        written = [os.path.realpath(each) for each in written_folders]
+        return _Planner(project, footers, findings, planned_ns, written, engine).plan(checks_filters)
+    except PlanError:
+        raise
     except ZerrowError as error:
         findings.errors.append(error)
         raise PlanError(findings.errors, findings.warnings) from None
-    written = [os.path.realpath(each) for each in written_folders]
-    return _Planner(project, findings, planned_ns, written, engine).plan(checks_filters)
+    finally:
+        footers.close()
 
 
 class _Planner:
     def __init__(
-        self, project: Project, findings: Findings, planned_ns: int, written_folders: list[str], engine: str
+        self,
+        project: Project,
+        footers: FooterReader,
+        findings: Findings,
+        planned_ns: int,
+        written_folders: list[str],
+        engine: str,
     ) -> None:
         self.project = project
+        self.footers = footers
         self.findings = findings
         self.planned_ns = planned_ns
         self.written_folders = written_folders
@@ -116,23 +133,14 @@ class _Planner:
     def _read_sources(self) -> dict[str, Source]:
         """The sources that some model reads. Those that are missing wait for the prepare command, if there is one."""
         wanted = {table for model in self.project.models.values() for table in tables_read(model)}
-        sources = {}
-        for name, declaration in self.project.file.sources.items():
-            if name not in wanted or name in self.project.models:
-                continue
-            files = find_files(declaration, self.project.file, self.findings)
-            if files == ():
-                if self.project.file.prepare is None:
-                    missing_source(declaration, self.project.file, self.findings)
-                self.missing.append(name)
-            sources[name] = read_source(declaration, files or (), self.project.file, self.findings)
-            if hive_folders(files or (), declaration):
-                self.findings.warning(
-                    "hive-folders",
-                    f"the source {name!r} has folders named key=value: the keys don't become columns",
-                    file=self.project.file.file,
-                    line=declaration.line,
-                )
+        file = self.project.file
+        declarations = [
+            declaration
+            for name, declaration in file.sources.items()
+            if name in wanted and name not in self.project.models
+        ]
+        sources = read_sources(declarations, file, self.footers, self.findings)
+        self.missing = [name for name, source in sources.items() if not source.files]
         return sources
 
     def _prepare(self) -> dict[str, Any] | None:
@@ -185,6 +193,8 @@ class _Planner:
             "table": source.declaration.name,
             "files": list(source.files),
             "identities": list(source.identities),
+            "schema": source.schema,
+            **({"partitions": source.partitions} if source.partitions else {}),
             "columns": None if columns is None else list(columns),
             "filter": None if scan.filter is None else scan.filter.as_json(),
             "dictionary": [name for name in source.dictionary if columns is None or name in columns],

@@ -10,7 +10,7 @@ from pathlib import Path
 from zerrow.plan.declarations import Declaration, tables_read
 from zerrow.plan.findings import Findings
 from zerrow.plan.parameters import Value, parameter_values
-from zerrow.plan.project_file import ProjectFile, read_project_file
+from zerrow.plan.project_file import ProjectFile
 from zerrow.plan.python_file import PythonFile
 
 _FILE_BYTES_MAX = 16 << 20
@@ -46,12 +46,11 @@ class Project:
         self.models = {name: model for name, model in self.models.items() if name in needed}
 
 
-def read_project(folder: Path, given: Mapping[str, str], findings: Findings, query: str | None = None) -> Project:
-    """Reads the project file and the .py and .sql files beside it. Raises ZerrowError when there is no project.
-
-    The SQL text of a `query` becomes one more model.
-    """
-    project_file = read_project_file(folder, findings)
+def read_project(
+    project_file: ProjectFile, given: Mapping[str, str], findings: Findings, query: str | None = None
+) -> Project:
+    """Reads the .py and .sql files beside a project file. The SQL text of a `query` becomes one more model."""
+    folder = project_file.folder
     parameters = parameter_values(project_file.parameters, given, project_file.file, findings)
     project = Project(project_file, parameters)
     for name in sorted(os.listdir(folder)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ from zerrow.errors import ZerrowError
 from zerrow.plan.findings import Findings
 from zerrow.plan.names import did_you_mean, name_problem
 from zerrow.plan.parameters import PARAMETER_TYPES, ParameterDeclaration, default_problem
+from zerrow.plan.partitions import TYPES
 
 _NAMES = ("zerrow_project.yml", "zerrow_project.yaml")
 _KEYS = ("project", "parameters", "sources", "prepare", "python")
 _TOLERATED_KEYS = ("defaults", "include_paths")
 _PROJECT_KEYS = ("name", "id", "description")
 _PARAMETER_KEYS = ("type", "default", "required", "description")
-_SOURCE_KEYS = ("path", "dictionary")
+_SOURCE_KEYS = ("path", "dictionary", "hive")
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -29,13 +30,15 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class SourceDeclaration:
     """A source table as the project file names it. `path` is as written: a file, a folder or a glob.
 
-    `dictionary` names the columns to read dictionary-encoded; None: the text columns that the files hold so.
+    `dictionary` names the columns to read dictionary-encoded; None: the text columns that the files hold so. `hive` has
+    the types of columns that folders named key=value give, where the project file tells them; None: they give none.
     """
 
     name: str
     path: str
     dictionary: tuple[str, ...] | None
     line: int
+    hive: Mapping[str, str] | None = field(default_factory=dict, hash=False)
 
 
 @dataclass
@@ -219,12 +222,15 @@ class _Reader:
                 continue
             path: str | None = None
             dictionary: tuple[str, ...] | None = ()
+            hive: dict[str, str] | None = {}
             if isinstance(value, yaml.MappingNode):
                 for key, key_line, key_node in self._entries(value, f"the source {name!r}"):
                     if key == "path":
                         path = self._text(key_node, f"the path of the source {name!r}")
                     elif key == "dictionary":
                         dictionary = self._dictionary(key_node, name)
+                    elif key == "hive":
+                        hive = self._hive(key_node, name)
                     else:
                         self._unknown_key(key, key_line, _SOURCE_KEYS)
                 if path is None:
@@ -234,13 +240,30 @@ class _Reader:
                 path = self._text(value, f"the path of the source {name!r}")
                 if path is None:
                     continue
-            self.project.sources[name] = SourceDeclaration(name, path, dictionary, line)
+            self.project.sources[name] = SourceDeclaration(name, path, dictionary, line, hive)
 
     def _dictionary(self, node: yaml.Node, source: str) -> tuple[str, ...] | None:
         value = _value(node)
         if isinstance(value, bool):
             return None if value else ()
         return self._texts(node, f"'dictionary' of the source {source!r}", "true, false or a list of texts")
+
+    def _hive(self, node: yaml.Node, source: str) -> dict[str, str] | None:
+        if isinstance(node, yaml.ScalarNode) and isinstance(value := _value(node), bool):
+            return {} if value else None
+        if not isinstance(node, yaml.MappingNode):
+            what = f"'hive' of the source {source!r} must be true, false or types of columns, as in {{day: date}}"
+            self._error("project-file", what, _line(node))
+            return {}
+        types = {}
+        for column, line, type_node in self._entries(node, f"'hive' of the source {source!r}"):
+            kind = _value(type_node)
+            if kind in TYPES:
+                types[column] = kind
+            else:
+                what = f"'hive' of the source {source!r} gives {column!r} the unknown type {kind!r}"
+                self._error("project-file", what, line, "types: " + ", ".join(TYPES))
+        return types
 
     def _read_prepare(self, node: yaml.Node) -> None:
         value = _value(node)

@@ -1,24 +1,17 @@
-"""Source tables: the Parquet files a path of the project file means, and their columns, read from the footers."""
+"""Source tables: what a path of the project file means, and the columns that are there."""
 
 from __future__ import annotations
 
-import glob
-import os
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
 
-from zerrow.identity import identity
 from zerrow.plan.findings import Findings
-from zerrow.plan.names import did_you_mean, is_text
+from zerrow.plan.footer_reader import FooterReader
+from zerrow.plan.names import did_you_mean
+from zerrow.plan.partitions import find_partitions
 from zerrow.plan.project_file import ProjectFile, SourceDeclaration
-
-if TYPE_CHECKING:
-    from zerrow.plan.footers import Footer
-
-_EXACT_DIGITS = 18
-"""Decimals of so many digits meet any constant in 38 digits, where wider ones may fail."""
-_GLOB = frozenset("*?[")
+from zerrow.plan.source_files import SourceFile, UnreadableSource, find_files
 
 
 @dataclass(frozen=True)
@@ -26,57 +19,87 @@ class Source:
     """A source table. `files` are real, absolute paths in order, empty when the source is missing.
 
     `kinds` has each column's kind, in the files' order: int, float, decimal, wide_decimal (of more than 18 digits),
-    string, bool, date, timestamp, timestamptz (with a zone) or other; None where files differ. It is None as a whole
-    when the columns can't be known. `dictionary` has the columns that are read dictionary-encoded; `identities` and
-    `footers` are the files', one each, where the columns are known.
+    string, bool, date, timestamp, timestamptz (with a zone) or other. It is None when the columns can't be known, and
+    so is `schema`: the columns as Arrow's own message, in Base64. `dictionary` has the columns that are read
+    dictionary-encoded, `partitions` those that folders' names give, as a task has them; `identities` are the files',
+    one each; `column_bytes` is about what each column takes in memory.
     """
 
     declaration: SourceDeclaration
     files: tuple[str, ...]
-    kinds: dict[str, str | None] | None
+    kinds: dict[str, str] | None = None
+    schema: str | None = None
     dictionary: tuple[str, ...] = ()
+    partitions: dict[str, dict[str, Any]] = field(default_factory=dict)
     identities: tuple[dict[str, Any], ...] = ()
-    footers: tuple[Footer, ...] = ()
+    column_bytes: dict[str, int] = field(default_factory=dict)
 
-    def decoded_bytes(self, columns: tuple[str, ...] | None) -> int:
+    def decoded_bytes(self, columns: Iterable[str] | None) -> int:
         """About what columns, all for None, take in memory."""
-        return sum(footer.decoded_bytes(columns, self.dictionary) for footer in self.footers)
+        names = self.column_bytes if columns is None else set(columns)
+        return sum(self.column_bytes.get(name, 0) for name in names)
 
 
-def find_files(declaration: SourceDeclaration, project: ProjectFile, findings: Findings) -> tuple[str, ...] | None:
-    """The files of a source, sorted; empty when there are none; None after an error."""
-    path = os.path.join(project.folder, os.path.expanduser(declaration.path))
-    if os.path.isdir(path):
-        found = _parquet_files_below(path)
-    elif _GLOB & set(declaration.path):
-        found = sorted(match for match in glob.glob(path, recursive=True) if os.path.isfile(match))
-    else:
-        found = [path] if os.path.exists(path) else []
-    files = tuple(os.path.realpath(file) for file in found)
-    for file in files:
-        if not is_text(file):
-            name = os.fsencode(file).decode(errors="backslashreplace")
+def read_sources(
+    declarations: list[SourceDeclaration], project: ProjectFile, footers: FooterReader, findings: Findings
+) -> dict[str, Source]:
+    """The sources by name, with their columns where their files can be read. One has no files where it is missing."""
+    sources, found = {}, []
+    for declaration in declarations:
+        sources[declaration.name] = Source(declaration, ())
+        try:
+            files = find_files(declaration.path, str(project.folder))
+        except UnreadableSource as error:
+            _error(findings, project, declaration, "source-unreadable", f"can't be read: {error}")
+            continue
+        if files:
+            paths = tuple(file.path for file in files)
+            sources[declaration.name] = Source(declaration, paths)
+            found.append((declaration, files))
+        elif project.prepare is None:
+            _missing(declaration, project, findings)
+    requests = [_request(declaration, files) for declaration, files in found]
+    for (declaration, files), request, answer in zip(found, requests, footers.read(requests), strict=True):
+        for code, problem, hint in answer["errors"]:
             findings.error(
-                "source-unreadable",
-                f"the source {declaration.name!r} can't be read: the name of {name} is not UTF-8",
+                code,
+                f"the source {declaration.name!r}: {problem}",
                 file=project.file,
                 line=declaration.line,
-                hint="rename the file, or the folder that it lies in",
+                hint=hint,
             )
-            return None
-        if not os.access(file, os.R_OK) or not os.path.isfile(file):
-            findings.error(
-                "source-unreadable",
-                f"the source {declaration.name!r} can't be read: no permission for {file}",
-                file=project.file,
-                line=declaration.line,
-            )
-            return None
-    return files
+        if not answer["errors"]:
+            sources[declaration.name] = _source(declaration, files, request, answer)
+            _check_columns(sources[declaration.name], project, findings)
+    return sources
 
 
-def missing_source(declaration: SourceDeclaration, project: ProjectFile, findings: Findings) -> None:
-    """Notes that a source that is needed has no files."""
+def _request(declaration: SourceDeclaration, files: list[SourceFile]) -> dict[str, Any]:
+    hive = declaration.hive
+    partitions = {} if hive is None else find_partitions((file.folders for file in files), hive)
+    dictionary = None if declaration.dictionary is None else list(declaration.dictionary)
+    return {
+        "files": [file.path for file in files], "dictionary": dictionary, "partitions": partitions, "bad": {},
+    }  # fmt: skip
+
+
+def _source(
+    declaration: SourceDeclaration, files: list[SourceFile], request: dict[str, Any], answer: dict[str, Any]
+) -> Source:
+    dictionary = answer["dictionary"] if declaration.dictionary is None else declaration.dictionary
+    return Source(
+        declaration,
+        tuple(file.path for file in files),
+        answer["kinds"],
+        answer["schema"],
+        tuple(dictionary),
+        request["partitions"],
+        tuple(file.identity for file in files),
+        answer["bytes"],
+    )
+
+
+def _missing(declaration: SourceDeclaration, project: ProjectFile, findings: Findings) -> None:
     findings.error(
         "source-missing",
         f"no Parquet file for the source {declaration.name!r}: nothing matches {declaration.path!r}",
@@ -86,101 +109,33 @@ def missing_source(declaration: SourceDeclaration, project: ProjectFile, finding
     )
 
 
-def read_source(
-    declaration: SourceDeclaration, files: tuple[str, ...], project: ProjectFile, findings: Findings
-) -> Source:
-    """The source with its columns, from the footers of its files."""
-    if not files:
-        return Source(declaration, (), None)
-    import pyarrow as pa
-
-    from zerrow.plan.footers import Footer
-
-    kinds: dict[str, str | None] = {}
-    identities: list[dict[str, Any]] = []
-    footers: list[Footer] = []
-    for file in files:
-        try:
-            identities.append(identity(file))
-            footers.append(Footer(file))
-        except (pa.ArrowException, OSError) as error:
-            findings.error(
-                "source-unreadable",
-                f"the source {declaration.name!r}: {file} is no Parquet file that can be read: {_first_line(error)}",
-                file=project.file,
-                line=declaration.line,
-                hint="remove or replace the file",
-            )
-            return Source(declaration, files, None)
-        schema = footers[-1].schema
-        for name, column in zip(schema.names, schema.types, strict=True):
-            kind = _kind(column)
-            kinds[name] = kind if kinds.get(name, kind) == kind else None
-        if len(schema.names) != len(set(schema.names)):
-            findings.error(
-                "duplicate-column",
-                f"the source {declaration.name!r}: {file} has two columns of one name",
-                file=project.file,
-                line=declaration.line,
-            )
-            return Source(declaration, files, None)
+def _check_columns(source: Source, project: ProjectFile, findings: Findings) -> None:
+    """Checks the columns that the project file names."""
+    declaration, kinds = source.declaration, source.kinds or {}
     for column in declaration.dictionary or ():
-        _check_dictionary(declaration, column, kinds, project, findings)
-    dictionary = declaration.dictionary
-    if dictionary is None:
-        stored = [footer.dictionary_columns() for footer in footers]
-        seen = {name: [columns[name] for columns in stored if name in columns] for name in kinds}
-        dictionary = tuple(name for name, is_stored in seen.items() if is_stored and all(is_stored))
-    return Source(declaration, files, kinds, dictionary, tuple(identities), tuple(footers))
+        if column not in kinds:
+            hint = did_you_mean(column, kinds, f"columns of {declaration.name}")
+            message = f"has no column {column!r} to keep as a dictionary"
+            _error(findings, project, declaration, "unknown-column", message, hint)
+        elif kinds[column] != "string":
+            message = (
+                f"the column {column!r} of the source {declaration.name!r} is no text: only texts can be dictionaries"
+            )
+            findings.error("dictionary-type", message, file=project.file, line=declaration.line)
+    for column in declaration.hive or ():
+        if column not in source.partitions:
+            hint = did_you_mean(column, source.partitions, f"columns that folders of {declaration.name} give")
+            message = f"has no folders named {column}=…, which 'hive' gives a type"
+            _error(findings, project, declaration, "unknown-column", message, hint)
 
 
-def _check_dictionary(
-    declaration: SourceDeclaration, column: str, kinds: dict[str, str | None], project: ProjectFile, findings: Findings
+def _error(
+    findings: Findings,
+    project: ProjectFile,
+    declaration: SourceDeclaration,
+    code: str,
+    problem: str,
+    hint: str | None = None,
 ) -> None:
-    if column not in kinds:
-        message = f"the source {declaration.name!r} has no column {column!r} to keep as a dictionary"
-        hint = did_you_mean(column, kinds, f"columns of {declaration.name}")
-        findings.error("unknown-column", message, file=project.file, line=declaration.line, hint=hint)
-    elif kinds[column] != "string":
-        message = f"the column {column!r} of the source {declaration.name!r} is no text: only texts can be dictionaries"
-        findings.error("dictionary-type", message, file=project.file, line=declaration.line)
-
-
-def _parquet_files_below(folder: str) -> list[str]:
-    """Parquet files of a folder and those below it; names that start with . or _ are writers' leftovers."""
-    found = []
-    for root, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name[0] not in "._")
-        found += [os.path.join(root, name) for name in files if name.endswith(".parquet") and name[0] not in "._"]
-    return sorted(found)
-
-
-def hive_folders(files: tuple[str, ...], declaration: SourceDeclaration) -> bool:
-    """Whether folders named key=value hold the files: their columns are not in the files."""
-    below = [Path(file).parent.name for file in files]
-    return any("=" in name for name in below) and "=" not in declaration.path
-
-
-def _kind(column: Any) -> str:
-    from pyarrow import types
-
-    if types.is_dictionary(column):
-        column = column.value_type
-    tests = (
-        ("bool", types.is_boolean),
-        ("int", types.is_integer),
-        ("float", types.is_floating),
-        ("decimal", lambda kind: types.is_decimal(kind) and kind.precision <= _EXACT_DIGITS),
-        ("wide_decimal", types.is_decimal),
-        ("date", types.is_date),
-        ("timestamptz", lambda kind: types.is_timestamp(kind) and kind.tz is not None),
-        ("timestamp", types.is_timestamp),
-        ("string", types.is_string),
-        ("string", types.is_large_string),
-        ("string", types.is_string_view),
-    )
-    return next((kind for kind, test in tests if test(column)), "other")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    message = f"the source {declaration.name!r} {problem}"
+    findings.error(code, message, file=project.file, line=declaration.line, hint=hint)

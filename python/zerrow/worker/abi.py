@@ -174,6 +174,7 @@ class WorkerLibrary:
             ("zerrow_worker_enter", ctypes.c_int, (ctypes.POINTER(_WorkerSpec),)),
             ("zerrow_worker_stage", ctypes.c_char_p, ()),
             ("zerrow_worker_guard", ctypes.c_int, (ctypes.c_void_p, ctypes.c_size_t)),
+            ("zerrow_worker_last_words", ctypes.c_int, (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)),
         )
         for name, result, arguments in functions:
             try:
@@ -218,6 +219,15 @@ class WorkerLibrary:
         code = self._library.zerrow_worker_guard(mapping.address, mapping.size)
         if code:
             raise OSError(-code, f"guarding a mapped file: {os.strerror(-code)}")
+
+    def last_words(self, socket: int, message: bytes) -> None:
+        """Where a library ends this process from now on, it sends a message first; none where that is empty.
+
+        Raises OSError.
+        """
+        code = self._library.zerrow_worker_last_words(socket, message, len(message))
+        if code:
+            raise OSError(-code, f"preparing a last message: {os.strerror(-code)}")
 
     def _isolate(self, code: int) -> None:
         if code:

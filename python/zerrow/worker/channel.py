@@ -65,15 +65,20 @@ class Channel:
 
     def send(self, op: str, fields: dict[str, Any] | None = None, descriptors: Iterable[int] = ()) -> None:
         """Send one message; the caller keeps `descriptors`. Raises OSError when the peer is gone."""
-        data = json.dumps({"op": op, **(fields or {})}).encode()
-        if len(data) > MESSAGE_BYTES_MAX:
-            raise ProtocolError(f"the message {op!r} has {len(data)} bytes; at most {MESSAGE_BYTES_MAX} can be sent")
-        socket.send_fds(self._socket, [data], list(descriptors))
+        socket.send_fds(self._socket, [encoded(op, fields)], list(descriptors))
 
     def close(self) -> None:
         """Close the socket."""
         with contextlib.suppress(OSError):
             self._socket.close()
+
+
+def encoded(op: str, fields: dict[str, Any] | None = None) -> bytes:
+    """A message without its descriptors."""
+    data = json.dumps({"op": op, **(fields or {})}).encode()
+    if len(data) > MESSAGE_BYTES_MAX:
+        raise ProtocolError(f"the message {op!r} has {len(data)} bytes; at most {MESSAGE_BYTES_MAX} can be sent")
+    return data
 
 
 def _decode(data: bytes) -> tuple[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import pyarrow as pa
 
 from zerrow.worker.abi import LibraryError, Session, WorkerLibrary
-from zerrow.worker.channel import Channel, Message
+from zerrow.worker.channel import Channel, Message, encoded
 from zerrow.worker.decache import Exchange
 from zerrow.worker.failures import WorkerFailure, report
 from zerrow.worker.project import files_changed
@@ -135,7 +135,9 @@ class _Worker:
         self._channel.send("running")
         cache = self._cache(session)
         self._kind, opened = "user" if work.task["kind"] in ("python", "sql") else "internal", time.perf_counter()
-        self._result = result = execute(work.task, arguments, tables, self._cpus, cache, self._library.guard, loaded)
+        self._result = result = execute(
+            work.task, arguments, tables, self._cpus, cache, self._library.guard, self._blame, loaded
+        )
         self._kind, done = "internal", time.perf_counter()
         if isinstance(result, str):
             return "done", {"text": result}, ()
@@ -158,6 +160,14 @@ class _Worker:
         if work.kernelzero is not None:
             fields["kernelzero"] = session.pages()
         return "published", fields, (descriptor,)
+
+    def _blame(self, file: str | None) -> None:
+        """From now on it is that file's fault, or nobody's, where a library ends this process."""
+        message = b""
+        if file is not None:
+            failure = WorkerFailure("input", f"{file} cannot be read as Parquet: reading it ends the reader")
+            message = encoded("failed", {"error": report(failure, "input", None)})
+        self._library.last_words(self._channel.fileno(), message)
 
     def _cache(self, session: Session) -> Exchange | None:
         limit = self._work.decache_bytes_max

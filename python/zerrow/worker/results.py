@@ -72,10 +72,16 @@ def rows_only(count: int, metadata: dict[bytes, bytes] | None = None) -> pa.Tabl
 
 def strip_field_ids(table: pa.Table) -> pa.Table:
     """The table without the Parquet field ids that a reader leaves in the metadata of fields, nested ones included."""
-    fields = [_without_field_id(field) for field in table.schema]
-    if all(new is old for new, old in zip(fields, table.schema, strict=True)):
-        return table
-    return pa.Table.from_arrays(table.columns, schema=pa.schema(fields, metadata=table.schema.metadata))
+    schema = without_field_ids(table.schema)
+    return table if schema is table.schema else pa.Table.from_arrays(table.columns, schema=schema)
+
+
+def without_field_ids(schema: pa.Schema) -> pa.Schema:
+    """The schema without field ids; the same one where it has none."""
+    fields = [_without_field_id(field) for field in schema]
+    if all(new is old for new, old in zip(fields, schema, strict=True)):
+        return schema
+    return pa.schema(fields, metadata=schema.metadata)
 
 
 def is_view(kind: pa.DataType) -> bool:

@@ -10,6 +10,9 @@ filter is applied after that. Row groups that a filter rules out by the file's s
 
 from __future__ import annotations
 
+import base64
+import heapq
+import resource
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -17,15 +20,24 @@ import pyarrow as pa
 
 from zerrow.worker import pandas_metadata
 from zerrow.worker.blocks import Block, Piece
+from zerrow.worker.content import Guard
 from zerrow.worker.extension_types import fields_within
 from zerrow.worker.failures import WorkerFailure
+from zerrow.worker.footer import common_schema, decoded_as
+from zerrow.worker.partitions import constant_column, read_partitions, with_partitions
 from zerrow.worker.predicate import Predicate, keep_rows, missing_column
 from zerrow.worker.results import rows_only, strip_field_ids
-from zerrow.worker.source import Guard, Source, conform, one_dictionary
+from zerrow.worker.source import Blame, Source, one_dictionary
 from zerrow.worker.statistics import groups_kept
 
 CHUNK_BYTES_MIN = 256 << 10
 """Mean bytes of a column's chunk under which the chunks of a filtered scan are combined."""
+FILES_AT_ONCE = 64
+"""Files whose row groups are pruned together; each takes a descriptor until then."""
+RUN_PARTS_MAX = 256
+"""More small parts than this in a row are combined: each is copied anyway when it is published."""
+RUN_BYTES_MAX = 32 << 20
+"""What is combined at once."""
 
 
 class Cache(Protocol):
@@ -47,36 +59,65 @@ class Cache(Protocol):
         ...
 
 
-def scan(task: dict[str, Any], cpus: int, cache: Cache | None = None, guard: Guard | None = None) -> pa.Table:
+def scan(
+    task: dict[str, Any],
+    cpus: int,
+    cache: Cache | None = None,
+    guard: Guard | None = None,
+    blame: Blame | None = None,
+) -> pa.Table:
     """Run a task of kind `scan`. Raises WorkerFailure of kind `input`, which names the file.
 
-    A `guard` is told of each mapping of a file before it is read.
+    A `guard` is told of each mapping of a file before it is read, and `blame` of the file that is read.
     """
+    try:
+        return _run(task, cpus, cache, guard, blame)
+    finally:
+        if blame is not None:
+            blame(None)
+
+
+def _run(task: dict[str, Any], cpus: int, cache: Cache | None, guard: Guard | None, blame: Blame | None) -> pa.Table:
     files, name = task["files"], task["table"]
     if not files:
         raise WorkerFailure("input", f"the source table {name!r} has no files")
     known = task.get("identities") or [None] * len(files)
-    dictionary = task.get("dictionary") or []
-    sources = [Source(number, path, dictionary, known[number], guard) for number, path in enumerate(files)]
-    schema = _unify(sources)
+    dictionary, partitions = task.get("dictionary") or [], task.get("partitions") or {}
+    sources = [Source(number, path, dictionary, known[number], guard, blame) for number, path in enumerate(files)]
+    schema = _schema(task.get("schema"), sources, partitions)
+    for source, constants in zip(sources, read_partitions(partitions, schema, len(files)), strict=True):
+        source.constants = constants
     columns = task["columns"] if task.get("columns") is not None else schema.names
     predicate = Predicate.of(task.get("filter"), name)
     for column in (*columns, *(predicate.columns if predicate else ()), *dictionary):
         if schema.get_field_index(column) < 0:
             raise missing_column(column, schema, name)
     _check_names(schema, columns, name)
-    if not columns and predicate is None:
-        result = rows_only(sum(source.rows for source in sources))
-    else:
+    if columns or predicate is not None:
+        schema = decoded_as(schema, dictionary)
         result = _Scan(sources, schema, columns, predicate, cpus, cache).run()
-        if columns:
-            result = strip_field_ids(_tidy(result, predicate is not None))
-            if predicate is not None or len(sources) > 1:
-                result = pandas_metadata.without_count(result)
-            result = pandas_metadata.keep_true(result)
+        if not columns:
+            return result
+        result = strip_field_ids(_tidy(result, predicate is not None))
+        if predicate is not None or len(sources) > 1:
+            result = pandas_metadata.without_count(result)
+        return pandas_metadata.keep_true(result)
+    rows = 0
     for source in sources:
-        source.check_unchanged()
-    return result
+        rows += source.rows
+        source.close()
+    return rows_only(rows)
+
+
+def _schema(planned: str | None, sources: list[Source], partitions: dict[str, Any]) -> pa.Schema:
+    """The columns of all files together: as the plan has them, or else as their footers say."""
+    if planned is not None:
+        return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(planned)))
+    own = []
+    for source in sources:
+        own.append((source.path, source.schema))
+        source.close()
+    return with_partitions(common_schema(own, lambda message: WorkerFailure("input", message)), partitions)
 
 
 class _Scan:
@@ -95,28 +136,51 @@ class _Scan:
         self._schema = pa.schema([schema.field(column) for column in wanted], metadata=schema.metadata)
         self._columns, self._predicate, self._cpus = columns, predicate, cpus
         self._cache = cache
-        kept = groups_kept(sources, predicate, self._schema)
-        self._files = [_File(source, wanted, groups, cpus > 1) for source, groups in zip(sources, kept, strict=True)]
+        self._files: list[_File] = []
+        for start in range(0, len(sources), FILES_AT_ONCE):
+            some = sources[start : start + FILES_AT_ONCE]
+            for source, groups in zip(some, groups_kept(some, predicate, self._schema), strict=True):
+                self._files.append(_File(source, self._schema, groups, cpus > 1))
+                source.close()
         self._room_bytes = cache.bytes_max if cache else 0
 
     def run(self) -> pa.Table:
         self._ask()
-        parts: list[pa.Table] = []
+        parts = _Parts()
         for file in self._files:
-            parts += self._read(file)
+            for part in self._read(file):
+                parts.add(part)
+            if file.source.is_open:
+                file.source.close()
+            if self._cache is None or not file.source.is_settled:
+                file.forget_all()
         if self._cache:
             for file in self._files:
                 self._cache.count(file.reused_units, file.decoded_units)
-                for piece in file.to_give() if file.source.is_settled else ():
-                    self._cache.give(piece)
-        empty = self._schema.empty_table().select(self._columns or self._schema.names)
-        result = pa.concat_tables(parts) if parts else empty
+            for piece in self._pieces():
+                self._cache.give(piece)
+        result = parts.table() or self._nothing()
         return result if self._columns else rows_only(result.num_rows)
+
+    def _nothing(self) -> pa.Table:
+        """The result without a row. Not every type has an `empty_table`."""
+        fields = [self._schema.field(name) for name in self._columns or self._schema.names]
+        columns = [pa.nulls(0, field.type) for field in fields]
+        return pa.Table.from_arrays(columns, schema=pa.schema(fields, metadata=self._schema.metadata))
+
+    def _pieces(self) -> list[Piece]:
+        """What others may have use for: each takes a descriptor, so where they are many it is the largest ones."""
+        pieces = [piece for file in self._files for piece in file.to_give()]
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4
+        if len(pieces) <= most:
+            return pieces
+        largest = {id(piece) for piece in heapq.nlargest(most, pieces, key=lambda piece: piece.table.nbytes)}
+        return [piece for piece in pieces if id(piece) in largest]
 
     def _ask(self) -> None:
         if self._cache is None:
             return
-        wants = [block for file in self._files if file.source.is_settled for block in file.wants()]
+        wants = [block for file in self._files if file.groups and file.source.is_settled for block in file.wants()]
         for block, table in self._cache.ask(wants) if wants else ():
             if block.file >= len(self._files):
                 raise WorkerFailure("internal", f"a piece is of file {block.file} of {len(self._files)}")
@@ -130,11 +194,11 @@ class _Scan:
             # As one, so that a dictionary that is made one for the cache is the result's as well.
             file.merge()
             if file.groups:
-                yield conform(file.assemble(file.groups), self._schema).select(self._columns)
+                yield file.source.fit(file.assemble(file.groups), self._schema).select(self._columns)
             return
         for groups in file.source.windows(file.groups):
             decoded = file.decode(groups)
-            window = keep_rows(conform(file.assemble(groups), self._schema), self._predicate, self._cpus)
+            window = keep_rows(file.source.fit(file.assemble(groups), self._schema), self._predicate, self._cpus)
             size = sum(piece.table.nbytes for piece in decoded)
             if self._cache is None or size > self._room_bytes:
                 file.forget(decoded)
@@ -148,12 +212,16 @@ class _Scan:
 class _File:
     """What is wanted of a file, what is held of that, and where."""
 
-    def __init__(self, source: Source, wanted: list[str], groups: list[int], threads: bool) -> None:
+    def __init__(self, source: Source, schema: pa.Schema, groups: list[int], threads: bool) -> None:
         self.source = source
         self.groups = groups
         self.reused_units = 0
         self.decoded_units = 0
-        self._names = [name for name in wanted if source.schema.get_field_index(name) >= 0]
+        # A file without a row that is wanted is not looked into.
+        own = source.schema.names if groups else ()
+        self._names = [name for name in schema.names if name in own and name not in source.constants]
+        self._constants = {name: value for name, value in source.constants.items() if name in schema.names}
+        self._kinds = {name: schema.field(name).type for name in self._constants}
         self._threads = threads
         # The piece to take each column of each row group from.
         self._places: dict[str, dict[int, Piece]] = {name: {} for name in self._names}
@@ -211,6 +279,11 @@ class _File:
                 for group in piece.block.groups:
                     del self._places[name][group]
 
+    def forget_all(self) -> None:
+        """Let go of everything."""
+        self._own = []
+        self._places = {}
+
     def merge(self) -> None:
         """Make one piece of all that this scan decoded of the same columns, with one dictionary for each."""
         alike: dict[tuple[str, tuple[str, ...]], list[Piece]] = {}
@@ -228,10 +301,11 @@ class _File:
 
     def assemble(self, groups: Sequence[int]) -> pa.Table:
         """Row groups as one table, in the file's types. Its columns are where they are held."""
-        columns = [pa.chunked_array(self._chunks(name, groups), self._type(name)) for name in self._names]
-        if not columns:
-            return rows_only(sum(self.source.group_rows[group] for group in groups))
-        return pa.Table.from_arrays(columns, schema=pa.schema([self.source.schema.field(name) for name in self._names]))
+        rows = sum(self.source.group_rows[group] for group in groups)
+        columns = {name: pa.chunked_array(self._chunks(name, groups), self._type(name)) for name in self._names}
+        for name, value in self._constants.items():
+            columns[name] = pa.chunked_array([constant_column(value, rows, self._kinds[name])])
+        return pa.table(columns) if columns else rows_only(rows)
 
     def _type(self, name: str) -> pa.DataType:
         return self.source.schema.field(name).type
@@ -252,6 +326,39 @@ class _File:
             yield from piece.table.column(name).slice(start, stop - start).chunks
 
 
+class _Parts:
+    """The parts of a result in their order; where many small ones follow each other, they become few large ones."""
+
+    def __init__(self) -> None:
+        self._parts: list[pa.Table] = []
+        # The last ones, if they are small.
+        self._run: list[pa.Table] = []
+        self._run_bytes = 0
+
+    def add(self, part: pa.Table) -> None:
+        size = part.nbytes
+        if size >= CHUNK_BYTES_MIN * max(1, part.num_columns):
+            self._end_run()
+            self._parts.append(part)
+            return
+        self._run.append(part)
+        self._run_bytes += size
+        if self._run_bytes >= RUN_BYTES_MAX:
+            self._end_run()
+
+    def table(self) -> pa.Table | None:
+        """All of them; None where there is none."""
+        self._end_run()
+        return pa.concat_tables(self._parts) if self._parts else None
+
+    def _end_run(self) -> None:
+        if len(self._run) > RUN_PARTS_MAX:
+            self._parts.append(pa.concat_tables(self._run).combine_chunks())
+        else:
+            self._parts += self._run
+        self._run, self._run_bytes = [], 0
+
+
 def _tidy(table: pa.Table, filtered: bool) -> pa.Table:
     """One dictionary per column, and no crumbs: combining copies, so only what a filter left small is combined."""
     table = one_dictionary(table)
@@ -270,23 +377,3 @@ def _check_names(schema: pa.Schema, columns: list[str], table: str) -> None:
                 f"the column {column!r} of the table {table!r} has a NUL in the name {ended!r}, where Arrow ends it: "
                 "name the columns that you need without it",
             )
-
-
-def _unify(sources: list[Source]) -> pa.Schema:
-    """One schema for all files: numbers widen, a column that some files lack is null there."""
-    schema = sources[0].schema
-    for source in sources[1:]:
-        if source.schema.equals(schema, check_metadata=True):
-            continue
-        try:
-            schema = pa.unify_schemas([schema, source.schema], promote_options="permissive")
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise WorkerFailure(
-                "input", f"{source.path} does not fit the files before it ({sources[0].path} …): {error}"
-            ) from error
-    for source in sources:
-        missing = [name for name in schema.names if source.schema.get_field_index(name) < 0]
-        for name in missing:
-            index = schema.get_field_index(name)
-            schema = schema.set(index, schema.field(index).with_nullable(True))
-    return schema

@@ -2,120 +2,224 @@
 
 from __future__ import annotations
 
-import io
-import mmap
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zerrow.identity import identity, is_settled
-from zerrow.worker.failures import WorkerFailure
-from zerrow.worker.results import is_view, strip_field_ids
+from zerrow.worker.content import Guard, is_mapped, read_content
+from zerrow.worker.failures import WorkerFailure, is_memory
+from zerrow.worker.footer import Footer, footer_bytes
 
 WINDOW_ROWS = 1 << 20
 WINDOW_BYTES = 256 << 20
+THREADS_BYTES_MIN = 1 << 20
+"""Decoded bytes under which handing columns to threads takes more time than it saves."""
 
-ARROW_KEY = b"\x18\x0cARROW:schema"
-"""The key of the footer's Arrow schema as Thrift's compact protocol writes it: string, 12 bytes."""
+Blame = Callable[[str | None], None]
+"""Is told of the file that is read from now on, for the case that this ends the process; None: of no file."""
 
 DECODING = f"1 pyarrow {pa.__version__}"
 """What decodes. The number counts the ways this module has decoded a column that gave another array."""
 
 
-Guard = Callable[[pa.Buffer], None]
-GUARDED: list[pa.Buffer] = []
-"""Mappings that have a guard: another one at their place would have it too."""
-
-
 class Source:
-    """A Parquet file, mapped."""
+    """A Parquet file. It is opened when something of it is asked for, and holds a descriptor until it is closed.
+
+    `constants` has the columns that its folders' names give, each with its value in every row: they take the place of
+    columns of the file. All methods raise WorkerFailure of kind `input`, which names the file.
+    """
 
     def __init__(
-        self, number: int, path: str, dictionary: list[str], known: dict[str, Any] | None, guard: Guard | None = None
+        self,
+        number: int,
+        path: str,
+        dictionary: list[str],
+        known: dict[str, Any] | None,
+        guard: Guard | None = None,
+        blame: Blame | None = None,
     ) -> None:
-        """Open the file with that number in the task; `known` is its identity when the run was planned, where told.
+        """The file with that number in the task; `known` is its identity when the run was planned, where told.
 
         `guard` keeps the process alive where the file is made shorter; the mapping stays for ever then.
-        Raises WorkerFailure of kind `input`.
         """
         self.number = number
         self.path = path
-        now_ns = time.time_ns()
+        self.constants: dict[str, pa.Scalar] = {}
+        self._dictionary = dictionary
+        self._known = known
+        self._guard = guard
+        self._blame = blame or (lambda file: None)
+        self._identity: dict[str, Any] | None = None
+        self._opened_ns = 0
+        self._descriptor = -1
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The file's own columns, as readers get them."""
+        return self._footer.schema
+
+    @property
+    def metadata(self) -> pq.FileMetaData:
+        """What its footer says of its row groups."""
+        return self._footer.metadata
+
+    @property
+    def group_rows(self) -> list[int]:
+        """The rows of each row group."""
+        return self._footer.group_rows
+
+    @property
+    def rows(self) -> int:
+        """The rows of all row groups."""
+        return self._footer.rows
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether what is read of it can be told from what it may become."""
+        self._footer  # noqa: B018 (it has been looked at then)
+        return self._known is not None and is_settled(self._identity or {}, self._opened_ns)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something of it was read."""
+        return self._identity is not None
+
+    @cached_property
+    def _footer(self) -> Footer:
+        self._opened_ns = self._opened_ns or time.time_ns()
         try:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            self.identity = identity(path, self._descriptor)
-            if known is not None and known != self.identity:
-                raise WorkerFailure("input", f"{path} has changed since the run was planned: run again")
-            self._map(guard)
-            self._open(dictionary)
+            footer = Footer(footer_bytes(self._open()), self._dictionary)
+        except WorkerFailure:
+            raise
+        except Exception as error:  # whatever a reader makes of bytes that anybody may have written
+            raise self._failure(error, "cannot be read as Parquet") from error
+        names = footer.schema.names
+        if len(set(names)) < len(names):
+            raise WorkerFailure("input", f"{self.path} has two columns of one name")
+        return footer
+
+    @cached_property
+    def _content(self) -> pa.Buffer:
+        descriptor = self._open()
+        try:
+            return read_content(descriptor, self._identity["bytes"], self._guard)
+        except (OSError, ValueError) as error:
+            raise self._failure(error, "cannot be read") from error
+
+    @cached_property
+    def _file(self) -> pq.ParquetFile:
+        footer = self._footer
+        try:
+            reader = pa.BufferReader(self._content)
+            return pq.ParquetFile(reader, metadata=footer.metadata, read_dictionary=sorted(footer.encoded))
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise self._failure(error, "cannot be read as Parquet") from error
+
+    def _open(self) -> int:
+        """The file's descriptor; it is the file that the plan was made for."""
+        if self._descriptor >= 0:
+            return self._descriptor
+        self._blame(self.path)
+        try:
+            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            found = identity(self.path, self._descriptor)
         except FileNotFoundError as error:
-            raise WorkerFailure("input", f"{path} does not exist") from error
+            what = "does not exist" if self._identity is None else "changed while it was read: run again"
+            raise WorkerFailure("input", f"{self.path} {what}") from error
         except PermissionError as error:
             raise WorkerFailure(
                 "input",
-                f"{path} may not be read by models, which are no user with privilege: let others read it, and enter "
-                "the folders it is in",
+                f"{self.path} may not be read by models, which are no user with privilege: let others read it, and "
+                "enter the folders it is in",
             ) from error
-        except (pa.ArrowException, OSError, ValueError) as error:
-            self.check_unchanged()
-            raise WorkerFailure("input", f"{path} cannot be read as Parquet: {error}") from error
-        # Whether what is read of it can be told from what it may become.
-        self.is_settled = known is not None and is_settled(self.identity, now_ns)
+        except (OSError, ValueError) as error:
+            raise WorkerFailure("input", f"{self.path} cannot be read: {error}") from error
+        if self._identity is not None and found != self._identity:
+            raise WorkerFailure("input", f"{self.path} changed while it was read: run again")
+        if self._known is not None and found != self._known:
+            raise WorkerFailure("input", f"{self.path} has changed since the run was planned: run again")
+        self._identity = found
+        return self._descriptor
 
-    def _map(self, guard: Guard | None) -> None:
-        self._content = pa.py_buffer(mmap.mmap(self._descriptor, 0, mmap.MAP_SHARED, mmap.PROT_READ))
-        if guard is not None:
-            GUARDED.append(self._content)
-            guard(self._content)
-
-    def _open(self, dictionary: list[str]) -> None:
-        self._file = pq.ParquetFile(pa.BufferReader(self._content))
-        noted, metadata = self._file.schema_arrow, self._file.metadata
-        if any(is_view(field.type) for field in noted):
-            plain = _without_arrow_schema(self._content)
-            if plain is not None and _same_but_views(noted, plain.schema.to_arrow_schema()):
-                metadata = plain
-        self.encoded = frozenset(name for name in dictionary if name in noted.names)
-        if self.encoded or metadata is not self._file.metadata:
-            reader = pa.BufferReader(self._content)
-            self._file = pq.ParquetFile(reader, metadata=metadata, read_dictionary=sorted(self.encoded))
-        self.metadata = metadata
-        self.constants: dict[str, pa.Scalar] = {}
-        self.schema = _readable(self._file.schema_arrow)
-        self.group_rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-        self.rows = metadata.num_rows
+    def close(self) -> None:
+        """Let go of the descriptor and of what was read. The file must still be what it was when it was opened."""
+        self.check_unchanged()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        self.__dict__.pop("_file", None)
+        content = self.__dict__.get("_content")
+        if content is not None and not is_mapped(content):
+            del self._content
 
     def check_unchanged(self) -> None:
-        """Raises WorkerFailure of kind `input` when the file is not what it was when it was opened."""
-        known = getattr(self, "identity", None)
-        if known is not None and identity(self.path, self._descriptor) != known:
+        """The file must be what it was when it was opened."""
+        if self._descriptor >= 0 and identity(self.path, self._descriptor) != self._identity:
             raise WorkerFailure("input", f"{self.path} changed while it was read: run again")
 
     def read_option(self, column: str) -> str:
         """How a column is decoded, for the cache to compare."""
-        return f"{DECODING} {'dictionary' if column in self.encoded else 'plain'}"
+        return f"{DECODING} {'dictionary' if column in self._footer.encoded else 'plain'}"
 
     def decode(self, groups: Sequence[int], columns: list[str], threads: bool) -> pa.Table:
-        """Columns of row groups, in the file's own types, as they are given to readers. In that order.
-
-        Raises WorkerFailure of kind `input`.
-        """
+        """Columns of row groups, in the file's own types, as they are given to readers. In that order."""
+        threads = threads and sum(self.metadata.row_group(each).total_byte_size for each in groups) >= THREADS_BYTES_MIN
+        rows = sum(self.group_rows[group] for group in groups)
         try:
             table = self._file.read_row_groups(list(groups), columns=columns, use_threads=threads)
-            return conform(table, pa.schema([self.schema.field(name) for name in columns]))
-        except (pa.ArrowException, OSError) as error:
+            table = conform(table, pa.schema([self.schema.field(name) for name in columns]))
+        except WorkerFailure:
+            raise
+        except Exception as error:  # whatever a reader makes of bytes that anybody may have written
             self.check_unchanged()
-            raise WorkerFailure("input", f"{self.path} cannot be read: {error}") from error
+            raise self._failure(error, f"cannot be read{self._culprit(groups, columns)}") from error
+        if table.num_rows != rows:
+            self.check_unchanged()
+            message = f"{self.path} cannot be read: it has {table.num_rows} rows where its footer says {rows}"
+            raise WorkerFailure("input", message)
+        return table
+
+    def _culprit(self, groups: Sequence[int], columns: list[str]) -> str:
+        """Which of some columns it is that can't be decoded, for a message; nothing where each one can."""
+        for name in columns:
+            try:
+                table = self._file.read_row_groups(list(groups), columns=[name], use_threads=False)
+                conform(table, pa.schema([self.schema.field(name)]))
+            except Exception:
+                return f", in the column {name!r}"
+        return ""
+
+    def fit(self, table: pa.Table, schema: pa.Schema) -> pa.Table:
+        """The table, which holds some of the file's rows, with the columns and types that all files have together."""
+        for field in schema:
+            index = table.schema.get_field_index(field.name)
+            if index < 0 or table.schema.field(index).type == field.type:
+                continue
+            try:
+                table = table.set_column(index, field, _cast(table.column(index), field.type))
+            except Exception as error:
+                message = (
+                    f"{self.path} does not fit the other files, in the column {field.name!r}, which is {field.type}"
+                )
+                raise WorkerFailure("input", f"{message} there: {error}") from error
+        return conform(table, schema)
+
+    def _failure(self, error: Exception, what: str) -> WorkerFailure:
+        kind = "memory" if is_memory(error) or isinstance(error, pa.ArrowMemoryError) else "input"
+        text = " ".join(str(error).split())[:500] or type(error).__name__
+        return WorkerFailure(kind, f"{self.path} {what}: {text}")
 
     def windows(self, groups: list[int]) -> Iterator[list[int]]:
         """Row groups in their order, as many at once as make a window."""
         batch, rows, size = [], 0, 0
         for group in groups:
-            metadata = self._file.metadata.row_group(group)
+            metadata = self.metadata.row_group(group)
             if batch and (rows + metadata.num_rows > WINDOW_ROWS or size + metadata.total_byte_size > WINDOW_BYTES):
                 yield batch
                 batch, rows, size = [], 0, 0
@@ -135,8 +239,14 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
         elif table.column(index).type == field.type:
             columns.append(table.column(index))
         else:
-            columns.append(table.column(index).cast(field.type))
+            columns.append(_cast(table.column(index), field.type))
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    if pa.types.is_null(column.type):
+        return pa.chunked_array([pa.nulls(len(column), kind)])
+    return column.cast(kind)
 
 
 def one_dictionary(table: pa.Table) -> pa.Table:
@@ -158,38 +268,3 @@ def one_dictionary(table: pa.Table) -> pa.Table:
             column = column.unify_dictionaries()
         table = table.set_column(index, table.schema.field(index), column)
     return table
-
-
-def _without_arrow_schema(content: pa.Buffer) -> pq.FileMetaData | None:
-    """The file's metadata as if no Arrow writer had noted its types; None where that is not safe to say.
-
-    Some writers note that strings are views. pyarrow would follow, and its compute functions refuse views. Read as
-    Parquet's own types the strings are plain ones, in fewer bytes and less time than views and a cast take.
-    """
-    end = bytes(content[content.size - 8 :])
-    length = int.from_bytes(end[:4], "little")
-    if end[4:] != b"PAR1" or length > content.size - 8:
-        return None
-    footer = bytes(content[content.size - 8 - length : content.size - 8])
-    if footer.count(ARROW_KEY) != 1:
-        return None
-    footer = footer.replace(ARROW_KEY, ARROW_KEY.lower())
-    return pq.read_metadata(io.BytesIO(b"PAR1" + footer + length.to_bytes(4, "little") + b"PAR1"))
-
-
-def _same_but_views(noted: pa.Schema, plain: pa.Schema) -> bool:
-    return noted.names == plain.names and all(
-        is_view(a.type) or a.type == b.type for a, b in zip(noted, plain, strict=True)
-    )
-
-
-def _readable(schema: pa.Schema) -> pa.Schema:
-    """The schema a reader gets: no views and no field ids."""
-    fields = []
-    for field in strip_field_ids(schema.empty_table()).schema:
-        if is_view(field.type):
-            field = field.with_type(pa.string() if pa.types.is_string_view(field.type) else pa.binary())
-        fields.append(field)
-    skipped = (b"ARROW:schema", b"arrow:schema")
-    metadata = {key: value for key, value in (schema.metadata or {}).items() if key not in skipped}
-    return pa.schema(fields, metadata=metadata or None)

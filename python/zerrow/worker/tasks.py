@@ -13,13 +13,14 @@ from typing import Any
 import pyarrow as pa
 
 from zerrow.worker import pandas_metadata, warm_duckdb
+from zerrow.worker.content import Guard
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.predicate import Predicate, keep_rows, missing_column
 from zerrow.worker.preview import preview
 from zerrow.worker.project import Loaded, load_function
 from zerrow.worker.results import to_table
 from zerrow.worker.scan import Cache, scan
-from zerrow.worker.source import Guard
+from zerrow.worker.source import Blame
 from zerrow.worker.sql import run_sql
 
 
@@ -53,16 +54,17 @@ def execute(
     cpus: int = 1,
     cache: Cache | None = None,
     guard: Guard | None = None,
+    blame: Blame | None = None,
     loaded: Loaded | None = None,
 ) -> pa.Table | str:
     """Run the task and give its table, or its text for a preview.
 
-    `tables` are the task's inputs as they came; `cache` and `guard` are a scan's; `loaded` is what `load` gave, where
-    that was called. Exceptions of user code pass; WorkerFailure for what zerrow found.
+    `tables` are the task's inputs as they came; `cache`, `guard` and `blame` are a scan's; `loaded` is what `load`
+    gave, where that was called. Exceptions of user code pass; WorkerFailure for what zerrow found.
     """
     match task["kind"]:
         case "scan":
-            return scan(task, cpus, cache, guard)
+            return scan(task, cpus, cache, guard, blame)
         case "python":
             loaded = loaded or load_function(task["folder"], task["file"], task["function"])
             if loaded.mentions("duckdb"):
