@@ -72,8 +72,9 @@ def rows_only(count: int, metadata: dict[bytes, bytes] | None = None) -> pa.Tabl
 
 def strip_field_ids(table: pa.Table) -> pa.Table:
     """The table without the Parquet field ids that a reader leaves in the metadata of fields, nested ones included."""
-    schema = without_field_ids(table.schema)
-    return table if schema is table.schema else pa.Table.from_arrays(table.columns, schema=schema)
+    own = table.schema
+    schema = without_field_ids(own)
+    return table if schema is own else pa.Table.from_arrays(table.columns, schema=schema)
 
 
 def without_field_ids(schema: pa.Schema) -> pa.Schema:
