@@ -7,6 +7,7 @@ raise an error, or get a time zone that it no longer has. So what a model passes
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any
 
@@ -123,6 +124,7 @@ def _without_lies(noted: dict[str, Any], table: pa.Table) -> dict[str, Any]:
 def _understood(noted: dict[str, Any], table: pa.Table) -> dict[str, Any]:
     from pandas.api.types import pandas_dtype
 
+    @functools.cache
     def is_understood(dtype: str) -> bool:
         try:
             pandas_dtype(dtype)
