@@ -156,6 +156,20 @@ def test_a_dict_keeps_what_the_field_of_a_polars_series_says() -> None:
     assert converted.schema.field("text").type == pa.large_string()
 
 
+class Places(pd.DataFrame):
+    """A frame that knows its own way to Arrow, as GeoPandas does."""
+
+    def to_arrow(self) -> pa.RecordBatch:
+        field = pa.field("where", pa.binary(), metadata={"ARROW:extension:name": "geoarrow.wkb"})
+        return pa.record_batch([pa.array([b"point"])], schema=pa.schema([field]))
+
+
+def test_a_frame_that_has_its_own_way_to_arrow_takes_it() -> None:
+    table = to_table(Places({"where": [object()]}, index=["a"]))
+    assert table.schema.field("where").metadata == {b"ARROW:extension:name": b"geoarrow.wkb"}
+    assert to_table(pd.DataFrame({"to_arrow": [1]})).to_pydict() == {"to_arrow": [1]}
+
+
 def noted(values: dict[str, Any], **changes: pa.Array) -> pd.DataFrame:
     """What a frame of these values is after a pyarrow model changed columns of it, for a model that reads it."""
     table = to_table(pd.DataFrame(values))

@@ -47,7 +47,7 @@ def _check(table: str, schema: pa.Schema) -> None:
             what = f"the columns {first!r} and {field.name!r}" if field.name else "the column ''"
             raise WorkerFailure(
                 "input",
-                f"the table {table!r} has {what}, which DuckDB would call otherwise: select by name what you need, "
+                f"the table {table!r} has {what}, which DuckDB would call otherwise: "
                 "rename it in the model that makes it, or write `-- zerrow: engine = datafusion`",
             )
         if any(kinds.is_fixed_size_list(part.type) and not part.type.list_size for part in fields_within(field)):

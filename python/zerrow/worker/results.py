@@ -149,7 +149,9 @@ def _from_pandas(frame: Any) -> pa.Table:
     if names:
         raise _failure(f"the result has more than one column named {names[0]!r}: rename or drop one of them")
     try:
-        table = pa.Table.from_pandas(frame)
+        # A subclass that has its own way knows more of its columns: GeoPandas of geometries.
+        own = getattr(type(frame), "to_arrow", None)
+        table = pa.Table.from_pandas(frame) if own is None else pa.table(own(frame))
     except (pa.ArrowException, TypeError, ValueError, OverflowError, NotImplementedError) as error:
         raise _failure(
             f"the DataFrame does not fit Arrow's types: {' '.join(map(str, error.args))}: give such columns another "
@@ -162,14 +164,20 @@ def _from_pandas(frame: Any) -> pa.Table:
                 "does not read back from Arrow: give it another dtype, with astype(str) for instance"
             )
     table = pandas_metadata.keep_readable(table)
-    labels = table.column_names[frame.columns.size :]
+    return _labels_first(frame, table) if own is None else table
+
+
+def _labels_first(frame: Any, table: pa.Table) -> pa.Table:
+    """pandas puts the columns of row labels last."""
+    count = frame.columns.size
+    labels = table.column_names[count:]
     if labels == ["__index_level_0__"] and frame.index.name is None:
         print(
             "the row labels of the DataFrame are the column __index_level_0__ of the result: "
             "return frame.reset_index(drop=True) if they mean nothing",
             file=sys.stderr,
         )
-    return table.select([*labels, *table.column_names[: frame.columns.size]]) if labels else table
+    return table.select([*labels, *table.column_names[:count]]) if labels else table
 
 
 def _from_polars(frame: Any, inputs: Sequence[pa.Table]) -> pa.Table:
