@@ -96,6 +96,16 @@ def test_nothing_under_a_null_is_seen(under_nulls: pa.Table, expression: str, co
         assert ask(sql, partitions(window, count))["x"].to_pylist() == expected["x"].to_pylist()
 
 
+@pytest.mark.parametrize("name", ["runs", "sparse", "dense"])
+def test_unions_and_runs_in_a_null_struct_are_null(name: str) -> None:
+    """They have no nulls of their own, and are in no Parquet file: the oracle is pyarrow's values."""
+    whole = pa.table({"s": nested.struct(nested.NESTING[name](nested.texts))(ROWS)})
+    for start, length in WINDOWS:
+        window = whole.slice(start, length)
+        expected = [None if row is None else row["f"] for row in window["s"].to_pylist()]
+        assert ask("select s['f'] as x from t", partitions(window, 2))["x"].to_pylist() == expected
+
+
 def test_nulls_of_a_struct_reach_filters_counts_and_groups(under_nulls: pa.Table) -> None:
     valid = pc.sum(pc.is_valid(pc.struct_field(under_nulls["s"], "g"))).as_py()
     runs = partitions(under_nulls, 2)
