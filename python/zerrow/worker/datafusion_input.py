@@ -11,8 +11,8 @@ So structs give their nulls to their fields, null lists are empty, and structs a
 
 A table without such columns is handed over as it is; to see that, the nulls of nested columns are counted. Else no
 value is copied, only bits that say what is null: one per row, and per field that lacks nulls of its struct (those that
-polars made or that were read from Parquet lack none). Only a column with a null list that has items is copied whole, and
-so are unions and runs in a struct that has nulls.
+polars made or that were read from Parquet lack none). Only a column with a null list that has items is copied whole,
+and so are unions and runs in a struct that has nulls.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _copied_with_nulls(array: pa.Array, mask: pa.BooleanArray) -> pa.Array:
         return array
     try:
         if kinds.is_union(kind):
-            return array.take(pc.if_else(mask, pa.scalar(None, pa.int64()), pa.array(range(len(array)), pa.int64())))
+            return array.take(pc.if_else(mask, pa.scalar(None, pa.uint64()), _rows(array)))
         values = pc.if_else(mask, pa.scalar(None, kind.value_type), pc.run_end_decode(array))
         return pc.run_end_encode(values, run_end_type=kind.run_end_type)
     except pa.ArrowNotImplementedError:  # unions of runs, and runs of nested values: pyarrow copies neither
@@ -167,9 +167,14 @@ def _settled_fixed_list(array: pa.FixedSizeListArray, with_nulls: bool) -> pa.Ar
 
 def _with_empty_nulls(array: pa.Array) -> pa.Array:
     try:
-        return array.take(pa.array(range(len(array)), pa.int64()))
+        return array.take(_rows(array))
     except pa.ArrowNotImplementedError:  # pyarrow takes nothing that has runs in it
         return array
+
+
+def _rows(array: pa.Array) -> pa.UInt64Array:
+    """The numbers of all rows."""
+    return pc.indices_nonzero(pa.repeat(True, len(array)))
 
 
 def _has_items_in_nulls(array: pa.Array) -> bool:
