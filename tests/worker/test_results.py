@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import duckdb
-import nested_columns
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from pyarrow.pandas_compat import get_logical_type
-from zerrow.worker import pandas_metadata
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.results import strip_field_ids, to_stream, to_table
 
@@ -156,62 +152,18 @@ def test_a_dict_keeps_what_the_field_of_a_polars_series_says() -> None:
     assert converted.schema.field("text").type == pa.large_string()
 
 
-def noted(values: dict[str, Any], **changes: pa.Array) -> pd.DataFrame:
-    """What a frame of these values is after a pyarrow model changed columns of it, for a model that reads it."""
-    table = to_table(pd.DataFrame(values))
-    for name, column in changes.items():
-        index = table.schema.get_field_index(name)
-        table = table.append_column(name, column) if index < 0 else table.set_column(index, name, column)
-    return to_table(table).to_pandas()
+class Places(pd.DataFrame):
+    """A frame that knows its own way to Arrow, as GeoPandas does."""
+
+    def to_arrow(self) -> pa.RecordBatch:
+        field = pa.field("where", pa.binary(), metadata={"ARROW:extension:name": "geoarrow.wkb"})
+        return pa.record_batch([pa.array([b"point"])], schema=pa.schema([field]))
 
 
-def test_what_pandas_noted_of_a_column_does_not_outlive_its_type() -> None:
-    ids = pd.array([2**53 + 1, None], "Int64")
-    assert noted({"id": ids})["id"].dtype == "Int64"
-    assert noted({"id": ids}, id=pa.array(["x", "y"]))["id"].tolist() == ["x", "y"]
-    assert noted({"id": ids}, id=pa.array([0.5, None]))["id"].dtype == "Float64"
-    assert noted({"id": pd.array([1, None], "Int8")}, id=pa.array([300, None]))["id"].tolist() == [300, pd.NA]
-    months = pd.period_range("2024-01", periods=2, freq="M")
-    assert noted({"m": months}, m=pa.array([1, 2]))["m"].dtype == "int64"
-    moments = pd.to_datetime(["2024", "2025"]).tz_localize("Europe/Paris")
-    moved = pa.array(moments).cast(pa.timestamp("us", "Asia/Tokyo"))
-    assert str(noted({"t": moments}, t=moved)["t"].dtype.tz) == "Asia/Tokyo"
-    assert noted({1: [1, 2], 2: [3, 4]}, more=pa.array([5, 6])).columns.tolist() == ["1", "2", "more"]
-
-
-def test_types_have_the_names_that_pyarrow_notes_for_pandas() -> None:
-    for make in nested_columns.COLUMNS.values():
-        kind = make(1).type
-        assert pandas_metadata._logical_type(kind) == get_logical_type(kind)
-    zoned = (
-        pa.timestamp("us"),
-        pa.timestamp("us", "UTC"),
-        pa.large_string(),
-        pa.decimal32(5, 2),
-        pa.date64(),
-        pa.time32("s"),
-    )
-    for kind in (*zoned, pa.null(), pa.bool_(), pa.uint8(), pa.float16(), pa.float32(), pa.binary(3)):
-        assert pandas_metadata._logical_type(kind) == get_logical_type(kind)
-
-
-def test_row_labels_of_pandas_are_left_out_where_the_rows_are_others() -> None:
-    frame = pd.DataFrame({"a": [1, 2]}, index=pd.RangeIndex(100, 102))
-    table = to_table(frame)
-    assert table.to_pandas().index.tolist() == [100, 101]
-    doubled = to_table(pa.concat_tables([table, table]))
-    assert doubled.slice(1, 2).to_pandas().index.tolist() == [0, 1]
-    labelled = to_table(frame.set_index(pd.Index(["x", "y"], name="key")))
-    assert to_table(labelled.drop_columns("key")).to_pandas().index.tolist() == [0, 1]
-
-
-@pytest.mark.parametrize(
-    "junk", [b"", b"{", b"[]", b"{}", b'{"columns": 3}', b'{"columns": [{}], "index_columns": []}']
-)
-def test_metadata_that_is_not_of_pandas_is_left_out(junk: bytes) -> None:
-    table = pa.table({"a": [1]}).replace_schema_metadata({b"pandas": junk, b"origin": b"test"})
-    assert to_table(table).schema.metadata == {b"origin": b"test"}
-    assert to_table(table).to_pandas()["a"].tolist() == [1]
+def test_a_frame_that_has_its_own_way_to_arrow_takes_it() -> None:
+    table = to_table(Places({"where": [object()]}, index=["a"]))
+    assert table.schema.field("where").metadata == {b"ARROW:extension:name": b"geoarrow.wkb"}
+    assert to_table(pd.DataFrame({"to_arrow": [1]})).to_pydict() == {"to_arrow": [1]}
 
 
 def test_duckdb_results_come_in_large_chunks() -> None:

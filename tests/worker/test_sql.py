@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 from zerrow.worker.failures import WorkerFailure
@@ -153,3 +154,17 @@ def test_an_empty_table_of_any_type_can_be_asked(engine: str) -> None:
     table = pa.table({"n": [1], "u": union, "l": pa.array([[1]], pa.list_view(pa.int8()))}).slice(0, 0)
     for empty in (table, pa.Table.from_batches([], schema=table.schema)):
         assert run("select count(*) as n from t", engine, t=empty)["n"].to_pylist() == [0]
+
+
+def test_an_order_and_the_categories_of_polars_stay_only_while_they_are_true() -> None:
+    sizes, colours = ["S", "M", "L"], ["red", "blue"]
+    one = to_table(pl.DataFrame({"c": ["L", "S"]}, schema={"c": pl.Enum(sizes)}))
+    two = to_table(pl.DataFrame({"c": ["red"]}, schema={"c": pl.Enum(colours)}))
+    plain = pa.table({"c": pa.array(["x"], pa.large_string()).cast(pa.dictionary(pa.uint8(), pa.large_string()))})
+    same = to_table(run("select c from a union all select c from a where c = 'L'", "datafusion", a=one))
+    assert pl.from_arrow(same).schema["c"] == pl.Enum(sizes)
+    for other in (two, plain):
+        both = to_table(run("select c from a union all select c from b", "datafusion", a=one, b=other))
+        expected = [*one["c"].to_pylist(), *other["c"].to_pylist()]
+        assert sorted(both["c"].to_pylist()) == sorted(pl.from_arrow(both)["c"].to_list()) == sorted(expected)
+        assert pl.from_arrow(to_table(pa.concat_tables([one, two])))["c"].to_list() == ["L", "S", "red"]

@@ -278,7 +278,7 @@ def _is_text(value: object) -> bool:
 
 
 def _column_list(value: object) -> tuple[str, ...] | None:
-    if isinstance(value, list | tuple) and all(_is_text(item) for item in value):
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
         return tuple(value)
     return None
 

@@ -11,7 +11,8 @@ So structs give their nulls to their fields, null lists are empty, and structs a
 
 A table without such columns is handed over as it is; to see that, the nulls of nested columns are counted. Else no
 value is copied, only bits that say what is null: one per row, and per field that lacks nulls of its struct (those that
-polars made or that were read from Parquet lack none). Only a column with a null list that has items is copied whole.
+polars made or that were read from Parquet lack none). Only a column with a null list that has items is copied whole,
+and so are unions and runs in a struct that has nulls.
 """
 
 from __future__ import annotations
@@ -99,18 +100,36 @@ def _settled_struct(array: pa.StructArray, with_nulls: bool) -> pa.Array:
 
 
 def _with_nulls_of(array: pa.StructArray, fields: list[pa.Array], with_nulls: bool) -> list[pa.Array]:
-    """Each field as it is, or with the struct's nulls where it lacks some and can have any."""
-    able = [index for index, field in enumerate(fields) if not _has_no_nulls(field.type)]
-    if not (with_nulls and array.null_count and able):
+    """Each field as it is, or with the struct's nulls where it lacks some."""
+    if not (with_nulls and array.null_count):
         return fields
-    kinds_able = [array.type.field(index) for index in able]
-    # A struct of these alone: pyarrow ends the process where it shall give nulls to a union.
-    part = pa.StructArray.from_arrays([fields[index] for index in able], fields=kinds_able, mask=array.is_null())
-    result = list(fields)
-    for index, nulled in zip(able, part.flatten(), strict=True):
-        if nulled.null_count != fields[index].null_count:
-            result[index] = nulled
+    mask = array.is_null()
+    able = [index for index, field in enumerate(fields) if not _has_no_nulls(field.type)]
+    result = [field if index in able else _copied_with_nulls(field, mask) for index, field in enumerate(fields)]
+    if able:
+        # A struct of these alone: pyarrow ends the process where it shall give nulls to a union.
+        kinds_able = [array.type.field(index) for index in able]
+        part = pa.StructArray.from_arrays([fields[index] for index in able], fields=kinds_able, mask=mask)
+        for index, nulled in zip(able, part.flatten(), strict=True):
+            if nulled.null_count != fields[index].null_count:
+                result[index] = nulled
     return result
+
+
+def _copied_with_nulls(array: pa.Array, mask: pa.BooleanArray) -> pa.Array:
+    """A union or runs, which have no bits for nulls of their own, with nulls within."""
+    kind = array.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return pa.ExtensionArray.from_storage(kind, _copied_with_nulls(array.storage, mask))
+    if kinds.is_null(kind):
+        return array
+    try:
+        if kinds.is_union(kind):
+            return array.take(pc.if_else(mask, pa.scalar(None, pa.uint64()), _rows(array)))
+        values = pc.if_else(mask, pa.scalar(None, kind.value_type), pc.run_end_decode(array))
+        return pc.run_end_encode(values, run_end_type=kind.run_end_type)
+    except pa.ArrowNotImplementedError:  # unions of runs, and runs of nested values: pyarrow copies neither
+        return array
 
 
 def _settled_union(array: pa.UnionArray, with_nulls: bool) -> pa.Array:
@@ -148,9 +167,14 @@ def _settled_fixed_list(array: pa.FixedSizeListArray, with_nulls: bool) -> pa.Ar
 
 def _with_empty_nulls(array: pa.Array) -> pa.Array:
     try:
-        return array.take(pa.array(range(len(array)), pa.int64()))
+        return array.take(_rows(array))
     except pa.ArrowNotImplementedError:  # pyarrow takes nothing that has runs in it
         return array
+
+
+def _rows(array: pa.Array) -> pa.UInt64Array:
+    """The numbers of all rows."""
+    return pc.indices_nonzero(pa.repeat(True, len(array)))
 
 
 def _has_items_in_nulls(array: pa.Array) -> bool:

@@ -7,6 +7,7 @@ raise an error, or get a time zone that it no longer has. So what a model passes
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any
 
@@ -123,6 +124,7 @@ def _without_lies(noted: dict[str, Any], table: pa.Table) -> dict[str, Any]:
 def _understood(noted: dict[str, Any], table: pa.Table) -> dict[str, Any]:
     from pandas.api.types import pandas_dtype
 
+    @functools.cache
     def is_understood(dtype: str) -> bool:
         try:
             pandas_dtype(dtype)
@@ -142,16 +144,27 @@ def _understood(noted: dict[str, Any], table: pa.Table) -> dict[str, Any]:
 
 def _true_of(column: dict[str, Any], kind: pa.DataType) -> dict[str, Any]:
     """What is noted of a column, or less where its Arrow type is no longer the one that this was noted of."""
-    zone = (column.get("metadata") or {}).get("timezone")
-    now = _logical_type(kind)
-    is_text = "str" in column["numpy_type"] and _is_text(kind)
-    if is_text or (column["pandas_type"] == now and (zone is None or zone == kind.tz)):
+    if _fits(column, kind):
         return column
     dtype = "object"
     if column["numpy_type"] in NULLABLE_NUMBERS.values():
         dtype = NULLABLE_NUMBERS.get(kind, dtype)
     # The name stays known; "object" has pyarrow choose a dtype by the Arrow type.
+    now = _logical_type(kind)
     return {**column, "pandas_type": "object" if now == "datetimetz" else now, "numpy_type": dtype, "metadata": None}
+
+
+def _fits(column: dict[str, Any], kind: pa.DataType) -> bool:
+    dtype = column["numpy_type"]
+    if "<" in dtype:  # the dtype of a nested Arrow type, which pandas does not understand
+        return False
+    # pyarrow notes the same for large strings, periods, intervals and much else.
+    if dtype.startswith(("str", "large_string")):
+        return _is_text(kind)
+    if dtype.startswith(("period", "interval")):
+        return isinstance(kind, pa.BaseExtensionType)
+    zone = (column.get("metadata") or {}).get("timezone")
+    return column["pandas_type"] == _logical_type(kind) and (zone is None or zone == kind.tz)
 
 
 def _logical_type(kind: pa.DataType) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from zerrow.worker import pandas_metadata
+from zerrow.worker import pandas_metadata, polars_metadata
 from zerrow.worker.extension_types import fields_within
 from zerrow.worker.failures import WorkerFailure
 
@@ -49,7 +49,7 @@ def to_table(result: Any, inputs: Sequence[pa.Table] = ()) -> pa.Table:
     if names:
         raise _failure(f"the result has more than one column named {names[0]!r}: rename or drop one of them")
     refuse_nul(part.name for field in table.schema for part in fields_within(field))
-    return pandas_metadata.keep_true(strip_field_ids(table))
+    return polars_metadata.keep_true(pandas_metadata.keep_true(strip_field_ids(table)))
 
 
 def refuse_nul(names: Iterable[str]) -> None:
@@ -156,7 +156,9 @@ def _from_pandas(frame: Any) -> pa.Table:
     if names:
         raise _failure(f"the result has more than one column named {names[0]!r}: rename or drop one of them")
     try:
-        table = pa.Table.from_pandas(frame)
+        # A subclass that has its own way knows more of its columns: GeoPandas of geometries.
+        own = getattr(type(frame), "to_arrow", None)
+        table = pa.Table.from_pandas(frame) if own is None else pa.table(own(frame))
     except (pa.ArrowException, TypeError, ValueError, OverflowError, NotImplementedError) as error:
         raise _failure(
             f"the DataFrame does not fit Arrow's types: {' '.join(map(str, error.args))}: give such columns another "
@@ -169,14 +171,20 @@ def _from_pandas(frame: Any) -> pa.Table:
                 "does not read back from Arrow: give it another dtype, with astype(str) for instance"
             )
     table = pandas_metadata.keep_readable(table)
-    labels = table.column_names[frame.columns.size :]
+    return _labels_first(frame, table) if own is None else table
+
+
+def _labels_first(frame: Any, table: pa.Table) -> pa.Table:
+    """pandas puts the columns of row labels last."""
+    count = frame.columns.size
+    labels = table.column_names[count:]
     if labels == ["__index_level_0__"] and frame.index.name is None:
         print(
             "the row labels of the DataFrame are the column __index_level_0__ of the result: "
             "return frame.reset_index(drop=True) if they mean nothing",
             file=sys.stderr,
         )
-    return table.select([*labels, *table.column_names[: frame.columns.size]]) if labels else table
+    return table.select([*labels, *table.column_names[:count]]) if labels else table
 
 
 def _from_polars(frame: Any, inputs: Sequence[pa.Table]) -> pa.Table:
@@ -239,7 +247,28 @@ def _alike(views: pa.ChunkedArray, source: pa.ChunkedArray) -> bool:
 def collect_datafusion(frame: Any) -> pa.Table:
     """Run a DataFusion DataFrame; the batches of its partitions in order, so that a plain selection keeps its order."""
     batches = [batch for partition in frame.collect_partitioned() for batch in partition]
-    return pa.Table.from_batches(batches, schema=batches[0].schema if batches else frame.schema())
+    if not batches:
+        return pa.Table.from_batches([], schema=frame.schema())
+    schema = batches[0].schema
+    for batch in batches:
+        for index, field in enumerate(batch.schema):
+            # A UNION of columns of which only some have an order.
+            if pa.types.is_dictionary(field.type) and not field.type.ordered and schema.field(index).type.ordered:
+                schema = schema.set(index, schema.field(index).with_type(field.type))
+    return pa.Table.from_batches([_without_order(batch, schema) for batch in batches], schema=schema)
+
+
+def _without_order(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The batch in a schema that differs in the order of dictionaries at most."""
+    if batch.schema.equals(schema):
+        return batch
+    columns = [
+        pa.DictionaryArray.from_arrays(column.indices, column.dictionary, safe=False)
+        if column.type != field.type and pa.types.is_dictionary(column.type)
+        else column
+        for column, field in zip(batch.columns, schema, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _from_columns(columns: dict[Any, Any]) -> pa.Table:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.types as kinds
 
 from zerrow.worker import pandas_metadata, warm_duckdb
 from zerrow.worker.datafusion_input import partitions
-from zerrow.worker.extension_types import fields_within
+from zerrow.worker.duckdb_input import readable
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.results import BATCH_ROWS, collect_datafusion, is_view, restore_strings
 
@@ -20,7 +18,6 @@ DATAFUSION_BATCH_ROWS = 1 << 17
 """Measured: fewer rows cost calls and give buffers too small for the arena, more leave the processor's cache."""
 
 
-LOWER_CASE = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 DUCKDB_QUERIES = ("SELECT", "MULTI")
 """The kinds of statements that are queries; a PIVOT is of several parts."""
 
@@ -74,33 +71,14 @@ def _run_duckdb(sql: str, tables: dict[str, pa.Table], values: dict[str, Any], c
         # Replacement scans would let a statement read this function's variables.
         connection.execute("set python_enable_replacements = false")
         for name, table in tables.items():
-            _check_for_duckdb(name, table.schema)
             # A query that only counts reads no column, and DuckDB takes no table without any.
-            connection.register(name, table if table.num_columns else pa.table({"row": pa.nulls(table.num_rows)}))
+            plain = table if table.num_columns else pa.table({"row": pa.nulls(table.num_rows)})
+            connection.register(name, readable(name, plain))
         statements = connection.extract_statements(sql)
         if len(statements) != 1 or statements[0].type.name not in DUCKDB_QUERIES:
             raise WorkerFailure("user", "a SQL model is one query: a SELECT, nothing before or after it")
         relation = connection.sql(sql, params=values) if values else connection.sql(sql)
         return relation.to_arrow_reader(BATCH_ROWS).read_all()
-
-
-def _check_for_duckdb(table: str, schema: pa.Schema) -> None:
-    """Refuse what DuckDB would give another name, or end the process at."""
-    names: dict[str, str] = {}
-    for field in schema:
-        # DuckDB disregards case in these letters only.
-        first = names.setdefault(field.name.translate(LOWER_CASE), field.name)
-        if first != field.name or not field.name:
-            what = f"the columns {first!r} and {field.name!r}" if field.name else "the column ''"
-            raise WorkerFailure(
-                "input",
-                f"the table {table!r} has {what}, which DuckDB would call otherwise: select by name what you need, "
-                "rename it in the model that makes it, or write `-- zerrow: engine = datafusion`",
-            )
-        if any(kinds.is_fixed_size_list(part.type) and not part.type.list_size for part in fields_within(field)):
-            raise WorkerFailure(
-                "input", f"the column {field.name!r} of the table {table!r} has lists of no items, which DuckDB has not"
-            )
 
 
 def _quoted(name: str) -> str:
