@@ -45,6 +45,14 @@ def project(shop: Any, later: None) -> Any:
     return shop.write({"m.py": HEAD + A + "\n\n" + B, "c.sql": sql, "d.sql": "select n from c"})
 
 
+def test_a_scans_key_changes_with_what_the_project_file_says_of_its_folders(shop: Any, later: None) -> None:
+    (shop.folder / "sales" / "y=01").mkdir(parents=True)
+    (shop.folder / "sales.parquet").rename(shop.folder / "sales/y=01/a.parquet")
+    shop.write({"zerrow_project.yml": "sources:\n  sales: {path: sales}\n", "q.sql": "select y, id from sales"})
+    typed = "sources:\n  sales: {path: sales, hive: {y: string}}\n"
+    assert changed(shop, lambda: shop.write({"zerrow_project.yml": typed})) == {"sales", "q"}
+
+
 def test_every_result_has_a_key_and_the_same_one_again(project: Any) -> None:
     found = keys(project)
     assert set(found) == {"sales", "a", "b", "shops", "c", "d"} and None not in found.values()

@@ -141,7 +141,10 @@ class _Table:
             self.stored[name] = stored and self.stored.get(name, True)
             # Those that are asked for count as such, and if all that are stored so are, those.
             is_dictionary = stored if asked is None else name in asked
-            size = sum(_chunk_bytes(group.column(number), kind, is_dictionary) for group in groups)
+            chunks = [group.column(number) for group in groups]
+            for chunk in chunks:
+                _touch(chunk)
+            size = sum(_chunk_bytes(chunk, kind, is_dictionary) for chunk in chunks)
             self.bytes[name] = self.bytes.get(name, 0.0) + max(0.0, min(size * scale, float(_BYTES_MAX)))
 
 
@@ -167,6 +170,12 @@ def _chunk_bytes(chunk: Any, kind: pa.DataType, is_dictionary: bool) -> int:
     lengths = _lengths(chunk)
     length = sum(lengths) // len(lengths) if lengths else 0
     return max(chunk.total_uncompressed_size, (_INDEX_BYTES + length) * chunk.num_values)
+
+
+def _touch(chunk: Any) -> None:
+    """Find out now whether a chunk's statistics end the process: those who prune row groups by them come later."""
+    with contextlib.suppress(ValueError, TypeError, pa.ArrowException):
+        chunk.statistics  # noqa: B018
 
 
 def _lengths(chunk: Any) -> list[int]:
