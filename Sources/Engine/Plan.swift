@@ -61,13 +61,18 @@ public struct Plan: Codable, Sendable {
         public var code: String?
         /// Stands for its result: equal keys, equal tables. Nil when none must be kept.
         public var key: String?
+        /// Why there is no key; nil when there is one.
+        public var because: String?
+        /// Whether it gives an equal table when it runs again; nil is yes.
+        public var repeatable: Bool?
         /// What a scan's columns take once decoded, in bytes.
         public var expectedBytes: UInt64?
         /// What its worker reads; the engine passes it on unread.
         public var task: JSONValue
 
         enum CodingKeys: String, CodingKey {
-            case kind, name, environment, inputs, network, final, file, line, cache, code, key, task
+            case kind, name, environment, inputs, network, final, file, line, cache, code, key, because, repeatable,
+                task
             case expectedBytes = "expected_bytes"
             case readPaths = "read_paths"
             case memoryBytesMax = "memory_bytes_max"
@@ -87,6 +92,13 @@ public struct Plan: Codable, Sendable {
     public var environments: [Environment]
     /// The models, in a topological order.
     public var models: [Model]
+    /// The project's code for the workers, of which each task names its parts; nil: they read the files.
+    public var handedOver: Data?
+
+    enum CodingKeys: String, CodingKey {
+        case version, project, prepare, warnings, environments, models
+        case handedOver = "handed_over"
+    }
 
     /// Something wrong in a project, and where.
     public struct Problem: Codable, Sendable {

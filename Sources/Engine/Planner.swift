@@ -17,13 +17,14 @@ struct Planner {
     func plan(
         folder: String, parameters: [String], query: String?, prepares: Bool, note: (String) -> Void
     ) throws -> Plan {
-        let plan = try read(folder, parameters, query)
+        // A plan that is only looked at needs no code.
+        let plan = try read(folder, parameters, query, handsOver: prepares)
         guard prepares, let prepare = plan.prepare else { return plan }
         note(
             "making \(prepare.missing.joined(separator: ", ")) with the project's prepare command: "
                 + prepare.command.joined(separator: " "))
         try self.prepare(prepare, folder: plan.project.folder)
-        let again = try read(folder, parameters, query)
+        let again = try read(folder, parameters, query, handsOver: prepares)
         if let left = again.prepare?.missing {
             throw EngineError.prepare(
                 "the project's prepare command succeeded but made no \(left.joined(separator: ", ")): "
@@ -32,10 +33,13 @@ struct Planner {
         return again
     }
 
-    private func read(_ folder: String, _ parameters: [String], _ query: String?) throws -> Plan {
+    private func read(
+        _ folder: String, _ parameters: [String], _ query: String?, handsOver: Bool
+    ) throws -> Plan {
         var arguments = [
             installation.python, "-m", "zerrow.plan", "--project", folder, "--engine", try installation.build(),
         ]
+        if handsOver { arguments.append("--hand-over") }
         for parameter in parameters { arguments += ["--param", parameter] }
         if let query { arguments += ["--query", query] }
         for folder in writtenFolders { arguments += ["--writes", folder] }

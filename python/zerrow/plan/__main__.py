@@ -29,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--writes", action="append", default=[], metavar="DIR", help="a folder that the run writes to; may be repeated"
     )
     parser.add_argument("--engine", default="", metavar="BUILD", help="what stands for the engine's build in keys")
+    parser.add_argument("--hand-over", action="store_true", help="put the code that workers run into the plan")
     options = parser.parse_args(arguments)
     given: dict[str, str] = {}
     for pair in options.param:
@@ -38,7 +39,12 @@ def main(arguments: list[str] | None = None) -> int:
         given[name] = value
     try:
         plan = plan_project(
-            options.project, given, query=options.query, written_folders=options.writes, engine=options.engine
+            options.project,
+            given,
+            query=options.query,
+            written_folders=options.writes,
+            engine=options.engine,
+            hands_over=options.hand_over,
         )
     except PlanError as error:
         failure = {

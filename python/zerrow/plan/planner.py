@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import os
 import sys
@@ -10,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zerrow import pieces
 from zerrow.errors import PlanError, ZerrowError
 from zerrow.plan.declarations import Declaration, Limits, ParameterArgument, PythonModel, SqlModel, tables_read
 from zerrow.plan.findings import Findings
 from zerrow.plan.graph import check_names, order
+from zerrow.plan.hand_over import HandOver
 from zerrow.plan.inputs import Input, InputReader
 from zerrow.plan.names import did_you_mean
 from zerrow.plan.project import Project, read_project
@@ -35,12 +38,13 @@ def plan_project(
     query: str | None = None,
     written_folders: Sequence[str | Path] = (),
     engine: str = "",
+    hands_over: bool = False,
 ) -> dict[str, Any]:
     """The plan of the project in `folder`, with parameters `given` as texts.
 
     With a `query`, the plan of that SQL over the project's models and sources, and of nothing that it doesn't need.
     What is in `written_folders` is in no key: the run writes there. `engine` stands for the build that will run it, and
-    is in every key.
+    is in every key. With `hands_over`, the plan has the code that workers run.
     Raises PlanError with all that is wrong. Imports none of the project's code.
     """
     findings = Findings()
@@ -51,18 +55,25 @@ def plan_project(
         findings.errors.append(error)
         raise PlanError(findings.errors, findings.warnings) from None
     written = [os.path.realpath(each) for each in written_folders]
-    return _Planner(project, findings, planned_ns, written, engine).plan()
+    return _Planner(project, findings, planned_ns, written, engine, hands_over).plan()
 
 
 class _Planner:
     def __init__(
-        self, project: Project, findings: Findings, planned_ns: int, written_folders: list[str], engine: str
+        self,
+        project: Project,
+        findings: Findings,
+        planned_ns: int,
+        written_folders: list[str],
+        engine: str,
+        hands_over: bool,
     ) -> None:
         self.project = project
         self.findings = findings
         self.planned_ns = planned_ns
         self.written_folders = written_folders
         self.engine = engine
+        self.code = HandOver() if hands_over else None
         self.missing: list[str] = []
 
     def plan(self) -> dict[str, Any]:
@@ -82,6 +93,7 @@ class _Planner:
             "environments": [{"id": _ENVIRONMENT, "python": _interpreter(), "modules": self._modules()}],
             "models": self._models(models, inputs, sources),
             "warnings": [warning.as_json() for warning in self.findings.warnings],
+            **({} if self.code is None else {"handed_over": base64.b64encode(self.code.content).decode()}),
         }
 
     def _check_engines(self) -> None:
@@ -166,7 +178,23 @@ class _Planner:
                     input_.filter = None  # its scan has applied it
             entry = self._entry(model, [name for name, _ in named], inputs[model.name], model.name not in read)
             planned.append({**entry, **keys.model(model, entry["task"], named)})
+            if model.name in keys.codes:
+                # Only what may be kept by what its text tells has to be watched when it runs.
+                is_kept = planned[-1]["key"] is not None
+                entry["task"]["watched"] = is_kept and not model.limits.is_always_cached
+            if self.code is not None and model.name in keys.codes:
+                entry["task"]["compiled_for"] = pieces.COMPILED_FOR
+                entry["task"]["modules"] = self.code.modules(keys.codes[model.name])
+        self._note_what_is_not_kept(planned)
         return planned
+
+    def _note_what_is_not_kept(self, planned: list[dict[str, Any]]) -> None:
+        """Says so where nothing but the moment speaks against keeping results."""
+        from zerrow.plan.surroundings import is_just_changed
+
+        reasons = {entry["because"] for entry in planned if entry["because"]}
+        for reason in sorted(reason for reason in reasons if is_just_changed(reason)):
+            self.findings.warning("just-changed", f"{reason}: what is made of it is not kept")
 
     def _entry(self, model: Declaration, names: list[str], inputs: list[Input], final: bool) -> dict[str, Any]:
         task = _sql_task(model, inputs) if isinstance(model, SqlModel) else self._python_task(model, inputs)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from zerrow.worker import warm_duckdb
+from zerrow.worker import handed_over, warm_duckdb
 from zerrow.worker.expression import columns_of, keep_rows, missing_column
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.preview import preview
@@ -21,6 +21,7 @@ from zerrow.worker.results import to_table
 from zerrow.worker.scan import Cache, scan
 from zerrow.worker.source import Guard
 from zerrow.worker.sql import run_sql
+from zerrow.worker.watch import Watch
 
 
 def prepare_arguments(task: dict[str, Any], tables: Sequence[pa.Table]) -> dict[str, Any]:
@@ -44,17 +45,21 @@ def execute(
     cpus: int = 1,
     cache: Cache | None = None,
     guard: Guard | None = None,
+    code: memoryview | None = None,
+    watch: Watch | None = None,
 ) -> pa.Table | str:
     """Run the task and give its table, or its text for a preview.
 
-    `tables` are the task's inputs as they came; `cache` and `guard` are a scan's. Exceptions of user code
-    pass; WorkerFailure for what zerrow found.
+    `tables` are the task's inputs as they came; `cache` and `guard` are a scan's; `code` is what was handed over of the
+    project's. Exceptions of user code pass; WorkerFailure for what zerrow found.
     """
     match task["kind"]:
         case "scan":
             return scan(task, cpus, cache, guard)
         case "python":
-            loaded = load_function(task["folder"], task["file"], task["function"])
+            loaded = load_function(task["folder"], task["file"], task["function"], handed_over.modules(task, code))
+            if watch is not None:
+                watch.look_again()
             if loaded.mentions("duckdb"):
                 warm_duckdb.give_threads(cpus)
             table = to_table(loaded.function(**arguments), list(tables))
