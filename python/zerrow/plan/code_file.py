@@ -18,8 +18,14 @@ from zerrow.plan.world import Mention, Names, World, words_of
 _WORD = re.compile(r"\w+")
 
 _READING_WORDS = frozenset(
-    ["open", "exec", "eval", "compile", "globals", "vars", "locals", "__dict__", "__import__", "__loader__", "importlib", "imp", "runpy", "pkgutil", "zipimport", "inspect", "linecache", "getsource", "subprocess", "multiprocessing", "joblib", "cloudpickle", "dill", "exec_module", "modules", "addsitedir", "listdir", "scandir", "walk", "iterdir", "glob", "rglob", "iglob", "riglob", "read_text", "read_bytes", "ctypes", "cffi", "sys", "os", "py", "sql", "yml", "yaml"]
-)
+    {
+        "open", "exec", "eval", "compile", "globals", "vars", "locals", "__dict__", "__import__", "__loader__",
+        "importlib", "imp", "runpy", "pkgutil", "zipimport", "inspect", "linecache", "getsource", "subprocess",
+        "multiprocessing", "joblib", "cloudpickle", "dill", "exec_module", "modules", "addsitedir", "listdir",
+        "scandir", "walk", "iterdir", "glob", "rglob", "iglob", "riglob", "read_text", "read_bytes", "ctypes", "cffi",
+        "sys", "os", "py", "sql", "yml", "yaml",
+    }
+)  # fmt: skip
 """Words at least one of which is wherever the following finds something."""
 
 _READS_CODE = re.compile(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zerrow.plan.scans import Scan
     from zerrow.plan.sources import Source
 
+
 class Keys:
     """Makes the keys of one plan's models, which come in the graph's order."""
 

@@ -26,7 +26,8 @@ def asks(model: SqlModel) -> Mention | None:
         # In quotes it is a column's name.
         if word in SQL_BARE_WORDS and not (
             token.token_type == TokenType.IDENTIFIER
-            or _is(before, TokenType.DOT, TokenType.ALIAS) or _is(behind, TokenType.DOT, TokenType.L_PAREN)
+            or _is(before, TokenType.DOT, TokenType.ALIAS)
+            or _is(behind, TokenType.DOT, TokenType.L_PAREN)
         ):
             return Mention(word, token.line)
         if word == "tablesample" or (word == "sample" and before is not None and before.text.lower() == "using"):

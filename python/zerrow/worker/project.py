@@ -211,8 +211,10 @@ def _module_name(file: str) -> str:
 
 
 def _is_built_in(name: str) -> bool:
-    return name in sys.builtin_module_names or name == "encodings" or (
-        importlib.machinery.FrozenImporter.find_spec(name) is not None
+    return (
+        name in sys.builtin_module_names
+        or name == "encodings"
+        or (importlib.machinery.FrozenImporter.find_spec(name) is not None)
     )
 
 
