@@ -40,12 +40,17 @@ extension Datagram {
 
     /// The call to run the task.
     ///
-    /// - Parameter decacheBytesMax: what it may keep for other scans, if it asks DeCache for what it scans.
-    static func run(arenaFileBytes: UInt64, arenaBytesMax: UInt64, decacheBytesMax: UInt64?) -> JSONValue {
+    /// - Parameters:
+    ///   - decacheBytesMax: what it may keep for other scans, if it asks DeCache for what it scans.
+    ///   - hasCode: whether the project's code is among the descriptors.
+    static func run(
+        arenaFileBytes: UInt64, arenaBytesMax: UInt64, decacheBytesMax: UInt64?, hasCode: Bool
+    ) -> JSONValue {
         var members: [String: JSONValue] = [
             "op": "run", "arena_file_bytes": .integer(Int64(arenaFileBytes)),
             "arena_bytes_max": .integer(Int64(clamping: arenaBytesMax)),
         ]
+        if hasCode { members["code"] = true }
         if let decacheBytesMax {
             members["decache"] = true
             members["decache_bytes_max"] = .integer(Int64(clamping: decacheBytesMax))

@@ -61,13 +61,18 @@ public struct Plan: Codable, Sendable {
         public var code: String?
         /// Stands for its result: equal keys, equal tables. Nil when none must be kept.
         public var key: String?
+        /// Why there is no key; nil when there is one.
+        public var because: String?
+        /// Whether it gives an equal table when it runs again; nil is yes.
+        public var repeatable: Bool?
         /// What a scan's columns take once decoded, in bytes.
         public var expectedBytes: UInt64?
         /// What its worker reads; the engine passes it on unread.
         public var task: JSONValue
 
         enum CodingKeys: String, CodingKey {
-            case kind, name, environment, inputs, network, final, file, line, cache, code, key, task
+            case kind, name, environment, inputs, network, final, file, line, cache, code, key, because, repeatable,
+                task
             case expectedBytes = "expected_bytes"
             case readPaths = "read_paths"
             case memoryBytesMax = "memory_bytes_max"
@@ -89,6 +94,13 @@ public struct Plan: Codable, Sendable {
     public var models: [Model]
     /// What of the project's folder models must not see; nil for nothing.
     public var hidden: Hidden?
+    /// The project's code for the workers, of which each task names its parts; nil: they read the files.
+    public var handedOver: Data?
+
+    enum CodingKeys: String, CodingKey {
+        case version, project, prepare, warnings, environments, models, hidden
+        case handedOver = "handed_over"
+    }
 
     /// How sources are hidden in the project's folder; all are absolute paths.
     public struct Hidden: Codable, Sendable {

@@ -17,14 +17,14 @@ struct Planner {
     func plan(
         folder: String, parameters: [String], query: String?, prepares: Bool, note: (String) -> Void
     ) throws -> Plan {
-        // A run finds a wrong filter in its first scan; a plan that is only shown has none.
-        let plan = try read(folder, parameters, query, checksFilters: !prepares)
+        // A plan that is only looked at needs no code; a run finds a wrong filter in its first scan.
+        let plan = try read(folder, parameters, query, isToRun: prepares)
         guard prepares, let prepare = plan.prepare else { return plan }
         note(
             "making \(prepare.missing.joined(separator: ", ")) with the project's prepare command: "
                 + prepare.command.joined(separator: " "))
         try self.prepare(prepare, folder: plan.project.folder)
-        let again = try read(folder, parameters, query, checksFilters: false)
+        let again = try read(folder, parameters, query, isToRun: true)
         if let left = again.prepare?.missing {
             throw EngineError.prepare(
                 "the project's prepare command succeeded but made no \(left.joined(separator: ", ")): "
@@ -34,14 +34,14 @@ struct Planner {
     }
 
     private func read(
-        _ folder: String, _ parameters: [String], _ query: String?, checksFilters: Bool
+        _ folder: String, _ parameters: [String], _ query: String?, isToRun: Bool
     ) throws -> Plan {
         var arguments = [
             installation.python, "-m", "zerrow.plan", "--project", folder, "--engine", try installation.build(),
         ]
+        arguments.append(isToRun ? "--hand-over" : "--check-filters")
         for parameter in parameters { arguments += ["--param", parameter] }
         if let query { arguments += ["--query", query] }
-        if checksFilters { arguments.append("--check-filters") }
         for folder in writtenFolders { arguments += ["--writes", folder] }
         let (ending, output, errors) = try captured(arguments)
         switch ending {

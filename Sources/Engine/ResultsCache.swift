@@ -34,10 +34,10 @@ struct ResultsCache {
 }
 
 extension Engine {
-    /// Keeps a model's result for later runs, if it may be.
+    /// Keeps a model's result for later runs.
     func keep(_ output: RunReport.Output, _ table: TableID, of model: Plan.Model, in run: Run) {
         // What a scan read is kept as pieces.
-        guard run.options.usesCache, !run.hasChangedCode, let key = model.key,
+        guard let key = model.key,
             model.kind != "scan" || !run.options.usesDeCache
         else {
             return

@@ -32,14 +32,36 @@ extension Run {
             }
             worker.mark("ready")
             report(descriptors[0], of: worker)
-            hasChangedCode = hasChangedCode || worker.published?.hasChangedCode ?? false
             isFromCache.remove(model)
             shareScan(model)
-            engine.keep(reports[model].output!, published[0], of: plan.models[model], in: self)
+            noteKeeping(of: model, unless: reasonNotToKeep(model, worker))
+            if reports[model].isKept {
+                engine.keep(reports[model].output!, published[0], of: plan.models[model], in: self)
+            }
             feed(.tableReady(model: model))
         } catch {
             feed(.tableRejected(model: model, reason: "\(error)"))
         }
+    }
+
+    /// Why a model's result is of this run alone; nil where it may be kept.
+    private func reasonNotToKeep(_ model: Int, _ worker: Worker) -> String? {
+        guard options.usesCache else { return Self.saysNoCache }
+        if let file = worker.published?.changedFile, changedFile == nil {
+            changedFile = file
+            observer?.note("\(file) was changed while the run went on: results that come now are not kept")
+        }
+        if let because = plan.models[model].because { return because }
+        if let asked = worker.published?.asked { return asked }
+        if let changedFile { return "\(changedFile) was changed while the run went on" }
+        guard let input = inputs(of: model).first(where: { !reports[$0].isKept }) else { return nil }
+        return "its input \(name(of: input)) isn't kept"
+    }
+
+    /// Reports whether a model's result may be kept.
+    func noteKeeping(of model: Int, unless reason: String?) {
+        reports[model].isKept = reason == nil
+        reports[model].because = reason
     }
 
     /// Notes what a worker published, once its table is there.
@@ -138,6 +160,10 @@ extension Run {
             let text = message(for: failure, of: model)
             failureText = text
             failures.append(RunReport.Failure(model: plan.models[model].name, message: text))
+        }
+        if failureText != nil || status == .cancelled {
+            reports[model].isKept = false
+            reports[model].because = nil
         }
         if reports[model].wallMilliseconds == nil, let start = reports[model].startMilliseconds {
             reports[model].wallMilliseconds = elapsed() - start

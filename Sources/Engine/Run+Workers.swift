@@ -160,11 +160,12 @@ extension Run {
         worker.segment = output.id
         worker.recycledBytes = UInt64(output.recycledBytes)
         let task = DescriptorBox(try FileDescriptor.sealedMemory(named: "task", self.task(of: model).utf8))
+        let code = try code(for: model)
         try worker.channel.send(
             Datagram.run(
                 arenaFileBytes: UInt64(output.bytes), arenaBytesMax: limits.bytesMax,
-                decacheBytesMax: usesDeCache(model) ? decacheBytesMax : nil),
-            [task, output.file] + (device.map { [$0] } ?? []))
+                decacheBytesMax: usesDeCache(model) ? decacheBytesMax : nil, hasCode: code != nil),
+            [task, output.file] + [code, device].compactMap(\.self))
         // What is recycled is in use now.
         engine.tellPool()
     }
@@ -191,6 +192,17 @@ extension Run {
             "kind": "preview", "rows": .integer(Int64(options.previewRows)),
             "width": .integer(Int64(options.previewWidth)),
         ]
+    }
+
+    /// The project's code, one file for all workers of the run; nil for a model that has none.
+    private func code(for model: Int) throws -> DescriptorBox? {
+        guard !isPreview(model), plan.models[model].kind == "python", let handedOver = plan.handedOver,
+            !handedOver.isEmpty
+        else { return nil }
+        if let codeFile { return codeFile }
+        let file = DescriptorBox(try FileDescriptor.sealedMemory(named: "code", [UInt8](handedOver)))
+        codeFile = file
+        return file
     }
 
     // MARK: What a worker says

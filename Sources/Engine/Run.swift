@@ -42,8 +42,10 @@ final class Run {
     var memoryBytes: [String: UInt64] = [:]
     /// Models whose table was there, and didn't have to be made since.
     var isFromCache: Set<Int> = []
-    /// Whether code was changed after the plan was made: nothing that comes now is kept under the plan's keys.
-    var hasChangedCode = false
+    /// A file of the project that was changed after the plan was made: nothing that comes now is kept under the plan's keys.
+    var changedFile: String?
+    /// The project's code for its workers; nil before the first one needs it.
+    var codeFile: DescriptorBox?
     /// The scans that have something in common with another one of the plan.
     private(set) lazy var overlappingScans = plan.overlappingScans
     /// How many grants its models were given.
@@ -71,7 +73,7 @@ final class Run {
                 inputs: model.inputs.map { index[$0]! }, environment: ZygoteKey(model, of: plan, folders).name,
                 isFinal: model.final, isCached: cached != nil,
                 mayBeFound: model.sharedKey(options, engine.options) != nil,
-                canRollBack: model.cache != false && !model.network)
+                canRollBack: model.cache != false && !model.network && model.repeatable != false)
         }
         previewOf = options.previewRows > 0 ? plan.models.indices.filter { plan.models[$0].final } : []
         for model in previewOf {
@@ -86,7 +88,8 @@ final class Run {
         reports = plan.models.map {
             RunReport.Model(
                 name: $0.name, status: "cancelled", startMilliseconds: nil, wallMilliseconds: nil, memoryBytesMax: nil,
-                executions: 0, timing: [:], decache: nil, output: nil)
+                executions: 0, timing: [:], decache: nil, output: nil, isKept: $0.key != nil && options.usesCache,
+                because: options.usesCache ? $0.because : Self.saysNoCache)
         }
         take(cached)
     }
@@ -98,6 +101,9 @@ final class Run {
         }
     }
 
+    /// Why no result of a run is kept that says so.
+    static let saysNoCache = "the run says --no-cache"
+
     /// Holds a table that is there as a model's, and reports it: the run only names it.
     func take(_ table: TableID, _ output: RunReport.Output, for model: Int) {
         tables[model] = table
@@ -106,6 +112,7 @@ final class Run {
         var counts = ByteCounts()
         counts.resharedBytes = output.bytes
         reports[model].output = RunReport.Output(rows: output.rows, counts: counts)
+        noteKeeping(of: model, unless: nil)
     }
 
     /// Begins; the engine's loop does the rest, until there is an outcome.

@@ -128,9 +128,14 @@ public struct RunReport: Codable, Sendable {
         @Nullable public var decache: DeCacheReport?
         /// The table; null when there is none.
         @Nullable public var output: Output?
+        /// Whether its result is kept for later runs, where there is something to keep it.
+        public var isKept = false
+        /// Why it is not; null where it is, or where there is no result.
+        @Nullable public var because: String? = nil
 
         enum CodingKeys: String, CodingKey {
-            case name, status, executions, decache, timing, output
+            case name, status, executions, decache, timing, output, because
+            case isKept = "cached"
             case startMilliseconds = "start_ms"
             case wallMilliseconds = "wall_ms"
             case memoryBytesMax = "memory_bytes_max"

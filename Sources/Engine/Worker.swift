@@ -109,8 +109,11 @@ extension Worker {
         var counts: ByteCounts
         var moves: MoveReport?
         var decache: DeCacheReport?
-        /// The model's code was changed after the plan was made: the plan's keys are not those of what ran.
-        var hasChangedCode: Bool
+        /// A file of the project that it read and that was changed after the plan was made: the plan's keys are not those of
+        /// what ran.
+        var changedFile: String?
+        /// What the model asked the world for as it ran, and where: its result is like no other run's.
+        var asked: String?
         var timing: [String: Double]
 
         /// Reads the message; nil when anything is missing from it or its descriptor can't be read.
@@ -125,7 +128,8 @@ extension Worker {
             self.counts = counts
             moves = message.moves
             decache = message.decache
-            hasChangedCode = message.body["changed"]?.array?.isEmpty == false
+            changedFile = message.body["changed"]?.array?.first.map { $0.string ?? "a file" }
+            asked = message.body["asked"]?.array?.first.map { $0.string ?? "something" }
             timing = message.timing
         }
 

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import time
 from typing import Any
 
 SETTLED_NS = 2_000_000_000
 """A file that was changed less than this before it was looked at may change again without its times telling."""
+
+TICK_NS = 20_000_000
+"""The same for the file systems of this machine, whose times follow its clock in steps of 10 ms at most."""
+
+_FINE_TYPES = frozenset(
+    {
+        0xEF53,  # ext4
+        0x58465342,  # XFS
+        0x9123683E,  # Btrfs
+        0x01021994,  # tmpfs
+        0x794C7630,  # overlayfs
+        0xF2F52010,  # F2FS
+        0x2FC12FC1,  # ZFS
+        0xCA451A4E,  # bcachefs
+    }
+)
+"""File systems that note nanoseconds, by the clock of the machine that asks for them."""
 
 _NUMBER_MAX = 2**63 - 1  # larger ones don't travel through every JSON reader
 
@@ -29,4 +48,33 @@ def identity(path: str, file: int | str | None = None) -> dict[str, Any]:
 
 def is_settled(identity: dict[str, Any], now_ns: int) -> bool:
     """Whether a file had been left alone, at a time before it was looked at, long enough to be known by its times."""
-    return max(identity["mtime_ns"], identity["ctime_ns"]) < now_ns - SETTLED_NS
+    if max(identity["mtime_ns"], identity["ctime_ns"]) < now_ns - SETTLED_NS:
+        return True
+    # Nobody can set the time of the last status change, and each change of the content sets it.
+    return identity["ctime_ns"] < now_ns - TICK_NS and has_fine_times(identity)
+
+
+def settles(known: dict[str, Any], now_ns: int) -> bool:
+    """The same, but waits for a tick of the clock where that makes a file known by its times that was just changed."""
+    if is_settled(known, now_ns):
+        return True
+    left_ns = known["ctime_ns"] + TICK_NS - time.time_ns()
+    if left_ns > TICK_NS or not has_fine_times(known):
+        return False
+    time.sleep(max(0, left_ns + 1_000_000) / 1e9)
+    try:
+        return identity(known["path"]) == known
+    except OSError:
+        return False
+
+
+def has_fine_times(identity: dict[str, Any]) -> bool:
+    """Whether the times of a file tell one change from another that comes a tick of the clock later."""
+    # Some keep whole seconds only, whatever their kind.
+    if identity["ctime_ns"] % 1_000_000 == 0:
+        return False
+    status = ctypes.create_string_buffer(512)
+    # A `struct statfs` begins with the kind, a long.
+    if ctypes.CDLL(None).statfs(os.fsencode(identity["path"]), status) != 0:
+        return False
+    return ctypes.c_long.from_buffer(status).value & 0xFFFFFFFF in _FINE_TYPES

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from shop_project import PROJECT_FILE, SALES
+from zerrow import identity
 from zerrow.plan import plan_project, planner, surroundings
 
 HEAD = "import zerrow\n\n\n"
@@ -175,10 +176,34 @@ def _copy(path: Path) -> Path:
     return copy
 
 
-def test_a_source_that_was_just_changed_makes_no_key(shop: Any) -> None:
-    shop.write({"m.py": HEAD + A})
-    assert keys(shop) == {"sales": None, "a": None}
-    assert shop.model("sales")["task"]["identities"][0]["bytes"] > 0
+def test_what_was_just_changed_has_the_key_that_it_has_later(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.write({"m.py": HEAD + A, "rates.csv": "1,2\n"})
+    first = keys(shop)
+    assert None not in first.values()
+    monkeypatch.setattr(planner, "time", SimpleNamespace(time_ns=lambda: time.time_ns() + 60 * 10**9))
+    assert keys(shop) == first
+
+
+def test_where_times_are_coarse_what_was_just_changed_is_not_kept(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zerrow.identity.has_fine_times", lambda _: False)
+    shop.write({"m.py": HEAD + A + B})
+    reason = "sales.parquet was changed less than two seconds before the run"
+    assert keys(shop) == {"sales": None, "a": None, "b": None}
+    assert keys(shop, "because") == {"sales": reason, "a": reason, "b": "its input a isn't kept"}
+    assert [warning["code"] for warning in shop.plan()["warnings"]] == ["just-changed"]
+
+
+def test_a_file_changed_again_within_a_tick_of_the_clock_is_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    path.write_bytes(b"1")
+    now_ns = time.time_ns()
+    known = identity.identity(str(path))
+    assert not identity.is_settled(known, now_ns)
+    assert identity.settles(known, now_ns) == identity.has_fine_times(known)
+    # From now on a change of the same length has another time.
+    path.write_bytes(b"2")
+    assert identity.identity(str(path)) != known
+    assert not identity.settles(known, now_ns)
 
 
 def test_parameters_count_where_they_are_used(project: Any) -> None:

@@ -97,6 +97,7 @@ class Table:
     counts: dict[str, int] | None
     timing: dict[str, float] | None
     changed: list[str] | None = None
+    asked: list[str] | None = None
 
     @property
     def ids(self) -> list[int]:
@@ -232,8 +233,10 @@ class Engine:
             self.ended[message["worker"]] = message
         return self.ended[worker.name]
 
-    def give(self, worker: Worker, task: dict[str, Any], inputs: list[Table], **sizes: int) -> int:
-        """Send a worker all it needs; the output segment."""
+    def give(
+        self, worker: Worker, task: dict[str, Any], inputs: list[Table], code: bytes | None = None, **sizes: int
+    ) -> int:
+        """Send a worker all it needs, with what was handed over of the project's code; the output segment."""
         worker.peer.expect("started")
         self.lend(worker, inputs)
         for number, table in enumerate(inputs):
@@ -242,7 +245,11 @@ class Engine:
         fields = {"arena_file_bytes": ARENA_FILE_BYTES, "arena_bytes_max": ARENA_BYTES_MAX, **sizes}
         output = memory_file(size=fields["arena_file_bytes"])
         with closing(memory_file(json.dumps(task).encode())) as descriptor:
-            worker.peer.send({"op": "run", **fields}, (descriptor, output))
+            if code is None:
+                worker.peer.send({"op": "run", **fields}, (descriptor, output))
+            else:
+                with closing(memory_file(code)) as file:
+                    worker.peer.send({"op": "run", "code": True, **fields}, (descriptor, output, file))
         return output
 
     def lend(self, worker: Worker, tables: list[Table]) -> None:
@@ -275,10 +282,12 @@ class Engine:
         output = self.give(worker, task, [], decache=True, **sizes)
         return self.finish(worker, output, pieces or [])
 
-    def run(self, task: dict[str, Any], inputs: list[Table] | None = None, **fields: Any) -> Outcome:
+    def run(
+        self, task: dict[str, Any], inputs: list[Table] | None = None, code: bytes | None = None, **fields: Any
+    ) -> Outcome:
         """Run a task in a worker of its own, to its end."""
         worker = self.fork(**fields)
-        output = self.give(worker, task, inputs or [])
+        output = self.give(worker, task, inputs or [], code)
         return self.finish(worker, output)
 
     def finish(self, worker: Worker, output: int, pieces: list[Piece] | None = None) -> Outcome:
@@ -323,7 +332,7 @@ def _adopt(body: dict[str, Any], descriptor: int, number: int, segments: dict[in
     """Give segment 0 of what was published its real id, as the engine does; it must be told as long as it is."""
     content = bytearray(read_all(descriptor))
     os.close(descriptor)
-    fields = (body.get(key) for key in ("rows", "counts", "timing", "changed"))
+    fields = (body.get(key) for key in ("rows", "counts", "timing", "changed", "asked"))
     table = Table(bytes(content), segments, *fields)
     for index, identifier in enumerate(table.ids):
         at = SEGMENTS_AT + SEGMENT_BYTES * index

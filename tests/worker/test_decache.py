@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from filters import filter_of
 from small_engine import Engine, Piece, Table, built, open_table
-from zerrow.identity import SETTLED_NS, identity
-from zerrow.worker.source import DECODING
+from zerrow import identity
+from zerrow.worker.source import DECODING, Source
 
 ROWS, GROUP_ROWS, GROUPS = 30_000, 5_003, 6
 PLAIN, DICTIONARY = f"{DECODING} plain", f"{DECODING} dictionary"
@@ -48,15 +48,15 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def settle(path: Path) -> Path:
-    while time.time_ns() - os.stat(path).st_ctime_ns <= SETTLED_NS:
-        time.sleep(0.05)
+    assert identity.settles(identity.identity(str(path)), time.time_ns())
     return path
 
 
 def scan_task(*paths: Path, columns: list[str] | None = None, **more: Any) -> dict[str, Any]:
     return {
         "kind": "scan", "table": "t", "files": [str(path) for path in paths],
-        "identities": [identity(str(path)) for path in paths], "columns": columns, "filter": None, "dictionary": [],
+        "identities": [identity.identity(str(path)) for path in paths],
+        "columns": columns, "filter": None, "dictionary": [],
         **more,
     }  # fmt: skip
 
@@ -194,12 +194,16 @@ def test_a_scan_without_the_cache_neither_asks_nor_gives(arena: Engine, source: 
     assert rows_of(outcome.table).equals(SAMPLE.select(["a"]))
 
 
-def test_a_file_that_was_just_changed_is_read_but_not_given(arena: Engine, tmp_path: Path) -> None:
+def test_a_file_that_may_change_without_its_times_telling_is_not_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "t.parquet"
     pq.write_table(SAMPLE, path)
-    outcome = arena.scan(scan_task(path, columns=["a"]))
-    assert outcome.wants is None and outcome.decoded == []
-    assert rows_of(outcome.table).equals(SAMPLE.select(["a"]))
+    known = identity.identity(str(path))
+    assert identity.settles(known, time.time_ns())
+    assert Source(0, str(path), [], known).is_settled
+    monkeypatch.setattr(identity, "has_fine_times", lambda _: False)
+    assert not Source(0, str(path), [], known).is_settled
 
 
 def test_more_pieces_than_a_message_holds_travel_in_several(arena: Engine, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--check-filters", action="store_true", help="ask the engine that evaluates filters what it says of them"
     )
+    parser.add_argument("--hand-over", action="store_true", help="put the code that workers run into the plan")
     options = parser.parse_args(arguments)
     given: dict[str, str] = {}
     for pair in options.param:
@@ -49,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
             written_folders=options.writes,
             engine=options.engine,
             checks_filters=options.check_filters,
+            hands_over=options.hand_over,
         )
     except PlanError as error:
         failure = {

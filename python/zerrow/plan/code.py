@@ -1,30 +1,24 @@
-"""The code of Python models: what of the project's text a model's function can run, as far as the text tells."""
+"""The code of Python models: what of the project's text a model's function can run, as far as the text tells.
+
+Workers run the very statements that are found here, and no others: what is hashed is what runs.
+"""
 
 from __future__ import annotations
 
-import ast
+import hashlib
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
+from zerrow.plan.code_file import CodeFile, Statement
 from zerrow.plan.declarations import PythonModel
+from zerrow.plan.python_file import SourceText
+from zerrow.plan.world import OWN, Mention, outside, unseeded
 
-_WORD = re.compile(r"\w+")
-_LINE_END = re.compile(r"\r\n|\r|\n")
-
-_READS_CODE = re.compile(
-    r"""\b(?:open|exec|eval|(?<!re\.)compile|globals|vars|locals|__dict__|__import__|__loader__|importlib|imp|runpy|pkgutil|zipimport
-    |inspect|linecache|getsource|subprocess|multiprocessing|joblib|cloudpickle|dill|exec_module|modules|addsitedir
-    |listdir|scandir|walk|iterdir|r?i?glob|read_text|read_bytes|ctypes|cffi)\b
-    |\bsys\s*\.\s*path\b|\bos\s*\.\s*(?:exec|spawn|popen|system|open)|\.(?:py|sql|ya?ml)\b""",
-    re.VERBOSE,
-)
-"""Words of code that may load other code of the project, or read its text."""
-
-_ASKS_THE_WORLD = re.compile(r"\.\s*(?:now|utcnow|today)\s*\(|\b(?:environ|environb|getenv)\b")
-"""Words of code whose result is another one at another time, or in another environment."""
+_FOLLOWED_MAX = 20
+"""How many names one name may stand for, one after the other."""
 
 
 @dataclass
@@ -32,78 +26,106 @@ class Code:
     """What a model's function can run."""
 
     parts: list[tuple[str, str]] = field(default_factory=list)
-    """Texts, each with the name of its file, in an order that depends on nothing else."""
+    """Hashes of texts, each with the name of its file."""
     reads_code: bool = False
     """Whether it may read other code of the project than this."""
-    asks_the_world: bool = False
-    """Whether it asks for the time of day, or for environment variables."""
-
-
-@dataclass
-class _Statement:
-    """A statement at the top level of a file. `model` is the function it defines, if that is a model."""
-
-    text: str
-    words: frozenset[str]
-    modules: frozenset[str]
-    model: str | None
+    world: str | None = None
+    """What it asks the world for, and where: a reason not to keep its result."""
+    modules: list[tuple[str, CodeFile]] = field(default_factory=list)
+    """The project's modules that it can import, its own first, each with its dotted name."""
+    kept: list[int] | None = None
+    """The optional statements of its own file that are part of it; None where all are."""
 
 
 class CodeReader:
     """Finds the code of a project's models; reads each file once."""
 
-    def __init__(self, folder: Path, models: Iterable[PythonModel], texts: dict[str, str]) -> None:
-        """`texts` has the text of each file with models, by the file's name in the project's `folder`."""
+    def __init__(
+        self, folder: Path, models: Iterable[PythonModel], texts: dict[str, SourceText], environment: tuple[str, ...]
+    ) -> None:
+        """`texts` has each file with models as it was read, by its name in the project's `folder`.
+
+        `environment` names the folders of what is installed.
+        """
         self._folder = folder
         self._texts = texts
         self._functions: dict[str, set[str]] = {}
         for model in models:
             self._functions.setdefault(model.file, set()).add(model.function)
-        self._statements: dict[str, list[_Statement]] = {}
+        self._files: dict[str, CodeFile] = {}
         self._found: dict[str, list[str]] = {}
+        self._is_outside = outside(str(folder), environment)
+        self._closures: dict[tuple[str, tuple[str, ...]], set[str]] = {}
 
     def read(self, model: PythonModel) -> Code:
         """The code of one model. A file that is no Python any more counts as its text."""
-        kept = self._own(model)
-        code = Code([(model.file, statement.text) for statement in kept])
-        pending = [(module, model.file) for statement in kept for module in statement.modules]
-        seen: set[str] = set()
-        while pending:
-            for file in self._files(*pending.pop()):
-                if file in seen:
-                    continue
-                seen.add(file)
-                statements = self._read(file)
-                code.parts += [(file, statement.text) for statement in statements]
-                pending += [(module, file) for statement in statements for module in statement.modules]
-        code.parts = sorted(set(code.parts))
-        code.reads_code = any(_READS_CODE.search(text) for _, text in code.parts)
-        code.asks_the_world = any(_ASKS_THE_WORLD.search(text) for _, text in code.parts)
+        own = self._file(model.file)
+        kept: set[int] | None = own.kept_for(model.function)
+        imported = self._closure(own.modules(kept), model.file)
+        reads_code = own.reads_code(kept) or any(self._file(name).reads_code(None) for name in imported)
+        if reads_code or model.file in imported:
+            # It may look up what its text doesn't name, so all of its file is part of it.
+            kept, imported = None, self._closure(own.modules(None), model.file)
+        names = [model.file, *sorted(imported - {model.file})]
+        files = [self._file(name) for name in names]
+        code = Code(reads_code=reads_code, kept=None if kept is None else sorted(kept))
+        code.modules = [(_module_name(name), file) for name, file in zip(names, files, strict=True)]
+        code.parts = [(file.name, file.digest(kept if file is own else None)) for file in files]
+        if reads_code:
+            code.parts += [(file.name, hashlib.blake2b(file.source).hexdigest()) for file in files]
+        code.world = self._world(own, kept, files, reads_code)
         return code
 
-    def _own(self, model: PythonModel) -> list[_Statement]:
-        """The statements of its file, without other models that nothing of it names."""
-        statements = self._read(model.file)
-        left = {index for index, each in enumerate(statements) if each.model not in (None, model.function)}
-        while True:
-            words = frozenset().union(*(each.words for index, each in enumerate(statements) if index not in left))
-            named = {index for index in left if statements[index].model in words}
-            if not named:
-                return [each for index, each in enumerate(statements) if index not in left]
-            left -= named
+    def _world(self, own: CodeFile, kept: set[int] | None, files: list[CodeFile], reads_code: bool) -> str | None:
+        """The first thing that a statement asks the world for which the model's function can come to."""
+        asking = [
+            (file, file.statements[index])
+            for file in files
+            for index in file.asking
+            if file is not own or kept is None or index in kept or index not in own.optional
+        ]
+        if not asking:
+            return None
+        if not reads_code:
+            every = [each for file in files for each in file.statements_of(kept if file is own else None)]
+            reached = _reached(every)
+            asking = [(file, each) for file, each in asking if id(each) in reached]
+        seeded = {seed for _, each in asking for seed in each.seeds}
+        mentions = [(file, mention) for file, each in asking for mention in unseeded(each.asks, seeded)]
+        return next((_place(file, mention) for file, mention in mentions), None)
 
-    def _read(self, file: str) -> list[_Statement]:
-        if file not in self._statements:
-            text = self._texts.get(file)
+    def _closure(self, modules: Iterable[str], importer: str) -> set[str]:
+        """The project's files that are run when these modules are imported by one, and what they import."""
+        modules = tuple(modules)
+        if (importer, modules) not in self._closures:
+            self._closures[importer, modules] = self._follow(modules, importer)
+        return self._closures[importer, modules]
+
+    def _follow(self, modules: tuple[str, ...], importer: str) -> set[str]:
+        seen: set[str] = set()
+        pending = [(module, importer) for module in modules]
+        while pending:
+            for name in self._module_files(*pending.pop()):
+                if name not in seen:
+                    seen.add(name)
+                    pending += [(module, name) for module in self._file(name).modules(None)]
+        return seen
+
+    def _file(self, name: str) -> CodeFile:
+        if name not in self._files:
+            text = self._texts.get(name)
             if text is None:
                 try:
-                    text = (self._folder / file).read_bytes().decode("utf-8", "surrogateescape")
+                    text = SourceText((self._folder / name).read_bytes(), None)
                 except OSError as error:  # the model will find the same
-                    text = f"errno {error.errno}"
-            self._statements[file] = _statements(text, file, self._functions.get(file, set()))
-        return self._statements[file]
+                    text = SourceText(f"raise OSError({error.errno}, 'it could not be read')".encode(), None)
+            path = os.path.join(self._folder, name)
+            self._files[name] = CodeFile(
+                name, path, text, self._functions.get(name, set()), self._qualify, self._resolve, self._is_outside
+            )
+        return self._files[name]
 
-    def _files(self, module: str, importer: str) -> list[str]:
+    def _module_files(self, module: str, importer: str) -> list[str]:
         """The project's files that importing a module runs; a module that starts with a dot is relative."""
         level = len(module) - len(module.lstrip("."))
         place = os.path.dirname(importer)
@@ -116,40 +138,79 @@ class CodeReader:
             place = os.path.dirname(place)
         return _module_files(self._folder, place, name)
 
+    def _qualify(self, module: str, importer: str) -> str | None:
+        """The path of a module that is the project's own; None for others."""
+        files = self._module_files(module, importer)
+        parts = [part for part in module.split(".") if part]
+        found = _module_name(files[-1]) if files else ""
+        return OWN + found if files and (not parts or found.split(".")[-1] == parts[-1]) else None
+
+    def _resolve(self, path: str) -> set[str]:
+        """What a path stands for once it is followed through the project's own modules."""
+        found, pending = set(), [path]
+        for _ in range(_FOLLOWED_MAX):
+            if not pending:
+                break
+            path = pending.pop()
+            steps = self._step(path) if path[:1] == OWN else []
+            pending += steps
+            if not steps:
+                found.add(path)
+        return found
+
+    def _step(self, path: str) -> list[str]:
+        parts = path[1:].split(".")
+        for end in range(len(parts) - 1, 0, -1):
+            files = _module_files(self._folder, "", ".".join(parts[:end]))
+            if not files or _module_name(files[-1]) != ".".join(parts[:end]):
+                continue
+            rest = "".join(f".{part}" for part in parts[end + 1 :])
+            names = self._file(files[-1]).names
+            stars = [] if parts[end] in names.bound else [f"{star}.{parts[end]}" for star in names.stars]
+            return [f"{each}{rest}" for each in (*names.paths.get(parts[end], ()), *stars) if f"{each}{rest}" != path]
+        return []
+
+
+def _reached(statements: list[Statement]) -> set[int]:
+    """The statements that run when the modules are imported, and those that define what is named by others."""
+    waiting: dict[str, list[Statement]] = {}
+    pending = []
+    for each in statements:
+        if each.defines is None:
+            pending.append(each)
+        else:
+            waiting.setdefault(each.defines, []).append(each)
+    reached = set()
+    while pending:
+        each = pending.pop()
+        reached.add(id(each))
+        for name in each.words & waiting.keys():
+            pending += waiting.pop(name)
+    return reached
+
+
+def _place(file: CodeFile, mention: Mention) -> str:
+    return f"{mention.what} at {file.name}:{mention.line}"
+
+
+def _module_name(file: str) -> str:
+    """The dotted name under which the project's modules import a file."""
+    return os.path.splitext(file)[0].removesuffix("/__init__").replace("/", ".")
+
 
 def _module_files(folder: Path, place: str, name: str) -> list[str]:
-    files = []
+    """The files that run when a module is imported: of each package its __init__.py, then its own."""
+    files: list[str] = []
     path = place
     for part in name.split(".") if name else ():
         path = os.path.join(path, part)
-        files += [each for each in (f"{path}.py", f"{path}/__init__.py") if (folder / each).is_file()]
+        # As Python seeks them: a package, a compiled module, a file.
+        if (folder / path / "__init__.py").is_file():
+            files.append(f"{path}/__init__.py")
+        elif any((folder / f"{path}{suffix}").is_file() for suffix in EXTENSION_SUFFIXES):
+            continue
+        elif (folder / f"{path}.py").is_file():
+            files.append(f"{path}.py")
+    if not name and place and (folder / place / "__init__.py").is_file():  # from . import something
+        files.append(f"{place}/__init__.py")
     return files
-
-
-def _statements(text: str, file: str, models: set[str]) -> list[_Statement]:
-    try:
-        body = ast.parse(text, filename=file).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return [_Statement(text, frozenset(_WORD.findall(text)), frozenset(), None)]
-    lines = _LINE_END.split(text)
-    found = []
-    for node in body:
-        decorators = getattr(node, "decorator_list", [])
-        first = min([node.lineno, *(decorator.lineno for decorator in decorators)])
-        source = "\n".join(lines[first - 1 : node.end_lineno])
-        is_model = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in models
-        words = frozenset(_WORD.findall(source))
-        found.append(_Statement(source, words, frozenset(_modules(node)), node.name if is_model else None))
-    return found
-
-
-def _modules(statement: ast.stmt) -> Iterable[str]:
-    """The modules that a statement, or something in it, imports. What is imported from a module may be one itself."""
-    for node in ast.walk(statement):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = "." * node.level + (node.module or "")
-            yield base
-            joint = "" if base.endswith(".") or not base else "."
-            yield from (f"{base}{joint}{alias.name}" for alias in node.names)

@@ -29,12 +29,16 @@ class ParameterArgument:
 
 @dataclass
 class Limits:
-    """What a model asks of the engine. None: the engine decides. `is_cached`: its result may be kept for later runs."""
+    """What a model asks of the engine. None: the engine decides.
+
+    `is_cached`: its result may be kept for later runs. `is_always_cached`: it says so, whatever it asks the world.
+    """
 
     internet_access: bool = False
     memory_bytes_max: int | None = None
     timeout_s: float | None = None
     is_cached: bool = True
+    is_always_cached: bool = False
 
 
 @dataclass

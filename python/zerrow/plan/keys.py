@@ -9,24 +9,16 @@ import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from zerrow.identity import is_settled
-from zerrow.plan.code import CodeReader
+from zerrow.identity import settles
+from zerrow.plan.code import Code, CodeReader
 from zerrow.plan.declarations import Declaration, PythonModel, SqlModel
 from zerrow.plan.project import Project
-from zerrow.plan.surroundings import ProjectFiles, environment, own_code
+from zerrow.plan.surroundings import ProjectFiles, environment, installed_folders, just_changed, own_code
 
 if TYPE_CHECKING:
     from zerrow.plan.filter import Filter
     from zerrow.plan.scans import Scan
     from zerrow.plan.sources import Source
-
-_SQL_ASKS_THE_WORLD = re.compile(
-    r"""\b(?:now|today|current_(?:date|time|timestamp|localtime|localtimestamp|user|setting)|local(?:time|timestamp)
-    |get_current_\w+|transaction_timestamp|rand|random|setseed|uuid|uuidv\d|gen_random_uuid|nextval|currval|getenv
-    |getvariable|sample|tablesample|version)\b""",
-    re.VERBOSE | re.IGNORECASE,
-)
-"""Words of a query whose result may be another one each time it is run."""
 
 
 _LITERAL = re.compile(r"'(?:[^']|'')*'|(?<![\w\"])-?\d[\w.]*")
@@ -48,8 +40,11 @@ class Keys:
         self._engine = engine
         self._left_out = frozenset([*left_out, *(file for source in sources.values() for file in source.files)])
         models = [model for model in project.models.values() if isinstance(model, PythonModel)]
-        self._code = CodeReader(project.file.folder, models, project.texts)
+        self._code = CodeReader(project.file.folder, models, project.texts, installed_folders())
         self._results: dict[str, str | None] = {}
+        self._settled: dict[str, str | None] = {}
+        self.codes: dict[str, Code] = {}
+        """The code of each Python model that has been asked for."""
 
     @cached_property
     def _environment(self) -> list[str] | None:
@@ -64,33 +59,75 @@ class Keys:
         return ProjectFiles(self._project.file.folder, self._project.file.file, self._left_out)
 
     def scan(self, scan: Scan) -> dict[str, Any]:
-        """`cache`, `code`, `key` and `expected_bytes` of a scan."""
+        """What the plan says of a scan's keeping: `cache`, `code`, `key`, `because` and so on."""
         source, columns = scan.source, scan.columns
         place = os.path.join(self._project.file.folder, source.declaration.path)
         return {
             "cache": True,
             "code": _hash(["scan", place, columns, _shape(scan.filter)]),
-            "key": self._scan(scan, columns),
+            "key": None if (because := self._scan_problem(scan) or _asked(scan.filter)) else self._scan(scan, columns),
+            "because": because,
+            "repeatable": _asked(scan.filter) is None,
             "expected_bytes": source.decoded_bytes(_all_columns(scan)) if source.schema else None,
         }
 
-    def model(self, model: Declaration, task: dict[str, Any], inputs: list[tuple[str, Scan | None]]) -> dict[str, Any]:
-        """`cache`, `code`, `key` and `expected_bytes` of a model with its task; each input by its name and its scan."""
-        if isinstance(model, SqlModel):
-            code = ["sql", model.engine, model.written]
-            text, files = model.text, []
-            asks_the_world = _SQL_ASKS_THE_WORLD.search(model.text) is not None
-        else:
-            read = self._code.read(model)
-            code = ["python", model.function, read.parts]
-            text, files = None, [self._files.others, self._files.code if read.reads_code else []]
-            asks_the_world = read.asks_the_world
+    def model(
+        self,
+        model: Declaration,
+        task: dict[str, Any],
+        inputs: list[tuple[str, Scan | None]],
+        filters: list[Filter | None],
+    ) -> dict[str, Any]:
+        """The same of a model with its task; each input by its name and its scan, and the filters it applies itself."""
+        code, more, asked, problem = self._sql(model) if isinstance(model, SqlModel) else self._python(model)
+        asked = asked or next(filter(None, map(_asked, filters)), None)
+        because = self._problem(model, asked, inputs) or problem
         tables = [self._input(task, index, *input_) for index, input_ in enumerate(inputs)]
-        parts = [code, text, files, task["arguments"], task.get("columns"), tables, self._environment, self._own]
-        is_known = None not in [*tables, *files, self._environment] and not asks_the_world
-        is_kept = model.limits.is_cached and not model.limits.internet_access and is_known
-        self._results[model.name] = key = _hash(parts) if is_kept else None
-        return {"cache": model.limits.is_cached, "code": _hash(code), "key": key, "expected_bytes": None}
+        parts = [code, more, task["arguments"], task.get("columns"), tables, self._environment, self._own]
+        self._results[model.name] = key = None if because else _hash(parts)
+        limits = model.limits
+        is_repeatable = limits.is_always_cached or (asked is None and not limits.internet_access and limits.is_cached)
+        return {
+            "cache": limits.is_cached,
+            "code": _hash(code),
+            "key": key,
+            "because": because,
+            "repeatable": is_repeatable,
+            "expected_bytes": None,
+        }
+
+    def _sql(self, model: SqlModel) -> tuple[list[Any], list[Any], str | None, str | None]:
+        """A model's code, what else its key is made of, what it asks the world for, and why there can be no key."""
+        from zerrow.plan.sql_world import asks
+
+        mention = asks(model)
+        asked = None if mention is None else f"{mention.what} at {model.file}:{mention.line}"
+        return ["sql", model.engine, model.written], [model.text], asked, None
+
+    def _python(self, model: PythonModel) -> tuple[list[Any], list[Any], str | None, str | None]:
+        self.codes[model.name] = code = self._code.read(model)
+        files = [self._files.others, self._files.code if code.reads_code else []]
+        # What a model finds beside itself may be in its result by its name: it runs in the project's folder.
+        folder = str(self._project.file.folder)
+        return ["python", model.function, code.parts], [files, folder], code.world, self._files.problem(code.reads_code)
+
+    def _problem(self, model: Declaration, asked: str | None, inputs: list[tuple[str, Scan | None]]) -> str | None:
+        """Why a model's result is not kept; None where nothing speaks against it."""
+        if not model.limits.is_cached:
+            return 'it says cache_strategy="NONE"'
+        if not model.limits.is_always_cached and model.limits.internet_access:
+            return "it has access to the network"
+        if not model.limits.is_always_cached and asked is not None:
+            return asked
+        for name, scan in inputs:
+            problem = None if scan is None else self._scan_problem(scan)
+            if scan is not None and not model.limits.is_always_cached:
+                problem = problem or _asked(scan.filter)
+            if problem is not None:
+                return problem
+            if scan is None and self._results[name] is None:
+                return f"its input {name} isn't kept"
+        return _EDITABLE if self._environment is None else None
 
     def _input(self, task: dict[str, Any], index: int, name: str, scan: Scan | None) -> str | None:
         """The key of what a model takes of an input: of a scan its own columns, whatever others are read for others."""
@@ -101,15 +138,37 @@ class Keys:
 
     def _scan(self, scan: Scan, columns: list[str] | tuple[str, ...] | None) -> str | None:
         source = scan.source
-        settled = [is_settled(each, self._planned_ns) for each in source.identities]
-        if not settled or not all(settled) or self._environment is None:
+        if self._scan_problem(scan) is not None:
             return None
         dictionary = [name for name in source.dictionary if columns is None or name in columns]
         condition = None if scan.filter is None else scan.filter.sql
-        if condition is not None and _SQL_ASKS_THE_WORLD.search(condition):
-            return None
         read = [columns, condition, dictionary, source.partitions, source.schema]
         return _hash(["scan", source.identities, read, self._environment, self._own])
+
+    def _scan_problem(self, scan: Scan) -> str | None:
+        """Why what a scan reads can't be told from what it may become; None where it can."""
+        source = scan.source
+        name = source.declaration.name
+        if name not in self._settled:
+            changing = (each["path"] for each in source.identities if not settles(each, self._planned_ns))
+            path = next(changing, None)
+            self._settled[name] = None if path is None else just_changed(os.path.basename(path))
+            if not source.identities:
+                self._settled[name] = f"the files of {name} aren't there yet"
+        return self._settled[name] or (_EDITABLE if self._environment is None else None)
+
+
+_EDITABLE = "a package is installed as editable: its code may change without a new version"
+
+
+def _asked(filter_: Filter | None) -> str | None:
+    """What a filter asks the world for."""
+    if filter_ is None:
+        return None
+    from zerrow.plan.sql_world import asked_by
+
+    mention = asked_by(filter_.sql)
+    return None if mention is None else f"{mention.what} in the filter {' '.join(filter_.sql.split())[:80]!r}"
 
 
 def _all_columns(scan: Scan) -> tuple[str, ...] | None:

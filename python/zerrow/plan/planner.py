@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import os
 import sys
@@ -10,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zerrow import pieces
 from zerrow.errors import PlanError, ZerrowError
 from zerrow.plan.declarations import Declaration, Limits, ParameterArgument, PythonModel, SqlModel, tables_read
 from zerrow.plan.findings import Findings
 from zerrow.plan.footer_reader import FooterReader
 from zerrow.plan.graph import check_names, order
+from zerrow.plan.hand_over import HandOver
 from zerrow.plan.inputs import Input, InputReader
 from zerrow.plan.names import did_you_mean
 from zerrow.plan.places import hidden, read_paths
@@ -39,13 +42,14 @@ def plan_project(
     written_folders: Sequence[str | Path] = (),
     engine: str = "",
     checks_filters: bool = False,
+    hands_over: bool = False,
 ) -> dict[str, Any]:
     """The plan of the project in `folder`, with parameters `given` as texts.
 
     With a `query`, the plan of that SQL over the project's models and sources, and of nothing that it doesn't need.
     What is in `written_folders` is in no key: the run writes there. `engine` stands for the build that will run it, and
     is in every key. With `checks_filters` filters on sources are also given to the engine that evaluates them; without,
-    their scans find what it says of them.
+    their scans find what it says of them. With `hands_over`, the plan has the code that workers run.
     Raises PlanError with all that is wrong. Imports none of the project's code.
     """
     findings = Findings()
@@ -57,7 +61,7 @@ def plan_project(
             footers.start()
         project = read_project(project_file, given or {}, findings, query)
         written = [os.path.realpath(each) for each in written_folders]
-        return _Planner(project, footers, findings, planned_ns, written, engine).plan(checks_filters)
+        return _Planner(project, footers, findings, planned_ns, written, engine, hands_over).plan(checks_filters)
     except PlanError:
         raise
     except ZerrowError as error:
@@ -76,6 +80,7 @@ class _Planner:
         planned_ns: int,
         written_folders: list[str],
         engine: str,
+        hands_over: bool,
     ) -> None:
         self.project = project
         self.footers = footers
@@ -83,6 +88,7 @@ class _Planner:
         self.planned_ns = planned_ns
         self.written_folders = written_folders
         self.engine = engine
+        self.code = HandOver() if hands_over else None
         self.missing: list[str] = []
 
     def plan(self, checks_filters: bool) -> dict[str, Any]:
@@ -103,6 +109,7 @@ class _Planner:
             "models": self._models(models, inputs, sources),
             "hidden": self._hidden(sources),
             "warnings": [warning.as_json() for warning in self.findings.warnings],
+            **({} if self.code is None else {"handed_over": base64.b64encode(self.code.content).decode()}),
         }
 
     def _check_engines(self) -> None:
@@ -183,7 +190,16 @@ class _Planner:
                 if scan is not None:
                     input_.filter = None  # its scan has applied it
             entry = self._entry(model, [name for name, _ in named], inputs[model.name], model.name not in read)
-            planned.append({**entry, **keys.model(model, entry["task"], named)})
+            filters = [input_.filter for input_ in inputs[model.name]]
+            planned.append({**entry, **keys.model(model, entry["task"], named, filters)})
+            if model.name in keys.codes:
+                # Only what may be kept by what its text tells has to be watched when it runs.
+                is_kept = planned[-1]["key"] is not None
+                entry["task"]["watched"] = is_kept and not model.limits.is_always_cached
+            if self.code is not None and model.name in keys.codes:
+                entry["task"]["compiled_for"] = pieces.COMPILED_FOR
+                entry["task"]["modules"] = self.code.modules(keys.codes[model.name])
+        self._note_what_is_not_kept(planned)
         return planned
 
     def _scan_entry(self, scan: Scan) -> dict[str, Any]:
@@ -202,6 +218,14 @@ class _Planner:
         entry = _model_entry(scan.name, "scan", [], Limits())
         paths = read_paths(str(self.project.file.folder), source.files)
         return {**entry, "read_paths": paths, "final": False, "file": None, "line": None, "task": task}
+
+    def _note_what_is_not_kept(self, planned: list[dict[str, Any]]) -> None:
+        """Says so where nothing but the moment speaks against keeping results."""
+        from zerrow.plan.surroundings import is_just_changed
+
+        reasons = {entry["because"] for entry in planned if entry["because"]}
+        for reason in sorted(reason for reason in reasons if is_just_changed(reason)):
+            self.findings.warning("just-changed", f"{reason}: what is made of it is not kept")
 
     def _entry(self, model: Declaration, names: list[str], inputs: list[Input], final: bool) -> dict[str, Any]:
         task = _sql_task(model, inputs) if isinstance(model, SqlModel) else self._python_task(model, inputs)

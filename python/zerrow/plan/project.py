@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import decode_source
 from pathlib import Path
 
 from zerrow.plan.declarations import Declaration, tables_read
 from zerrow.plan.findings import Findings
 from zerrow.plan.parameters import Value, parameter_values
 from zerrow.plan.project_file import ProjectFile
-from zerrow.plan.python_file import PythonFile
+from zerrow.plan.python_file import PythonFile, SourceText
 
 _FILE_BYTES_MAX = 16 << 20
 _QUERY = "query"  # what errors call the text of a query, and its model
@@ -21,7 +23,7 @@ _QUERY = "query"  # what errors call the text of a query, and its model
 class Project:
     """Everything read, nothing resolved. `models` has one of each name, in the order of files and lines.
 
-    `query` names the model that a query on the command line became, if there is one. `texts` has the text of each
+    `query` names the model that a query on the command line became, if there is one. `texts` has each
     Python file with models.
     """
 
@@ -30,7 +32,7 @@ class Project:
     models: dict[str, Declaration] = field(default_factory=dict)
     imports: set[str] = field(default_factory=set)
     query: str | None = None
-    texts: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, SourceText] = field(default_factory=dict)
 
     def keep_what_the_query_needs(self) -> None:
         """Forgets the models that the query, if this run is one, reads neither itself nor through others."""
@@ -56,19 +58,21 @@ def read_project(
     for name in sorted(os.listdir(folder)):
         if name.startswith(".") or not name.endswith((".py", ".sql")) or (folder / name).is_dir():
             continue
-        text = _read_text(folder, name, findings)
-        if text is None:
+        source = _read(folder, name, findings)
+        if source is None:
             continue
         if name.endswith(".py"):
-            file = PythonFile(name, text, findings)
+            file = PythonFile(name, source, findings)
             if file.models:
                 project.imports |= file.imports
-                project.texts[name] = text
+                project.texts[name] = file.text
             for model in file.models:
                 _add(project, model, findings)
         else:
             from zerrow.plan.sql_file import read_sql_file  # brings in sqlglot, which projects without SQL don't need
 
+            # A byte order mark is no part of the text.
+            text = io.IncrementalNewlineDecoder(None, translate=True).decode(source.decode("utf-8-sig"), final=True)
             sql_model = read_sql_file(name, text, parameters, findings)
             if sql_model is not None:
                 _add(project, sql_model, findings)
@@ -95,7 +99,8 @@ def _add_query(project: Project, text: str, findings: Findings) -> None:
         project.models[model.name] = model
 
 
-def _read_text(folder: Path, name: str, findings: Findings) -> str | None:
+def _read(folder: Path, name: str, findings: Findings) -> bytes | None:
+    """What is in a file, if it is text: Python's in the encoding that it names, SQL in UTF-8."""
     path = folder / name
     if folder not in path.resolve().parents:
         findings.error(
@@ -109,9 +114,13 @@ def _read_text(folder: Path, name: str, findings: Findings) -> str | None:
         if path.stat().st_size > _FILE_BYTES_MAX:
             findings.error("unreadable", f"{name} is larger than {_FILE_BYTES_MAX >> 20} MiB", file=name)
             return None
-        # A byte order mark is no part of the text.
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        source = path.read_bytes()
+        if name.endswith(".py"):
+            decode_source(source)
+        else:
+            source.decode("utf-8-sig")
+        return source
+    except (OSError, UnicodeDecodeError, SyntaxError) as error:
         findings.error("unreadable", f"{name} can't be read: {error}", file=name, hint="save it as UTF-8 text")
         return None
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
+from zerrow import pieces
 from zerrow.plan.declarations import Limits, ParameterArgument, PythonModel, TableArgument, is_cached, memory_bytes
 from zerrow.plan.findings import Findings
 from zerrow.plan.names import did_you_mean, name_problem
@@ -19,12 +21,21 @@ _INPUT_OPTIONS = ("name", "columns", "filter")
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
+@dataclass(frozen=True)
+class SourceText:
+    """A Python file as it was read, and its syntax tree where it has been parsed."""
+
+    source: bytes
+    tree: ast.Module | None
+
+
 class PythonFile:
     """One Python file of a project: its models, and the top-level names of the modules it imports."""
 
-    def __init__(self, file: str, text: str, findings: Findings) -> None:
-        """Parses `text`; `file` is its name relative to the project folder. Errors go to `findings`."""
+    def __init__(self, file: str, source: bytes, findings: Findings) -> None:
+        """Parses what is in the file; `file` is its name relative to the project folder. Errors go to `findings`."""
         self.file = file
+        self.text = SourceText(source, None)
         self.findings = findings
         self.models: list[PythonModel] = []
         self.imports: set[str] = set()
@@ -33,18 +44,21 @@ class PythonFile:
         try:
             with warnings.catch_warnings():  # what Python warns of is for those who run the file
                 warnings.simplefilter("ignore")
-                tree = ast.parse(text, filename=file)
+                tree = pieces.parse(source, file)
         except SyntaxError as error:
             findings.error("python-syntax", f"Python syntax error: {error.msg}", file=file, line=error.lineno)
             return
         except (ValueError, RecursionError, MemoryError) as error:
             findings.error("python-syntax", f"the file can't be parsed: {error}", file=file)
             return
-        self._read_imports(tree)
+        self.text = SourceText(source, tree)
+        kinds = (ast.Import, ast.ImportFrom, *_Function.__args__)
+        self._nodes = sorted((each for each in pieces.nodes(tree) if isinstance(each, kinds)), key=_place)
+        self._read_imports()
         self._read_functions(tree)
 
-    def _read_imports(self, tree: ast.Module) -> None:
-        for node in ast.walk(tree):
+    def _read_imports(self) -> None:
+        for node in self._nodes:
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     self.imports.add(alias.name.split(".")[0])
@@ -58,7 +72,7 @@ class PythonFile:
 
     def _read_functions(self, tree: ast.Module) -> None:
         top_level = set(_top_level_functions(tree.body))
-        for node in ast.walk(tree):
+        for node in self._nodes:
             if not isinstance(node, _Function):
                 continue
             decorators = [item for item in node.decorator_list if self._declaration(_called(item)) == "model"]
@@ -115,6 +129,7 @@ class PythonFile:
             self._error("invalid-name", problem, node.name, line, 'name the model with @zerrow.model(name="…")')
             return
         columns = self._option(options, "columns", "a list of texts", name, _column_list)
+        cached = self._option(options, "cache_strategy", '"DEFAULT" or "NONE"', name, is_cached)
         self._check_function(node, name)
         self.models.append(
             PythonModel(
@@ -128,7 +143,8 @@ class PythonFile:
                     self._option(options, "internet_access", "True or False", name, _boolean) or False,
                     self._option(options, "memory", 'bytes, or a text such as "2G"', name, memory_bytes),
                     self._option(options, "timeout", "a positive number of seconds", name, _seconds),
-                    self._option(options, "cache_strategy", '"DEFAULT" or "NONE"', name, is_cached) is not False,
+                    is_cached=cached is not False,
+                    is_always_cached=cached is True,
                 ),
             )
         )
@@ -136,7 +152,7 @@ class PythonFile:
     def _check_function(self, node: _Function, model: str) -> None:
         if isinstance(node, ast.AsyncFunctionDef):
             self._error("async-model", f"the model {model!r} is an async function", model, node.lineno, "use plain def")
-        elif yield_line := _yield_line(node):
+        elif b"yield" in self.text.source and (yield_line := _yield_line(node)):
             self._error(
                 "generator-model",
                 f"the model {model!r} is a generator: it yields",
@@ -235,6 +251,10 @@ class PythonFile:
             node.lineno,
             "declarations are read without running the file: write the value itself, or use a $parameter in a filter",
         )
+
+
+def _place(node: ast.stmt) -> tuple[int, int]:
+    return node.lineno, node.col_offset
 
 
 def _called(node: ast.expr) -> ast.expr:

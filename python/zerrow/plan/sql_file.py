@@ -95,7 +95,7 @@ class _SqlFile:
                 example = "true"
             elif key == "cache_strategy":
                 cached = is_cached(value)
-                limits.is_cached = cached is not False
+                limits.is_cached, limits.is_always_cached = cached is not False, cached is True
                 problem = cached is None
                 example = "NONE"
             else:

@@ -6,8 +6,11 @@ import hashlib
 import os
 import site
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from zerrow.identity import identity, settles
 
 FILES_MAX = 10_000
 """A project of more files than this is not looked through."""
@@ -20,15 +23,29 @@ class ProjectFiles:
 
     def __init__(self, folder: Path, project_file: str, left_out: frozenset[str]) -> None:
         """`left_out` has real paths: of files that no model sees, and of folders whose files count for nothing."""
-        self.code: list[str] | None = []
-        self.others: list[str] | None = []
+        self.code: list[str] = []
+        self.others: list[str] = []
+        self._problems: dict[bool, str] = {}
         for count, entry in enumerate(_files(str(folder), left_out)):
-            if count == FILES_MAX:
-                self.code = self.others = None
-                return
             name = os.path.relpath(entry.path, folder)
             is_code = name.endswith(_CODE_ENDINGS) or name == project_file
-            (self.code if is_code else self.others).append(f"{name} {_state(entry)}")
+            if count == FILES_MAX:
+                self._problems = dict.fromkeys((True, False), f"the project has over {FILES_MAX} files")
+                return
+            now_ns = time.time_ns()
+            try:
+                known = identity(entry.path)
+            except OSError as error:  # a link to nowhere, for instance
+                state = f"errno {error.errno}"
+            else:
+                state = f"{known['bytes']} {known['mtime_ns']} {known['ctime_ns']} {known['inode']}"
+                if not settles(known, now_ns):
+                    self._problems[is_code] = just_changed(name)
+            (self.code if is_code else self.others).append(f"{name} {state}")
+
+    def problem(self, reads_code: bool) -> str | None:
+        """Why the files can't be told from what they may become; None where they can."""
+        return self._problems.get(False) or (self._problems.get(True) if reads_code else None)
 
 
 def _files(folder: str, left_out: frozenset[str]) -> Iterator[os.DirEntry[str]]:
@@ -45,21 +62,27 @@ def _files(folder: str, left_out: frozenset[str]) -> Iterator[os.DirEntry[str]]:
             yield entry
 
 
-def _state(entry: os.DirEntry[str]) -> str:
-    try:
-        status = entry.stat()
-    except OSError as error:  # a link to nowhere, for instance
-        return f"errno {error.errno}"
-    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+_JUST_CHANGED = " was changed less than two seconds before the run"
+
+
+def just_changed(name: str) -> str:
+    """What is said of a file that was changed too short a time ago."""
+    return f"{name}{_JUST_CHANGED}"
+
+
+def is_just_changed(reason: str) -> bool:
+    """Whether that is the reason."""
+    return reason.endswith(_JUST_CHANGED)
 
 
 def environment() -> list[str] | None:
-    """Python, and every package installed for it with its version; None where one is installed as editable.
+    """Python, the time zone, and every package installed with its version; None where one is installed as editable.
 
     An editable package is code outside of the environment, which has no version for each of its states.
     """
     folders = [*site.getsitepackages(), *([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])]
-    installed = [sys.version, os.uname().machine]
+    zone = [os.environ.get("TZ", ""), os.path.realpath("/etc/localtime")]
+    installed = [sys.version, os.uname().machine, *zone]
     for folder in folders:
         if not os.path.isdir(folder):
             continue
@@ -80,6 +103,12 @@ def _names_folders(path: str) -> bool:
     with open(path, "rb") as file:
         lines = [line.strip() for line in file]
     return any(line and not line.startswith((b"#", b"import ", b"import\t")) for line in lines)
+
+
+def installed_folders() -> tuple[str, ...]:
+    """The folders of Python itself and of what is installed for it."""
+    places = {sys.prefix, sys.base_prefix, *site.getsitepackages(), str(Path(__file__).parents[2])}
+    return tuple(sorted({*places, *map(os.path.realpath, places)}))
 
 
 def own_code() -> str:

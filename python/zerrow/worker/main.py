@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import json
+import mmap
 import os
 import sys
 import time
@@ -20,6 +21,10 @@ from zerrow.worker.failures import WorkerFailure, report
 from zerrow.worker.project import files_changed
 from zerrow.worker.results import to_stream
 from zerrow.worker.tasks import execute, load, prepare_arguments
+from zerrow.worker.watch import Watch
+
+_REASONS_MAX = 10
+_REASON_LENGTH_MAX = 300
 
 
 @dataclass
@@ -29,6 +34,7 @@ class Work:
     task: dict[str, Any] = field(default_factory=dict)
     tables: list[int] = field(default_factory=list)
     output: int = -1
+    code: memoryview | None = None
     kernelzero: int | None = None
     arena_file_bytes: int = 0
     arena_bytes_max: int = 0
@@ -107,11 +113,17 @@ class _Worker:
 
     def _take_run(self, message: Message) -> None:
         sizes = [message.body.get(key) for key in ("arena_file_bytes", "arena_bytes_max")]
-        if len(message.descriptors) not in (2, 3) or not all(isinstance(size, int) and size >= 0 for size in sizes):
+        has_code = message.body.get("code") is True
+        count = len(message.descriptors) - has_code
+        if count not in (2, 3) or not all(isinstance(size, int) and size >= 0 for size in sizes):
             message.close()
-            raise WorkerFailure("internal", "the message 'run' lacks its two or three descriptors or its sizes")
-        task, self._work.output, *device = message.descriptors
-        self._work.kernelzero = device[0] if device else None
+            raise WorkerFailure("internal", "the message 'run' lacks its descriptors or its sizes")
+        task, self._work.output, *more = message.descriptors
+        if has_code:
+            code = more.pop(0)
+            self._work.code = memoryview(mmap.mmap(code, 0, mmap.MAP_PRIVATE, mmap.PROT_READ))
+            os.close(code)
+        self._work.kernelzero = more[0] if more else None
         with open(task, "rb") as file:
             file.seek(0)
             self._work.task = json.load(file)
@@ -126,9 +138,11 @@ class _Worker:
         session.output(work.output, work.arena_file_bytes, work.arena_bytes_max)
         if work.kernelzero is not None:
             session.kernelzero(work.kernelzero)
-        modules = len(sys.modules)
+        watch = self._watch()
         self._kind, prepared = "user", time.perf_counter()
-        loaded = load(work.task)
+        loaded = load(work.task, work.code)
+        if watch is not None:
+            watch.look_again()
         self._kind, load_s = "input", time.perf_counter() - prepared
         tables = [_open(session, descriptor, loaded is not None) for descriptor in work.tables]
         arguments = prepare_arguments(work.task, tables, self._cpus)
@@ -139,6 +153,7 @@ class _Worker:
             work.task, arguments, tables, self._cpus, cache, self._library.guard, self._blame, loaded
         )
         self._kind, done = "internal", time.perf_counter()
+        asked = [] if watch is None else watch.end()
         if isinstance(result, str):
             return "done", {"text": result}, ()
         published, descriptor = _publish(session, result)
@@ -154,7 +169,9 @@ class _Worker:
         fields = {"rows": published.rows, "counts": published.counts(), "timing": timing}
         planned_ns = work.task.get("planned_ns")
         if self._folder is not None and planned_ns is not None:
-            fields["changed"] = files_changed(self._folder, planned_ns, len(sys.modules) - modules)
+            fields["changed"] = files_changed(self._folder, planned_ns, [] if watch is None else sorted(watch.opened))
+            # A message has an end, and one reason is enough.
+            fields["asked"] = [each[:_REASON_LENGTH_MAX] for each in asked[:_REASONS_MAX]]
         if cache is not None:
             descriptor, fields["decache"] = self._give(session, cache, descriptor)
         if work.kernelzero is not None:
@@ -168,6 +185,14 @@ class _Worker:
             failure = WorkerFailure("input", f"{file} cannot be read as Parquet: reading it ends the reader")
             message = encoded("failed", {"error": report(failure, "input", None)})
         self._library.last_words(self._channel.fileno(), message)
+
+    def _watch(self) -> Watch | None:
+        """What watches a model whose result could be kept."""
+        if self._folder is None or self._work.task.get("watched") is not True:
+            return None
+        watch = Watch(self._folder)
+        watch.begin()
+        return watch
 
     def _cache(self, session: Session) -> Exchange | None:
         limit = self._work.decache_bytes_max

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from zerrow.worker import pandas_metadata, warm_duckdb
+from zerrow.worker import handed_over, pandas_metadata, warm_duckdb
 from zerrow.worker.content import Guard
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.predicate import Predicate, keep_rows, missing_column
@@ -24,13 +24,15 @@ from zerrow.worker.source import Blame
 from zerrow.worker.sql import run_sql
 
 
-def load(task: dict[str, Any]) -> Loaded | None:
-    """Load the function of a Python model; None for other tasks.
+def load(task: dict[str, Any], code: memoryview | None = None) -> Loaded | None:
+    """Load the function of a Python model; None for other tasks. `code` is what was handed over of the project's.
 
     Before the inputs are opened: a column is of an extension type only if that is registered when it is imported, and
     the model's own file is what registers it. Exceptions of the user's code pass.
     """
-    return load_function(task["folder"], task["file"], task["function"]) if task["kind"] == "python" else None
+    if task["kind"] != "python":
+        return None
+    return load_function(task["folder"], task["file"], task["function"], handed_over.modules(task, code))
 
 
 def prepare_arguments(task: dict[str, Any], tables: Sequence[pa.Table], cpus: int = 1) -> dict[str, Any]:
@@ -66,7 +68,7 @@ def execute(
         case "scan":
             return scan(task, cpus, cache, guard, blame)
         case "python":
-            loaded = loaded or load_function(task["folder"], task["file"], task["function"])
+            loaded = loaded or load(task)
             if loaded.mentions("duckdb"):
                 warm_duckdb.give_threads(cpus)
             table = to_table(loaded.function(**arguments), list(tables))

@@ -1,0 +1,118 @@
+"""What asks the world: names whose value is another one at another time, in another process or on another machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+CLOCKS = frozenset(
+    f"time.{name}{unit}"
+    for name in ("time", "monotonic", "perf_counter", "process_time", "thread_time", "clock_gettime")
+    for unit in ("", "_ns")
+)
+
+MENTIONED = CLOCKS | {
+    "time.tzname", "time.timezone", "time.altzone", "time.daylight",
+    "datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today", "datetime.date.today",
+    "uuid.uuid1", "uuid.uuid4", "uuid.uuid6", "uuid.uuid7", "uuid.getnode",
+    "random.SystemRandom", "sys.argv", "threading.get_ident", "threading.get_native_id", "threading.current_thread",
+    "_thread.get_ident", "_thread.get_native_id", "multiprocessing.current_process", "pathlib.Path.home",
+    "os.environ", "os.environb", "os.getenv", "os.getenvb", "os.getpid", "os.getppid", "os.getpgid", "os.getpgrp",
+    "os.getsid", "os.getuid", "os.geteuid", "os.getgid", "os.getegid", "os.getgroups", "os.getresuid", "os.getresgid",
+    "os.getlogin", "os.uname", "os.cpu_count", "os.process_cpu_count", "os.sched_getaffinity", "os.times",
+    "os.getloadavg", "os.urandom", "os.getrandom", "os.system", "os.popen", "os.get_terminal_size", "os.sysconf",
+    "os.ttyname", "os.statvfs", "os.path.expanduser", "os.path.expandvars", "posix.environ",
+    "multiprocessing.cpu_count",
+}  # fmt: skip
+"""Names that count however they are used: called, passed on, given another name."""
+
+BELOW = (
+    "secrets", "socket", "requests", "urllib.request", "urllib3", "http.client", "httpx", "aiohttp", "ftplib",
+    "smtplib", "imaplib", "poplib", "telnetlib", "xmlrpc.client", "boto3", "botocore", "s3fs", "gcsfs", "paramiko",
+    "websocket", "websockets", "pycurl", "subprocess", "platform", "locale", "psutil", "getpass", "pwd", "grp",
+    "resource", "faker",
+)  # fmt: skip
+"""Modules of which everything counts, but for constants and for classes that are only named."""
+
+HARMLESS = frozenset({"secrets.compare_digest", "urllib.request.pathname2url", "urllib.request.url2pathname"})
+
+BEGINNINGS = ("os.exec", "os.spawn", "os.posix_spawn")
+"""What the names of functions begin with that start other programs."""
+
+TIMES_FROM_NOW: Mapping[str, int] = {
+    "time.gmtime": 1, "time.localtime": 1, "time.ctime": 1, "time.asctime": 1, "time.strftime": 2,
+}  # fmt: skip
+"""Functions that mean the present moment when they are given fewer arguments than this."""
+
+SEEDED: Mapping[str, tuple[str, ...]] = {
+    "random.": ("random.seed", "random.setstate"),
+    "numpy.random.": ("numpy.random.seed", "numpy.random.set_state"),
+    "torch.": ("torch.manual_seed", "torch.random.manual_seed"),
+}
+"""Functions with one state for the whole process, and what seeds it."""
+
+GENERATORS = frozenset(
+    {"random.Random"}
+    | {f"numpy.random.{name}" for name in ("default_rng", "RandomState", "SeedSequence", "PCG64", "PCG64DXSM")}
+    | {f"numpy.random.{name}" for name in ("MT19937", "Philox", "SFC64")}
+)
+"""Generators of random numbers: made without a seed, each gives others."""
+
+UNSEEDED = GENERATORS | {"random.SystemRandom"}
+"""What a seed for the whole process changes nothing of."""
+
+NO_CHANCE = frozenset(
+    {f"random.{name}" for name in ("seed", "setstate", "getstate", "Random")}
+    | {f"numpy.random.{name}" for name in ("seed", "set_state", "get_state", "Generator", "BitGenerator")}
+)
+"""What of the modules of chance gives no chance by itself."""
+
+TORCH_CHANCE = frozenset(
+    f"torch.{name}"
+    for name in ("rand", "randn", "rand_like", "randn_like", "randint", "randperm", "normal", "bernoulli")
+)
+
+MODULES = frozenset({"time", "datetime", "random", "uuid", "os", "sys", "numpy.random", "secrets", "socket"})
+"""Modules that nobody passes on as they are but to look up a name that can't be read."""
+
+METHODS_OF_NOW = frozenset({"now", "utcnow", "today"})
+"""Methods that tell the time, whatever they are methods of."""
+
+METHODS_OF_CHANCE = frozenset({"sample", "shuffle"})
+"""Methods of data frames and columns that choose by chance where no seed is given."""
+
+SEED_WORDS = frozenset({"seed", "random_state", "rng", "generator", "initializer"})
+
+BUILTINS = frozenset({"hash", "id", "input"})
+
+NOW = frozenset({"now", "today"})
+"""Texts that numpy and pandas take for the present."""
+
+SQL_WORDS = frozenset(
+    {
+        "now", "today", "current_date", "current_time", "current_timestamp", "current_localtime",
+        "current_localtimestamp", "localtime", "localtimestamp", "current_user", "session_user", "current_role",
+        "current_catalog", "current_database", "current_schema", "current_schemas", "current_setting",
+        "current_query", "get_current_time", "get_current_timestamp", "transaction_timestamp", "statement_timestamp",
+        "clock_timestamp", "txid_current", "pg_backend_pid", "connection_id", "rand", "random", "randn", "setseed",
+        "uuid", "uuidv4", "uuidv7", "gen_random_uuid", "generate_uuid", "nextval", "currval", "lastval", "getenv",
+        "getvariable", "version", "pg_postmaster_start_time", "current_datetime", "curdate", "curtime", "sysdate",
+        "getdate", "current_connection_id", "current_query_id", "duckdb_settings", "duckdb_memory", "pragma_version",
+    }
+)  # fmt: skip
+"""Functions of SQL whose result may be another one each time they are called."""
+
+SQL_BARE_WORDS = frozenset(
+    {
+        "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "current_user",
+        "session_user", "current_role", "current_catalog", "current_schema",
+    }
+)  # fmt: skip
+"""Those that need no parentheses."""
+
+WORDS = (
+    METHODS_OF_NOW
+    | METHODS_OF_CHANCE
+    | BUILTINS
+    | {"getattr", "eval", "exec", "__import__", "import_module", "expanduser", "modules", "random", "rank", "torch"}
+)
+"""Words at least one of which is in every statement that asks the world, but for names that the file gives itself."""

@@ -1,0 +1,202 @@
+"""Watching what a model asks the world for that its text doesn't tell: what is cheap to see, and nothing else.
+
+Functions are replaced that hardly anybody calls often. Python's audit events would tell more, but a hook for them makes
+every call of id() twenty times as slow, and with it copy.deepcopy five times.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import functools
+import io
+import os
+import random
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+_CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "thread_time")
+_FUNCTIONS = {
+    "socket": ("getaddrinfo", "gethostname", "gethostbyname", "gethostbyaddr", "getnameinfo", "getfqdn"),
+    "os": ("system", "popen", "posix_spawn", "posix_spawnp", "getlogin", "uname", "getloadavg"),
+}
+_METHODS = (("socket", "socket", ("connect", "connect_ex", "sendto", "bind")), ("subprocess", "Popen", ("__init__",)))
+"""Python's classes that have what reaches out; their methods are replaced once the module is there."""
+_STARTED_ELSEWHERE = (
+    "multiprocessing.popen_spawn_posix",
+    "multiprocessing.popen_forkserver",
+    "joblib.externals.loky.backend.popen_loky_posix",
+    "loky.backend.popen_loky_posix",
+)
+"""Modules that are loaded when processes are started that read the project's files anew."""
+_OWN_CHANCE = ("multiprocessing", "tempfile")
+"""Modules whose random numbers are in no result: keys, and names of files."""
+_SETTINGS = ("/proc/", "/sys/", "/etc/", "/dev/")
+"""Where libraries read how the machine is set up."""
+_FRAMES_MAX = 200
+
+
+class Watch:
+    """What one model's process asked the world for."""
+
+    def __init__(self, folder: str) -> None:
+        """`folder` is the project's."""
+        self._below = os.path.join(folder, "")
+        self._library = os.path.dirname(os.__file__)
+        installed = (sys.prefix, sys.base_prefix, self._library, "/usr", "/lib", "/lib64", "/tmp", "/dev/shm")
+        self._inside = tuple(os.path.join(os.path.realpath(each), "") for each in installed)
+        self._inside += tuple(os.path.join(each, "") for each in installed)
+        self._asked: dict[str, None] = {}
+        self._is_over = False
+        self.opened: set[str] = set()
+        """Files of the project that Python has opened."""
+        self._chance: dict[str, Any] = {}
+        self._replaced: set[str] = set()
+
+    def begin(self) -> None:
+        """Watch from now on; before the project's code is run."""
+        for name in _CLOCKS:
+            for clock in (name, f"{name}_ns"):
+                setattr(time, clock, self._clock(clock, getattr(time, clock)))
+        os.urandom = random._urandom = self._entropy(os.urandom)  # type: ignore[attr-defined]
+        self._watch_chance("random", random.getstate, random, ("seed", "setstate"))
+        for module in (builtins, io):
+            module.open = self._reading(io.open)  # type: ignore[assignment]
+        for name in ("open", "listdir", "scandir"):
+            setattr(os, name, self._reading(getattr(os, name)))
+        for module_name, functions in _FUNCTIONS.items():
+            module = sys.modules[module_name]
+            for name in functions:
+                setattr(module, name, self._asking(f"{module_name}.{name}", getattr(module, name)))
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Watches what has been imported since."""
+        module = sys.modules.get("numpy.random")
+        if module is not None and "numpy.random" not in self._chance:
+            self._watch_chance("numpy.random", lambda: _numpy_state(module), module, ("seed", "set_state"))
+        for module_name, kind, methods in _METHODS:
+            if module_name in sys.modules and module_name not in self._replaced:
+                self._replaced.add(module_name)
+                found = getattr(sys.modules[module_name], kind)
+                for name in methods:
+                    setattr(found, name, self._asking(f"{module_name}.{kind}", getattr(found, name)))
+
+    def end(self) -> list[str]:
+        """What was asked for and where: none of it where the result is like that of another run."""
+        self._is_over = True
+        found = list(self._asked)
+        for name, state in self._chance.items():
+            if state is not None and state["now"]() != state["first"]:
+                found.append(f"{name} without a seed")
+        found += [f"processes that {name} started" for name in _STARTED_ELSEWHERE if name in sys.modules]
+        return found
+
+    def _note(self, what: str, frame: FrameType | None) -> bool:
+        place = self._place(frame)
+        if place is not None and not self._is_over:
+            self._asked[f"{what} at {place}"] = None
+        return place is not None
+
+    def _place(self, frame: FrameType | None) -> str | None:
+        """The line of the project that asks; None where it is a library's own business while it is imported."""
+        for _ in range(_FRAMES_MAX):
+            if frame is None:
+                return None
+            file = frame.f_code.co_filename
+            if file.startswith(self._below):
+                return f"{file[len(self._below) :]}:{frame.f_lineno}"
+            if file.startswith("<frozen importlib"):
+                return None
+            frame = frame.f_back
+        return None
+
+    # MARK: Clocks and chance
+
+    def _clock(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        is_known, below = False, self._below
+
+        def clock() -> Any:
+            nonlocal is_known
+            # A library's own use, such as a log's, is none of the model's.
+            if not is_known and (frame := sys._getframe(1)).f_code.co_filename.startswith(below):
+                is_known = self._note(f"time.{name}", frame)
+                setattr(time, name, original)
+            return original()
+
+        clock.__name__ = clock.__qualname__ = name
+        return clock
+
+    def _entropy(self, original: Callable[[int], bytes]) -> Callable[[int], bytes]:
+        def urandom(size: int, /) -> bytes:
+            frame = sys._getframe(1)
+            # numpy's generators are seeded by secrets.randbits, which is that method; they have no frames of their own.
+            is_seed = frame.f_code.co_name == "getrandbits"
+            while frame.f_back is not None and self._is_library(frame.f_code.co_filename):
+                is_importing = frame.f_code.co_filename.startswith("<frozen importlib")
+                if is_importing or frame.f_globals.get("__name__", "").startswith(_OWN_CHANCE):
+                    return original(size)
+                frame = frame.f_back
+            # Libraries make names with it.
+            if is_seed or frame.f_code.co_filename.startswith(self._below):
+                self._note("os.urandom", frame)
+            return original(size)
+
+        return urandom
+
+    def _watch_chance(self, name: str, now: Callable[[], Any], module: Any, seeds: tuple[str, ...]) -> None:
+        """Compares the state of a generator with what it was; one that is seeded before it is used has no chance."""
+        self._chance[name] = {"now": now, "first": now()}
+        for seed in seeds:
+            original = getattr(module, seed)
+
+            def seeded(*arguments: Any, _original: Callable[..., Any] = original, **named: Any) -> Any:
+                state = self._chance[name]
+                is_given = any(each is not None for each in (*arguments[:1], *named.values()))
+                if is_given and state is not None and state["now"]() == state["first"]:
+                    self._chance[name] = None
+                return _original(*arguments, **named)
+
+            setattr(module, seed, seeded)
+
+    # MARK: Files, processes, the network
+
+    def _asking(self, what: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        def asking(*arguments: Any, **named: Any) -> Any:
+            self._note(what, sys._getframe(1))
+            return original(*arguments, **named)
+
+        return functools.wraps(original)(asking)
+
+    def _reading(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def reading(*arguments: Any, **named: Any) -> Any:
+            path = arguments[0] if arguments else named.get("file", named.get("path"))
+            if not isinstance(path, int):
+                with contextlib.suppress(Exception):  # whatever is wrong with it, the function itself will say
+                    self._reads("." if path is None else path, sys._getframe(1))
+            return original(*arguments, **named)
+
+        return functools.wraps(original)(reading)
+
+    def _reads(self, path: Any, frame: FrameType) -> None:
+        path = os.path.abspath(os.fsdecode(path))
+        if path.startswith(self._below):
+            self.opened.add(path)
+        elif path != "/dev/null" and not os.path.join(path, "").startswith(self._inside):
+            while frame.f_back is not None and self._is_library(frame.f_code.co_filename):
+                frame = frame.f_back
+            is_direct = frame.f_code.co_filename.startswith(self._below)
+            if is_direct or not path.startswith(_SETTINGS):
+                self._note(f"the path {path[:80]!r}", frame)
+
+    def _is_library(self, file: str) -> bool:
+        """Whether it is Python's own: a library that is installed asks for itself."""
+        return file[:1] == "<" or (file.startswith(self._library) and "site-packages" not in file)
+
+
+def _numpy_state(module: Any) -> Any:
+    state = module.get_state(legacy=False)
+    return state["state"]["key"].tobytes(), state["state"]["pos"], state["gauss"], state["has_gauss"]
