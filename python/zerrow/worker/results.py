@@ -35,6 +35,8 @@ NOT_ARROW = {
     "UInt128": "integers that pyarrow has not. Cast it to Decimal(38, 0) or to String, or drop it",
 }
 """Types of polars that no Arrow table can be made of, and what to do."""
+UNFIT = (TypeError, ValueError, OverflowError, NotImplementedError)
+"""What pyarrow raises, under these or names of its own, for values that fit no type; it may be out of memory besides."""
 FIELD_ID = b"PARQUET:field_id"
 SAMPLE_ROWS = 32
 
@@ -152,7 +154,7 @@ def _from_pandas(frame: Any) -> pa.Table:
         # A subclass that has its own way knows more of its columns: GeoPandas of geometries.
         own = getattr(type(frame), "to_arrow", None)
         table = pa.Table.from_pandas(frame) if own is None else pa.table(own(frame))
-    except (pa.ArrowException, TypeError, ValueError, OverflowError, NotImplementedError) as error:
+    except UNFIT as error:
         raise _failure(
             f"the DataFrame does not fit Arrow's types: {' '.join(map(str, error.args))}: give such columns another "
             "dtype with astype, or drop them"
@@ -269,6 +271,10 @@ def _from_columns(columns: dict[Any, Any]) -> pa.Table:
     for name, values in columns.items():
         if not isinstance(name, str):
             raise _failure(f"the dict has the key {name!r} of type {_name(name)}: the names of columns are strings")
+        if not name.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise _failure(
+                f"the dict has the key {name!r}, which is no whole text: half a character has no name in UTF-8"
+            )
         if _origin(values) == ("polars", "Series"):
             # As a frame, for its field says what an Arrow type doesn't.
             part = _from_polars(values.rename(name).to_frame(), ())
@@ -304,7 +310,7 @@ def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
             column = pa.chunked_array(values)
             return restore_strings(name, column, ()) if is_view(column.type) else column
         return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
+    except UNFIT as error:
         raise _failure(f"the column {name!r} does not fit one Arrow type: {error}") from error
 
 
