@@ -35,8 +35,8 @@ NOT_ARROW = {
     "UInt128": "integers that pyarrow has not. Cast it to Decimal(38, 0) or to String, or drop it",
 }
 """Types of polars that no Arrow table can be made of, and what to do."""
-UNFIT = (TypeError, ValueError, OverflowError, NotImplementedError)
-"""What pyarrow raises, under these or names of its own, for values that fit no type; it may be out of memory besides."""
+UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, UnicodeEncodeError)
+"""What pyarrow raises for values that fit no type; it may be out of memory besides."""
 FIELD_ID = b"PARQUET:field_id"
 SAMPLE_ROWS = 32
 
@@ -154,7 +154,7 @@ def _from_pandas(frame: Any) -> pa.Table:
         # A subclass that has its own way knows more of its columns: GeoPandas of geometries.
         own = getattr(type(frame), "to_arrow", None)
         table = pa.Table.from_pandas(frame) if own is None else pa.table(own(frame))
-    except UNFIT as error:
+    except (*UNFIT, TypeError, ValueError) as error:
         raise _failure(
             f"the DataFrame does not fit Arrow's types: {' '.join(map(str, error.args))}: give such columns another "
             "dtype with astype, or drop them"
