@@ -143,9 +143,8 @@ def _from_column(result: pa.Array | pa.ChunkedArray) -> pa.Table:
 def _from_pandas(frame: Any) -> pa.Table:
     """Arrow columns of a frame, in the frame's own memory where pandas has them column by column.
 
-    It is the table that pandas itself writes to a file, with the metadata that `to_pandas` makes the same frame of, but
-    for the order: row labels that are more than a count are columns, which come first here. They have the names of the
-    index, or `__index_level_0__`.
+    It is the table that pandas itself writes to a file, with the metadata that `to_pandas` makes the same frame of. Row
+    labels that are more than a count are columns: first, with the names of the index, or last, as `__index_level_0__`.
     """
     names = _repeated(str(name) for name in frame.columns)
     if names:
@@ -170,16 +169,18 @@ def _from_pandas(frame: Any) -> pa.Table:
 
 
 def _labels_first(frame: Any, table: pa.Table) -> pa.Table:
-    """pandas puts the columns of row labels last."""
+    """pandas puts the columns of row labels last; those that have names are what readers in SQL look for."""
     count = frame.columns.size
     labels = table.column_names[count:]
-    if labels == ["__index_level_0__"] and frame.index.name is None:
+    if any(name is not None for name in frame.index.names):
+        return table.select([*labels, *table.column_names[:count]])
+    if labels == ["__index_level_0__"]:
         print(
             "the row labels of the DataFrame are the column __index_level_0__ of the result: "
             "return frame.reset_index(drop=True) if they mean nothing",
             file=sys.stderr,
         )
-    return table.select([*labels, *table.column_names[:count]]) if labels else table
+    return table
 
 
 def _from_polars(frame: Any, inputs: Sequence[pa.Table]) -> pa.Table:
