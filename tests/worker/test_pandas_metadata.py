@@ -133,7 +133,7 @@ def changed(table: pa.Table, choose: random.Random) -> pa.Table:
         case 2:
             return table.set_column(names.index(one), one, pa.nulls(table.num_rows, kind))
         case 3:
-            return table.append_column(f"new{len(names)}", pa.array(range(table.num_rows)))
+            return table.append_column(f"new {choose.random()}", pa.array(range(table.num_rows)))
         case 4:
             return pa.concat_tables([table, table])
         case 5:
