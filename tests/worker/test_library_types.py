@@ -142,3 +142,26 @@ def test_types_of_pandas_are_there_for_a_model_that_imports_nothing(models: Path
     (answer,) = small_engine.open_table(read.table).to_pylist()
     assert engine.close() == ""
     assert answer["dtype"] == "period[M]" and "pandas.period" in answer["kind"]
+
+
+def test_a_dtype_that_the_reader_does_not_know_is_left_out(engine: Engine, models: Path) -> None:
+    (models / "foreign.py").write_text(FOREIGN)
+    written = engine.run(task(models, "foreign.py", "write"))
+    read = engine.run(task(models, "foreign.py", "read", "t"), [written.table])
+    assert read.error is None, read.error
+    assert small_engine.open_table(read.table).to_pylist() == [{"x": 1, "dtypes": "int64 Int64"}]
+
+
+FOREIGN = """
+import json
+import pandas as pd
+import pyarrow as pa
+def write():
+    table = pa.Table.from_pandas(pd.DataFrame({"x": [1], "y": pd.array([2], "Int64")}))
+    noted = json.loads(table.schema.metadata[b"pandas"])
+    noted["columns"][0]["numpy_type"] = "length[m]"
+    return table.replace_schema_metadata({b"pandas": json.dumps(noted)})
+def read(t):
+    frame = t.to_pandas()
+    return {"x": frame["x"].tolist(), "dtypes": [" ".join(map(str, frame.dtypes))]}
+"""

@@ -64,7 +64,17 @@ def test_row_labels_of_pandas_are_left_out_where_the_rows_are_others() -> None:
 
 
 @pytest.mark.parametrize(
-    "junk", [b"", b"{", b"[]", b"{}", b'{"columns": 3}', b'{"columns": [{}], "index_columns": []}']
+    "junk",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"columns": 3}',
+        b'{"columns": [{}], "index_columns": []}',
+        b'{"columns": [], "index_columns": [{"start": 0, "stop": 1e99, "step": 1}]}',
+        b'{"columns": [], "index_columns": [{"start": 0, "stop": %d, "step": 1}]}' % 10**40,
+    ],
 )
 def test_metadata_that_is_not_of_pandas_is_left_out(junk: bytes) -> None:
     table = pa.table({"a": [1]}).replace_schema_metadata({b"pandas": junk, b"origin": b"test"})
@@ -123,7 +133,7 @@ def changed(table: pa.Table, choose: random.Random) -> pa.Table:
         case 2:
             return table.set_column(names.index(one), one, pa.nulls(table.num_rows, kind))
         case 3:
-            return table.append_column(f"new{len(names)}", pa.array(range(table.num_rows)))
+            return table.append_column(f"new {choose.random()}", pa.array(range(table.num_rows)))
         case 4:
             return pa.concat_tables([table, table])
         case 5:

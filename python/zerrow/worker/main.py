@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import pyarrow as pa
 
+from zerrow.worker import pandas_metadata
 from zerrow.worker.abi import LibraryError, Session, WorkerLibrary
 from zerrow.worker.channel import Channel, Message, encoded
 from zerrow.worker.decache import Exchange
@@ -229,7 +230,7 @@ def _take_segments(session: Session, message: Message) -> None:
 def _open(session: Session, descriptor: int, is_for_python: bool) -> pa.Table:
     table = session.open(descriptor, registers_types=is_for_python)
     os.close(descriptor)
-    return table
+    return pandas_metadata.keep_readable(table) if is_for_python and "pandas" in sys.modules else table
 
 
 def _publish(session: Session, table: pa.Table) -> tuple[Any, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -29,9 +30,10 @@ def keep_true(table: pa.Table) -> pa.Table:
 
 
 def keep_readable(table: pa.Table) -> pa.Table:
-    """The table of a frame with what pandas notes and does not understand itself left out; for a process with pandas.
+    """The table with what is noted and pandas does not understand here left out; for a process that has pandas.
 
     Without a dtype a column is read by its Arrow type; without notes about their labels, columns are called by text.
+    pandas notes dtypes that it can't read itself, and those of other packages, which the reader may not have imported.
     """
     return _rewritten(table, _understood)
 
@@ -73,33 +75,29 @@ def _counted(noted: dict[str, Any]) -> list[Any]:
 
 
 LABEL_TYPES = (
-    "unicode",
-    "string",
-    "bytes",
-    "date",
-    "datetime",
-    "datetimetz",
-    "integer",
-    "floating",
-    "decimal",
-    "empty",
-    "mixed",
-    "mixed-integer",
-    "mixed-integer-float",
+    *("unicode", "string", "bytes", "date", "datetime", "datetimetz", "integer", "floating", "decimal", "empty"),
+    *("mixed", "mixed-integer", "mixed-integer-float"),
 )
 """What pandas notes about labels of columns that is no dtype."""
 
 NOTHING_OF_ROWS: dict[str, Any] = {"column_indexes": [], "attributes": {}}
 
 
-def _rewritten(table: pa.Table, change: Any) -> pa.Table:
+def _rewritten(table: pa.Table, change: Callable[[dict[str, Any], pa.Table], dict[str, Any]]) -> pa.Table:
     metadata = table.schema.metadata or {}
     # pyarrow would forget how many rows there are where there is no column.
     if KEY not in metadata or not table.num_columns:
         return table
     try:
         noted = change(json.loads(metadata[KEY]), table)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):  # whoever wrote it, it isn't pandas'
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ):  # whoever wrote it, it isn't pandas'
         noted = None
     kept = {key: value for key, value in metadata.items() if key != KEY}
     if noted is not None:
@@ -136,7 +134,7 @@ def _understood(noted: dict[str, Any], table: pa.Table) -> dict[str, Any]:
         column if is_understood(column["numpy_type"]) else {**column, "numpy_type": "object"}
         for column in noted["columns"]
     ]
-    levels = noted["column_indexes"]
+    levels = noted.get("column_indexes", [])
     if not all(level["pandas_type"] in LABEL_TYPES or is_understood(level["pandas_type"]) for level in levels):
         levels = []
     return {**noted, "columns": columns, "column_indexes": levels}

@@ -35,6 +35,8 @@ NOT_ARROW = {
     "UInt128": "integers that pyarrow has not. Cast it to Decimal(38, 0) or to String, or drop it",
 }
 """Types of polars that no Arrow table can be made of, and what to do."""
+UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, UnicodeEncodeError)
+"""What pyarrow raises for values that fit no type; it may be out of memory besides."""
 FIELD_ID = b"PARQUET:field_id"
 SAMPLE_ROWS = 32
 
@@ -148,9 +150,8 @@ def _from_column(result: pa.Array | pa.ChunkedArray) -> pa.Table:
 def _from_pandas(frame: Any) -> pa.Table:
     """Arrow columns of a frame, in the frame's own memory where pandas has them column by column.
 
-    It is the table that pandas itself writes to a file, with the metadata that `to_pandas` makes the same frame of, but
-    for the order: row labels that are more than a count are columns, which come first here. They have the names of the
-    index, or `__index_level_0__`.
+    It is the table that pandas itself writes to a file, with the metadata that `to_pandas` makes the same frame of. Row
+    labels that are more than a count are columns: first, with the names of the index, or last, as `__index_level_0__`.
     """
     names = _repeated(str(name) for name in frame.columns)
     if names:
@@ -159,7 +160,7 @@ def _from_pandas(frame: Any) -> pa.Table:
         # A subclass that has its own way knows more of its columns: GeoPandas of geometries.
         own = getattr(type(frame), "to_arrow", None)
         table = pa.Table.from_pandas(frame) if own is None else pa.table(own(frame))
-    except (pa.ArrowException, TypeError, ValueError, OverflowError, NotImplementedError) as error:
+    except (*UNFIT, TypeError, ValueError) as error:
         raise _failure(
             f"the DataFrame does not fit Arrow's types: {' '.join(map(str, error.args))}: give such columns another "
             "dtype with astype, or drop them"
@@ -175,16 +176,18 @@ def _from_pandas(frame: Any) -> pa.Table:
 
 
 def _labels_first(frame: Any, table: pa.Table) -> pa.Table:
-    """pandas puts the columns of row labels last."""
+    """pandas puts the columns of row labels last; those that have names are what readers in SQL look for."""
     count = frame.columns.size
     labels = table.column_names[count:]
-    if labels == ["__index_level_0__"] and frame.index.name is None:
+    if any(name is not None for name in frame.index.names):
+        return table.select([*labels, *table.column_names[:count]])
+    if labels == ["__index_level_0__"]:
         print(
             "the row labels of the DataFrame are the column __index_level_0__ of the result: "
             "return frame.reset_index(drop=True) if they mean nothing",
             file=sys.stderr,
         )
-    return table.select([*labels, *table.column_names[:count]]) if labels else table
+    return table
 
 
 def _from_polars(frame: Any, inputs: Sequence[pa.Table]) -> pa.Table:
@@ -276,6 +279,10 @@ def _from_columns(columns: dict[Any, Any]) -> pa.Table:
     for name, values in columns.items():
         if not isinstance(name, str):
             raise _failure(f"the dict has the key {name!r} of type {_name(name)}: the names of columns are strings")
+        if not name.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise _failure(
+                f"the dict has the key {name!r}, which is no whole text: half a character has no name in UTF-8"
+            )
         if _origin(values) == ("polars", "Series"):
             # As a frame, for its field says what an Arrow type doesn't.
             part = _from_polars(values.rename(name).to_frame(), ())
@@ -311,7 +318,7 @@ def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
             column = pa.chunked_array(values)
             return restore_strings(name, column, ()) if is_view(column.type) else column
         return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
+    except UNFIT as error:
         raise _failure(f"the column {name!r} does not fit one Arrow type: {error}") from error
 
 
