@@ -155,6 +155,9 @@ public struct Publisher {
     /// …and where the new buffers take no more than one part in so many of it.
     private static let madeShare = 16
 
+    /// A view names as many bytes or more, on average, where all are read to see which.
+    private static let viewBytesMin = 64
+
     /// What a column would take.
     private struct Weight {
         var shared = 0
@@ -176,9 +179,13 @@ public struct Publisher {
         let candidates = loose.filter { column in
             let (weight, total) = (before[column]?.weight ?? Weight(), before[column]?.namedBytes ?? 0)
             let bytes = weight.shared + weight.copied
-            let hasFewViews = collector.viewColumns.contains(column) && rows <= bytes / 64
-            return bytes >= Self.slackBytesMin
-                && (hasFewViews || bytes - (total - min(total, collector.slack[column])) >= Self.slackBytesMin)
+            // It is worth reading the views where they are few for their data, or where some of that is copied.
+            if collector.viewColumns.contains(column), rows <= bytes / Self.viewBytesMin || weight.copied > 0 {
+                return bytes >= Self.slackBytesMin
+            }
+            // Of several batches each has about what is left of it without the slack: they may well need all.
+            let needed = batches.count == 1 ? 0 : total - min(total, collector.slack[column])
+            return collector.slack[column] >= Self.slackBytesMin && bytes - needed >= Self.slackBytesMin
         }
         if candidates.isEmpty { return }
         let full = try collect(schema, batches) { candidates.contains($0) ? .full : .none }

@@ -47,10 +47,7 @@ extension BodyWalk {
     private mutating func blocks(
         _ node: ArrowNode, _ window: Window, _ lengths: [Int]
     ) throws(SIPCError) -> [Block]? {
-        let total = lengths.reduce(0, &+)
         if case .none = narrowing {
-            // Small blocks are mostly copied: it is worth reading the views for that.
-            if lengths.contains(where: { $0 > 0 && $0 < Publisher.packedBytesMax }) { loosen(total, 8) }
             hasViews = true
             return nil
         }
