@@ -59,7 +59,8 @@ extension Engine {
             tell(.evicted(holding.key, .spill, bytesFreed: figures.freedBytes))
         case .superseded: fail(evicting: holding, .spill)
         case .failed(let error):
-            noteOnce("tables can't be spilled", error)
+            // What would be much larger on a disk is no fault of anybody's.
+            if error.code != .unsuitable { noteOnce("tables can't be spilled", error) }
             fail(evicting: holding, .spill)
         }
     }

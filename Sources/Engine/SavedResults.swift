@@ -93,7 +93,8 @@ extension Engine {
             savesLeft -= 1
             store.finishSave(work)
             endSave(of: table, key)
-            if let error { noteOnce("results are not saved", error) }
+            // What would be much larger on a disk is no fault of anybody's.
+            if let error, error.code != .unsuitable { noteOnce("results are not saved", error) }
         }
     }
 

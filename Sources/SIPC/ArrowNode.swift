@@ -66,14 +66,29 @@ struct ArrowNode {
         return count - Bitmap.countOnes(bitmap, from: offset + from, count: count)
     }
 
-    /// The offset after the last value: how long the data is.
-    func lastOffset(_ width: Int, _ index: Int, isEmpty: Bool) throws(SIPCError) -> Int {
-        if isEmpty { return 0 }
-        let at = try buffer(1) + index * width
-        let last = width == 4 ? Int(at.loadUnaligned(as: Int32.self)) : Int(at.loadUnaligned(as: Int64.self))
-        guard last >= 0 else { throw .invalidTable("the offsets of an array end at \(last)") }
-        return last
+    /// Number `index` of a buffer of signed numbers.
+    static func number(_ buffer: UnsafeRawPointer, _ index: Int, _ width: Int) -> Int {
+        let at = buffer + index * width
+        return switch width {
+        case 1: Int(at.load(as: Int8.self))
+        case 4: Int(at.loadUnaligned(as: Int32.self))
+        default: Int(at.loadUnaligned(as: Int64.self))
+        }
     }
+
+    /// What the slots `start ..< start + count` of the buffers, which are not none, have of the data or of the child.
+    func offsets(_ width: Int, _ start: Int, _ count: Int) throws(SIPCError) -> Range<Int> {
+        let all = try buffer(1)
+        let (first, last) = (Self.number(all, start, width), Self.number(all, start + count, width))
+        // Whoever gave the array has vouched for its last offset; those in between may be anything.
+        guard first >= 0, first <= last, last <= Self.number(all, offset + length, width) else {
+            throw .invalidTable("the offsets of an array go from \(first) to \(last)")
+        }
+        return first..<last
+    }
+
+    /// Which slots of the buffers are null; nil where none is.
+    var validity: UnsafeRawPointer? { hasValidity ? raw.pointee.buffers[0] : nil }
 
     /// The lengths of a view array's data buffers.
     func variadicLengths() throws(SIPCError) -> [Int] {

@@ -20,7 +20,8 @@ enum Bitmap {
         return ones
     }
 
-    private static func isSet(_ bitmap: UnsafeRawPointer, _ bit: Int) -> Bool {
+    /// Whether bit number `bit` is set.
+    static func isSet(_ bitmap: UnsafeRawPointer, _ bit: Int) -> Bool {
         bitmap.load(fromByteOffset: bit / 8, as: UInt8.self) >> UInt8(bit & 7) & 1 == 1
     }
 

@@ -4,23 +4,38 @@ import CArrow
 struct Extent: Equatable {
     let address: UInt
     let bytes: Int
+    /// Whether it was made on the way, and is no library's.
+    var isMade = false
 }
 
 /// Walks the arrays of a table, and writes down for each message its nodes and where its buffers lie.
 ///
 /// It reads what the lengths of buffers depend on (the last offset, run ends, lengths of view data) and bitmaps whose
-/// nulls nobody counted. The arrays belong to this process and are trusted as far as the C interface asks.
+/// nulls nobody counted. Where it narrows, it also reads which values a slice has. The arrays belong to this process and
+/// are trusted as far as the C interface asks; what they say of places is checked all the same.
 struct Collector {
     private let shapes: Shapes
     private(set) var builder: DescriptorBuilder
     /// The buffers of all messages, in the order of their references.
     private(set) var extents: [Extent] = []
+    /// Which column each of them is of; -1: of a dictionary.
+    private(set) var columns: [Int] = []
+    /// About how many bytes of each column might go if it were narrowed, as far as can be seen without reading it.
+    private(set) var slack: [Int] = []
+    /// The columns with views, of which that can't be seen.
+    private(set) var viewColumns: Set<Int> = []
+    /// What was made on the way; the extents point into it.
+    let made = MadeMemory()
+    private let narrowing: (Int) -> Narrowing
     private var lastDictionaries: [Collected?]
 
-    init(_ schema: Schema) {
+    /// - Parameter narrowing: how far each column is narrowed to what its rows name.
+    init(_ schema: Schema, narrowing: @escaping (Int) -> Narrowing = { _ in .none }) {
         shapes = Shapes(schema)
         builder = DescriptorBuilder(schema)
         lastDictionaries = Array(repeating: nil, count: shapes.dictionaries.count)
+        self.narrowing = narrowing
+        slack = Array(repeating: 0, count: schema.fields.count)
     }
 
     /// Adds a batch, and before it those of its dictionaries that are not the ones of the batch before.
@@ -38,15 +53,23 @@ struct Collector {
         guard columns.childCount == roots.count else {
             throw .invalidTable("a batch has \(columns.childCount) columns, the schema \(roots.count)")
         }
-        var walk = BodyWalk()
+        var walk = BodyWalk(made)
         walk.body.length = Int64(columns.length)
+        var owners: [Int] = []
         for (index, root) in roots.enumerated() {
+            walk.narrowing = narrowing(index)
+            walk.slackBits = 0
             try walk.append(
                 columns.child(index), shapes.nodes, root, from: columns.offset, count: columns.length, before: 0)
+            slack[index] = min(slack[index], Int.max / 2) + walk.slackBits / 8
+            if walk.hasViews { viewColumns.insert(index) }
+            walk.hasViews = false
+            owners += repeatElement(index, count: walk.extents.count - owners.count)
         }
         for (index, values) in walk.dictionaries { _ = try append(dictionary: index, values) }
         builder.append(batch: walk.body)
         extents += walk.extents
+        self.columns += owners
     }
 
     /// What was last sent for a dictionary.
@@ -60,7 +83,7 @@ struct Collector {
         dictionary index: Int, _ values: UnsafePointer<ArrowArray>
     ) throws(SIPCError) -> Bool {
         let dictionary = shapes.dictionaries[index]
-        var walk = BodyWalk()
+        var walk = BodyWalk(made)
         let length = Int(values.pointee.length)
         walk.body.length = Int64(length)
         if dictionary.isWrapped { walk.appendWrapper(length) }
@@ -72,6 +95,7 @@ struct Collector {
         }
         builder.append(dictionary: dictionary.id, walk.body)
         extents += walk.extents
+        columns += repeatElement(-1, count: walk.extents.count)
         lastDictionaries[index] = Collected(body: walk.body, extents: walk.extents)
         return true
     }
@@ -80,9 +104,18 @@ struct Collector {
 /// Collects the nodes and buffers of one message.
 struct BodyWalk {
     var body = Body()
+    /// How far what comes next is narrowed.
+    var narrowing = Narrowing.none
+    /// About how many bits might go if it were narrowed further.
+    var slackBits = 0
+    /// Whether there were views that nobody has read.
+    var hasViews = false
+    let made: MadeMemory
     private(set) var extents: [Extent] = []
     /// The dictionaries met on the way: index into `Shapes.dictionaries`, and the values.
     private(set) var dictionaries: [(Int, UnsafePointer<ArrowArray>)] = []
+
+    init(_ made: MadeMemory) { self.made = made }
 
     /// The struct round the values of a dictionary that needs one.
     mutating func appendWrapper(_ length: Int) {
@@ -92,7 +125,7 @@ struct BodyWalk {
     }
 
     /// The part of an array that a message holds.
-    private struct Window {
+    struct Window {
         /// Its first slot, counted from the start of the buffers.
         let start: Int
         let count: Int
@@ -132,12 +165,12 @@ struct BodyWalk {
         if shape.layout.hasValidity {
             if nullCount > 0 { try append(node, 0, window, bits: true) } else { appendEmpty() }
         }
-        try appendBuffers(node, shape, window)
+        let ranges = try appendBuffers(node, shapes, index, window)
         if shape.dictionary >= 0 { dictionaries.append((shape.dictionary, try node.dictionary())) }
         if shape.layout == .runEnd {
             try appendRuns(node, shapes, index, window, before: before)
         } else {
-            try appendChildren(node, shapes, index, window)
+            try appendChildren(node, shapes, index, window, ranges)
         }
     }
 
@@ -151,33 +184,26 @@ struct BodyWalk {
         return count
     }
 
-    private mutating func appendBuffers(_ node: ArrowNode, _ shape: Shape, _ window: Window) throws(SIPCError) {
-        switch shape.layout {
+    /// - Returns: what is needed of each child, where the buffers say that.
+    private mutating func appendBuffers(
+        _ node: ArrowNode, _ shapes: [Shape], _ index: Int, _ window: Window
+    ) throws(SIPCError) -> [Range<Int>] {
+        switch shapes[index].layout {
         case .null, .fixedSizeList, .structure, .runEnd: break
         case .bits: try append(node, 1, window, bits: true)
         case .fixed(let width): try append(node, 1, window, width: width)
-        case .variable(let width):
-            try append(node, 1, window, width: width, extra: 1)
-            let bytes = try node.lastOffset(width, window.start + window.count, isEmpty: window.count == 0)
-            try append(whole: node, 2, bytes: bytes)
-        case .view:
-            try append(node, 1, window, width: 16)
-            let lengths = try node.variadicLengths()
-            body.variadicCounts.append(Int64(lengths.count))
-            for (index, length) in lengths.enumerated() { try append(whole: node, 2 + index, bytes: length) }
-        case .list(let width): try append(node, 1, window, width: width, extra: 1)
-        case .listView(let width):
-            try append(node, 1, window, width: width)
-            try append(node, 2, window, width: width)
+        case .variable(let width): try appendVariable(node, width, window)
+        case .view: try appendViews(node, window)
+        case .list(let width): return [try appendList(node, width, shapes, index, window)]
+        case .listView(let width): return [try appendListViews(node, width, shapes, index, window)]
         case .sparseUnion: try append(node, 0, window, width: 1)
-        case .denseUnion:
-            try append(node, 0, window, width: 1)
-            try append(node, 1, window, width: 4)
+        case .denseUnion: return try appendDenseUnion(node, shapes, index, window)
         }
+        return []
     }
 
     private mutating func appendChildren(
-        _ node: ArrowNode, _ shapes: [Shape], _ index: Int, _ window: Window
+        _ node: ArrowNode, _ shapes: [Shape], _ index: Int, _ window: Window, _ ranges: [Range<Int>]
     ) throws(SIPCError) {
         var child = index + 1
         var position = 0
@@ -191,7 +217,8 @@ struct BodyWalk {
                     raw, shapes, child, from: window.start * size, count: window.count * size,
                     before: window.skipped * size)
             default:
-                try append(raw, shapes, child, from: 0, count: Int(raw.pointee.length), before: 0)
+                let range = ranges[position]
+                try append(raw, shapes, child, from: range.lowerBound, count: range.count, before: 0)
             }
             position += 1
             child = shapes[child].next
@@ -225,11 +252,25 @@ struct BodyWalk {
         body.bufferBytes.append(Int64(canonicalBytes))
     }
 
-    private mutating func appendEmpty() { append(Extent(address: 0, bytes: 0), canonicalBytes: 0) }
+    mutating func appendEmpty() { append(Extent(address: 0, bytes: 0), canonicalBytes: 0) }
 
-    private mutating func append(whole node: ArrowNode, _ index: Int, bytes: Int) throws(SIPCError) {
-        if bytes == 0 { return appendEmpty() }
-        append(Extent(address: UInt(bitPattern: try node.buffer(index)), bytes: bytes), canonicalBytes: bytes)
+    /// Some bytes of a buffer.
+    mutating func append(_ node: ArrowNode, _ index: Int, bytes: Range<Int>) throws(SIPCError) {
+        if bytes.isEmpty { return appendEmpty() }
+        let address = try node.buffer(index) + bytes.lowerBound
+        append(Extent(address: UInt(bitPattern: address), bytes: bytes.count), canonicalBytes: bytes.count)
+    }
+
+    /// A buffer that was made, which has `width` bytes for each slot that the window holds, and for `extra` more.
+    mutating func append(_ made: UnsafeMutableRawBufferPointer, _ window: Window, width: Int, extra: Int = 0) {
+        let extent = Extent(address: UInt(bitPattern: made.baseAddress), bytes: made.count, isMade: true)
+        append(extent, canonicalBytes: (window.count + extra) * width)
+    }
+
+    /// A whole buffer that was made.
+    mutating func append(_ made: UnsafeMutableRawBufferPointer) {
+        let extent = Extent(address: UInt(bitPattern: made.baseAddress), bytes: made.count, isMade: true)
+        append(extent, canonicalBytes: made.count)
     }
 
     /// A buffer of one bit per slot.
@@ -242,7 +283,7 @@ struct BodyWalk {
     }
 
     /// A buffer of `width` bytes per slot, and of `extra` slots more.
-    private mutating func append(
+    mutating func append(
         _ node: ArrowNode, _ index: Int, _ window: Window, width: Int, extra: Int = 0
     ) throws(SIPCError) {
         if window.count == 0 || width == 0 { return appendEmpty() }

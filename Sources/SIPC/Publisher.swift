@@ -102,10 +102,14 @@ public struct Publisher {
     /// code of this process runs any more.
     public final class Kept {
         private let batches: [OwnedArray]
+        private let made: MadeMemory
         /// What was moved or copied into the output segment: the memory, and where it is there. It may be found there again.
         public fileprivate(set) var places: [(memory: UnsafeRawBufferPointer, offset: UInt64)] = []
 
-        init(_ batches: [OwnedArray]) { self.batches = batches }
+        init(_ batches: [OwnedArray], _ made: MadeMemory) {
+            self.batches = batches
+            self.made = made
+        }
 
         /// Keeps them until the process ends, whoever lets go of this object.
         ///
@@ -122,15 +126,17 @@ public struct Publisher {
         _ source: UnsafeMutablePointer<ArrowArrayStream>, isRead: () -> Void = {}
     ) throws(SIPCError) -> (descriptor: [UInt8], counts: PublishCounts, kept: Kept) {
         let stream = try OwnedStream(moving: source)
-        var collector = Collector(try stream.schema())
+        let schema = try stream.schema()
+        var collector = Collector(schema)
         // Until every buffer has its place, no array may be freed: an address must not come to mean two buffers.
         var batches: [OwnedArray] = []
         while let batch = try stream.next() {
             try collector.append(batch.raw)
             batches.append(batch)
         }
+        try narrow(&collector, schema, batches)
         isRead()
-        let kept = Kept(batches)
+        let kept = Kept(batches, collector.made)
         return try withExtendedLifetime(kept) { () throws(SIPCError) in
             var counts = PublishCounts()
             let (segments, references) = try place(collector.extents, kept, &counts)
@@ -138,6 +144,113 @@ public struct Publisher {
             counts.batches = collector.builder.batches
             return (collector.builder.finish(segments: segments, references: references), counts, kept)
         }
+    }
+
+    // MARK: - Narrowing
+
+    /// A column that could lose less than this is left as it is.
+    private static let slackBytesMin = 1024
+    /// Sharing less memory is worth making buffers anew from so many bytes on, …
+    private static let sharedBytesMin = 64 * 1024
+    /// …and where the new buffers take no more than one part in so many of it.
+    private static let madeShare = 16
+
+    /// A view names as many bytes or more, on average, where all are read to see which.
+    private static let viewBytesMin = 64
+
+    /// What a column would take.
+    private struct Weight {
+        var shared = 0
+        var copied = 0
+        var made = 0
+    }
+
+    /// Collects the table again where columns refer to much more than their rows name, and narrows these.
+    ///
+    /// That is decided for a column as a whole: batches that are slices of one buffer name all of it together.
+    private func narrow(
+        _ collector: inout Collector, _ schema: Schema, _ batches: [OwnedArray]
+    ) throws(SIPCError) {
+        let loose = Set(schema.fields.indices.filter { collector.slack[$0] >= Self.slackBytesMin })
+            .union(collector.viewColumns)
+        if loose.isEmpty { return }
+        let before = try weights(of: loose, in: collector)
+        let rows = Int(clamping: collector.builder.rows)
+        let candidates = loose.filter { column in
+            let (weight, total) = (before[column]?.weight ?? Weight(), before[column]?.namedBytes ?? 0)
+            let bytes = weight.shared + weight.copied
+            // It is worth reading the views where they are few for their data, or where some of that is copied.
+            if collector.viewColumns.contains(column), rows <= bytes / Self.viewBytesMin || weight.copied > 0 {
+                return bytes >= Self.slackBytesMin
+            }
+            // Of several batches each has about what is left of it without the slack: they may well need all.
+            let needed = batches.count == 1 ? 0 : total - min(total, collector.slack[column])
+            return collector.slack[column] >= Self.slackBytesMin && bytes - needed >= Self.slackBytesMin
+        }
+        if candidates.isEmpty { return }
+        let full = try collect(schema, batches) { candidates.contains($0) ? .full : .none }
+        let after = try weights(of: candidates, in: full)
+        var worth: Set<Int> = []
+        var free: Set<Int> = []
+        for column in candidates {
+            guard let old = before[column]?.weight, let new = after[column]?.weight else { continue }
+            let saved = old.shared + old.copied - new.shared - new.copied
+            let isLess = new.made <= old.copied - new.copied
+            if saved > 0, isLess || (saved >= Self.sharedBytesMin && new.made <= saved / Self.madeShare) {
+                worth.insert(column)
+            } else if saved > 0 {
+                free.insert(column)
+            }
+        }
+        if worth == candidates {
+            collector = try isLess(full, collector, candidates) ? full : collector
+        } else if !worth.isEmpty || !free.isEmpty {
+            let mixed = try collect(schema, batches) { worth.contains($0) ? .full : free.contains($0) ? .free : .none }
+            collector = try isLess(mixed, collector, candidates) ? mixed : collector
+        }
+    }
+
+    /// Whether a table takes less than it would otherwise: several columns may be slices of one buffer, too.
+    private func isLess(_ new: Collector, _ old: Collector, _ columns: Set<Int>) throws(SIPCError) -> Bool {
+        func bytes(_ collector: Collector) -> Int {
+            let own = zip(collector.extents, collector.columns).filter { columns.contains($0.1) }.map(\.0)
+            return Self.groups(own).groups.reduce(0) { $0 + $1.bytes }
+        }
+        return bytes(new) < bytes(old)
+    }
+
+    private func collect(
+        _ schema: Schema, _ batches: [OwnedArray], _ narrowing: @escaping (Int) -> Narrowing
+    ) throws(SIPCError) -> Collector {
+        var collector = Collector(schema, narrowing: narrowing)
+        for batch in batches { try collector.append(batch.raw) }
+        return collector
+    }
+
+    /// What columns take, and the bytes that their buffers have together, however often these are named.
+    private func weights(
+        of columns: Set<Int>, in collector: Collector
+    ) throws(SIPCError) -> [Int: (weight: Weight, namedBytes: Int)] {
+        var extents: [Int: [Extent]] = [:]
+        for (extent, column) in zip(collector.extents, collector.columns) where columns.contains(column) {
+            extents[column, default: []].append(extent)
+        }
+        var result: [Int: (weight: Weight, namedBytes: Int)] = [:]
+        for (column, extents) in extents {
+            var weight = Weight()
+            let (order, groups) = Self.groups(extents)
+            for group in groups {
+                if extents[order[group.members.lowerBound]].isMade {
+                    weight.made += group.bytes
+                } else if try find(group, ways) != nil || (mover != nil && group.bytes >= Self.packedBytesMax) {
+                    weight.shared += group.bytes
+                } else {
+                    weight.copied += group.bytes
+                }
+            }
+            result[column] = (weight, extents.reduce(0) { $0 + $1.bytes })
+        }
+        return result
     }
 
     // MARK: - Placing
@@ -265,7 +378,7 @@ public struct Publisher {
 }
 
 /// The segments that a descriptor names, in the order of their first use.
-private struct SegmentTable {
+struct SegmentTable {
     private(set) var segments: [Segment] = []
     private var indexes: [UInt64: UInt32] = [:]
 

@@ -6,6 +6,8 @@ struct Shape {
     var next: Int
     /// Index into `Shapes.dictionaries`, or -1.
     let dictionary: Int
+    /// Of a union: the type id of each child.
+    var typeIDs: [Int32] = []
 }
 
 /// A schema, flattened once, so that ten thousand columns of a thousand batches are walked without touching a type.
@@ -41,7 +43,9 @@ struct Shapes {
             dictionaries.append(Dictionary(id: encoded.id, nodes: values, isWrapped: encoded.isWrapped))
         }
         let index = nodes.count
-        nodes.append(Shape(layout: field.type.layout, next: 0, dictionary: dictionary))
+        var shape = Shape(layout: field.type.layout, next: 0, dictionary: dictionary)
+        if case .union(_, let typeIDs) = field.type { shape.typeIDs = typeIDs }
+        nodes.append(shape)
         for child in field.children { flatten(child, into: &nodes, &dictionaries) }
         nodes[index].next = nodes.count
     }

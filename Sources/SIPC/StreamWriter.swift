@@ -3,11 +3,16 @@ import System
 extension Descriptor {
     /// Writes the table as a standard Arrow IPC stream to where `file` stands.
     ///
-    /// The messages' metadata is sent as it is, then the referenced bytes. Only buffers of arrays that begin in the middle
-    /// of a byte, and the run ends of a slice, are made anew.
+    /// What no row names is left out (`trimmed`). The messages' metadata is sent as it is then, and the referenced bytes. Only
+    /// buffers of arrays that begin in the middle of a byte, and the run ends of a slice, are made anew.
     ///
     /// - Parameter segments: at least those that the descriptor names.
     public func writeStream(_ segments: [MappedSegment], to file: borrowing FileDescriptor) throws {
+        let table = try trimmed(segments)
+        try table.descriptor.writeAll(table.segments, to: file)
+    }
+
+    private func writeAll(_ segments: [MappedSegment], to file: borrowing FileDescriptor) throws {
         let source = try TableSource(self, segments)
         var output = StreamOutput()
         func write(_ bytes: UnsafeRawBufferPointer) throws { try file.writeAll(bytes) }

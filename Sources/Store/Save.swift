@@ -8,12 +8,12 @@ public final class SaveWork: Sendable {
     public let table: TableID
 
     let movers: Movers
-    private let layout: FileLayout
+    private let bytes: Int
     private let path: String
 
-    init(_ movers: Movers, _ layout: FileLayout, _ path: String) {
+    init(_ movers: Movers, bytes: Int, _ path: String) {
         self.movers = movers
-        self.layout = layout
+        self.bytes = bytes
         self.path = path
         table = movers.table
     }
@@ -22,17 +22,22 @@ public final class SaveWork: Sendable {
     ///
     /// Nothing happens where a file of that name is there already.
     ///
-    /// - Throws: `diskFull`, `system`.
+    /// - Throws: `diskFull`, `system`; `unsuitable` when the table would be much larger there.
     public func write() throws(StoreError) {
         do {
+            let table = try movers.descriptor.trimmed(try movers.map())
+            let layout = try table.descriptor.fileLayout()
+            try SegmentStore.checkFileBytes(layout, of: bytes, self.table)
             let pending = try PendingFile(in: Path.parent(path))
             try pending.file.descriptor.allocate(bytes: layout.bytes)
             var output = DiskOutput(pending.file)
-            _ = try movers.descriptor.writeFile(layout, try movers.map()) { try output.write($0, at: $1) }
+            _ = try table.descriptor.writeFile(layout, table.segments) { try output.write($0, at: $1) }
             try output.finish()
             try pending.link(as: path)
+        } catch let error as StoreError {
+            throw error
         } catch {
-            throw StoreError(writing: "saving table \(table), \(layout.bytes) bytes, as \(path)", error)
+            throw StoreError(writing: "saving table \(table), \(bytes) bytes, as \(path)", error)
         }
     }
 }
@@ -44,18 +49,17 @@ extension SegmentStore {
     ///   - table: any.
     ///   - path: the file's name, which nothing should have; its folder is there.
     /// - Returns: the work, for a thread that may wait.
-    /// - Throws: `unsuitable` when the table can't be an Arrow IPC file, or would be much larger there.
+    /// - Throws: `unsuitable` when the table can't be an Arrow IPC file.
     public func beginSave(_ table: TableID, as path: String) throws(StoreError) -> SaveWork {
         let bytes = namedBytes(of: table)
         var movers: Movers?
         do {
             let pinned = try pin(table, "save")
             movers = pinned
-            let layout = try pinned.descriptor.fileLayout()
-            guard layout.format == .file, layout.bytes <= Self.spillBytesMax * bytes + Machine.hugePageBytes else {
-                throw StoreError(.unsuitable, nil, "table \(table) can't be saved: its batches share their buffers")
+            guard try pinned.descriptor.fileLayout().format == .file else {
+                throw StoreError(.unsuitable, nil, "table \(table) can't be saved: its dictionaries are replaced")
             }
-            return SaveWork(pinned, layout, path)
+            return SaveWork(pinned, bytes: bytes, path)
         } catch {
             if let movers { _ = try unpin(movers) }
             throw error as? StoreError ?? StoreError(.unsuitable, nil, "table \(table) can't be saved: \(error)")

@@ -25,25 +25,28 @@ public struct SpillFolder: Sendable {
 /// What writes a table to a disk.
 private struct SpillWriter: Sendable {
     let movers: Movers
-    let layout: FileLayout
+    let bytes: Int
     let folder: SpillFolder
 
     func write() throws(StoreError) -> MoveWork.Made {
         do {
             return try writeFile()
+        } catch let error as StoreError {
+            throw error
         } catch {
-            throw StoreError(
-                writing: "spilling table \(movers.table), \(layout.bytes) bytes, to \(folder.path)", error)
+            throw StoreError(writing: "spilling table \(movers.table), \(bytes) bytes, to \(folder.path)", error)
         }
     }
 
     private func writeFile() throws -> MoveWork.Made {
         let begin = MonotonicClock.nanoseconds()
+        let table = try movers.descriptor.trimmed(try movers.map())
+        let layout = try table.descriptor.fileLayout()
+        try SegmentStore.checkFileBytes(layout, of: bytes, movers.table)
         let file = DescriptorBox(try FileDescriptor.unnamed(in: folder.path))
         try file.descriptor.allocate(bytes: layout.bytes)
         var output = DiskOutput(file)
-        let segments = try movers.map()
-        let placements = try movers.descriptor.writeFile(layout, segments) { try output.write($0, at: $1) }
+        let placements = try table.descriptor.writeFile(layout, table.segments) { try output.write($0, at: $1) }
         try output.finish()
         var figures = MoveFigures()
         figures.bytes = layout.bytes
@@ -52,7 +55,7 @@ private struct SpillWriter: Sendable {
 
         let new = SIPC.Segment(id: movers.newID.rawValue, bytes: UInt64(layout.bytes))
         var tables = try movers.rewriteOthers(Relocation(placements), to: new)
-        tables[movers.table] = try Rewritten(movers.box, bytes: movers.descriptor.described(in: layout, id: new.id))
+        tables[movers.table] = try Rewritten(movers.box, bytes: table.descriptor.described(in: layout, id: new.id))
         let reader = DescriptorBox(try file.descriptor.reopenReadOnly())
         let segment = NewSegment(
             id: movers.newID, bytes: layout.bytes, place: .disk, writer: file, reader: reader, tables: tables)
@@ -121,7 +124,8 @@ extension SegmentStore {
     ///   - table: one that nobody reads, as a rule.
     ///   - folder: where to.
     /// - Returns: the work, for a thread that may wait.
-    /// - Throws: `unsuitable` when the table is on a disk already, names nothing, or would be much larger there.
+    ///   It fails as `unsuitable` when the table would be much larger there.
+    /// - Throws: `unsuitable` when the table is on a disk already, or names nothing.
     public func beginSpill(_ table: TableID, to folder: SpillFolder) throws(StoreError) -> MoveWork {
         let bytes = namedBytes(of: table)
         guard bytes > 0 else { throw StoreError(.unsuitable, nil, "table \(table) has no bytes to spill") }
@@ -134,18 +138,15 @@ extension SegmentStore {
         } catch {
             throw StoreError(.unsuitable, nil, "table \(table) can't be spilled: \(error)")
         }
-        do {
-            let layout = try movers.descriptor.fileLayout()
-            guard layout.bytes <= Self.spillBytesMax * bytes + Machine.hugePageBytes else {
-                let message = "table \(table) of \(bytes) bytes would have \(layout.bytes) on a disk"
-                throw StoreError(.unsuitable, nil, "\(message): its batches share their buffers")
-            }
-            let writer = SpillWriter(movers: movers, layout: layout, folder: folder)
-            return MoveWork(.spill, movers, bytes: layout.bytes) { () throws(StoreError) in try writer.write() }
-        } catch {
-            _ = try? unpin(movers)
-            throw error as? StoreError
-                ?? StoreError(.unsuitable, nil, "table \(table) can't be spilled: \(error)")
+        let writer = SpillWriter(movers: movers, bytes: bytes, folder: folder)
+        return MoveWork(.spill, movers, bytes: bytes) { () throws(StoreError) in try writer.write() }
+    }
+
+    /// Refuses a file that would be much larger than what its table names.
+    static func checkFileBytes(_ layout: FileLayout, of bytes: Int, _ table: TableID) throws(StoreError) {
+        guard layout.bytes <= spillBytesMax * bytes + Machine.hugePageBytes else {
+            let message = "table \(table) of \(bytes) bytes would have \(layout.bytes) on a disk"
+            throw StoreError(.unsuitable, nil, "\(message): its batches share their buffers")
         }
     }
 

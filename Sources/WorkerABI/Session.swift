@@ -89,9 +89,10 @@ final class Session {
     }
 
     func writeFile(_ descriptor: Int32, to raw: Int32) throws {
-        let table = try read(descriptor)
+        let table = try read(descriptor).trimmed(Array(segments.values))
         let out = DescriptorBox(try FileDescriptor.duplicate(of: raw))
-        _ = try table.writeFile(table.fileLayout(), Array(segments.values)) { try out.descriptor.writeAll($0, at: $1) }
+        let layout = try table.descriptor.fileLayout()
+        _ = try table.descriptor.writeFile(layout, table.segments) { try out.descriptor.writeAll($0, at: $1) }
     }
 
     func openFile(_ raw: Int32, _ out: UnsafeMutablePointer<ArrowArrayStream>) throws {

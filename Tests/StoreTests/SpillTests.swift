@@ -322,8 +322,10 @@ private let page = Machine.pageBytes
         try output.file.fill(0..<huge, &random)
         let batch = [ColumnPlace(segment: output.id, range: 0..<huge)]
         let table = try store.publish([batch, batch, batch, batch], by: "w1")
-        let error = #expect(throws: StoreError.self) { try store.beginSpill(table, to: diskFolder()) }
+        let work = try store.beginSpill(table, to: diskFolder())
+        let error = #expect(throws: StoreError.self) { try work.run() }
         #expect(error?.code == .unsuitable)
+        guard case .failed = store.finish(work) else { return #expect(Bool(false), "it moved") }
         // Nothing pins it.
         try store.release(table)
         #expect(!store.contains(table))
