@@ -198,7 +198,9 @@ def test_hostile_offsets_are_written_as_they_are_or_refused(engine: Engine) -> N
         for _ in range(20):
             at = size[0] + 4 * source.randrange(size[1] // 4)
             before = os.pread(engine.files[number], 4, at)
-            os.pwrite(engine.files[number], source.choice([b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x00\x10\x00\x00"]), at)
+            os.pwrite(
+                engine.files[number], source.choice([b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x00\x10\x00\x00"]), at
+            )
             with engine.session() as session:
                 try:
                     session.stream(descriptor)

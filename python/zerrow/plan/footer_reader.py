@@ -23,8 +23,8 @@ from typing import Any, BinaryIO
 
 _PROCESSOR_SECONDS_MAX = 10
 """What reading one footer may take, and a second more for each MiB of it."""
-_MEMORY_BYTES_MAX = 2 << 30
-"""What reading a footer may take, and more for a long one."""
+_MEMORY_BYTES_MAX = 4 << 30
+"""What reading a footer may take beyond what is there, and more for a long one. Allocators ask for a GiB ahead."""
 _MEMORY_PER_BYTE = 64
 _NOTE = struct.Struct("<q")
 
@@ -124,12 +124,6 @@ def _reason(status: int, said: str) -> str:
     return f"its footer ends the reader ({name})" + (f": {thrown[-1][:200]}" if thrown else "")
 
 
-def _data_bytes() -> int:
-    """What RLIMIT_DATA counts of this process now: the process it was forked from may have had much."""
-    with open("/proc/self/statm", "rb") as file:
-        return int(file.read().split()[5]) * mmap.PAGESIZE
-
-
 def _serve(requests: BinaryIO, answers: BinaryIO, note: mmap.mmap, errors: int, parent: int) -> None:
     """Answer requests until the planner is gone; the process is this one's."""
     import faulthandler
@@ -141,6 +135,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO, note: mmap.mmap, errors: int, 
     os.dup2(errors, 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    own_bytes = _data_bytes()
     # What pyarrow does without, and what takes a third of the time of its import.
     for module in ("cloudpickle", *(f"pyarrow._{name}" for name in ("azurefs", "gcsfs", "hdfs", "s3fs"))):
         sys.modules.setdefault(module, None)  # type: ignore[arg-type]
@@ -152,7 +147,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO, note: mmap.mmap, errors: int, 
         _NOTE.pack_into(note, 0, file + 1)
         signal.setitimer(signal.ITIMER_PROF, _PROCESSOR_SECONDS_MAX + (footer_bytes >> 20))
         if footer_bytes > 1 << 20 or file == 0:
-            limit = _data_bytes() + _MEMORY_BYTES_MAX + _MEMORY_PER_BYTE * footer_bytes
+            limit = own_bytes + _MEMORY_BYTES_MAX + _MEMORY_PER_BYTE * footer_bytes
             resource.setrlimit(resource.RLIMIT_DATA, (limit if hard < 0 else min(limit, hard), hard))
 
     while line := requests.readline():
@@ -162,3 +157,12 @@ def _serve(requests: BinaryIO, answers: BinaryIO, note: mmap.mmap, errors: int, 
             signal.setitimer(signal.ITIMER_PROF, 0)
             answers.write(json.dumps(answer).encode() + b"\n")
             answers.flush()
+
+
+def _data_bytes() -> int:
+    """What RLIMIT_DATA counts of this process; 0 where that can't be told."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[5]) * mmap.PAGESIZE
+    except OSError:
+        return 0

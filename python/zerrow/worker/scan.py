@@ -36,7 +36,7 @@ FILES_AT_ONCE = 64
 """Files whose row groups are pruned together; each takes a descriptor until then."""
 RUN_PARTS_MAX = 256
 """More small parts than this in a row are combined: each is copied anyway when it is published."""
-RUN_BYTES_MAX = 32 << 20
+RUN_BYTES_MAX = 16 << 20
 """What is combined at once."""
 
 
@@ -146,20 +146,16 @@ class _Scan:
 
     def run(self) -> pa.Table:
         self._ask()
-        parts = _Parts()
-        for file in self._files:
-            for part in self._read(file):
-                parts.add(part)
-            if file.source.is_open:
-                file.source.close()
-            if self._cache is None or not file.source.is_settled:
-                file.forget_all()
+        windows = self._windows()
+        if self._predicate is not None:
+            windows = self._kept(gathered(windows, 1))
+        parts = list(gathered(windows, RUN_PARTS_MAX))
         if self._cache:
             for file in self._files:
                 self._cache.count(file.reused_units, file.decoded_units)
             for piece in self._pieces():
                 self._cache.give(piece)
-        result = parts.table() or self._nothing()
+        result = pa.concat_tables(parts) if parts else self._nothing()
         return result if self._columns else rows_only(result.num_rows)
 
     def _nothing(self) -> pa.Table:
@@ -186,27 +182,41 @@ class _Scan:
                 raise WorkerFailure("internal", f"a piece is of file {block.file} of {len(self._files)}")
             self._files[block.file].hold(block, table)
 
+    def _windows(self) -> Iterator[pa.Table]:
+        """All that the filter's statistics leave, in the scan's schema, file by file."""
+        for file in self._files:
+            yield from self._read(file)
+            if file.source.is_open:
+                file.source.close()
+            if self._cache is None or not file.source.is_settled:
+                file.forget_all()
+
     def _read(self, file: _File) -> Iterator[pa.Table]:
-        """The rows of a file that are wanted, in the scan's schema."""
         if self._predicate is None:
             for groups in file.source.windows(file.groups):
                 file.decode(groups)
             # As one, so that a dictionary that is made one for the cache is the result's as well.
             file.merge()
             if file.groups:
-                yield file.source.fit(file.assemble(file.groups), self._schema).select(self._columns)
+                yield file.source.fit(file.assemble(file.groups), self._schema)
             return
         for groups in file.source.windows(file.groups):
             decoded = file.decode(groups)
-            window = keep_rows(file.source.fit(file.assemble(groups), self._schema), self._predicate, self._cpus)
+            window = file.source.fit(file.assemble(groups), self._schema)
             size = sum(piece.table.nbytes for piece in decoded)
             if self._cache is None or size > self._room_bytes:
                 file.forget(decoded)
             else:
                 self._room_bytes -= size
-            if window.num_rows:
-                yield window.select(self._columns) if self._columns else window
+            yield window
         file.merge()
+
+    def _kept(self, windows: Iterator[pa.Table]) -> Iterator[pa.Table]:
+        """The rows that the filter keeps, with the columns that are asked for."""
+        for window in windows:
+            kept = keep_rows(window, self._predicate, self._cpus)
+            if kept.num_rows:
+                yield kept.select(self._columns) if self._columns else kept
 
 
 class _File:
@@ -326,37 +336,27 @@ class _File:
             yield from piece.table.column(name).slice(start, stop - start).chunks
 
 
-class _Parts:
-    """The parts of a result in their order; where many small ones follow each other, they become few large ones."""
+def gathered(parts: Iterator[pa.Table], parts_max: int) -> Iterator[pa.Table]:
+    """The parts of a table in their order: where more small ones than that follow each other, as few large ones."""
+    run: list[pa.Table] = []
+    size = 0
+    for part in parts:
+        own = part.nbytes
+        if own >= CHUNK_BYTES_MIN * max(1, part.num_columns):
+            yield from _combined(run, parts_max)
+            run, size = [], 0
+            yield part
+            continue
+        run.append(part)
+        size += own
+        if size >= RUN_BYTES_MAX:
+            yield from _combined(run, parts_max)
+            run, size = [], 0
+    yield from _combined(run, parts_max)
 
-    def __init__(self) -> None:
-        self._parts: list[pa.Table] = []
-        # The last ones, if they are small.
-        self._run: list[pa.Table] = []
-        self._run_bytes = 0
 
-    def add(self, part: pa.Table) -> None:
-        size = part.nbytes
-        if size >= CHUNK_BYTES_MIN * max(1, part.num_columns):
-            self._end_run()
-            self._parts.append(part)
-            return
-        self._run.append(part)
-        self._run_bytes += size
-        if self._run_bytes >= RUN_BYTES_MAX:
-            self._end_run()
-
-    def table(self) -> pa.Table | None:
-        """All of them; None where there is none."""
-        self._end_run()
-        return pa.concat_tables(self._parts) if self._parts else None
-
-    def _end_run(self) -> None:
-        if len(self._run) > RUN_PARTS_MAX:
-            self._parts.append(pa.concat_tables(self._run).combine_chunks())
-        else:
-            self._parts += self._run
-        self._run, self._run_bytes = [], 0
+def _combined(run: list[pa.Table], parts_max: int) -> list[pa.Table]:
+    return [pa.concat_tables(run).combine_chunks()] if len(run) > parts_max else run
 
 
 def _tidy(table: pa.Table, filtered: bool) -> pa.Table:
