@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
-from zerrow.plan.code_file import CodeFile, Statement
+from zerrow.plan.code_file import LOOKING_WORDS, CodeFile, Statement
 from zerrow.plan.declarations import PythonModel
 from zerrow.plan.python_file import SourceText
 from zerrow.plan.world import OWN, Mention, outside, unseeded
@@ -73,10 +73,10 @@ class CodeReader:
         code.parts = [(file.name, file.digest(kept if file is own else None)) for file in files]
         if reads_code:
             code.parts += [(file.name, hashlib.blake2b(file.source).hexdigest()) for file in files]
-        code.world = self._world(own, kept, files, reads_code)
+        code.world = self._world(own, kept, files, model.function)
         return code
 
-    def _world(self, own: CodeFile, kept: set[int] | None, files: list[CodeFile], reads_code: bool) -> str | None:
+    def _world(self, own: CodeFile, kept: set[int] | None, files: list[CodeFile], function: str) -> str | None:
         """The first thing that a statement asks the world for which the model's function can come to."""
         asking = [
             (file, file.statements[index])
@@ -86,10 +86,9 @@ class CodeReader:
         ]
         if not asking:
             return None
-        if not reads_code:
-            every = [each for file in files for each in file.statements_of(kept if file is own else None)]
-            reached = _reached(every)
-            asking = [(file, each) for file, each in asking if id(each) in reached]
+        every = [each for file in files for each in file.statements_of(kept if file is own else None)]
+        reached = _reached(every, function)
+        asking = [(file, each) for file, each in asking if id(each) in reached]
         seeded = {seed for _, each in asking for seed in each.seeds}
         mentions = [(file, mention) for file, each in asking for mention in unseeded(each.asks, seeded)]
         return next((_place(file, mention) for file, mention in mentions), None)
@@ -171,20 +170,25 @@ class CodeReader:
         return []
 
 
-def _reached(statements: list[Statement]) -> set[int]:
-    """The statements that run when the modules are imported, and those that define what is named by others."""
+def _reached(statements: list[Statement], function: str) -> set[int]:
+    """The statements that run when the modules are imported, and those that define what is named by others.
+
+    The model's `function` is called. Where names can be made up, all is reached.
+    """
     waiting: dict[str, list[Statement]] = {}
     pending = []
     for each in statements:
-        if each.defines is None:
+        name = each.defines or each.optional
+        if name is None or name == function:
             pending.append(each)
         else:
-            waiting.setdefault(each.defines, []).append(each)
+            waiting.setdefault(name, []).append(each)
     reached = set()
     while pending:
         each = pending.pop()
         reached.add(id(each))
-        for name in each.words & waiting.keys():
+        named = waiting.keys() if each.words & LOOKING_WORDS else each.names & waiting.keys()
+        for name in list(named):
             pending += waiting.pop(name)
     return reached
 

@@ -28,6 +28,11 @@ _READING_WORDS = frozenset(
 )  # fmt: skip
 """Words at least one of which is wherever the following finds something."""
 
+LOOKING_WORDS = frozenset(
+    {"eval", "exec", "globals", "vars", "locals", "__dict__", "inspect", "modules", "cloudpickle", "dill", "runpy"}
+)
+"""Words of code that may call functions which it doesn't name."""
+
 _READS_CODE = re.compile(
     r"""\b(?:open|exec|eval|(?<!re\.)compile|globals|vars|locals|__dict__|__import__|__loader__|importlib|imp|runpy|pkgutil|zipimport
     |inspect|linecache|getsource|subprocess|multiprocessing|joblib|cloudpickle|dill|exec_module|modules|addsitedir
@@ -225,7 +230,9 @@ def _names(node: ast.FunctionDef, lines: list[str], words: frozenset[str]) -> fr
         return words
     parts = (*ast.walk(node.args), *ast.walk(node.returns or ast.Pass()))
     notes = {part.id for part in parts if isinstance(part, ast.Name)}
-    return frozenset(notes).union(_WORD.findall("\n".join(lines[start - 1 : node.end_lineno])))
+    # Within it, the names of its arguments are these; an argument is often called like the model that it is.
+    arguments = {part.arg for part in parts if isinstance(part, ast.arg)}
+    return frozenset({*_WORD.findall("\n".join(lines[start - 1 : node.end_lineno]))} - arguments | notes)
 
 
 def _is_declaration(node: ast.expr) -> bool:
