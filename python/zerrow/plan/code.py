@@ -178,14 +178,16 @@ def _reached(statements: list[Statement], function: str) -> set[int]:
     waiting: dict[str, list[Statement]] = {}
     pending = []
     for each in statements:
-        name = each.defines or each.optional
-        if name is None or name == function:
+        names = each.gives or ((each.optional,) if each.optional else ())
+        if not names or function in names:
             pending.append(each)
-        else:
+        for name in names:
             waiting.setdefault(name, []).append(each)
     reached = set()
     while pending:
         each = pending.pop()
+        if id(each) in reached:
+            continue
         reached.add(id(each))
         named = waiting.keys() if each.words & LOOKING_WORDS else each.names & waiting.keys()
         for name in list(named):

@@ -50,8 +50,8 @@ class Statement:
     text: str
     words: frozenset[str]
     modules: tuple[str, ...] = ()
-    defines: str | None = None
-    """The one name that it gives, where it does nothing else: a function or a class."""
+    gives: tuple[str, ...] = ()
+    """The names that it gives, where it does nothing else of its own: a function, a class, imports."""
     names: frozenset[str] = frozenset()
     """The words that may name other statements; tables that a model reads are no such words."""
     optional: str | None = None
@@ -121,7 +121,9 @@ class CodeFile:
             modules = tuple(dict.fromkeys(_modules(node))) if words & _IMPORT_WORDS else ()
             statement = Statement(text, words, modules, names=words)
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not decorators:
-                statement.defines = node.name
+                statement.gives = (node.name,)
+            elif isinstance(node, ast.Import | ast.ImportFrom) and all(alias.name != "*" for alias in node.names):
+                statement.gives = tuple(alias.asname or alias.name.partition(".")[0] for alias in node.names)
             if not is_whole and getattr(node, "name", None) in functions and _is_optional(node):
                 statement.optional = node.name
                 statement.names = _names(node, lines, words)
