@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
+
+from zerrow.errors import PlanError
 
 HEAD = "import zerrow\n\n\n"
 A = "@zerrow.model()\ndef a(s=zerrow.Model('sales')):\n    return s\n"
@@ -52,3 +55,21 @@ def test_what_another_model_asks_for_is_that_models_business(shop: Any) -> None:
     looking = B.format("globals()['a'.lower()]()").replace("Model('a')", "Model('sales')")
     shop.write({"m.py": "import time, importlib\n" + HEAD + clock.replace("'sales'", "'shops'") + looking})
     assert shop.model("b")["because"] == "time.time at m.py:7"
+
+
+def test_what_a_link_leads_to_outside_of_the_project_is_not_handed_over(shop: Any, tmp_path: Any) -> None:
+    from zerrow.plan import plan_project
+
+    secret = tmp_path.parent / f"{tmp_path.name}-secret"
+    secret.write_text("PASSWORD = 'hunter2'\n")
+    shop.write({"m.py": HEAD + "import help\n" + A})
+    (shop.folder / "help.py").symlink_to(secret)
+    try:
+        plan = plan_project(shop.folder, hands_over=True)
+    except PlanError as error:
+        assert [each.code for each in error.errors] == ["link-outside-project"]
+    shop.write({"m.py": HEAD + "from pack import help\n" + A, "pack/__init__.py": ""})
+    (shop.folder / "help.py").rename(shop.folder / "pack" / "help.py")
+    plan = plan_project(shop.folder, hands_over=True)
+    assert b"hunter2" not in base64.b64decode(plan["handed_over"])
+    assert shop.model("a")["because"] == "pack/help.py is a link that leaves the project folder"

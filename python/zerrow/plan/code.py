@@ -14,7 +14,7 @@ from pathlib import Path
 
 from zerrow.plan.code_file import LOOKING_WORDS, CodeFile, Statement
 from zerrow.plan.declarations import PythonModel
-from zerrow.plan.python_file import SourceText
+from zerrow.plan.python_file import FILE_BYTES_MAX, SourceText
 from zerrow.plan.world import OWN, Mention, outside, unseeded
 
 _FOLLOWED_MAX = 20
@@ -55,6 +55,7 @@ class CodeReader:
         self._files: dict[str, CodeFile] = {}
         self._found: dict[str, list[str]] = {}
         self._is_outside = outside(str(folder), environment)
+        self._unread: dict[str, str] = {}
         self._closures: dict[tuple[str, tuple[str, ...]], set[str]] = {}
 
     def read(self, model: PythonModel) -> Code:
@@ -69,11 +70,12 @@ class CodeReader:
         names = [model.file, *sorted(imported - {model.file})]
         files = [self._file(name) for name in names]
         code = Code(reads_code=reads_code, kept=None if kept is None else sorted(kept))
-        code.modules = [(_module_name(name), file) for name, file in zip(names, files, strict=True)]
+        code.modules = [(_module_name(file.name), file) for file in files if file.name not in self._unread]
         code.parts = [(file.name, file.digest(kept if file is own else None)) for file in files]
         if reads_code:
             code.parts += [(file.name, hashlib.blake2b(file.source).hexdigest()) for file in files]
-        code.world = self._world(own, kept, files, model.function)
+        unread = [self._unread[name] for name in names if name in self._unread]
+        code.world = unread[0] if unread else self._world(own, kept, files, model.function)
         return code
 
     def _world(self, own: CodeFile, kept: set[int] | None, files: list[CodeFile], function: str) -> str | None:
@@ -112,17 +114,26 @@ class CodeReader:
 
     def _file(self, name: str) -> CodeFile:
         if name not in self._files:
-            text = self._texts.get(name)
-            if text is None:
-                try:
-                    text = SourceText((self._folder / name).read_bytes(), None)
-                except OSError as error:  # the model will find the same
-                    text = SourceText(f"raise OSError({error.errno}, 'it could not be read')".encode(), None)
+            text = self._texts.get(name) or self._read(name)
             path = os.path.join(self._folder, name)
             self._files[name] = CodeFile(
                 name, path, text, self._functions.get(name, set()), self._qualify, self._resolve, self._is_outside
             )
         return self._files[name]
+
+    def _read(self, name: str) -> SourceText:
+        """A module's file. What can't be read, or must not be, is no text: the worker looks for it itself."""
+        path = self._folder / name
+        try:
+            # What a link leads to elsewhere is not handed to models, which may not see it.
+            if self._folder not in path.resolve().parents:
+                raise PermissionError(f"{name} is a link that leaves the project folder")
+            if path.stat().st_size > FILE_BYTES_MAX:
+                raise OSError(f"{name} is larger than {FILE_BYTES_MAX >> 20} MiB")
+            return SourceText(path.read_bytes(), None)
+        except OSError as error:
+            self._unread[name] = str(error)
+            return SourceText(b"", None)
 
     def _module_files(self, module: str, importer: str) -> list[str]:
         """The project's files that importing a module runs; a module that starts with a dot is relative."""
