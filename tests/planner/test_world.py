@@ -178,6 +178,14 @@ def test_a_module_of_the_project_is_not_the_one_it_is_named_like(shop: Any) -> N
     assert because(shop, "import random", "x = random.random()", files=files) is None
 
 
+def test_a_module_named_like_one_that_python_finds_first_hides_no_clock(shop: Any) -> None:
+    said = because(shop, "import time", "x = time.time()", files={"time.py": "def time(): return 4\n"})
+    assert said == "time.time at m.py:7"
+    asking = MODEL.format(options="", body="x = random.random()")
+    shop.write({"random.py": "import zerrow, random\n" + asking, "m.py": ""})
+    assert shop.model("a")["because"] == "random.random at random.py:4"
+
+
 def test_only_the_model_that_asks_is_not_kept(shop: Any) -> None:
     shop.write({
         "m.py": "import time\n" + HEAD + MODEL.format(options="", body="x = time.time()")

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
 
+from zerrow import pieces
 from zerrow.plan.code_file import LOOKING_WORDS, CodeFile, Statement
 from zerrow.plan.declarations import PythonModel
 from zerrow.plan.python_file import FILE_BYTES_MAX, SourceText
@@ -140,13 +142,19 @@ class CodeReader:
         level = len(module) - len(module.lstrip("."))
         place = os.path.dirname(importer)
         name = module.lstrip(".")
-        if level == 0 and name not in self._found:
-            self._found[name] = _module_files(self._folder, "", name)
         if level == 0:
-            return self._found[name]
+            return self._absolute_files(name, importer)
         for _ in range(level - 1):
             place = os.path.dirname(place)
         return _module_files(self._folder, place, name)
+
+    def _absolute_files(self, name: str, importer: str) -> list[str]:
+        if name not in self._found:
+            is_built_in = pieces.is_built_in(name.partition(".")[0])
+            self._found[name] = [] if is_built_in else _module_files(self._folder, "", name)
+        files = self._found[name]
+        # A module that imports what it is called like itself means the other one.
+        return [] if files and files[0] == importer and name == _module_name(importer) and _is_shared(name) else files
 
     def _qualify(self, module: str, importer: str) -> str | None:
         """The path of a module that is the project's own; None for others."""
@@ -204,6 +212,14 @@ def _reached(statements: list[Statement], function: str) -> set[int]:
         for name in list(named):
             pending += waiting.pop(name)
     return reached
+
+
+def _is_shared(name: str) -> bool:
+    """Whether Python, or what is installed, has a module of that name."""
+    if name in sys.stdlib_module_names:
+        return True
+    found = PathFinder.find_spec(name, [place for place in sys.path if place not in ("", os.getcwd())])
+    return found is not None and found.loader is not None
 
 
 def _place(file: CodeFile, mention: Mention) -> str:
