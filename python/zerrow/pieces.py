@@ -8,6 +8,7 @@ from __future__ import annotations
 import __future__
 
 import ast
+import importlib.machinery
 import importlib.util
 import sys
 from collections.abc import Collection, Iterator
@@ -15,6 +16,13 @@ from types import CodeType
 
 COMPILED_FOR = f"{sys.implementation.cache_tag} {importlib.util.MAGIC_NUMBER.hex()} {sys.flags.optimize}"
 """Tells whether what one Python has compiled is for another one."""
+
+
+def is_built_in(name: str) -> bool:
+    """Whether Python finds a module before it looks into any folder; our own are never a project's either."""
+    if name in sys.builtin_module_names or name in ("encodings", "zerrow"):
+        return True
+    return importlib.machinery.FrozenImporter.find_spec(name) is not None
 
 
 def parse(source: bytes, path: str) -> ast.Module:

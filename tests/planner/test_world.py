@@ -93,11 +93,17 @@ ASKING = [
     ("import duckdb", "x = duckdb.from_arrow(s).filter('day < current_date')", "current_date in SQL"),
     ("import polars as pl", "x = pl.sql_expr('random()')", "random() in SQL"),
     ("def later():\n    return datetime.now()\nfrom datetime import datetime", "x = later()", "datetime.datetime.now"),
+    ("import datetime", "x = getattr(datetime.datetime, 'no' + 'w')()", "datetime.datetime"),
+    ("import operator", "x = operator.methodcaller('now')(datetime.datetime)", "operator.methodcaller('now')"),
+    ("import random", "random.seed(a=None)\nx = random.random()", "random.random"),
+    ("from datafusion import functions as f", "x = s.select(f.random())", "datafusion.functions.random"),
+    ("import duckdb", "x = duckdb.FunctionExpression('random')", "random()"),
+    ("import time", f"x = {' + '.join(['1'] * 700)} + time.time()", "time.time"),
     ("import uuid\nclass C:\n    def f(self):\n        return uuid.uuid4()", "x = C().f()", "uuid.uuid4"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("head", "body", "what"), ASKING, ids=[f"{head}; {body}" for head, body, _ in ASKING])
+@pytest.mark.parametrize(("head", "body", "what"), ASKING, ids=[f"{head}; {body}"[:80] for head, body, _ in ASKING])
 def test_what_asks_the_world_is_named_with_its_line(shop: Any, head: str, body: str, what: str) -> None:
     said = because(shop, head, body)
     assert said is not None and said.startswith(f"{what} at m.py:"), said
@@ -130,6 +136,8 @@ KEPT = [
     ("import polars as pl", "x = pl.from_arrow(s).select('current_date')"),
     ("from urllib.parse import quote", "x = quote('a b')"),
     ("", "x = '/api/v1/now', '/'"),
+    ("import pyarrow.compute as pc", "x = getattr(pc, 'su' + 'm')(s['id'])"),
+    ("import random", "random.seed(a=3)\nx = random.random()"),
     ("import logging", "logging.getLogger('a').info('now')"),
     ("def never():\n    import time\n    return time.time()", "x = 1"),
     ("def model():\n    pass", "x = s.schema, s.nbytes"),
@@ -168,6 +176,14 @@ def test_a_helpers_function_that_nobody_names_asks_nothing(shop: Any) -> None:
 def test_a_module_of_the_project_is_not_the_one_it_is_named_like(shop: Any) -> None:
     files = {"random.py": "def random(): return 4\n"}
     assert because(shop, "import random", "x = random.random()", files=files) is None
+
+
+def test_a_module_named_like_one_that_python_finds_first_hides_no_clock(shop: Any) -> None:
+    said = because(shop, "import time", "x = time.time()", files={"time.py": "def time(): return 4\n"})
+    assert said == "time.time at m.py:7"
+    asking = MODEL.format(options="", body="x = random.random()")
+    shop.write({"random.py": "import zerrow, random\n" + asking, "m.py": ""})
+    assert shop.model("a")["because"] == "random.random at random.py:4"
 
 
 def test_only_the_model_that_asks_is_not_kept(shop: Any) -> None:

@@ -196,6 +196,21 @@ IMPORTS: dict[str, tuple[str, dict[str, str]]] = {
         {"types.py": "class C:\n    x = 1"},
     ),
     "built in": ("import math, time\nvalue = 1 if time.sleep and math.pi else 2", {"time.py": "x = 1"}),
+    "one of the standard library beside a folder of that name": (
+        "import email.message\nvalue = 1 if email.message.Message else 2",
+        {"email/one.py": "x = 1"},
+    ),
+    "one of the standard library in a module of that name": (
+        "from statistics import x as value",
+        {"statistics.py": "import statistics\nx = statistics.mode([1])"},
+    ),
+    "a package beside a file of that name": ("from models import x as value", {"models/__init__.py": "x = 1"}),
+    "zerrow": ("import zerrow\nvalue = 1 if zerrow.Model else 2", {"zerrow.py": "1 / 0"}),
+    "a folder given first": (
+        "import os, sys\nsys.path.insert(0, os.path.join(os.path.dirname(__file__), 'lib'))\n"
+        "import help\nvalue = help.x",
+        {"lib/help.py": "x = 1", "help.py": "x = 2"},
+    ),
     "data": ("import pkgutil\nvalue = int(pkgutil.get_data('pack', 'n'))", {"pack/__init__.py": "", "pack/n": "1"}),
 }
 
@@ -206,6 +221,15 @@ def test_imports_find_what_a_script_of_the_folder_finds(project: Project, name: 
     for file, text in files.items():
         project.write(file, text)
     project.write("models.py", head + "\n" + MODEL)
+    assert project.value() == "1"
+
+
+@pytest.mark.parametrize("way", ["fork", "spawn"])
+def test_processes_that_a_model_starts_find_its_functions(project: Project, way: str) -> None:
+    head = "import multiprocessing\nfrom help import g\ndef f(x):\n    return g(x)\n"
+    head += f"context = multiprocessing.get_context({way!r})\n"
+    project.write("models.py", head + MODEL.replace("value", "context.Pool(1).map(f, [1])[0]"))
+    project.write("help.py", "def g(x):\n    return x\n")
     assert project.value() == "1"
 
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
 
-from zerrow.plan.code_file import CodeFile, Statement
+from zerrow import pieces
+from zerrow.plan.code_file import LOOKING_WORDS, CodeFile, Statement
 from zerrow.plan.declarations import PythonModel
-from zerrow.plan.python_file import SourceText
+from zerrow.plan.python_file import FILE_BYTES_MAX, SourceText
 from zerrow.plan.world import OWN, Mention, outside, unseeded
 
 _FOLLOWED_MAX = 20
@@ -55,6 +57,7 @@ class CodeReader:
         self._files: dict[str, CodeFile] = {}
         self._found: dict[str, list[str]] = {}
         self._is_outside = outside(str(folder), environment)
+        self._unread: dict[str, str] = {}
         self._closures: dict[tuple[str, tuple[str, ...]], set[str]] = {}
 
     def read(self, model: PythonModel) -> Code:
@@ -69,14 +72,15 @@ class CodeReader:
         names = [model.file, *sorted(imported - {model.file})]
         files = [self._file(name) for name in names]
         code = Code(reads_code=reads_code, kept=None if kept is None else sorted(kept))
-        code.modules = [(_module_name(name), file) for name, file in zip(names, files, strict=True)]
+        code.modules = [(_module_name(file.name), file) for file in files if file.name not in self._unread]
         code.parts = [(file.name, file.digest(kept if file is own else None)) for file in files]
         if reads_code:
             code.parts += [(file.name, hashlib.blake2b(file.source).hexdigest()) for file in files]
-        code.world = self._world(own, kept, files, reads_code)
+        unread = [self._unread[name] for name in names if name in self._unread]
+        code.world = unread[0] if unread else self._world(own, kept, files, model.function)
         return code
 
-    def _world(self, own: CodeFile, kept: set[int] | None, files: list[CodeFile], reads_code: bool) -> str | None:
+    def _world(self, own: CodeFile, kept: set[int] | None, files: list[CodeFile], function: str) -> str | None:
         """The first thing that a statement asks the world for which the model's function can come to."""
         asking = [
             (file, file.statements[index])
@@ -86,10 +90,9 @@ class CodeReader:
         ]
         if not asking:
             return None
-        if not reads_code:
-            every = [each for file in files for each in file.statements_of(kept if file is own else None)]
-            reached = _reached(every)
-            asking = [(file, each) for file, each in asking if id(each) in reached]
+        every = [each for file in files for each in file.statements_of(kept if file is own else None)]
+        reached = _reached(every, function)
+        asking = [(file, each) for file, each in asking if id(each) in reached]
         seeded = {seed for _, each in asking for seed in each.seeds}
         mentions = [(file, mention) for file, each in asking for mention in unseeded(each.asks, seeded)]
         return next((_place(file, mention) for file, mention in mentions), None)
@@ -113,30 +116,45 @@ class CodeReader:
 
     def _file(self, name: str) -> CodeFile:
         if name not in self._files:
-            text = self._texts.get(name)
-            if text is None:
-                try:
-                    text = SourceText((self._folder / name).read_bytes(), None)
-                except OSError as error:  # the model will find the same
-                    text = SourceText(f"raise OSError({error.errno}, 'it could not be read')".encode(), None)
+            text = self._texts.get(name) or self._read(name)
             path = os.path.join(self._folder, name)
             self._files[name] = CodeFile(
                 name, path, text, self._functions.get(name, set()), self._qualify, self._resolve, self._is_outside
             )
         return self._files[name]
 
+    def _read(self, name: str) -> SourceText:
+        """A module's file. What can't be read, or must not be, is no text: the worker looks for it itself."""
+        path = self._folder / name
+        try:
+            # What a link leads to elsewhere is not handed to models, which may not see it.
+            if self._folder not in path.resolve().parents:
+                raise PermissionError(f"{name} is a link that leaves the project folder")
+            if path.stat().st_size > FILE_BYTES_MAX:
+                raise OSError(f"{name} is larger than {FILE_BYTES_MAX >> 20} MiB")
+            return SourceText(path.read_bytes(), None)
+        except OSError as error:
+            self._unread[name] = str(error)
+            return SourceText(b"", None)
+
     def _module_files(self, module: str, importer: str) -> list[str]:
         """The project's files that importing a module runs; a module that starts with a dot is relative."""
         level = len(module) - len(module.lstrip("."))
         place = os.path.dirname(importer)
         name = module.lstrip(".")
-        if level == 0 and name not in self._found:
-            self._found[name] = _module_files(self._folder, "", name)
         if level == 0:
-            return self._found[name]
+            return self._absolute_files(name, importer)
         for _ in range(level - 1):
             place = os.path.dirname(place)
         return _module_files(self._folder, place, name)
+
+    def _absolute_files(self, name: str, importer: str) -> list[str]:
+        if name not in self._found:
+            is_built_in = pieces.is_built_in(name.partition(".")[0])
+            self._found[name] = [] if is_built_in else _module_files(self._folder, "", name)
+        files = self._found[name]
+        # A module that imports what it is called like itself means the other one.
+        return [] if files and files[0] == importer and name == _module_name(importer) and _is_shared(name) else files
 
     def _qualify(self, module: str, importer: str) -> str | None:
         """The path of a module that is the project's own; None for others."""
@@ -171,22 +189,37 @@ class CodeReader:
         return []
 
 
-def _reached(statements: list[Statement]) -> set[int]:
-    """The statements that run when the modules are imported, and those that define what is named by others."""
+def _reached(statements: list[Statement], function: str) -> set[int]:
+    """The statements that run when the modules are imported, and those that define what is named by others.
+
+    The model's `function` is called. Where names can be made up, all is reached.
+    """
     waiting: dict[str, list[Statement]] = {}
     pending = []
     for each in statements:
-        if each.defines is None:
+        names = each.gives or ((each.optional,) if each.optional else ())
+        if not names or function in names:
             pending.append(each)
-        else:
-            waiting.setdefault(each.defines, []).append(each)
+        for name in names:
+            waiting.setdefault(name, []).append(each)
     reached = set()
     while pending:
         each = pending.pop()
+        if id(each) in reached:
+            continue
         reached.add(id(each))
-        for name in each.words & waiting.keys():
+        named = waiting.keys() if each.words & LOOKING_WORDS else each.names & waiting.keys()
+        for name in list(named):
             pending += waiting.pop(name)
     return reached
+
+
+def _is_shared(name: str) -> bool:
+    """Whether Python, or what is installed, has a module of that name."""
+    if name in sys.stdlib_module_names:
+        return True
+    found = PathFinder.find_spec(name, [place for place in sys.path if place not in ("", os.getcwd())])
+    return found is not None and found.loader is not None
 
 
 def _place(file: CodeFile, mention: Mention) -> str:

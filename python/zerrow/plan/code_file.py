@@ -28,6 +28,11 @@ _READING_WORDS = frozenset(
 )  # fmt: skip
 """Words at least one of which is wherever the following finds something."""
 
+LOOKING_WORDS = frozenset(
+    {"eval", "exec", "globals", "vars", "locals", "__dict__", "inspect", "modules", "cloudpickle", "dill", "runpy"}
+)
+"""Words of code that may call functions which it doesn't name."""
+
 _READS_CODE = re.compile(
     r"""\b(?:open|exec|eval|(?<!re\.)compile|globals|vars|locals|__dict__|__import__|__loader__|importlib|imp|runpy|pkgutil|zipimport
     |inspect|linecache|getsource|subprocess|multiprocessing|joblib|cloudpickle|dill|exec_module|modules|addsitedir
@@ -45,8 +50,8 @@ class Statement:
     text: str
     words: frozenset[str]
     modules: tuple[str, ...] = ()
-    defines: str | None = None
-    """The one name that it gives, where it does nothing else: a function or a class."""
+    gives: tuple[str, ...] = ()
+    """The names that it gives, where it does nothing else of its own: a function, a class, imports."""
     names: frozenset[str] = frozenset()
     """The words that may name other statements; tables that a model reads are no such words."""
     optional: str | None = None
@@ -116,7 +121,9 @@ class CodeFile:
             modules = tuple(dict.fromkeys(_modules(node))) if words & _IMPORT_WORDS else ()
             statement = Statement(text, words, modules, names=words)
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not decorators:
-                statement.defines = node.name
+                statement.gives = (node.name,)
+            elif isinstance(node, ast.Import | ast.ImportFrom) and all(alias.name != "*" for alias in node.names):
+                statement.gives = tuple(alias.asname or alias.name.partition(".")[0] for alias in node.names)
             if not is_whole and getattr(node, "name", None) in functions and _is_optional(node):
                 statement.optional = node.name
                 statement.names = _names(node, lines, words)
@@ -197,8 +204,8 @@ class CodeFile:
 
 
 _IMPORT_WORDS = frozenset({"import", "__import__", "import_module"})
-_MAY_ASK = re.compile(r"""["']/|\b(?:select|from)\b\W|\bsql""", re.IGNORECASE)
-"""What is in every statement that asks the world in SQL, or for a file outside of the project."""
+_MAY_ASK = re.compile(r"""["']/|\b(?:select|from)\b\W|\bsql|\b(?:hash|id|input)\s*\(""", re.IGNORECASE)
+"""What is in every statement that asks the world in SQL, by a function of Python's own, or for a file elsewhere."""
 
 
 def _is_optional(node: ast.stmt) -> bool:
@@ -225,7 +232,9 @@ def _names(node: ast.FunctionDef, lines: list[str], words: frozenset[str]) -> fr
         return words
     parts = (*ast.walk(node.args), *ast.walk(node.returns or ast.Pass()))
     notes = {part.id for part in parts if isinstance(part, ast.Name)}
-    return frozenset(notes).union(_WORD.findall("\n".join(lines[start - 1 : node.end_lineno])))
+    # Within it, the names of its arguments are these; an argument is often called like the model that it is.
+    arguments = {part.arg for part in parts if isinstance(part, ast.arg)}
+    return frozenset({*_WORD.findall("\n".join(lines[start - 1 : node.end_lineno]))} - arguments | notes)
 
 
 def _is_declaration(node: ast.expr) -> bool:

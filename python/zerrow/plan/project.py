@@ -13,9 +13,8 @@ from zerrow.plan.declarations import Declaration, tables_read
 from zerrow.plan.findings import Findings
 from zerrow.plan.parameters import Value, parameter_values
 from zerrow.plan.project_file import ProjectFile
-from zerrow.plan.python_file import PythonFile, SourceText
+from zerrow.plan.python_file import FILE_BYTES_MAX, PythonFile, SourceText
 
-_FILE_BYTES_MAX = 16 << 20
 _QUERY = "query"  # what errors call the text of a query, and its model
 
 
@@ -111,8 +110,8 @@ def _read(folder: Path, name: str, findings: Findings) -> bytes | None:
         )
         return None
     try:
-        if path.stat().st_size > _FILE_BYTES_MAX:
-            findings.error("unreadable", f"{name} is larger than {_FILE_BYTES_MAX >> 20} MiB", file=name)
+        if path.stat().st_size > FILE_BYTES_MAX:
+            findings.error("unreadable", f"{name} is larger than {FILE_BYTES_MAX >> 20} MiB", file=name)
             return None
         source = path.read_bytes()
         if name.endswith(".py"):

@@ -21,6 +21,9 @@ _INPUT_OPTIONS = ("name", "columns", "filter")
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
+FILE_BYTES_MAX = 16 << 20
+
+
 @dataclass(frozen=True)
 class SourceText:
     """A Python file as it was read, and its syntax tree where it has been parsed."""

@@ -144,13 +144,18 @@ class World:
     def mentions(self, statement: ast.stmt) -> list[Mention]:
         """What a statement asks for, in the text's order."""
         self._found = []
-        self._visit(statement)
-        return self._found
+        self._pending: list[ast.AST] = [statement]
+        while self._pending:  # code may be nested more deeply than calls can be
+            self._look(self._pending.pop())
+        return sorted(self._found, key=lambda found: found.line)
 
     def _add(self, what: str, node: ast.AST) -> None:
         self._found.append(Mention(what, getattr(node, "lineno", 0)))
 
     def _visit(self, node: ast.AST) -> None:
+        self._pending.append(node)
+
+    def _look(self, node: ast.AST) -> None:
         match node:
             case ast.Call():
                 self._call(node)
@@ -200,6 +205,9 @@ class World:
         elif not isinstance(function, ast.Name | ast.Attribute):
             self._visit(function)
         method = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+        first = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
+        if method == "FunctionExpression" and isinstance(first, str) and first.lower() in names.SQL_WORDS:
+            self._add(f"{first}()", call)
         for argument in [*call.args, *(keyword.value for keyword in call.keywords)]:
             if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
                 self._text(argument.value, argument, method)
@@ -213,12 +221,12 @@ class World:
                 self._visit(argument)
 
     def _called(self, path: str, call: ast.Call) -> str | None:
-        for seeds in names.SEEDED.values():
-            if path in seeds and call.args + call.keywords and not _is_none(call.args):
-                self.seeded.add(path)
+        given = [*call.args, *(keyword.value for keyword in call.keywords)]
+        is_given = bool(given) and not _is_none(given)
+        if is_given and any(path in seeds for seeds in names.SEEDED.values()):
+            self.seeded.add(path)
         if path in names.GENERATORS:
-            given = [*call.args, *(keyword.value for keyword in call.keywords)]
-            return path if not given or _is_none(given) else None
+            return None if is_given else path
         if path in names.TIMES_FROM_NOW:
             return path if len(call.args) < names.TIMES_FROM_NOW[path] and not _is_unpacked(call) else None
         if path == "pyarrow.compute.random":
@@ -228,6 +236,10 @@ class World:
         last = path.rpartition(".")[2]
         if last in names.METHODS_OF_NOW and path[0] != OWN:
             return path
+        if path.startswith(names.EXPRESSIONS) and last in names.SQL_WORDS:
+            return path
+        if path in ("operator.attrgetter", "operator.methodcaller") and self._says_now(call):
+            return f"{path}({self._says_now(call)!r})"
         return _mentioned(path, is_called=True)
 
     def _says_now(self, call: ast.Call) -> str | None:
@@ -248,6 +260,9 @@ class World:
     def _builtin(self, name: str, call: ast.Call) -> None:
         if name in names.BUILTINS and name not in self._names.bound:
             self._add(name, call)
+        elif name == "getattr" and len(call.args) > 1 and not isinstance(call.args[1], ast.Constant):
+            for path in self._paths(call.args[0]) & names.LOOKED_INTO:
+                self._add(path, call)
         elif name in ("eval", "exec") and call.args and isinstance(call.args[0], ast.Constant):
             try:
                 tree = ast.parse(str(call.args[0].value))
@@ -355,7 +370,10 @@ def _is_unpacked(call: ast.Call) -> bool:
 
 
 def _text_of(node: ast.expr) -> str:
-    text = ast.unparse(node)
+    try:
+        text = ast.unparse(node)
+    except RecursionError:
+        text = f"….{getattr(node, 'attr', '')}"
     return text if len(text) <= 60 else f"….{text.rpartition('.')[2][:58]}"
 
 
@@ -374,7 +392,9 @@ def outside(folder: str, environment: tuple[str, ...]) -> Callable[[str], bool]:
     return is_outside
 
 
-_ROOTS = frozenset(path.partition(".")[0] for path in (*names.MENTIONED, *names.BELOW)) - {"datetime"}
+_ROOTS = frozenset(path.partition(".")[0] for path in (*names.MENTIONED, *names.BELOW, *names.EXPRESSIONS)) - {
+    "datetime"
+}
 
 
 def words_of(paths: dict[str, set[str]]) -> Iterator[str]:

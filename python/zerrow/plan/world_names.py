@@ -74,6 +74,12 @@ TORCH_CHANCE = frozenset(
 MODULES = frozenset({"time", "datetime", "random", "uuid", "os", "sys", "numpy.random", "secrets", "socket"})
 """Modules that nobody passes on as they are but to look up a name that can't be read."""
 
+LOOKED_INTO = frozenset({"datetime.datetime", "datetime.date", "pandas.Timestamp", "numpy.random"})
+"""What a name that can't be read may be looked up in."""
+
+EXPRESSIONS = ("datafusion.functions.", "datafusion.f.", "ibis.", "duckdb.functional.")
+"""Where functions of SQL are functions of Python."""
+
 METHODS_OF_NOW = frozenset({"now", "utcnow", "today"})
 """Methods that tell the time, whatever they are methods of."""
 
@@ -109,10 +115,8 @@ SQL_BARE_WORDS = frozenset(
 )  # fmt: skip
 """Those that need no parentheses."""
 
-WORDS = (
-    METHODS_OF_NOW
-    | METHODS_OF_CHANCE
-    | BUILTINS
-    | {"getattr", "eval", "exec", "__import__", "import_module", "expanduser", "modules", "random", "rank", "torch"}
-)
+WORDS = METHODS_OF_NOW | METHODS_OF_CHANCE | {
+    "attrgetter", "methodcaller", "FunctionExpression", "getattr", "eval", "exec", "__import__", "import_module",
+    "expanduser", "modules", "random", "rank", "torch",
+}  # fmt: skip
 """Words at least one of which is in every statement that asks the world, but for names that the file gives itself."""

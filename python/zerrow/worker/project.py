@@ -21,6 +21,7 @@ from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 from zerrow.identity import TICK_NS
+from zerrow.pieces import is_built_in
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.handed_over import Lines, Module
 
@@ -48,7 +49,8 @@ class _Modules:
         self.by_path = {module.path: module for module in handed}
         self.sources: list[bytes] = []
         self.read: list[str] = []
-        self.shared_names = {name for name in {each.partition(".")[0] for each in self.by_name} if self._is_taken(name)}
+        # A folder without __init__.py takes nobody's name.
+        self.shared_names = {name for name in self.by_name if "." not in name and self._is_taken(name)}
         self._builtins = {**vars(builtins), "__import__": self._import} if self.shared_names else None
 
     def _is_taken(self, name: str) -> bool:
@@ -66,8 +68,10 @@ class _Modules:
     def _import(self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
         """What `import` does in the project's code, where it has a module with the name of another one."""
         top = name.partition(".")[0]
-        # What Python has built in comes first, whatever the folder holds.
-        if level != 0 or top not in self.shared_names or _is_built_in(top):
+        # What Python has built in comes first, whatever the folder holds. A module that imports what it is called like
+        # itself means the other one.
+        is_itself = globals is not None and globals.get("__name__") == f"{PREFIX}.{name}"
+        if level != 0 or top not in self.shared_names or is_itself or is_built_in(top):
             return builtins.__import__(name, globals, locals, fromlist, level)
         module = builtins.__import__(f"{PREFIX}.{name}", globals, locals, fromlist or ("__name__",), 0)
         return module if fromlist else sys.modules[f"{PREFIX}.{top}"]
@@ -206,16 +210,10 @@ def _module_name(file: str) -> str:
     """The dotted name under which the project's own modules import the file; another one where that is taken."""
     assert _modules is not None
     name = os.path.splitext(file)[0].replace(os.sep, ".")
-    taken = name in sys.modules or name.partition(".")[0] in sys.stdlib_module_names
+    handed = _modules.by_name.get(name)
+    is_anothers = handed is not None and handed.path != os.path.join(_modules.folder, file)
+    taken = name in sys.modules or name.partition(".")[0] in sys.stdlib_module_names or is_anothers
     return f"{PREFIX}.{name}" if taken else _modules.full_name(name)
-
-
-def _is_built_in(name: str) -> bool:
-    return (
-        name in sys.builtin_module_names
-        or name == "encodings"
-        or (importlib.machinery.FrozenImporter.find_spec(name) is not None)
-    )
 
 
 def _is_installed(path: str) -> bool:

@@ -66,7 +66,12 @@ class Watch:
         for module in (builtins, io):
             module.open = self._reading(io.open)  # type: ignore[assignment]
         for name in ("open", "listdir", "scandir"):
-            setattr(os, name, self._reading(getattr(os, name)))
+            original = getattr(os, name)
+            reading = self._reading(original)
+            setattr(os, name, reading)
+            for able in (os.supports_fd, os.supports_dir_fd):
+                if original in able:
+                    able.add(reading)
         for module_name, functions in _FUNCTIONS.items():
             module = sys.modules[module_name]
             for name in functions:
@@ -124,7 +129,8 @@ class Watch:
             # A library's own use, such as a log's, is none of the model's.
             if not is_known and (frame := sys._getframe(1)).f_code.co_filename.startswith(below):
                 is_known = self._note(f"time.{name}", frame)
-                setattr(time, name, original)
+                if getattr(time, name) is clock:  # nobody else has put another one there
+                    setattr(time, name, original)
             return original()
 
         clock.__name__ = clock.__qualname__ = name
@@ -198,5 +204,8 @@ class Watch:
 
 
 def _numpy_state(module: Any) -> Any:
-    state = module.get_state(legacy=False)
-    return state["state"]["key"].tobytes(), state["state"]["pos"], state["gauss"], state["has_gauss"]
+    try:
+        state = module.get_state(legacy=False)
+        return state["state"]["key"].tobytes(), state["state"]["pos"], state["gauss"], state["has_gauss"]
+    except Exception:  # another generator has been put in its place
+        return None
