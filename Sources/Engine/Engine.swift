@@ -216,6 +216,13 @@ public final class Engine {
     /// A worker's /tmp and /dev/shm are memory: a quarter of the machine's, each.
     private var tmpBytesMax: UInt64 { UInt64((Self.memoryBytesThere ?? (4 << 30)) / 4) }
 
+    /// What the loader calls the arena. It takes names apart at spaces and colons, and `$` for something else: in a sandbox a link
+    /// without any stands for the library. Without one there is no place for a link: nil where the name can't be used.
+    private var preloadedName: String? {
+        if options.isSandboxed { return "/libzerrow_arena.so" }
+        return installation.arenaLibrary.contains { " :$\t\n".contains($0) } ? nil : installation.arenaLibrary
+    }
+
     /// The zygote with that key, started if there is none.
     func zygote(_ key: ZygoteKey) throws -> ZygoteProcess {
         if let zygote = zygotes[key] {
@@ -238,13 +245,14 @@ public final class Engine {
         ]
         // A source that is gone is its scan's failure; the project's is everybody's.
         let shown = zip(key.shown, key.places).filter { $0 == key.project || $1 != "-" }.map(\.0)
-        if options.hasArena { variables["LD_PRELOAD"] = installation.arenaLibrary }
+        if options.hasArena { variables["LD_PRELOAD"] = preloadedName }
+        var spec = ZygoteSpec(
+            arguments: [key.python, "-m", "zerrow.zygote"], environment: variables,
+            readPaths: try readPaths(python: key.python, of: key.environment) + shown, hasNetwork: key.hasNetwork,
+            isSandboxed: options.isSandboxed, tmpBytesMax: tmpBytesMax)
+        if let name = preloadedName { spec.links = [name: installation.arenaLibrary] }
         let zygote = try Zygote.spawn(
-            ZygoteSpec(
-                arguments: [key.python, "-m", "zerrow.zygote"], environment: variables,
-                readPaths: try readPaths(python: key.python, of: key.environment) + shown,
-                hasNetwork: key.hasNetwork, isSandboxed: options.isSandboxed, tmpBytesMax: tmpBytesMax),
-            control: theirs.descriptor, output: writing.descriptor)
+            spec, control: theirs.descriptor, output: writing.descriptor)
         let process = ZygoteProcess(
             key: key, zygote: zygote, channel: Channel(ours), output: try LineReader(reading),
             deadline: Deadline.after(seconds: Self.zygoteSecondsMax))

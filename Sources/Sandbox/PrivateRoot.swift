@@ -26,7 +26,9 @@ struct PrivateRoot {
     static let privatePlaces = ["/proc", "/dev", "/sys"]
 
     /// Shows the system and the given files and folders, with whatever their symbolic links lead to.
-    init(showing paths: [String]) throws(SandboxError) {
+    ///
+    /// - Parameter links: symbolic links that the host does not have, by what they lead to.
+    init(showing paths: [String], links: [String: String] = [:]) throws(SandboxError) {
         var shown: [RootEntry] = []
         for path in Self.system + Self.configuration { Self.add(path, to: &shown) }
         for path in paths {
@@ -40,6 +42,7 @@ struct PrivateRoot {
             }
             Self.add(path, to: &shown)
         }
+        shown += links.map { RootEntry(path: $0.key, link: $0.value) }
         entries = Self.withoutNested(shown)
         places = shown.map(\.path)
     }

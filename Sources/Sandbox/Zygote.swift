@@ -10,6 +10,8 @@ public struct ZygoteSpec: Sendable {
     public var environment: [String: String]
     /// Files and folders that it may read beside the system's.
     public var readPaths: [String]
+    /// Symbolic links that it sees in its root and the host does not have, by what they lead to.
+    public var links: [String: String] = [:]
     /// Whether it has the host's network.
     public var hasNetwork: Bool
     /// Whether it is isolated at all.
@@ -67,7 +69,7 @@ public final class Zygote {
                 errors: .descriptor(output.raw), control: control.raw)
             return Zygote(pid: child.pid, pidfd: try ProcessDescriptor(process: child.pid))
         }
-        let root = try PrivateRoot(showing: spec.readPaths + spec.arguments.prefix(1))
+        let root = try PrivateRoot(showing: spec.readPaths + spec.arguments.prefix(1), links: spec.links)
         var environment = spec.environment
         environment["ZERROW_NETWORK"] = spec.hasNetwork ? "1" : "0"
         environment["ZERROW_TMP_BYTES_MAX"] = "\(spec.tmpBytesMax)"

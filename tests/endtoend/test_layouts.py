@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from command import Project, make_project, open_to_others
+from command import HOME, Project, make_project, open_to_others
 
 ODD = "odd: a,b c\n'\"\\%*?[🦀"
 """Characters that separate, quote or match somewhere."""
@@ -174,6 +174,25 @@ def test_thousands_of_folders_are_read(any_project: Project, tmp_path: Path, ser
     )
     assert done.returncode == 0 and "18000" in done.stdout.replace(",", ""), done.stderr
     assert server.says("success")
+
+
+def test_the_installation_may_be_anywhere(project: Project, tmp_path: Path) -> None:
+    home = tmp_path / "in a, folder $HOME"
+    home.symlink_to(os.environ.get("ZERROW_HOME", HOME))
+    project.write(
+        "models.py",
+        """
+        import numpy as np
+        import zerrow
+
+        @zerrow.model()
+        def large(t=zerrow.Model("numbers")):
+            return {"a": np.arange(1_000_000)}
+        """,
+    )
+    result = project.run(env={"ZERROW_HOME": str(home)})
+    assert result.code == 0, result.err
+    assert result.model("large")["output"]["born_shared_bytes"] == 8_000_000
 
 
 def test_a_name_that_is_no_text_is_an_error_that_names_it(project: Project) -> None:
