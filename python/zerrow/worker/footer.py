@@ -40,6 +40,7 @@ class Footer:
         if self.encoded:
             file = _open(content, self.metadata, sorted(self.encoded))
         self.schema = _readable(file.schema_arrow)
+        _check_names(self.schema)
         groups = [self.metadata.row_group(group) for group in range(self.metadata.num_row_groups)]
         self.group_rows = [group.num_rows for group in groups]
         if any(rows < 0 for rows in self.group_rows):
@@ -111,6 +112,13 @@ def decoded_as(schema: pa.Schema, encoded: Iterable[str]) -> pa.Schema:
         if index >= 0 and not pa.types.is_dictionary(schema.field(index).type):
             schema = schema.set(index, schema.field(index).with_type(pa.dictionary(pa.int32(), pa.string())))
     return schema
+
+
+def _check_names(schema: pa.Schema) -> None:
+    """Raises UnicodeDecodeError or ValueError for names that can't be passed on, those of nested fields included."""
+    for field in schema:
+        if "\0" in f"{field.name}{field.type}":
+            raise ValueError(f"the name of the column {field.name!r}, or of a field of it, has a NUL character")
 
 
 def _open(content: bytes, metadata: Any = None, read_dictionary: Any = None) -> pq.ParquetFile:
