@@ -18,6 +18,8 @@ _MAGIC = b"PAR1"
 _ENCRYPTED = b"PARE"
 _TAIL_BYTES = 64 << 10
 """What is read of a file at first: most footers are shorter."""
+_FOOTER_BYTES_MAX = 512 << 20
+"""Millions of column chunks, which take ten times as much memory."""
 _SKIPPED_KEYS = (b"pandas", b"ARROW:schema", b"arrow:schema")
 
 
@@ -65,6 +67,8 @@ def footer_bytes(descriptor: int) -> bytes:
     length = int.from_bytes(tail[-8:-4], "little") + 8
     if length > size - len(_MAGIC):
         raise ValueError(f"it says that its footer has {length - 8} bytes, more than the file")
+    if length > _FOOTER_BYTES_MAX:
+        raise ValueError(f"its footer has {length - 8} bytes, and none over {_FOOTER_BYTES_MAX} is read")
     if length > len(tail):
         tail = os.pread(descriptor, length, size - length)
     return tail[-length:]
