@@ -34,11 +34,11 @@ class ZerrowError(Exception):
         """The error as `docs/plan.md` writes it."""
         return {
             "code": self.code,
-            "message": self.message,
-            "model": self.model,
-            "file": self.file,
+            "message": _text(self.message),
+            "model": _text(self.model),
+            "file": _text(self.file),
             "line": self.line,
-            "hint": self.hint,
+            "hint": _text(self.hint),
         }
 
     def __str__(self) -> str:
@@ -72,8 +72,13 @@ class PlanWarning:
         """The warning as `docs/plan.md` writes it."""
         return {
             "code": self.code,
-            "message": self.message,
-            "file": self.file,
+            "message": _text(self.message),
+            "file": _text(self.file),
             "line": self.line,
-            "hint": self.hint,
+            "hint": _text(self.hint),
         }
+
+
+def _text(value: str | None) -> str | None:
+    """A text as every reader of JSON takes it: bytes of a file's name that are no text become escapes."""
+    return None if value is None else value.encode(errors="backslashreplace").decode()

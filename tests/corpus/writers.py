@@ -18,8 +18,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "plain": {"compression": "none", "use_dictionary": False},
     "pages1": {"data_page_version": "1.0", "compression": "snappy", "data_page_size": 500},
     "pages2": {"data_page_version": "2.0", "compression": "zstd", "row_group_size": 70},
-    "gzip": {"compression": "gzip", "version": "1.0"},
-    "brotli": {"compression": "brotli", "version": "2.4", "row_group_size": 1},
+    "gzip": {"compression": "gzip", "version": "1.0", "allow_truncated_timestamps": True},
+    "brotli": {"compression": "brotli", "version": "2.4", "row_group_size": 20, "allow_truncated_timestamps": True},
     "lz4": {"compression": "lz4", "write_statistics": False},
     "bare": {"store_schema": False, "write_page_index": True},
     "checked": {"write_page_checksum": True, "use_compliant_nested_type": False},
@@ -138,6 +138,10 @@ def _odd_shapes(columns: dict[str, pa.Array]) -> Iterator[tuple[str, Callable[[P
         "no-columns": pa.table({}),
         "same-names": pa.table([[1], [2]], names=["a", "a"]),
         "dots": pa.table({"a.b": [1], "a": [{"b": 2, "c": 3}], "": [4], " ": [5], "ß\n": [6]}),
+        "names": pa.table({"\U0001f600": [1], "x" * 70_000: [2]}),
+        "nul": pa.table({"a\0b": [1]}),
+        "nul-within": pa.table({"s": pa.array([{"a\0b": 1}])}),
+        "fields-of-one-name": pa.table({"s": pa.StructArray.from_arrays([[1], ["x"]], names=["a", "a"])}),
         "wide": pa.table({f"c{i}": [i] for i in range(2000)}),
         "not-null": pa.table([[1, 2]], schema=pa.schema([pa.field("a", pa.int8(), nullable=False)])),
         "noted": pa.table({"a": [1]}).replace_schema_metadata({"k": "v", b"\xff": b"\xfe"}),
@@ -145,6 +149,14 @@ def _odd_shapes(columns: dict[str, pa.Array]) -> Iterator[tuple[str, Callable[[P
     for name, table in shapes.items():
         yield name, lambda path, table=table: pq.write_table(table, path)
     key = "".join(f"{i:x}" for i in range(16)).encode()
+    for depth in (60, 110):
+        kind = pa.int8()
+        for level in range(depth):
+            kind = pa.list_(kind) if level % 2 and depth < 100 else pa.struct([("f", kind)])
+        table = pa.table({"d": pa.nulls(3, kind)})
+        yield f"deep-{depth}", lambda path, table=table: pq.write_table(table, path)
+    text = pa.Array.from_buffers(pa.string(), 2, pa.array([b"\xff\xfe", b"ok"]).buffers())
+    yield "no-text", lambda path: pq.write_table(pa.table({"s": text, "d": text.dictionary_encode()}), path)
     yield "many-groups", lambda path: pq.write_table(pa.table({"a": range(3000)}), path, row_group_size=1)
     yield "reversed-magic", lambda path: path.write_bytes(b"PARE" + key + struct.pack("<I", 16) + b"PARE")
 

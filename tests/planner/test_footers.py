@@ -103,6 +103,14 @@ def test_what_is_no_parquet_file_is_told_so(sources: Shop, content: bytes, probl
     assert problem in error_of(sources, "sales.parquet")
 
 
+def test_a_footer_longer_than_any_is_not_read(sources: Shop) -> None:
+    with (sources.folder / "sales.parquet").open("wb") as file:
+        file.truncate(700 << 20)
+        file.seek(0, 2)
+        file.write(struct.pack("<I", 600 << 20) + b"PAR1")
+    assert "its footer has 629145600 bytes" in error_of(sources, "sales.parquet")
+
+
 def test_column_names_that_are_no_text_are_an_error_of_the_file(sources: Shop) -> None:
     path = sources.folder / "sales.parquet"
     pq.write_table(pa.table({"id": [1], "naame": [2]}), path, store_schema=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -162,6 +163,12 @@ def test_names_that_are_no_text_are_errors_in_json(shop: Shop) -> None:
     shop.write({"zerrow_project.yml": "sources: {sales: sales}\n", "q.sql": "select id from sales"})
     (error,) = shop.errors()
     assert error["code"] == "source-unreadable" and "/sales/\\xfe.parquet" in error["message"]
+
+
+def test_names_of_models_files_that_are_no_text_are_errors_in_json(shop: Shop) -> None:
+    (Path(os.fsdecode(os.fsencode(shop.folder) + b"/\xfe.sql"))).write_text("select id from sales")
+    for error in shop.errors():
+        json.dumps(error, ensure_ascii=False).encode()
 
 
 def test_thousands_of_folders_are_searched(data: Path) -> None:

@@ -91,8 +91,6 @@ class _Table:
                 if len(names) != len(set(names)):
                     self.repeated.append(number)
                     continue
-                for kind in footer.schema.types:
-                    str(kind)  # what is no text is found now
             except Exception as error:  # pyarrow has many words for it
                 self._bad[number] = _first_line(error)
                 continue

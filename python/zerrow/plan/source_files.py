@@ -56,6 +56,8 @@ def find_files(path: str, folder: str) -> list[SourceFile]:
 
 def shown(path: str) -> str:
     """A path for a message: what is no text, or would break its line, as escapes."""
+    if path.isprintable():
+        return path
     text = os.fsencode(path).decode(errors="backslashreplace")
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 

@@ -18,6 +18,8 @@ _MAGIC = b"PAR1"
 _ENCRYPTED = b"PARE"
 _TAIL_BYTES = 64 << 10
 """What is read of a file at first: most footers are shorter."""
+_FOOTER_BYTES_MAX = 512 << 20
+"""Millions of column chunks, which take ten times as much memory."""
 _SKIPPED_KEYS = (b"ARROW:schema", b"arrow:schema")
 
 
@@ -40,6 +42,7 @@ class Footer:
         if self.encoded:
             file = _open(content, self.metadata, sorted(self.encoded))
         self.schema = _readable(file.schema_arrow)
+        _check_names(self.schema)
         groups = [self.metadata.row_group(group) for group in range(self.metadata.num_row_groups)]
         self.group_rows = [group.num_rows for group in groups]
         if any(rows < 0 for rows in self.group_rows):
@@ -64,6 +67,8 @@ def footer_bytes(descriptor: int) -> bytes:
     length = int.from_bytes(tail[-8:-4], "little") + 8
     if length > size - len(_MAGIC):
         raise ValueError(f"it says that its footer has {length - 8} bytes, more than the file")
+    if length > _FOOTER_BYTES_MAX:
+        raise ValueError(f"its footer has {length - 8} bytes, and none over {_FOOTER_BYTES_MAX} is read")
     if length > len(tail):
         tail = os.pread(descriptor, length, size - length)
     return tail[-length:]
@@ -111,6 +116,13 @@ def decoded_as(schema: pa.Schema, encoded: Iterable[str]) -> pa.Schema:
         if index >= 0 and not pa.types.is_dictionary(schema.field(index).type):
             schema = schema.set(index, schema.field(index).with_type(pa.dictionary(pa.int32(), pa.string())))
     return schema
+
+
+def _check_names(schema: pa.Schema) -> None:
+    """Raises UnicodeDecodeError or ValueError for names that can't be passed on, those of nested fields included."""
+    for field in schema:
+        if "\0" in f"{field.name}{field.type}":
+            raise ValueError(f"the name of the column {field.name!r}, or of a field of it, has a NUL character")
 
 
 def _open(content: bytes, metadata: Any = None, read_dictionary: Any = None) -> pq.ParquetFile:
