@@ -99,6 +99,10 @@ ASKING = [
     ("from datafusion import functions as f", "x = s.select(f.random())", "datafusion.functions.random"),
     ("import duckdb", "x = duckdb.FunctionExpression('random')", "random()"),
     ("import time", f"x = {' + '.join(['1'] * 700)} + time.time()", "time.time"),
+    ("", "x = sorted(['a'], key=hash)", "hash"),
+    ("", "x = list(map(id, [s]))", "id"),
+    ("import duckdb", "x = duckdb.sql('select ' + 'now()')", "now() in SQL"),
+    ("import duckdb\ncolumns = ['uuid() as r']", "x = duckdb.sql('select ' + ', '.join(columns))", "uuid() in SQL"),
     ("import uuid\nclass C:\n    def f(self):\n        return uuid.uuid4()", "x = C().f()", "uuid.uuid4"),
 ]  # fmt: skip
 
@@ -134,6 +138,7 @@ KEPT = [
     ("import duckdb", "x = duckdb.sql('select today, \"current_date\" from s -- now()')"),
     ("import duckdb", "x = duckdb.sql(\"select 'now()' as a from s\")"),
     ("import polars as pl", "x = pl.from_arrow(s).select('current_date')"),
+    ("", "x = 'now() is text', s.sql('select 1 from s')"),
     ("from urllib.parse import quote", "x = quote('a b')"),
     ("", "x = '/api/v1/now', '/'"),
     ("import pyarrow.compute as pc", "x = getattr(pc, 'su' + 'm')(s['id'])"),

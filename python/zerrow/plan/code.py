@@ -95,6 +95,8 @@ class CodeReader:
         asking = [(file, each) for file, each in asking if id(each) in reached]
         seeded = {seed for _, each in asking for seed in each.seeds}
         mentions = [(file, mention) for file, each in asking for mention in unseeded(each.asks, seeded)]
+        if any(each.makes_sql for _, each in asking):
+            mentions += [(file, mention) for file, each in asking for mention in each.parts]
         return next((_place(file, mention) for file, mention in mentions), None)
 
     def _closure(self, modules: Iterable[str], importer: str) -> set[str]:

@@ -23,6 +23,8 @@ _SQL_QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/"""
 _SQL_CALL = re.compile(r"\b(\w+)\s*\(")
 _SQL_SAMPLE = re.compile(r"\b(?:tablesample|using\s+sample)\b", re.IGNORECASE)
 _WORD = re.compile(r"\w+")
+_TEXT_LENGTH_MAX = 1 << 20
+
 OWN = "="
 """What the path of a module of the project's own begins with."""
 
@@ -138,6 +140,10 @@ class World:
         self._is_outside = is_outside
         self.seeded: set[str] = set()
         """The functions of SEEDED that the statements looked at call with a seed."""
+        self.makes_sql = False
+        """Whether they put SQL together: then any text may be a part of it."""
+        self.parts: list[Mention] = []
+        """What asks if it is part of such a query."""
         self._found: list[Mention] = []
         self._functions: set[str] = set()
 
@@ -176,6 +182,9 @@ class World:
     def _reference(self, node: ast.expr) -> bool:
         """Notes a name that counts without being called; whether nothing of it is left to look at."""
         paths = self._paths(node)
+        if isinstance(node, ast.Name) and node.id in names.BUILTINS and not paths and node.id not in self._names.bound:
+            self._add(node.id, node)
+            return True
         for path in paths:
             if what := _mentioned(path, is_called=False):
                 self._add(what, node)
@@ -205,6 +214,8 @@ class World:
         elif not isinstance(function, ast.Name | ast.Attribute):
             self._visit(function)
         method = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+        if method in ("sql", "query", "execute") and call.args and not isinstance(call.args[0], ast.Constant):
+            self.makes_sql = True
         first = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
         if method == "FunctionExpression" and isinstance(first, str) and first.lower() in names.SQL_WORDS:
             self._add(f"{first}()", call)
@@ -306,6 +317,8 @@ class World:
         )
 
     def _text(self, text: str, node: ast.AST, method: str) -> None:
+        if len(text) > _TEXT_LENGTH_MAX:
+            return
         if text[:1] == "/" and self._is_outside(text):
             self._add(f"the path {text[:80]!r}", node)
         elif len(text) > 4 and (method in _SQL_METHODS or _SQL.search(text)):
@@ -314,6 +327,8 @@ class World:
             for path in re.findall(r"'(/[^'\n]+)'", text):
                 if self._is_outside(path):
                     self._add(f"the path {path[:80]!r}", node)
+        elif what := sql_mention(text):
+            self.parts.append(Mention(f"{what} in SQL", getattr(node, "lineno", 0)))
 
 
 def sql_mention(text: str, method: str = "") -> str | None:
