@@ -36,7 +36,7 @@ def test_runs_of_one_server_share_its_zygote(any_project: Project, serve):
     server = serve(any_project.caller)
     first = any_project.run(env=server.environment)
     zygotes = Processes(server.process.pid).zygotes
-    second = any_project.run(env=server.environment)
+    second = any_project.run("--no-cache", env=server.environment)
     assert (first.code, second.code) == (0, 0), first.err + second.err
     assert first.report["run"] != second.report["run"]
     assert first.model("doubled")["output"]["rows"] == second.model("doubled")["output"]["rows"] == 1000
@@ -240,7 +240,7 @@ def test_a_later_run_gets_a_slot_before_an_earlier_one_is_through(project: Proje
     short = other.run(env=server.environment)
     assert short.code == 0, short.err
     assert long.poll() is None, "the long run was over first"
-    batch = other.run("--batch", env=server.environment)
+    batch = other.run("--batch", "--no-cache", env=server.environment)
     assert batch.code == 0, batch.err
     assert long.poll() is None, "a batch run waited for an interactive one to its end"
     long.send_signal(signal.SIGINT)

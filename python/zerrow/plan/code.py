@@ -14,10 +14,11 @@ from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
 
 from zerrow import pieces
+from zerrow.plan.aliases import OWN
 from zerrow.plan.code_file import LOOKING_WORDS, CodeFile, Statement
 from zerrow.plan.declarations import PythonModel
 from zerrow.plan.python_file import FILE_BYTES_MAX, SourceText
-from zerrow.plan.world import OWN, Mention, outside, unseeded
+from zerrow.plan.world import Mention, outside, unseeded
 
 _FOLLOWED_MAX = 20
 """How many names one name may stand for, one after the other."""

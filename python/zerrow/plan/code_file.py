@@ -12,8 +12,9 @@ from importlib.util import decode_source
 
 from zerrow import pieces
 from zerrow.plan import world_names
+from zerrow.plan.aliases import Names
 from zerrow.plan.python_file import SourceText
-from zerrow.plan.world import Mention, Names, World, words_of
+from zerrow.plan.world import Mention, World, words_of
 
 _WORD = re.compile(r"\w+")
 
