@@ -7,10 +7,7 @@ from typing import Any
 import pytest
 
 HEAD = "import zerrow\n\n\n"
-MODEL = (
-    "@zerrow.model({options})\ndef a(s=zerrow.Model('sales', columns=['id', 'note']), today=None):\n"
-    "    {body}\n    return s\n"
-)
+MODEL = "@zerrow.model({options})\ndef a(s=zerrow.Model('sales', columns=['id', 'note'])):\n    {body}\n    return s\n"
 
 
 def because(shop: Any, head: str, body: str, options: str = "", files: dict[str, str] | None = None) -> str | None:
@@ -118,7 +115,7 @@ KEPT = [
     ("import time", "x = time.strptime('2024', '%Y'), time.strftime('%Y', time.gmtime(0))"),
     ("import datetime", "x = datetime.datetime(2024, 1, 1) + datetime.timedelta(days=1)"),
     ("from datetime import datetime, date", "x = datetime.fromisoformat('2024-01-01'), date(2024, 1, 1)"),
-    ("", "x = s['today'], today, 'now', \"datetime.now()\"  # datetime.now()"),
+    ("today = 1", "x = s['today'], today, 'now', \"datetime.now()\"  # datetime.now()"),
     ("", "x = s.today"),
     ("", '"""Select from what time.time() and now() gave."""'),
     ("import numpy as np", "x = np.datetime64('2024-01-01'), np.array(['a'])"),

@@ -141,7 +141,7 @@ class CodeFile:
         if self.tree is None:
             return []
         imports = [node for node, each in self._nodes() if each.words & _IMPORT_WORDS]
-        if not self._may_ask(Names(ast.Module(imports, []), lambda _: None)):
+        if not self._may_ask(Names(ast.Module(imports, []), lambda module: self._qualify(module, self.name))):
             return []
         world = World(self.names, self._resolve, self._is_outside)
         chosen = {id(each) for each in self._may_ask(self.names)}

@@ -310,13 +310,15 @@ def outside(folder: str, environment: tuple[str, ...]) -> Callable[[str], bool]:
     return is_outside
 
 
-_ROOTS = frozenset(path.partition(".")[0] for path in (*names.MENTIONED, *names.BELOW, *names.EXPRESSIONS)) - {
+_ROOTS = frozenset(path.partition(".")[0] for path in (*names.MENTIONED, *names.BELOW, *names.EXPRESSIONS, "torch")) - {
     "datetime"
 }
 
 
 def words_of(paths: dict[str, set[str]]) -> Iterator[str]:
-    """The names by which a file may ask the world, of all that it gives."""
+    """The names by which a file may ask the world, of all that it gives; the project's own modules may ask anything."""
     for name, found in paths.items():
-        if any(path.partition(".")[0] in _ROOTS or _mentioned(path, is_called=False) for path in found):
-            yield name
+        for path in found:
+            is_asking = path[:1] == OWN or path.partition(".")[0] in _ROOTS or path.startswith("numpy.random")
+            if is_asking or _mentioned(path, is_called=False):
+                yield name
