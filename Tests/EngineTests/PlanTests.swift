@@ -1,7 +1,9 @@
+import FoundationEssentials
 import System
 import Testing
 
 @testable import Engine
+@testable import System
 
 @Suite struct PlanTests {
     private func model(
@@ -31,6 +33,19 @@ import Testing
             plan([model("a", environment: "other")]),
         ]
         for plan in broken { #expect(throws: EngineError.self) { try plan.check() } }
+    }
+
+    @Test func codeThatIsHandedOverTravelsWithThePlan() throws {
+        var plan = plan([model("a")])
+        #expect(!plan.json.contains("handed_over"))
+        plan.handedOver = Data((0...255).map { UInt8($0) })
+        let again = try JSONDecoder().decode(Plan.self, from: Data(plan.json.utf8))
+        #expect(again.handedOver == plan.handedOver)
+        #expect(throws: DecodingError.self) {
+            let broken =
+                #"{"version":1,"project":{"name":"p","folder":"/p"},"environments":[],"models":[],"handed_over":"?"}"#
+            _ = try JSONDecoder().decode(Plan.self, from: Data(broken.utf8))
+        }
     }
 }
 
@@ -81,6 +96,17 @@ import Testing
         #expect(moves("0") != nil && moves("0")?.refusal == nil)
         #expect(moves("-1") == nil && moves("null") == nil)
         #expect(Datagram(parsing: Array(#"{"op":"published"}"#.utf8))?.moves == nil)
+    }
+
+    @Test func whatWorkersSayOfTheWorldIsTakenAsItIs() throws {
+        let text = """
+            {"op":"published","rows":1,"counts":{"reshared_bytes":0,"born_shared_bytes":0,"deanonymized_bytes":0,\
+            "packed_bytes":0,"copied_bytes":0},"changed":["a.csv","b.csv"],"asked":[7]}
+            """
+        let message = try #require(Datagram(parsing: Array(text.utf8)))
+        let file = DescriptorBox(try FileDescriptor.sealedMemory(named: "test", [1]))
+        let published = try #require(Worker.Published(message, [file]))
+        #expect(published.changedFile == "a.csv" && published.asked == "something")
     }
 
     @Test func aReportHasMovedPagesOnlyWhereKernelZeroIsUsed() {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import time
 from typing import Any
@@ -73,6 +72,8 @@ def has_fine_times(identity: dict[str, Any]) -> bool:
     # Some keep whole seconds only, whatever their kind.
     if identity["ctime_ns"] % 1_000_000 == 0:
         return False
+    import ctypes  # it takes milliseconds, and files are old as a rule
+
     status = ctypes.create_string_buffer(512)
     # A `struct statfs` begins with the kind, a long.
     if ctypes.CDLL(None).statfs(os.fsencode(identity["path"]), status) != 0:

@@ -7,10 +7,7 @@ from typing import Any
 import pytest
 
 HEAD = "import zerrow\n\n\n"
-MODEL = (
-    "@zerrow.model({options})\ndef a(s=zerrow.Model('sales', columns=['id', 'note']), today=None):\n"
-    "    {body}\n    return s\n"
-)
+MODEL = "@zerrow.model({options})\ndef a(s=zerrow.Model('sales', columns=['id', 'note'])):\n    {body}\n    return s\n"
 
 
 def because(shop: Any, head: str, body: str, options: str = "", files: dict[str, str] | None = None) -> str | None:
@@ -99,6 +96,10 @@ ASKING = [
     ("from datafusion import functions as f", "x = s.select(f.random())", "datafusion.functions.random"),
     ("import duckdb", "x = duckdb.FunctionExpression('random')", "random()"),
     ("import time", f"x = {' + '.join(['1'] * 700)} + time.time()", "time.time"),
+    ("", "x = sorted(['a'], key=hash)", "hash"),
+    ("", "x = list(map(id, [s]))", "id"),
+    ("import duckdb", "x = duckdb.sql('select ' + 'now()')", "now() in SQL"),
+    ("import duckdb\ncolumns = ['uuid() as r']", "x = duckdb.sql('select ' + ', '.join(columns))", "uuid() in SQL"),
     ("import uuid\nclass C:\n    def f(self):\n        return uuid.uuid4()", "x = C().f()", "uuid.uuid4"),
 ]  # fmt: skip
 
@@ -114,7 +115,7 @@ KEPT = [
     ("import time", "x = time.strptime('2024', '%Y'), time.strftime('%Y', time.gmtime(0))"),
     ("import datetime", "x = datetime.datetime(2024, 1, 1) + datetime.timedelta(days=1)"),
     ("from datetime import datetime, date", "x = datetime.fromisoformat('2024-01-01'), date(2024, 1, 1)"),
-    ("", "x = s['today'], today, 'now', \"datetime.now()\"  # datetime.now()"),
+    ("today = 1", "x = s['today'], today, 'now', \"datetime.now()\"  # datetime.now()"),
     ("", "x = s.today"),
     ("", '"""Select from what time.time() and now() gave."""'),
     ("import numpy as np", "x = np.datetime64('2024-01-01'), np.array(['a'])"),
@@ -134,6 +135,7 @@ KEPT = [
     ("import duckdb", "x = duckdb.sql('select today, \"current_date\" from s -- now()')"),
     ("import duckdb", "x = duckdb.sql(\"select 'now()' as a from s\")"),
     ("import polars as pl", "x = pl.from_arrow(s).select('current_date')"),
+    ("", "x = 'now() is text', s.sql('select 1 from s')"),
     ("from urllib.parse import quote", "x = quote('a b')"),
     ("", "x = '/api/v1/now', '/'"),
     ("import pyarrow.compute as pc", "x = getattr(pc, 'su' + 'm')(s['id'])"),

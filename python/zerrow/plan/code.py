@@ -14,10 +14,11 @@ from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
 
 from zerrow import pieces
+from zerrow.plan.aliases import OWN
 from zerrow.plan.code_file import LOOKING_WORDS, CodeFile, Statement
 from zerrow.plan.declarations import PythonModel
 from zerrow.plan.python_file import FILE_BYTES_MAX, SourceText
-from zerrow.plan.world import OWN, Mention, outside, unseeded
+from zerrow.plan.world import Mention, outside, unseeded
 
 _FOLLOWED_MAX = 20
 """How many names one name may stand for, one after the other."""
@@ -95,6 +96,8 @@ class CodeReader:
         asking = [(file, each) for file, each in asking if id(each) in reached]
         seeded = {seed for _, each in asking for seed in each.seeds}
         mentions = [(file, mention) for file, each in asking for mention in unseeded(each.asks, seeded)]
+        if any(each.makes_sql for _, each in asking):
+            mentions += [(file, mention) for file, each in asking for mention in each.parts]
         return next((_place(file, mention) for file, mention in mentions), None)
 
     def _closure(self, modules: Iterable[str], importer: str) -> set[str]:

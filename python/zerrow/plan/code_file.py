@@ -12,8 +12,9 @@ from importlib.util import decode_source
 
 from zerrow import pieces
 from zerrow.plan import world_names
+from zerrow.plan.aliases import Names
 from zerrow.plan.python_file import SourceText
-from zerrow.plan.world import Mention, Names, World, words_of
+from zerrow.plan.world import Mention, World, words_of
 
 _WORD = re.compile(r"\w+")
 
@@ -23,7 +24,7 @@ _READING_WORDS = frozenset(
         "importlib", "imp", "runpy", "pkgutil", "zipimport", "inspect", "linecache", "getsource", "subprocess",
         "multiprocessing", "joblib", "cloudpickle", "dill", "exec_module", "modules", "addsitedir", "listdir",
         "scandir", "walk", "iterdir", "glob", "rglob", "iglob", "riglob", "read_text", "read_bytes", "ctypes", "cffi",
-        "sys", "os", "py", "sql", "yml", "yaml",
+        "stat", "lstat", "fstat", "getmtime", "getctime", "getsize", "sys", "os", "py", "sql", "yml", "yaml",
     }
 )  # fmt: skip
 """Words at least one of which is wherever the following finds something."""
@@ -36,7 +37,8 @@ LOOKING_WORDS = frozenset(
 _READS_CODE = re.compile(
     r"""\b(?:open|exec|eval|(?<!re\.)compile|globals|vars|locals|__dict__|__import__|__loader__|importlib|imp|runpy|pkgutil|zipimport
     |inspect|linecache|getsource|subprocess|multiprocessing|joblib|cloudpickle|dill|exec_module|modules|addsitedir
-    |listdir|scandir|walk|iterdir|r?i?glob|read_text|read_bytes|ctypes|cffi)\b
+    |listdir|scandir|walk|iterdir|r?i?glob|read_text|read_bytes|ctypes|cffi
+    |[lf]?stat|getmtime|getctime|getsize)\b
     |\bsys\s*\.\s*path\b|\bos\s*\.\s*(?:exec|spawn|popen|system|open)|\.(?:py|sql|ya?ml)\b""",
     re.VERBOSE,
 )
@@ -58,6 +60,9 @@ class Statement:
     """The function that it defines, if that is a model's which others can do without."""
     asks: list[Mention] = field(default_factory=list)
     seeds: frozenset[str] = frozenset()
+    makes_sql: bool = False
+    parts: list[Mention] = field(default_factory=list)
+    """What it asks for if it is part of the SQL that some statement makes."""
 
     @cached_property
     def digest(self) -> bytes:
@@ -136,16 +141,17 @@ class CodeFile:
         if self.tree is None:
             return []
         imports = [node for node, each in self._nodes() if each.words & _IMPORT_WORDS]
-        if not self._may_ask(Names(ast.Module(imports, []), lambda _: None)):
+        if not self._may_ask(Names(ast.Module(imports, []), lambda module: self._qualify(module, self.name))):
             return []
         world = World(self.names, self._resolve, self._is_outside)
         chosen = {id(each) for each in self._may_ask(self.names)}
         for node, statement in self._nodes():
             if id(statement) in chosen:
-                world.seeded = set()
+                world.seeded, world.makes_sql, world.parts = set(), False, []
                 statement.asks = world.mentions(node)
                 statement.seeds = frozenset(world.seeded)
-        return [index for index, each in enumerate(self.statements) if each.asks or each.seeds]
+                statement.makes_sql, statement.parts = world.makes_sql, world.parts
+        return [index for index, each in enumerate(self.statements) if _is_asking(each)]
 
     def _nodes(self) -> Iterator[tuple[ast.stmt, Statement]]:
         assert self.tree is not None
@@ -203,8 +209,12 @@ class CodeFile:
         return hashlib.blake2b(digests, digest_size=16).hexdigest()
 
 
+def _is_asking(statement: Statement) -> bool:
+    return bool(statement.asks or statement.seeds or statement.makes_sql or statement.parts)
+
+
 _IMPORT_WORDS = frozenset({"import", "__import__", "import_module"})
-_MAY_ASK = re.compile(r"""["']/|\b(?:select|from)\b\W|\bsql|\b(?:hash|id|input)\s*\(""", re.IGNORECASE)
+_MAY_ASK = re.compile(r"""["']/|\b(?:select|from)\b\W|\bsql|\b(?:id|input)\s*[(,)]""", re.IGNORECASE)
 """What is in every statement that asks the world in SQL, by a function of Python's own, or for a file elsewhere."""
 
 

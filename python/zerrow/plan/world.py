@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from zerrow import pieces
 from zerrow.plan import world_names as names
+from zerrow.plan.aliases import OWN, Names
 
 _SQL = re.compile(r"\b(?:select|from)\b", re.IGNORECASE)
 _SQL_METHODS = frozenset(
@@ -23,8 +23,7 @@ _SQL_QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/"""
 _SQL_CALL = re.compile(r"\b(\w+)\s*\(")
 _SQL_SAMPLE = re.compile(r"\b(?:tablesample|using\s+sample)\b", re.IGNORECASE)
 _WORD = re.compile(r"\w+")
-OWN = "="
-"""What the path of a module of the project's own begins with."""
+_TEXT_LENGTH_MAX = 1 << 20
 
 
 class Mention(NamedTuple):
@@ -32,100 +31,6 @@ class Mention(NamedTuple):
 
     what: str
     line: int
-
-
-class Names:
-    """What the names of one file stand for, as dotted paths: `np` for `numpy`, `clock` for `time.time`."""
-
-    def __init__(self, tree: ast.Module, qualify: Callable[[str], str | None]) -> None:
-        """`qualify` gives the project's own name for a module as the file imports it; None for others'."""
-        self.paths: dict[str, set[str]] = {}
-        self.stars: list[str] = []
-        self.bound: set[str] = set()
-        self.texts: dict[str, set[str]] = {}
-        self.made_by: dict[str, list[ast.Call]] = {}
-        self._assigned: list[tuple[str, ast.expr]] = []
-        for node in pieces.nodes(tree):
-            match node:
-                case ast.Import():
-                    for alias in node.names:
-                        # `import a.b` gives a, `import a.b as c` gives a.b.
-                        path = alias.name if alias.asname else alias.name.partition(".")[0]
-                        # The folder of a module of the project needs no __init__.py.
-                        own = qualify(path) or (qualify(alias.name) and f"{OWN}{path}")
-                        self._give(alias.asname or path, own or path)
-                case ast.ImportFrom():
-                    self._import_from(node, qualify)
-                case ast.Name(ctx=ast.Store()):
-                    self.bound.add(node.id)
-                case ast.arg():
-                    self.bound.add(node.arg)
-                case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                    self.bound.add(node.name)
-                case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
-                    if node.value is not None:
-                        self._assigned.append((name, node.value))
-                case ast.NamedExpr(target=ast.Name(id=name)):
-                    self._assigned.append((name, node.value))
-        for name, value in self._assigned:
-            self._assign(name, value)
-
-    def _give(self, name: str, path: str) -> None:
-        self.paths.setdefault(name, set()).add(path)
-        self.bound.add(name)
-
-    def _import_from(self, node: ast.ImportFrom, qualify: Callable[[str], str | None]) -> None:
-        written = "." * node.level + (node.module or "")
-        module = qualify(written) or ("" if node.level else written)
-        for alias in node.names:
-            if alias.name == "*":
-                self.stars.append(module)
-                continue
-            joint = "" if written.endswith(".") else "."
-            own = qualify(f"{written}{joint}{alias.name}")  # a module itself
-            self._give(alias.asname or alias.name, own or f"{module}.{alias.name}")
-
-    def _assign(self, name: str, value: ast.expr) -> None:
-        for part in (value.body, value.orelse) if isinstance(value, ast.IfExp) else (value,):
-            if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                self.texts.setdefault(name, set()).add(part.value)
-            elif isinstance(part, ast.Call):
-                self.made_by.setdefault(name, []).append(part)
-            if isinstance(part, ast.Name | ast.Attribute | ast.Call):
-                for path in self.of(part):
-                    self.paths.setdefault(name, set()).add(path)
-
-    def of(self, node: ast.expr) -> set[str]:
-        """What an expression may stand for; nothing where its text doesn't tell."""
-        match node:
-            case ast.Name(id=name):
-                if name in self.bound:
-                    return self.paths.get(name, set())
-                # Nothing here gives it: somebody may put a module there.
-                own = {name} if name in names.MODULES else set()
-                return own | {f"{star}.{name}" for star in self.stars}
-            case ast.Attribute(value=value, attr=attribute):
-                return {f"{path}.{attribute}" for path in self.of(value)}
-            case ast.NamedExpr(value=value):
-                return self.of(value)
-            case ast.Call(func=ast.Name(id="getattr"), args=[value, ast.Constant(value=str(attribute)), *_]):
-                return {f"{path}.{attribute}" for path in self.of(value)}
-            case ast.Call(func=ast.Name(id="__import__"), args=[ast.Constant(value=str(module)), *_]):
-                return {module.partition(".")[0]}
-            case ast.Call(func=function, args=[ast.Constant(value=str(module)), *_]):
-                return {module} if "importlib.import_module" in self.of(function) else set()
-            case ast.Subscript(value=value, slice=ast.Constant(value=str(text))):
-                return self._looked_up(value, text)
-        return set()
-
-    def _looked_up(self, value: ast.expr, text: str) -> set[str]:
-        if "sys.modules" in self.of(value):
-            return {text}
-        if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "vars" and value.args:
-            return {f"{path}.{text}" for path in self.of(value.args[0])}
-        if isinstance(value, ast.Attribute) and value.attr == "__dict__":
-            return {f"{path}.{text}" for path in self.of(value.value)}
-        return set()
 
 
 class World:
@@ -138,6 +43,10 @@ class World:
         self._is_outside = is_outside
         self.seeded: set[str] = set()
         """The functions of SEEDED that the statements looked at call with a seed."""
+        self.makes_sql = False
+        """Whether they put SQL together: then any text may be a part of it."""
+        self.parts: list[Mention] = []
+        """What asks if it is part of such a query."""
         self._found: list[Mention] = []
         self._functions: set[str] = set()
 
@@ -176,6 +85,9 @@ class World:
     def _reference(self, node: ast.expr) -> bool:
         """Notes a name that counts without being called; whether nothing of it is left to look at."""
         paths = self._paths(node)
+        if isinstance(node, ast.Name) and node.id in names.BUILTINS and not paths and node.id not in self._names.bound:
+            self._add(node.id, node)
+            return True
         for path in paths:
             if what := _mentioned(path, is_called=False):
                 self._add(what, node)
@@ -205,6 +117,8 @@ class World:
         elif not isinstance(function, ast.Name | ast.Attribute):
             self._visit(function)
         method = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+        if method in ("sql", "query", "execute") and call.args and not isinstance(call.args[0], ast.Constant):
+            self.makes_sql = True
         first = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
         if method == "FunctionExpression" and isinstance(first, str) and first.lower() in names.SQL_WORDS:
             self._add(f"{first}()", call)
@@ -306,6 +220,8 @@ class World:
         )
 
     def _text(self, text: str, node: ast.AST, method: str) -> None:
+        if len(text) > _TEXT_LENGTH_MAX:
+            return
         if text[:1] == "/" and self._is_outside(text):
             self._add(f"the path {text[:80]!r}", node)
         elif len(text) > 4 and (method in _SQL_METHODS or _SQL.search(text)):
@@ -314,6 +230,8 @@ class World:
             for path in re.findall(r"'(/[^'\n]+)'", text):
                 if self._is_outside(path):
                     self._add(f"the path {path[:80]!r}", node)
+        elif what := sql_mention(text):
+            self.parts.append(Mention(f"{what} in SQL", getattr(node, "lineno", 0)))
 
 
 def sql_mention(text: str, method: str = "") -> str | None:
@@ -392,13 +310,15 @@ def outside(folder: str, environment: tuple[str, ...]) -> Callable[[str], bool]:
     return is_outside
 
 
-_ROOTS = frozenset(path.partition(".")[0] for path in (*names.MENTIONED, *names.BELOW, *names.EXPRESSIONS)) - {
+_ROOTS = frozenset(path.partition(".")[0] for path in (*names.MENTIONED, *names.BELOW, *names.EXPRESSIONS, "torch")) - {
     "datetime"
 }
 
 
 def words_of(paths: dict[str, set[str]]) -> Iterator[str]:
-    """The names by which a file may ask the world, of all that it gives."""
+    """The names by which a file may ask the world, of all that it gives; the project's own modules may ask anything."""
     for name, found in paths.items():
-        if any(path.partition(".")[0] in _ROOTS or _mentioned(path, is_called=False) for path in found):
-            yield name
+        for path in found:
+            is_asking = path[:1] == OWN or path.partition(".")[0] in _ROOTS or path.startswith("numpy.random")
+            if is_asking or _mentioned(path, is_called=False):
+                yield name

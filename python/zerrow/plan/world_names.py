@@ -20,7 +20,7 @@ MENTIONED = CLOCKS | {
     "os.getsid", "os.getuid", "os.geteuid", "os.getgid", "os.getegid", "os.getgroups", "os.getresuid", "os.getresgid",
     "os.getlogin", "os.uname", "os.cpu_count", "os.process_cpu_count", "os.sched_getaffinity", "os.times",
     "os.getloadavg", "os.urandom", "os.getrandom", "os.system", "os.popen", "os.get_terminal_size", "os.sysconf",
-    "os.ttyname", "os.statvfs", "os.path.expanduser", "os.path.expandvars", "posix.environ",
+    "os.ttyname", "os.path.getatime", "os.statvfs", "os.path.expanduser", "os.path.expandvars", "posix.environ",
     "multiprocessing.cpu_count",
 }  # fmt: skip
 """Names that count however they are used: called, passed on, given another name."""
@@ -115,7 +115,8 @@ SQL_BARE_WORDS = frozenset(
 )  # fmt: skip
 """Those that need no parentheses."""
 
-WORDS = METHODS_OF_NOW | METHODS_OF_CHANCE | {
+WORDS = METHODS_OF_NOW | METHODS_OF_CHANCE | SQL_WORDS | {
+    "hash",
     "attrgetter", "methodcaller", "FunctionExpression", "getattr", "eval", "exec", "__import__", "import_module",
     "expanduser", "modules", "random", "rank", "torch",
 }  # fmt: skip

@@ -34,6 +34,11 @@ _STARTED_ELSEWHERE = (
 """Modules that are loaded when processes are started that read the project's files anew."""
 _OWN_CHANCE = ("multiprocessing", "tempfile")
 """Modules whose random numbers are in no result: keys, and names of files."""
+_OWN_TIME = (
+    *("logging", "threading", "queue", "concurrent", "multiprocessing", "asyncio", "socket", "select", "subprocess"),
+    *("warnings", "unittest", "tempfile", "sched", "cProfile", "profile", "shelve", "importlib", "_bootstrap"),
+)
+"""Modules that look at a clock to wait, to log or to measure."""
 _SETTINGS = ("/proc/", "/sys/", "/etc/", "/dev/")
 """Where libraries read how the machine is set up."""
 _FRAMES_MAX = 200
@@ -127,7 +132,7 @@ class Watch:
         def clock() -> Any:
             nonlocal is_known
             # A library's own use, such as a log's, is none of the model's.
-            if not is_known and (frame := sys._getframe(1)).f_code.co_filename.startswith(below):
+            if not is_known and (frame := self._caller(sys._getframe(1))).f_code.co_filename.startswith(below):
                 is_known = self._note(f"time.{name}", frame)
                 if getattr(time, name) is clock:  # nobody else has put another one there
                     setattr(time, name, original)
@@ -135,6 +140,16 @@ class Watch:
 
         clock.__name__ = clock.__qualname__ = name
         return clock
+
+    def _caller(self, frame: FrameType) -> FrameType:
+        """Who called a function of Python's library that tells the time; others don't tell it to their callers."""
+        while (
+            frame.f_code.co_filename.startswith(self._library)
+            and not frame.f_globals.get("__name__", "").startswith(_OWN_TIME)
+            and frame.f_back is not None
+        ):
+            frame = frame.f_back
+        return frame
 
     def _entropy(self, original: Callable[[int], bytes]) -> Callable[[int], bytes]:
         def urandom(size: int, /) -> bytes:
