@@ -144,7 +144,9 @@ class _Pusher:
         is_list = op in ("in", "not in")
         if not is_comparable(kind, constants) or not (is_list or all(c.kind != "null" for c in constants)):
             return None
-        if kind == "wide_decimal":  # it can fail, and the query may have sorted out the rows where it does
+        # What can fail stays where the query may have sorted out the rows on which it does: decimals that overflow, and
+        # days that no timestamp reaches.
+        if kind == "wide_decimal" or (kind == "date" and any(each.kind == "timestamp" for each in constants)):
             return None
         if kind == "float" and op in ("=", "!=", "in", "not in") and not self._tells_zeros_alike(constants):
             return None
