@@ -25,7 +25,7 @@ from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.footer import common_schema, decoded_as
 from zerrow.worker.partitions import constant_column, read_partitions, with_partitions
 from zerrow.worker.results import rows_only, strip_field_ids
-from zerrow.worker.source import Blame, Source, one_dictionary
+from zerrow.worker.source import Blame, Source, conjuncts, one_dictionary
 
 CHUNK_BYTES_MIN = 256 << 10
 """Mean bytes of a column's chunk under which the chunks of a filtered scan are combined."""
@@ -127,10 +127,32 @@ class _Scan:
         self._columns, self._tree, self._name = columns, tree, name
         self._cache = cache
         self._files: list[_File] = []
+        ruled_out: dict[tuple[Any, ...], bool] = {}
         for source in sources:
-            self._files.append(_File(source, self._schema, source.groups(tree, self._schema, name), threads))
-            source.close()
+            values = tuple(source.constants.values())
+            if values not in ruled_out:
+                ruled_out[values] = self._rules_out(source.constants)
+            groups = [] if ruled_out[values] else source.groups(tree, self._schema, name)
+            self._files.append(_File(source, self._schema, groups, threads))
+            if source.is_open:
+                source.close()
         self._room_bytes = cache.bytes_max if cache else 0
+
+    def _rules_out(self, constants: dict[str, pa.Scalar]) -> bool:
+        """Whether the filter keeps no row of a file, by what its folders' names say alone: it isn't opened then."""
+        if self._tree is None or not constants:
+            return False
+        row = pa.table({name: constant_column(value, 1, value.type) for name, value in constants.items()})
+        for conjunct in conjuncts(self._tree):
+            columns = columns_of(conjunct)
+            if not columns or not set(columns) <= set(constants):
+                continue
+            try:
+                if keep_rows(row, conjunct, self._name).num_rows == 0:
+                    return True
+            except WorkerFailure:
+                continue  # told where rows are looked at, if there are any
+        return False
 
     def run(self) -> pa.Table:
         self._ask()
@@ -176,7 +198,7 @@ class _Scan:
             yield from self._read(file)
             if file.source.is_open:
                 file.source.close()
-            if self._cache is None or not file.source.is_settled:
+            if self._cache is None or not file.groups or not file.source.is_settled:
                 file.forget_all()
 
     def _read(self, file: _File) -> Iterator[pa.Table]:

@@ -223,7 +223,7 @@ class Source:
         if tree is None or len(kept) < 2:
             return sorted(kept)
         fragment = ds.ParquetFileFormat().make_fragment(self._content)
-        for conjunct in _conjuncts(tree):
+        for conjunct in conjuncts(tree):
             try:
                 subset = fragment.subset(filter=compile_filter(conjunct, schema, table))
             except (pa.ArrowException, ValueError):
@@ -286,9 +286,10 @@ def one_dictionary(table: pa.Table) -> pa.Table:
     return table
 
 
-def _conjuncts(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def conjuncts(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The parts of a filter that all have to be true."""
     if tree.get("op") != "and":
         yield tree
         return
     for part in tree["args"]:
-        yield from _conjuncts(part)
+        yield from conjuncts(part)
