@@ -31,6 +31,8 @@ CHUNK_BYTES_MIN = 256 << 10
 """Mean bytes of a column's chunk under which the chunks of a filtered scan are combined."""
 RUN_PARTS_MAX = 256
 """More small parts than this in a row are combined: each is copied anyway when it is published."""
+PIECES_MAX = 256
+"""The most pieces that a scan gives to the cache: the engine has more to do for each than small ones are worth."""
 RUN_BYTES_MAX = 16 << 20
 """What is combined at once."""
 
@@ -175,9 +177,9 @@ class _Scan:
         return pa.Table.from_arrays(columns, schema=pa.schema(fields, metadata=self._schema.metadata))
 
     def _pieces(self) -> list[Piece]:
-        """What others may have use for: each takes a descriptor, so where they are many it is the largest ones."""
+        """What others may have use for. Each takes a descriptor: where they are many it is the largest ones."""
         pieces = [piece for file in self._files for piece in file.to_give()]
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4
+        most = min(PIECES_MAX, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
         if len(pieces) <= most:
             return pieces
         largest = {id(piece) for piece in heapq.nlargest(most, pieces, key=lambda piece: piece.table.nbytes)}
