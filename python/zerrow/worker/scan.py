@@ -185,10 +185,16 @@ class _Scan:
         largest = {id(piece) for piece in heapq.nlargest(most, pieces, key=lambda piece: piece.table.nbytes)}
         return [piece for piece in pieces if id(piece) in largest]
 
+    def _is_shared(self, file: _File) -> bool:
+        """Whether the cache has a part in a file. One of many small ones costs less to read than to ask for."""
+        if self._cache is None or not file.groups or not file.source.is_settled:
+            return False
+        return len(self._files) <= PIECES_MAX or file.stored_bytes >= CHUNK_BYTES_MIN
+
     def _ask(self) -> None:
         if self._cache is None:
             return
-        wants = [block for file in self._files if file.groups and file.source.is_settled for block in file.wants()]
+        wants = [block for file in self._files if self._is_shared(file) for block in file.wants()]
         for block, table in self._cache.ask(wants) if wants else ():
             if block.file >= len(self._files):
                 raise WorkerFailure("internal", f"a piece is of file {block.file} of {len(self._files)}")
@@ -200,7 +206,7 @@ class _Scan:
             yield from self._read(file)
             if file.source.is_open:
                 file.source.close()
-            if self._cache is None or not file.groups or not file.source.is_settled:
+            if not self._is_shared(file):
                 file.forget_all()
 
     def _read(self, file: _File) -> Iterator[pa.Table]:
@@ -248,6 +254,11 @@ class _File:
         # The piece to take each column of each row group from.
         self._places: dict[str, dict[int, Piece]] = {name: {} for name in self._names}
         self._own: list[Piece] = []
+
+    @property
+    def stored_bytes(self) -> int:
+        """What its wanted row groups hold, all columns, once decompressed."""
+        return sum(self.source.metadata.row_group(group).total_byte_size for group in self.groups)
 
     def wants(self) -> list[Block]:
         """What the cache could have: at most one block for each way of decoding."""
