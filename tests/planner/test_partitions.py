@@ -13,6 +13,7 @@ import pytest
 from shop_project import Shop
 from zerrow.errors import PlanError
 from zerrow.plan import plan_project
+from zerrow.worker.scan import scan
 from zerrow.worker.tasks import execute
 
 MODEL = "import zerrow\n\n\n@zerrow.model()\ndef m(t=zerrow.Model('t'{more})):\n    return t\n"
@@ -165,6 +166,24 @@ def test_columns_of_folders_are_filtered_selected_and_kept_as_dictionaries_like_
         assert pa.types.is_dictionary(city.type) and city.to_pylist() == (["Oslo"] * 2 + ["Rome"] * 2) * 2
     with pytest.raises(PlanError, match=r"has no column 'yaer'.*did you mean 'year'"):
         lake.task(columns=["yaer"])
+
+
+def test_files_of_folders_that_a_filter_rules_out_are_not_opened(lake: Lake) -> None:
+    for year in (2022, 2023, 2024):
+        lake.add(f"year={year}", pa.table({"id": [year]}))
+    lake.add("year=__HIVE_DEFAULT_PARTITION__")
+    for filter_, years in (
+        ("year = 2023 and id > 0", [2023]),
+        ("year > 2022 and year < 2024", [2023]),
+        ("year in (2022, 2024) and not year = 2022", [2024]),
+        ("year is null", [0]),
+        ("(year = 2022 or id = 2024) and id > 0", [2022, 2024]),
+    ):
+        task = lake.task(filter=filter_)
+        opened: list[str | None] = []
+        assert scan(task, 1, blame=opened.append)["id"].to_pylist() == ([3] if years == [0] else years)
+        if "or" not in filter_:
+            assert len({file for file in opened if file}) == 1, filter_
 
 
 def test_folders_of_a_writer_that_underscores_its_columns_are_no_leftovers(lake: Lake) -> None:

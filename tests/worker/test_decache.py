@@ -206,6 +206,25 @@ def test_a_file_that_may_change_without_its_times_telling_is_not_settled(
     assert not Source(0, str(path), [], known).is_settled
 
 
+def test_columns_of_folders_are_neither_asked_for_nor_given_and_share_pieces_of_other_values(
+    arena: Engine, tmp_path: Path
+) -> None:
+    paths = [tmp_path / f"{number}.parquet" for number in range(3)]
+    for number, path in enumerate(paths):
+        pq.write_table(pa.table({"a": [number], "y": [-1]}), path)
+    settle(paths[-1])
+    task = scan_task(*paths, columns=["a", "y"])
+    texts = {"y": {"type": "int32", "texts": ["1", "2", None]}}
+    first = arena.scan({**task, "partitions": texts})
+    assert [block["columns"] for block in first.wants] == [["a"]] * 3
+    assert rows_of(first.table).to_pydict() == {"a": [0, 1, 2], "y": [1, 2, None]}
+    again = arena.scan({**task, "partitions": {"y": {"type": "int32", "texts": ["7", "8", "9"]}}}, first.decoded)
+    assert again.decoded == [] and rows_of(again.table).to_pydict() == {"a": [0, 1, 2], "y": [7, 8, 9]}
+    some = arena.scan({**task, "partitions": texts, "filter": filter_of("y > 1", y="int")}, first.decoded)
+    assert [block["file"] for block in some.wants] == [1]
+    assert rows_of(some.table).to_pydict() == {"a": [1], "y": [2]}
+
+
 def test_more_pieces_than_a_message_holds_travel_in_several(arena: Engine, tmp_path: Path) -> None:
     paths = [tmp_path / f"{number:03}.parquet" for number in range(230)]
     for number, path in enumerate(paths):

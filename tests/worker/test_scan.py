@@ -169,12 +169,11 @@ def test_files_of_pandas_keep_their_dtypes_together_where_all_columns_still_fit(
     assert frame["id"].dropna().tolist() == [2**53 + 1, 3] * 2 and frame.index.equals(pd.RangeIndex(6))
 
 
-def test_a_name_with_a_nul_is_refused_where_it_is_asked_for(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"a": [1], "b\0c": [2], "d": [{"e\0f": 3}]}), tmp_path / "a.parquet")
-    assert run([tmp_path / "a.parquet"], ["a"]).to_pydict() == {"a": [1]}
-    for columns, name in ((["b\0c"], "b"), (["d"], "e"), (None, "b")):
-        with pytest.raises(WorkerFailure, match=rf"'t'.*NUL.*'{name}"):
-            run([tmp_path / "a.parquet"], columns)
+@pytest.mark.parametrize("table", [{"a": [1], "b\0c": [2]}, {"a": [1], "d": [{"e\0f": 3}]}])
+def test_a_file_with_a_nul_in_a_name_is_refused(tmp_path: Path, table: dict[str, Any]) -> None:
+    pq.write_table(pa.table(table), tmp_path / "a.parquet")
+    with pytest.raises(WorkerFailure, match=r"a\.parquet.*has a NUL"):
+        run([tmp_path / "a.parquet"])
 
 
 def test_a_column_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from filters import filter_of
 from zerrow.identity import identity
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.scan import scan
@@ -144,7 +145,7 @@ def test_many_small_files_are_large_chunks_and_few_descriptors(tmp_path: Path) -
     resource.setrlimit(resource.RLIMIT_NOFILE, (few, most[1]))
     try:
         table = run(files, dictionary=["s"])
-        some = run(files, filter={"op": "<", "args": [{"column": "a"}, {"literal": 700, "type": "int"}]})
+        some = run(files, filter=filter_of("a < 700", a="int"))
         assert run(files, columns=[]).num_rows == 1500
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, most)

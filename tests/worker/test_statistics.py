@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from zerrow.plan.filter import read_filter
+from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.predicate import Predicate
 from zerrow.worker.source import Source
 from zerrow.worker.statistics import groups_kept
@@ -153,6 +154,12 @@ def test_values_that_folders_give_rule_out_whole_files(written: Path) -> None:
     assert kept(written, "year = 2024 and i = 4", year=2024) == [1]
     assert kept(written, "year = 2023 or i = 4", year=2024) == [1]
     assert kept(written, "year > 2024", year=2024) == []
+
+
+def test_a_file_that_its_folders_rule_out_is_not_opened(written: Path) -> None:
+    assert kept(written.parent / "not there.parquet", "year = 2023 and i = 4", TABLE.schema, year=2024) == []
+    with pytest.raises(WorkerFailure, match="does not exist"):
+        kept(written.parent / "not there.parquet", "year = 2024 or i = 4", TABLE.schema, year=2024)
 
 
 def test_narrow_values_are_compared_in_the_type_that_all_files_have_together(written: Path) -> None:

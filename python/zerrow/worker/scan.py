@@ -21,7 +21,6 @@ import pyarrow as pa
 from zerrow.worker import pandas_metadata
 from zerrow.worker.blocks import Block, Piece
 from zerrow.worker.content import Guard
-from zerrow.worker.extension_types import fields_within
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.footer import common_schema, decoded_as
 from zerrow.worker.partitions import constant_column, read_partitions, with_partitions
@@ -32,10 +31,10 @@ from zerrow.worker.statistics import groups_kept
 
 CHUNK_BYTES_MIN = 256 << 10
 """Mean bytes of a column's chunk under which the chunks of a filtered scan are combined."""
-FILES_AT_ONCE = 64
-"""Files whose row groups are pruned together; each takes a descriptor until then."""
 RUN_PARTS_MAX = 256
 """More small parts than this in a row are combined: each is copied anyway when it is published."""
+PIECES_MAX = 256
+"""The most pieces that a scan gives to the cache: the engine has more to do for each than small ones are worth."""
 RUN_BYTES_MAX = 16 << 20
 """What is combined at once."""
 
@@ -92,7 +91,6 @@ def _run(task: dict[str, Any], cpus: int, cache: Cache | None, guard: Guard | No
     for column in (*columns, *(predicate.columns if predicate else ()), *dictionary):
         if schema.get_field_index(column) < 0:
             raise missing_column(column, schema, name)
-    _check_names(schema, columns, name)
     if columns or predicate is not None:
         schema = decoded_as(schema, dictionary)
         result = _Scan(sources, schema, columns, predicate, cpus, cache).run()
@@ -136,12 +134,8 @@ class _Scan:
         self._schema = pa.schema([schema.field(column) for column in wanted], metadata=schema.metadata)
         self._columns, self._predicate, self._cpus = columns, predicate, cpus
         self._cache = cache
-        self._files: list[_File] = []
-        for start in range(0, len(sources), FILES_AT_ONCE):
-            some = sources[start : start + FILES_AT_ONCE]
-            for source, groups in zip(some, groups_kept(some, predicate, self._schema), strict=True):
-                self._files.append(_File(source, self._schema, groups, cpus > 1))
-                source.close()
+        kept = zip(sources, groups_kept(sources, predicate, self._schema), strict=True)
+        self._files = [_File(source, self._schema, groups, cpus > 1) for source, groups in kept]
         self._room_bytes = cache.bytes_max if cache else 0
 
     def run(self) -> pa.Table:
@@ -165,18 +159,24 @@ class _Scan:
         return pa.Table.from_arrays(columns, schema=pa.schema(fields, metadata=self._schema.metadata))
 
     def _pieces(self) -> list[Piece]:
-        """What others may have use for: each takes a descriptor, so where they are many it is the largest ones."""
+        """What others may have use for. Each takes a descriptor: where they are many it is the largest ones."""
         pieces = [piece for file in self._files for piece in file.to_give()]
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4
+        most = min(PIECES_MAX, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
         if len(pieces) <= most:
             return pieces
         largest = {id(piece) for piece in heapq.nlargest(most, pieces, key=lambda piece: piece.table.nbytes)}
         return [piece for piece in pieces if id(piece) in largest]
 
+    def _is_shared(self, file: _File) -> bool:
+        """Whether the cache has a part in a file. One of many small ones costs less to read than to ask for."""
+        if self._cache is None or not file.groups or not file.source.is_settled:
+            return False
+        return len(self._files) <= PIECES_MAX or file.stored_bytes >= CHUNK_BYTES_MIN
+
     def _ask(self) -> None:
         if self._cache is None:
             return
-        wants = [block for file in self._files if file.groups and file.source.is_settled for block in file.wants()]
+        wants = [block for file in self._files if self._is_shared(file) for block in file.wants()]
         for block, table in self._cache.ask(wants) if wants else ():
             if block.file >= len(self._files):
                 raise WorkerFailure("internal", f"a piece is of file {block.file} of {len(self._files)}")
@@ -188,7 +188,7 @@ class _Scan:
             yield from self._read(file)
             if file.source.is_open:
                 file.source.close()
-            if self._cache is None or not file.source.is_settled:
+            if not self._is_shared(file):
                 file.forget_all()
 
     def _read(self, file: _File) -> Iterator[pa.Table]:
@@ -236,6 +236,11 @@ class _File:
         # The piece to take each column of each row group from.
         self._places: dict[str, dict[int, Piece]] = {name: {} for name in self._names}
         self._own: list[Piece] = []
+
+    @property
+    def stored_bytes(self) -> int:
+        """What its wanted row groups hold, all columns, once decompressed."""
+        return sum(self.source.metadata.row_group(group).total_byte_size for group in self.groups)
 
     def wants(self) -> list[Block]:
         """What the cache could have: at most one block for each way of decoding."""
@@ -366,14 +371,3 @@ def _tidy(table: pa.Table, filtered: bool) -> pa.Table:
     if filtered and chunks > table.num_columns and table.nbytes < chunks * CHUNK_BYTES_MIN:
         return table.combine_chunks()
     return table
-
-
-def _check_names(schema: pa.Schema, columns: list[str], table: str) -> None:
-    for column in columns:
-        ended = next((part.name for part in fields_within(schema.field(column)) if "\0" in part.name), None)
-        if ended is not None:
-            raise WorkerFailure(
-                "input",
-                f"the column {column!r} of the table {table!r} has a NUL in the name {ended!r}, where Arrow ends it: "
-                "name the columns that you need without it",
-            )

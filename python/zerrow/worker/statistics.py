@@ -37,25 +37,67 @@ class Prunable(Protocol):
     constants: dict[str, pa.Scalar]
     """Columns that have one value in all rows of the file, and are not in it."""
 
+    def close(self) -> None:
+        """Let go of what it takes to have the metadata, which stays."""
+
 
 def groups_kept(files: Sequence[Prunable], predicate: Predicate | None, schema: pa.Schema) -> list[list[int]]:
     """For each file the row groups that may have rows which meet the predicate; `schema` has the predicate's columns.
 
-    Never raises for a footer or a condition that can't be judged: everything is kept then.
+    A file that its constants rule out is not asked for its metadata; each other one is, and is closed before the next
+    one is. Never raises for a condition that can't be judged: everything is kept then.
     """
-    every = [list(range(file.metadata.num_row_groups)) for file in files]
     if predicate is None or predicate.prune is None:
-        return every
-    table = _Table(files, predicate, schema)
-    try:
-        possible = evaluate(table.rows(), Predicate(predicate.prune, predicate.columns, None, predicate.table))
-    except (WorkerFailure, pa.ArrowException, ValueError, OverflowError):
-        return every
-    kept = [set() for _ in files]
-    for (file, group), is_possible in zip(table.places, possible.to_pylist(), strict=True):
-        if is_possible is not False:
-            kept[file].add(group)
+        return [_every_group(file) for file in files]
+    possible = _possible(files, predicate, schema)
+    table = _Table([file for file, is_possible in zip(files, possible, strict=True) if is_possible], predicate, schema)
+    rows = table.rows()
+    answers = _evaluated(rows, predicate) if rows.num_rows else []
+    kept: list[set[int]] = [set() for _ in files]
+    numbers = [number for number, is_possible in enumerate(possible) if is_possible]
+    for place, (file, group) in enumerate(table.places):
+        if answers is None or answers[place] is not False:
+            kept[numbers[file]].add(group)
     return [sorted(groups) for groups in kept]
+
+
+def _every_group(file: Prunable) -> list[int]:
+    groups = list(range(file.metadata.num_row_groups))
+    file.close()
+    return groups
+
+
+def _possible(files: Sequence[Prunable], predicate: Predicate, schema: pa.Schema) -> list[bool]:
+    """Whether each file may have such rows, by its constants alone."""
+    values = [tuple(file.constants.get(name) for name in predicate.columns) for file in files]
+    different = [each for each in dict.fromkeys(values) if any(value is not None for value in each)]
+    if not different:
+        return [True] * len(files)
+    columns: dict[str, pa.Array] = {"rows": pa.array([1] * len(different), pa.int64())}
+    for index, name in enumerate(predicate.columns):
+        kind = _value_type(schema.field(name).type)
+        own = [each[index] for each in different]
+        ends = pa.concat_arrays([pa.nulls(1, kind) if value is None else _ends(value, 1, kind) for value in own])
+        nulls = [None if value is None else int(not value.is_valid) for value in own]
+        columns |= {f"min {name}": ends, f"max {name}": ends, f"nulls {name}": pa.array(nulls, pa.int64())}
+    answers = _evaluated(pa.table(columns), predicate)
+    if answers is None:
+        return [True] * len(files)
+    ruled_out = {each for each, is_met in zip(different, answers, strict=True) if is_met is False}
+    return [each not in ruled_out for each in values]
+
+
+def _evaluated(rows: pa.Table, predicate: Predicate) -> list[bool | None] | None:
+    """What the pruning condition is on each row; None where it can't be evaluated."""
+    try:
+        return evaluate(rows, Predicate(predicate.prune, predicate.columns, None, predicate.table)).to_pylist()
+    except (WorkerFailure, pa.ArrowException, ValueError, OverflowError):
+        return None
+
+
+def _ends(value: pa.Scalar, count: int, kind: pa.DataType) -> pa.Array:
+    """A constant as often as asked."""
+    return pa.array([value.as_py()] * count, value.type).cast(kind)
 
 
 class _Table:
@@ -80,20 +122,23 @@ class _Table:
             arrays.setdefault("rows", []).append(pa.array(rows, pa.int64()))
             flat = _flat_columns(file.metadata.schema)
             for name, kind in self._columns.items():
-                low, high, nulls = self._ends(file, groups, name, kind, flat)
+                low, high, nulls = self._ends_of(file, groups, name, kind, flat)
                 arrays.setdefault(f"min {name}", []).append(self._spread(name, low, kind, ways))
                 arrays.setdefault(f"max {name}", []).append(self._spread(name, high, kind, ways))
                 spread = [value for value in nulls for _ in range(ways)]
                 arrays.setdefault(f"nulls {name}", []).append(pa.array(spread, pa.int64()))
+            file.close()
+        if not arrays:
+            return pa.table({})
         return pa.table({name: pa.chunked_array(parts).combine_chunks() for name, parts in arrays.items()})
 
-    def _ends(
+    def _ends_of(
         self, file: Prunable, groups: list[Any], name: str, kind: pa.DataType, flat: dict[str, int]
     ) -> tuple[pa.Array, pa.Array, list[int | None]]:
         unknown = pa.nulls(len(groups), kind)
         if name in file.constants:
             value = file.constants[name]
-            ends = pa.array([value.as_py()] * len(groups), value.type).cast(kind)
+            ends = _ends(value, len(groups), kind)
             return ends, ends, [0 if value.is_valid else group.num_rows for group in groups]
         number = flat.get(name)
         if number is None or name in self._unjudged:
