@@ -19,7 +19,7 @@ _SQL_METHODS = frozenset(
     {"sql", "query", "execute", "executemany", "from_query", "query_df", "project", "filter", "aggregate", "select"}
     | {"order", "sql_expr", "selectExpr", "parse_sql_expr", "SQLExpression", "sqlexpr"}
 )
-_SQL_QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/""", re.DOTALL)
+_SQL_QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?(?:\*/|\Z)""", re.DOTALL)
 _SQL_CALL = re.compile(r"\b(\w+)\s*\(")
 _SQL_SAMPLE = re.compile(r"\b(?:tablesample|using\s+sample)\b", re.IGNORECASE)
 _WORD = re.compile(r"\w+")
