@@ -162,6 +162,8 @@ def test_what_only_looks_like_it_is_kept(shop: Any, head: str, body: str) -> Non
         ("from help import C", "x = C().f()", "import time\nclass C:\n    def f(self):\n        return time.time()\n"),
         ("import help", "x = help.STARTED", "import time\nSTARTED = time.time()\n"),
         ("import lib.clock", "x = lib.clock.t()", ""),
+        ("import help", "x = getattr(help, 'clo' + 'ck')()", "import time\ndef clock():\n    return time.time()\n"),
+        ("from help import F", "x = F['a']()", "import time\ndef clock():\n    return time.time()\nF = {'a': clock}\n"),
     ],
 )
 def test_a_helper_that_asks_is_followed(shop: Any, head: str, body: str, helper: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from zerrow import pieces
 from zerrow.plan.aliases import OWN
-from zerrow.plan.code_file import LOOKING_WORDS, CodeFile, Statement
+from zerrow.plan.code_file import CodeFile, Statement
 from zerrow.plan.declarations import PythonModel
 from zerrow.plan.python_file import FILE_BYTES_MAX, SourceText
 from zerrow.plan.world import Mention, outside, unseeded
@@ -211,7 +211,7 @@ def _reached(statements: list[Statement], function: str) -> set[int]:
         if id(each) in reached:
             continue
         reached.add(id(each))
-        named = waiting.keys() if each.words & LOOKING_WORDS else each.names & waiting.keys()
+        named = waiting.keys() if each.looks_up else each.names & waiting.keys()
         for name in list(named):
             pending += waiting.pop(name)
     return reached

@@ -29,7 +29,7 @@ _READING_WORDS = frozenset(
 )  # fmt: skip
 """Words at least one of which is wherever the following finds something."""
 
-LOOKING_WORDS = frozenset(
+_LOOKING_WORDS = frozenset(
     {"eval", "exec", "globals", "vars", "locals", "__dict__", "inspect", "modules", "cloudpickle", "dill", "runpy"}
 )
 """Words of code that may call functions which it doesn't name."""
@@ -60,6 +60,8 @@ class Statement:
     """The function that it defines, if that is a model's which others can do without."""
     asks: list[Mention] = field(default_factory=list)
     seeds: frozenset[str] = frozenset()
+    looks_up: bool = False
+    """Whether it may call functions that it doesn't name."""
     makes_sql: bool = False
     parts: list[Mention] = field(default_factory=list)
     """What it asks for if it is part of the SQL that some statement makes."""
@@ -147,10 +149,12 @@ class CodeFile:
         chosen = {id(each) for each in self._may_ask(self.names)}
         for node, statement in self._nodes():
             if id(statement) in chosen:
-                world.seeded, world.makes_sql, world.parts = set(), False, []
+                world.seeded, world.parts = set(), []
+                world.makes_sql = world.looks_up = False
                 statement.asks = world.mentions(node)
                 statement.seeds = frozenset(world.seeded)
                 statement.makes_sql, statement.parts = world.makes_sql, world.parts
+                statement.looks_up = world.looks_up or bool(statement.words & _LOOKING_WORDS)
         return [index for index, each in enumerate(self.statements) if _is_asking(each)]
 
     def _nodes(self) -> Iterator[tuple[ast.stmt, Statement]]:
@@ -159,7 +163,7 @@ class CodeFile:
 
     def _may_ask(self, names: Names) -> list[Statement]:
         """The statements that have a word which asking takes; most have none, and are not looked at further."""
-        words = world_names.WORDS | world_names.MODULES | frozenset(words_of(names.paths))
+        words = world_names.WORDS | world_names.MODULES | _LOOKING_WORDS | frozenset(words_of(names.paths))
         return [each for each in self.statements if each.words & words or names.stars or _MAY_ASK.search(each.text)]
 
     @staticmethod

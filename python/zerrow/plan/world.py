@@ -19,7 +19,7 @@ _SQL_METHODS = frozenset(
     {"sql", "query", "execute", "executemany", "from_query", "query_df", "project", "filter", "aggregate", "select"}
     | {"order", "sql_expr", "selectExpr", "parse_sql_expr", "SQLExpression", "sqlexpr"}
 )
-_SQL_QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/""", re.DOTALL)
+_SQL_QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?(?:\*/|\Z)""", re.DOTALL)
 _SQL_CALL = re.compile(r"\b(\w+)\s*\(")
 _SQL_SAMPLE = re.compile(r"\b(?:tablesample|using\s+sample)\b", re.IGNORECASE)
 _WORD = re.compile(r"\w+")
@@ -45,6 +45,8 @@ class World:
         """The functions of SEEDED that the statements looked at call with a seed."""
         self.makes_sql = False
         """Whether they put SQL together: then any text may be a part of it."""
+        self.looks_up = False
+        """Whether they look up names in a module of the project that the text doesn't tell."""
         self.parts: list[Mention] = []
         """What asks if it is part of such a query."""
         self._found: list[Mention] = []
@@ -175,7 +177,9 @@ class World:
         if name in names.BUILTINS and name not in self._names.bound:
             self._add(name, call)
         elif name == "getattr" and len(call.args) > 1 and not isinstance(call.args[1], ast.Constant):
-            for path in self._paths(call.args[0]) & names.LOOKED_INTO:
+            paths = self._paths(call.args[0])
+            self.looks_up |= any(path[:1] == OWN for path in paths)
+            for path in paths & names.LOOKED_INTO:
                 self._add(path, call)
         elif name in ("eval", "exec") and call.args and isinstance(call.args[0], ast.Constant):
             try:
