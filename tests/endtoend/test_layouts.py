@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import shutil
 import subprocess
 import unicodedata
 from pathlib import Path
@@ -88,6 +90,7 @@ def test_sources_lie_anywhere_and_only_scans_see_them(odd_project: Project, tmp_
         "odd_names": [folder / "data" / "odd" / name / f"{ODD}.parquet" for name in (ODD, *forms, "a b", "x=1:2")],
         "above": [folder.parent / "above.parquet"],
         "outside": [outside / "table" / f"day={ODD}{number}" / "part.parquet" for number in range(20)],
+        "matched": [folder / "data" / f"matched{number}" / "part.parquet" for number in range(2)],
         "two_names": [outside / forms[0] / "1.parquet", outside / forms[1] / "2.parquet"],
         "in_tmp": [in_tmp],
         "linked": [tmp_path / "linked" / "real.parquet"],
@@ -98,7 +101,7 @@ def test_sources_lie_anywhere_and_only_scans_see_them(odd_project: Project, tmp_
     (folder / "data" / "link").symlink_to(tmp_path / "linked")
     paths = {name: str(files[0]) for name, files in places.items()} | {
         "folder": "data/orders", "odd_names": "data/odd", "outside": str(outside / "table"),
-        "two_names": str(outside / "caf*" / "*"), "linked": "data/link",
+        "two_names": f"{pattern(outside)}/caf*/*", "matched": "data/matched*/part.parquet", "linked": "data/link",
     }  # fmt: skip
     open_to_others(tmp_path / "linked")
     seen = ["package/code.py", "package/notes.csv", "data/notes.csv"]
@@ -119,10 +122,14 @@ def test_sources_lie_anywhere_and_only_scans_see_them(odd_project: Project, tmp_
     assert {row["code"] for row in tables["looks"]} == {"own"}
 
 
+def pattern(path: Path) -> str:
+    """A pattern that matches the path and no other."""
+    return glob.escape(str(path))
+
+
 def quoted(path: str) -> str:
-    """A path as YAML has it. What would match in it as a pattern is left to match itself."""
-    text = path if os.path.exists(path) else path.replace("[", "[[]")
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+    """A path as YAML has it."""
+    return '"' + path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
 def test_a_source_may_be_the_projects_folder(any_project: Project, tmp_path: Path) -> None:
@@ -173,6 +180,26 @@ def test_thousands_of_folders_are_read(any_project: Project, tmp_path: Path, ser
         query, capture_output=True, text=True, timeout=300, env=any_project.environment(server.environment)
     )
     assert done.returncode == 0 and "18000" in done.stdout.replace(",", ""), done.stderr
+    assert server.says("success")
+
+
+def test_folders_that_are_made_anew_are_read_by_an_engine_that_saw_the_old_ones(
+    any_project: Project, tmp_path: Path, serve
+) -> None:
+    lake, folder = tmp_path / "lake", any_project.folder
+    server = serve(any_project.caller)
+    for rows in (3, 5):
+        put(lake / "t.parquet", rows)
+        open_to_others(lake)
+        any_project.write("zerrow_project.yml", f"project: {{name: again}}\nsources: {{t: {lake}}}\n")
+        any_project.write("rows.sql", f"select count(*) as n, {rows} as expected from t")
+        result = any_project.run(env=server.environment)
+        assert result.code == 0, result.err
+        assert result.model("t")["output"]["rows"] == rows, result.err
+        shutil.rmtree(lake)
+        shutil.rmtree(folder)
+        folder.mkdir()
+        folder.chmod(0o755)
     assert server.says("success")
 
 

@@ -45,10 +45,13 @@ def find_files(declaration: SourceDeclaration, project: ProjectFile, findings: F
     path = os.path.join(project.folder, os.path.expanduser(declaration.path))
     if os.path.isdir(path):
         found = _parquet_files_below(path)
+    elif os.path.exists(path):
+        found = [path]  # whatever characters its name has
     elif _GLOB & set(declaration.path):
-        found = sorted(match for match in glob.glob(path, recursive=True) if os.path.isfile(match))
+        pattern = os.path.join(glob.escape(str(project.folder)), os.path.expanduser(declaration.path))
+        found = sorted(match for match in glob.glob(pattern, recursive=True) if os.path.isfile(match))
     else:
-        found = [path] if os.path.exists(path) else []
+        found = []
     files = tuple(os.path.realpath(file) for file in found)
     for file in files:
         if not is_text(file):
