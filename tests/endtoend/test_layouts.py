@@ -159,7 +159,7 @@ def make_partitions(root: Path, count: int) -> None:
 def test_thousands_of_folders_are_read(any_project: Project, tmp_path: Path, serve) -> None:
     is_inside = any_project.caller.uid == 0
     root = (any_project.folder if is_inside else tmp_path / "lake") / "events"
-    make_partitions(root, 6_000)
+    make_partitions(root, 4_800)
     (root / "README").write_text("not all of it is data")
     open_to_others(root)
     any_project.write(
@@ -172,14 +172,14 @@ def test_thousands_of_folders_are_read(any_project: Project, tmp_path: Path, ser
     any_project.write("models.py", LOOKS.format(arguments=arguments, files=files))
     any_project.write("rows.sql", "select count(*) as n from events")
     tables = exported(any_project, tmp_path)
-    assert tables["rows"] == [{"n": 18_000}]
+    assert tables["rows"] == [{"n": 14_400}]
     assert visible(tables) == []
     server = serve(any_project.caller)
     query = [*any_project.caller.words, "query", "-p", str(any_project.folder), "select count(*) as n from events"]
     done = subprocess.run(
         query, capture_output=True, text=True, timeout=300, env=any_project.environment(server.environment)
     )
-    assert done.returncode == 0 and "18000" in done.stdout.replace(",", ""), done.stderr
+    assert done.returncode == 0 and "14400" in done.stdout.replace(",", ""), done.stderr
     assert server.says("success")
 
 
