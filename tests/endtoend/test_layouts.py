@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import json
 import os
 import shutil
 import subprocess
@@ -201,6 +202,26 @@ def test_folders_that_are_made_anew_are_read_by_an_engine_that_saw_the_old_ones(
         folder.mkdir()
         folder.chmod(0o755)
     assert server.says("success")
+
+
+def test_a_folder_that_goes_after_planning_fails_its_own_scan_alone(project: Project, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    put(lake / "t.parquet", 3)
+    put(project.folder / "inside" / "t.parquet", 3)
+    sources = f"numbers: data/numbers.parquet, outside: {lake}, inside: inside"
+    project.write("zerrow_project.yml", f"project: {{name: gone}}\nsources: {{{sources}}}\n")
+    for name in ("numbers", "outside", "inside"):
+        project.write(f"{name}_rows.sql", f"select count(*) as n from {name}")
+    python = os.environ.get("ZERROW_PYTHON", str(HOME / ".zerrow" / "env" / "bin" / "python"))
+    planner = tmp_path / "python"
+    planner.write_text(f'#!/bin/sh\n"{python}" "$@"; code=$?\nrm -rf "{lake}" "{project.folder}/inside"\nexit $code\n')
+    planner.chmod(0o755)
+    command = [str(HOME / ".build" / "release" / "zerrow"), *project.command("--keep-going", "--output", "json")[1:]]
+    environment = project.environment({"ZERROW_HOME": str(HOME), "ZERROW_PYTHON": str(planner)})
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    statuses = {model["name"]: model["status"] for model in json.loads(done.stdout)["models"]}
+    assert (statuses["numbers_rows"], statuses["outside"], statuses["inside"]) == ("success", "failed", "failed")
+    assert "does not exist" in done.stderr
 
 
 def test_the_installation_may_be_anywhere(project: Project, tmp_path: Path) -> None:
