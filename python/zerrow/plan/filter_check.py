@@ -17,7 +17,7 @@ def filter_problem(filter_: Filter, source: Source) -> str | None:
 
     It is asked of an empty table. So an error that only some rows bring about isn't found here.
     """
-    from zerrow.worker.predicate import Predicate, PredicateFailure, evaluate
+    from zerrow.worker.predicate import Predicate, PredicateFailure, rows_kept
 
     if source.schema is None:
         return None
@@ -25,7 +25,7 @@ def filter_problem(filter_: Filter, source: Source) -> str | None:
     columns = [schema.field(name) for name in filter_.columns]
     table = pa.Table.from_arrays([pa.nulls(0, field.type) for field in columns], schema=pa.schema(columns))
     try:
-        evaluate(table, Predicate(filter_.sql, filter_.columns, None, source.declaration.name))
+        rows_kept(table, Predicate(filter_.sql, filter_.columns, None, source.declaration.name))
     except PredicateFailure as failure:
         return failure.said
     return None

@@ -1,7 +1,8 @@
 """Filters: SQL predicates, whose meaning is that of DataFusion's WHERE because DataFusion evaluates them.
 
-DataFusion gets the columns that a predicate reads, where they lie, and gives for each row whether it holds. What stays
-of a table is then picked by pyarrow, so columns that the predicate doesn't read may have any type.
+DataFusion gets the columns that a predicate reads, where they lie, beside the numbers of the rows, and gives the
+numbers of those that a WHERE keeps. pyarrow picks them then, so columns that the predicate doesn't read may have any
+type.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from zerrow.worker.datafusion_input import partitions
@@ -59,22 +61,23 @@ def keep_rows(table: pa.Table, predicate: Predicate, cpus: int = 1) -> pa.Table:
     for column in predicate.columns:
         if table.schema.get_field_index(column) < 0:
             raise missing_column(column, table.schema, predicate.table)
-    mask = evaluate(table.select(predicate.columns), predicate, cpus)
-    if mask.true_count == table.num_rows:
+    rows = rows_kept(table.select(predicate.columns), predicate, cpus)
+    if len(rows) == table.num_rows:
         return table
     for index, field in enumerate(table.schema):
         if is_view(field.type):
             kind = pa.large_string() if pa.types.is_string_view(field.type) else pa.large_binary()
             table = table.set_column(index, field.with_type(kind), table.column(index).cast(kind))
+    mask = np.zeros(table.num_rows, np.bool_)
+    mask[rows] = True
     try:
-        return table.filter(mask)
+        return table.filter(pa.array(mask))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
         raise predicate.failure(error) from error
 
 
-def evaluate(table: pa.Table, predicate: Predicate, cpus: int = 1) -> pa.BooleanArray:
-    """Whether the predicate is true, false or null (which counts as false) for each row of a table that has its
-    columns.
+def rows_kept(table: pa.Table, predicate: Predicate, cpus: int = 1) -> np.ndarray:
+    """The numbers, ascending, of the rows for which the predicate is true, of a table that has its columns.
 
     It fails where it fails on a row by itself. In a batch of rows DataFusion passes over a part of a predicate that
     could fail, or doesn't, by what all rows of the batch are; what fails so is evaluated row by row.
@@ -82,39 +85,43 @@ def evaluate(table: pa.Table, predicate: Predicate, cpus: int = 1) -> pa.Boolean
     """
     if not table.num_columns:
         raise predicate.failure("it names no column")
+    number = "row"
+    while number in table.column_names:
+        number += "_"
+    table = table.append_column(number, pa.array(np.arange(table.num_rows, dtype=np.uint32)))
     threads = max(1, min(cpus, table.num_rows // BATCH_ROWS))
     try:
-        return _evaluate(table, predicate, partitions(table, threads), cpus)
+        return _rows(partitions(table, threads), predicate, number, cpus)
     except _ExecutionError:
         pass
     slices = [table.slice(start, BATCH_ROWS) for start in range(0, max(table.num_rows, 1), BATCH_ROWS)]
-    return pa.concat_arrays([_evaluate_by_row(each, predicate) for each in slices])
+    return np.concatenate([_rows_one_by_one(each, predicate, number) for each in slices])
 
 
 class _ExecutionError(Exception):
     """A predicate that is one failed on the rows of some batch."""
 
 
-def _evaluate_by_row(table: pa.Table, predicate: Predicate) -> pa.BooleanArray:
+def _rows_one_by_one(table: pa.Table, predicate: Predicate, number: str) -> np.ndarray:
     try:
-        return _evaluate(table, predicate, partitions(table, 1), 1)
+        return _rows(partitions(table, 1), predicate, number, 1)
     except _ExecutionError:
         pass
     try:
         rows = [batch for run in partitions(table, table.num_rows) for batch in run]
-        return _evaluate(table, predicate, [rows], 1)
+        return _rows([rows], predicate, number, 1)
     except _ExecutionError as error:
         raise predicate.failure(error.__cause__ or error) from error
 
 
-def _evaluate(table: pa.Table, predicate: Predicate, batches: list[list[pa.RecordBatch]], cpus: int) -> pa.BooleanArray:
+def _rows(batches: list[list[pa.RecordBatch]], predicate: Predicate, number: str, cpus: int) -> np.ndarray:
+    """The numbers of the rows that are kept. Each partition's come in its order, and so do the partitions."""
     name = _quoted(predicate.table)
     context = context_of(cpus)
     try:
         context.register_record_batches(name, batches)
-        # What is no predicate over one row (an aggregate, say) is refused where a WHERE is expected, and there alone.
-        context.sql(f"select 1 from {name} where (\n{predicate.sql}\n)", _only_queries())
-        frame = context.sql(f"select (\n{predicate.sql}\n) as holds from {name}", _only_queries())
+        query = f'select "{number}" from {name} where (\n{predicate.sql}\n)'
+        frame = context.sql(query, _only_queries())
         try:
             found = frame.collect_partitioned()
         except BaseException as error:
@@ -125,13 +132,8 @@ def _evaluate(table: pa.Table, predicate: Predicate, batches: list[list[pa.Recor
         raise predicate.failure(_of_the_engine(error)) from error
     finally:
         context.deregister_table(name)
-    chunks = [batch.column(0) for part in found for batch in part]
-    mask = pa.concat_arrays(chunks) if chunks else pa.array([], pa.bool_())
-    if mask.type == pa.null():
-        mask = mask.cast(pa.bool_())
-    if len(mask) != table.num_rows:
-        raise predicate.failure(f"it has {len(mask)} answers for {table.num_rows} rows")
-    return mask
+    chunks = [batch.column(0).to_numpy() for part in found for batch in part]
+    return np.concatenate(chunks) if chunks else np.empty(0, np.uint32)
 
 
 def _of_the_engine(error: BaseException) -> BaseException:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from zerrow.worker.failures import WorkerFailure
-from zerrow.worker.predicate import Predicate, evaluate
+from zerrow.worker.predicate import Predicate, rows_kept
 
 FLOATS_MAX = 3
 """The most float columns of a condition that are judged: each is looked at in three ways."""
@@ -51,12 +51,11 @@ def groups_kept(files: Sequence[Prunable], predicate: Predicate | None, schema: 
         return [_every_group(file) for file in files]
     possible = _possible(files, predicate, schema)
     table = _Table([file for file, is_possible in zip(files, possible, strict=True) if is_possible], predicate, schema)
-    rows = table.rows()
-    answers = _evaluated(rows, predicate) if rows.num_rows else []
+    met = _met(table.rows(), predicate)
     kept: list[set[int]] = [set() for _ in files]
     numbers = [number for number, is_possible in enumerate(possible) if is_possible]
     for place, (file, group) in enumerate(table.places):
-        if answers is None or answers[place] is not False:
+        if met is None or place in met:
             kept[numbers[file]].add(group)
     return [sorted(groups) for groups in kept]
 
@@ -80,17 +79,19 @@ def _possible(files: Sequence[Prunable], predicate: Predicate, schema: pa.Schema
         ends = pa.concat_arrays([pa.nulls(1, kind) if value is None else _ends(value, 1, kind) for value in own])
         nulls = [None if value is None else int(not value.is_valid) for value in own]
         columns |= {f"min {name}": ends, f"max {name}": ends, f"nulls {name}": pa.array(nulls, pa.int64())}
-    answers = _evaluated(pa.table(columns), predicate)
-    if answers is None:
+    met = _met(pa.table(columns), predicate)
+    if met is None:
         return [True] * len(files)
-    ruled_out = {each for each, is_met in zip(different, answers, strict=True) if is_met is False}
+    ruled_out = {each for place, each in enumerate(different) if place not in met}
     return [each not in ruled_out for each in values]
 
 
-def _evaluated(rows: pa.Table, predicate: Predicate) -> list[bool | None] | None:
-    """What the pruning condition is on each row; None where it can't be evaluated."""
+def _met(rows: pa.Table, predicate: Predicate) -> set[int] | None:
+    """The rows that meet the pruning condition, which is never null; None where it can't be evaluated."""
+    if not rows.num_rows:
+        return set()
     try:
-        return evaluate(rows, Predicate(predicate.prune, predicate.columns, None, predicate.table)).to_pylist()
+        return set(rows_kept(rows, Predicate(predicate.prune, predicate.columns, None, predicate.table)).tolist())
     except (WorkerFailure, pa.ArrowException, ValueError, OverflowError):
         return None
 
