@@ -72,6 +72,13 @@ def test_a_predicate_keeps_its_rows_whatever_form_the_columns_have(sql: str, row
         assert keep_rows(TABLE, predicate(sql), cpus)["row"].to_pylist() == rows
 
 
+def test_rows_of_a_table_longer_than_a_window_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zerrow.worker.predicate.WINDOW_ROWS", 3)
+    assert keep_rows(TABLE, predicate("i != 1"))["row"].to_pylist() == [0, 2, 3, 4, 5]
+    assert keep_rows(TABLE, predicate("row >= 0")) is TABLE
+    assert keep_rows(TABLE.slice(0, 0), predicate("i != 1")).num_rows == 0
+
+
 def test_a_part_that_fails_is_passed_over_in_each_row_where_it_does_not_matter() -> None:
     # All rows at once, the division is made for the row where i is 3.
     assert keep_rows(TABLE, predicate("i = 3 or 6 / (i - 3) > 2"))["row"].to_pylist() == [3, 4, 5]

@@ -19,6 +19,8 @@ from zerrow.worker.datafusion_input import partitions
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.results import is_view
 
+WINDOW_ROWS = 1 << 22
+"""Rows whose numbers are held at once: they take 4 bytes each, and as much again where they are kept."""
 BATCH_ROWS = 1 << 16
 """Rows that are evaluated at once: so many fit the processor's cache."""
 
@@ -61,15 +63,15 @@ def keep_rows(table: pa.Table, predicate: Predicate, cpus: int = 1) -> pa.Table:
     for column in predicate.columns:
         if table.schema.get_field_index(column) < 0:
             raise missing_column(column, table.schema, predicate.table)
-    rows = rows_kept(table.select(predicate.columns), predicate, cpus)
-    if len(rows) == table.num_rows:
+    read, mask = table.select(predicate.columns), np.zeros(table.num_rows, np.bool_)
+    for start in range(0, max(table.num_rows, 1), WINDOW_ROWS):
+        mask[start + rows_kept(read.slice(start, WINDOW_ROWS), predicate, cpus)] = True
+    if mask.all():
         return table
     for index, field in enumerate(table.schema):
         if is_view(field.type):
             kind = pa.large_string() if pa.types.is_string_view(field.type) else pa.large_binary()
             table = table.set_column(index, field.with_type(kind), table.column(index).cast(kind))
-    mask = np.zeros(table.num_rows, np.bool_)
-    mask[rows] = True
     try:
         return table.filter(pa.array(mask))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
