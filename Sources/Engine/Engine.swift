@@ -236,6 +236,8 @@ public final class Engine {
             "ZERROW_SANDBOX": options.isSandboxed ? "1" : "0",
             "ZERROW_PRELOAD_MODULES": key.modules.joined(separator: ","),
             "PYTHONPATH": installation.pythonFolder,
+            // The order of a set of texts is the same in every process, so that results can be.
+            "PYTHONHASHSEED": "0",
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PATH": Path.parent(key.python) + ":/usr/local/bin:/usr/bin:/bin",

@@ -128,6 +128,8 @@ def test_data_files_of_the_project_are_in_the_keys_of_python_models(project: Any
     assert changed(project, lambda: project.write({"rates.csv": "1,2\n"})) == {"a", "b"}
     assert changed(project, lambda: project.write({"rates.csv": "1,3\n"})) == {"a", "b"}
     assert changed(project, lambda: project.write({".cache/rates.csv": "1,3\n", "__pycache__/m.pyc": ""})) == set()
+    assert changed(project, lambda: project.write({".conf/rates.csv": "1,3\n"})) == {"a", "b"}
+    assert changed(project, lambda: (project.folder / "flag").mkdir()) == {"a", "b"}
 
 
 def test_code_is_another_file_only_to_those_that_read_files(project: Any) -> None:

@@ -15,6 +15,7 @@ import pytest
 from shop_project import INTERPRETER, SALES
 from zerrow.errors import PlanError
 from zerrow.plan import plan_project
+from zerrow.worker.tasks import prepare_arguments
 
 PYTHON = Path(__file__).resolve().parents[2] / "python"
 HEAD = "import zerrow\n\n\n"
@@ -249,6 +250,39 @@ def test_parameters_reach_arguments_filters_and_queries(shop: Any) -> None:
     assert models["q"]["sql"] == (
         "select '$rate' as t, 0.5 as r, -- $no\n  id from sales where note = '2024-01-02' and TRUE"
     )
+
+
+def test_a_whole_number_stays_a_float_where_the_parameter_is_one(shop: Any) -> None:
+    parameters = (
+        "parameters: {f: {type: float, default: 2.0}, g: {type: float, default: 1e3}, i: {type: int, default: 2}}\n"
+    )
+    names = ", ".join(f"{name}=zerrow.Parameter('{name}')" for name in "fgi")
+    shop.write(
+        {
+            "zerrow_project.yml": "sources: {sales: sales.parquet}\n" + parameters,
+            "m.py": HEAD + f"@zerrow.model()\ndef m(s=zerrow.Model('sales'), {names}):\n    return s\n",
+        }
+    )
+    task = json.loads(json.dumps(shop.model("m")["task"]))
+    given = prepare_arguments({"arguments": task["arguments"][1:]}, [])
+    assert {name: (type(value), value) for name, value in given.items()} == {
+        "f": (float, 2.0),
+        "g": (float, 1000.0),
+        "i": (int, 2),
+    }
+    low = json.loads(json.dumps(shop.model("m", f="-0.0")["task"]["arguments"][1]))
+    assert str(prepare_arguments({"arguments": [low]}, [])["f"]) == "-0.0"
+
+
+@pytest.mark.parametrize("engine", ["datafusion", "duckdb"])
+def test_bytes_can_be_written_in_hexadecimal(shop: Any, engine: str) -> None:
+    shop.write({"q.sql": f"-- zerrow: engine = {engine}\nselect id from sales where note = cast(X'61' as varchar)"})
+    assert "X'61'" in shop.model("q")["task"]["sql"]
+    filter_ = "@zerrow.model()\ndef m(s=zerrow.Model('sales', filter=\"note = x'61'\")):\n    return s\n"
+    shop.write({"m.py": HEAD + filter_})
+    assert "note = x'61'" in [
+        model["task"]["filter"]["sql"] for model in shop.plan()["models"] if model["task"].get("filter")
+    ]
 
 
 def test_a_text_parameter_stays_one_literal(shop: Any) -> None:

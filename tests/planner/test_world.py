@@ -110,7 +110,32 @@ def test_what_asks_the_world_is_named_with_its_line(shop: Any, head: str, body: 
     assert said is not None and said.startswith(f"{what} at m.py:"), said
 
 
+ASKING_TODAY = [
+    ("import pandas as pd", "x = pd.Timestamp('10:30')", "pandas.Timestamp('10:30')"),
+    ("import pandas as pd", "x = pd.to_datetime(['9:05 pm'])", "pandas.to_datetime('9:05 pm')"),
+    ("from dateutil import parser", "x = parser.parse('10:30')", "dateutil.parser.parse"),
+    ("import email.utils", "x = email.utils.formatdate()", "email.utils.formatdate"),
+    ("import gzip", "x = gzip.compress(b'x')", "gzip.compress"),
+    ("import ctypes", "x = ctypes.CDLL(None).time(0)", "ctypes.CDLL"),
+    ("import duckdb", "x = duckdb.sql(\"select age(timestamp '2020-01-01')\")", "age() in SQL"),
+    ("import sqlite3", "x = sqlite3.connect(':memory:').execute(\"select strftime('%f','now')\")", "'now' in SQL"),
+]
+
+
+@pytest.mark.parametrize(("head", "body", "what"), ASKING_TODAY, ids=[body for _, body, _ in ASKING_TODAY])
+def test_what_takes_today_for_granted_is_named(shop: Any, head: str, body: str, what: str) -> None:
+    said = because(shop, head, body)
+    assert said is not None and said.startswith(f"{what} at m.py:"), said
+
+
 KEPT = [
+    ("import gzip", "x = gzip.compress(b'x', mtime=0), gzip.decompress(b'')"),
+    (
+        "import pandas as pd",
+        "x = pd.Timestamp('2024-01-01 10:30'), pd.to_datetime('2024-01-01'), pd.Timedelta('10:30:00')",
+    ),
+    ("from dateutil import parser", "x = parser.parse('2024-01-01'), parser.parse('10:30', default=x)"),
+    ("import duckdb", "x = duckdb.sql(\"select age(timestamp '2020-01-01', timestamp '2019-01-01')\")"),
     ("import time", "time.sleep(1)"),
     ("import time", "x = time.strptime('2024', '%Y'), time.strftime('%Y', time.gmtime(0))"),
     ("import datetime", "x = datetime.datetime(2024, 1, 1) + datetime.timedelta(days=1)"),
@@ -217,6 +242,8 @@ def test_default_written_out_keeps_whatever_is_asked(shop: Any) -> None:
         ("select city, CURRENT_DATE as n from shops", "current_date"),
         ("select city, current_timestamp as n from shops", "current_timestamp"),
         ("select city, random() as n from shops", "random()"),
+        ("select city, ago(interval 1 day) as n from shops", "ago()"),
+        ("select city, cast('now' as date) as n from shops", "'now'"),
         ("select city, uuid() as n from shops", "uuid()"),
         ("select city, today() as n from shops", "today()"),
         ("select city, version() as n from shops", "version()"),

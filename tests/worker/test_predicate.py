@@ -65,6 +65,9 @@ def predicate(sql: str) -> Predicate:
         ("st['a'] = 0", [1]),
         ("t.i = 1", [1]),
         ("i > 3 -- the rest\n", [4, 5]),
+        ("true", [0, 1, 2, 3, 4, 5, 6]),
+        ("1 = 2", []),
+        ("1 = 1 and b", [0, 2, 5]),
     ],
 )
 def test_a_predicate_keeps_its_rows_whatever_form_the_columns_have(sql: str, rows: list[int]) -> None:

@@ -238,7 +238,9 @@ class _Planner:
         for argument in model.arguments:
             if isinstance(argument, ParameterArgument):
                 value = self.project.parameters[argument.parameter]
-                arguments.append({"name": argument.argument, "value": value})
+                # A number with a point stays one, in whatever JSON it passes through.
+                typed = {"value": repr(value), "type": "float"} if isinstance(value, float) else {"value": value}
+                arguments.append({"name": argument.argument, **typed})
             else:
                 arguments.append(_table_argument(*next(tables)))
         return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -210,6 +211,9 @@ class _Reader:
         if not isinstance(required, bool):
             self._error("parameter-type", f"'required' of the parameter {name!r} must be true or false", line)
             return
+        if kind == "float" and isinstance(default, str):  # YAML takes 1e3, without a point, for a text
+            with contextlib.suppress(ValueError):
+                default = float(default)
         if problem := default_problem(kind, default):
             self._error("parameter-type", f"the default of the parameter {name!r} {problem}", line)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -100,9 +101,11 @@ def _source(
 
 
 def _missing(declaration: SourceDeclaration, project: ProjectFile, findings: Findings) -> None:
+    is_folder = os.path.isdir(os.path.join(project.folder, os.path.expanduser(declaration.path)))
+    what = f"the folder {declaration.path!r} holds none" if is_folder else f"nothing matches {declaration.path!r}"
     findings.error(
         "source-missing",
-        f"no Parquet file for the source {declaration.name!r}: nothing matches {declaration.path!r}",
+        f"no Parquet file for the source {declaration.name!r}: {what}",
         file=project.file,
         line=declaration.line,
         hint="correct the path, or name a command that makes the files under 'prepare:'",

@@ -32,6 +32,8 @@ def asked_by(sql: str) -> Mention | None:
         before = tokens[index - 1] if index else None
         behind = tokens[index + 1] if index + 1 < len(tokens) else None
         if token.token_type == TokenType.STRING:
+            if word == "now":
+                return Mention("'now'", token.line)
             continue
         if word in SQL_WORDS and _is(behind, TokenType.L_PAREN):
             return Mention(f"{word}()", token.line)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zerrow.identity import identity, settles
+from zerrow.tool_folders import TOOL_FOLDERS
 
 FILES_MAX = 10_000
 """A project of more files than this is not looked through."""
@@ -32,6 +33,9 @@ class ProjectFiles:
             if count == FILES_MAX:
                 self._problems = dict.fromkeys((True, False), f"the project has over {FILES_MAX} files")
                 return
+            if entry.is_dir(follow_symlinks=False):
+                self.others.append(f"{name}/")
+                continue
             now_ns = time.time_ns()
             try:
                 known = identity(entry.path)
@@ -49,6 +53,7 @@ class ProjectFiles:
 
 
 def _files(folder: str, left_out: frozenset[str]) -> Iterator[os.DirEntry[str]]:
+    """The files below a folder, and the folders, each before what is in it; nothing of what tools keep."""
     try:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
@@ -56,7 +61,8 @@ def _files(folder: str, left_out: frozenset[str]) -> Iterator[os.DirEntry[str]]:
         return  # what can't be listed can't be read by its name's pattern either
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
-            if entry.name != "__pycache__" and not entry.name.startswith(".") and entry.path not in left_out:
+            if entry.name not in TOOL_FOLDERS and entry.path not in left_out:
+                yield entry
                 yield from _files(entry.path, left_out)
         elif entry.path not in left_out:
             yield entry

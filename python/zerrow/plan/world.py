@@ -21,6 +21,11 @@ _SQL_METHODS = frozenset(
 )
 _SQL_QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?(?:\*/|\Z)""", re.DOTALL)
 _SQL_CALL = re.compile(r"\b(\w+)\s*\(")
+_SQL_AGE = re.compile(r"\bage\s*\((?:[^(),]|\([^()]*\))*\)", re.IGNORECASE)
+"""With one argument it is the age today."""
+_SQL_NOW = re.compile(r"'now'", re.IGNORECASE)
+_TIME_ALONE = re.compile(r"\s*\d{1,2}:\d\d(:\d\d(\.\d*)?)?\s*([ap]\.?m\.?)?\s*\Z", re.IGNORECASE)
+"""A time of day without a date, which pandas takes for one of today."""
 _SQL_SAMPLE = re.compile(r"\b(?:tablesample|using\s+sample)\b", re.IGNORECASE)
 _WORD = re.compile(r"\w+")
 _TEXT_LENGTH_MAX = 1 << 20
@@ -143,13 +148,18 @@ class World:
             self.seeded.add(path)
         if path in names.GENERATORS:
             return None if is_given else path
+        if path == "gzip.compress":
+            return path if not any(keyword.arg == "mtime" for keyword in call.keywords) else None
+        if path in ("dateutil.parser.parse", "dateutil.parser.parser"):
+            return path if not self._says_a_year(call) else None
         if path in names.TIMES_FROM_NOW:
             return path if len(call.args) < names.TIMES_FROM_NOW[path] and not _is_unpacked(call) else None
         if path == "pyarrow.compute.random":
             return path if not any(keyword.arg == "initializer" for keyword in call.keywords) else None
-        if path.partition(".")[0] in ("numpy", "pandas") and self._says_now(call):
-            return f"{path}({self._says_now(call)!r})"
         last = path.rpartition(".")[2]
+        text = self._says_now(call) if path.partition(".")[0] in ("numpy", "pandas") else None
+        if text is not None and (text.strip().lower() in names.NOW or last in names.MOMENTS):
+            return f"{path}({text!r})"
         if last in names.METHODS_OF_NOW and path[0] != OWN:
             return path
         if path.startswith(names.EXPRESSIONS) and last in names.SQL_WORDS:
@@ -163,7 +173,7 @@ class World:
         pending = [*call.args, *(keyword.value for keyword in call.keywords)]
         while pending:
             match pending.pop():
-                case ast.Constant(value=str(text)) if text.strip().lower() in names.NOW:
+                case ast.Constant(value=str(text)) if text.strip().lower() in names.NOW or _TIME_ALONE.match(text):
                     return text
                 case ast.Name(id=name):
                     for text in self._names.texts.get(name, ()):
@@ -172,6 +182,13 @@ class World:
                 case ast.List(elts=parts) | ast.Tuple(elts=parts) | ast.Set(elts=parts):
                     pending += parts
         return None
+
+    def _says_a_year(self, call: ast.Call) -> bool:
+        """Whether a text that is parsed has all of a date, or what it lacks is given."""
+        if any(keyword.arg == "default" for keyword in call.keywords):
+            return True
+        first = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
+        return isinstance(first, str) and re.search(r"\d{4}", first) is not None
 
     def _builtin(self, name: str, call: ast.Call) -> None:
         if name in names.BUILTINS and name not in self._names.bound:
@@ -244,6 +261,10 @@ def sql_mention(text: str, method: str = "") -> str | None:
     for call in _SQL_CALL.findall(plain):
         if call.lower() in names.SQL_WORDS:
             return f"{call.lower()}()"
+    if _SQL_AGE.search(plain):
+        return "age()"
+    if _SQL_NOW.search(text) and (_SQL.search(plain) or method in _SQL_METHODS):
+        return "'now'"
     if sample := _SQL_SAMPLE.search(plain):
         return sample[0].lower()
     # One word alone is a column, but for the methods of DuckDB's relations.

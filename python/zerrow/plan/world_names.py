@@ -21,7 +21,8 @@ MENTIONED = CLOCKS | {
     "os.getlogin", "os.uname", "os.cpu_count", "os.process_cpu_count", "os.sched_getaffinity", "os.times",
     "os.getloadavg", "os.urandom", "os.getrandom", "os.system", "os.popen", "os.get_terminal_size", "os.sysconf",
     "os.ttyname", "os.path.getatime", "os.statvfs", "os.path.expanduser", "os.path.expandvars", "posix.environ",
-    "multiprocessing.cpu_count",
+    "multiprocessing.cpu_count", "email.utils.make_msgid", "logging.makeLogRecord", "logging.LogRecord", "ctypes.CDLL",
+    "ctypes.cdll", "ctypes.PyDLL",
 }  # fmt: skip
 """Names that count however they are used: called, passed on, given another name."""
 
@@ -40,6 +41,8 @@ BEGINNINGS = ("os.exec", "os.spawn", "os.posix_spawn")
 
 TIMES_FROM_NOW: Mapping[str, int] = {
     "time.gmtime": 1, "time.localtime": 1, "time.ctime": 1, "time.asctime": 1, "time.strftime": 2,
+    "email.utils.formatdate": 1, "email.utils.localtime": 1, "http.cookiejar.time2isoz": 1,
+    "http.cookiejar.time2netscape": 1,
 }  # fmt: skip
 """Functions that mean the present moment when they are given fewer arguments than this."""
 
@@ -93,6 +96,9 @@ BUILTINS = frozenset({"hash", "id", "input"})
 NOW = frozenset({"now", "today"})
 """Texts that numpy and pandas take for the present."""
 
+MOMENTS = frozenset({"Timestamp", "to_datetime", "DatetimeIndex", "Period", "date_range"})
+"""What of pandas takes a time of day for one of today."""
+
 SQL_WORDS = frozenset(
     {
         "now", "today", "current_date", "current_time", "current_timestamp", "current_localtime",
@@ -101,7 +107,8 @@ SQL_WORDS = frozenset(
         "current_query", "get_current_time", "get_current_timestamp", "transaction_timestamp", "statement_timestamp",
         "clock_timestamp", "txid_current", "pg_backend_pid", "connection_id", "rand", "random", "randn", "setseed",
         "uuid", "uuidv4", "uuidv7", "gen_random_uuid", "generate_uuid", "nextval", "currval", "lastval", "getenv",
-        "getvariable", "version", "pg_postmaster_start_time", "current_datetime", "curdate", "curtime", "sysdate",
+        "getvariable", "version", "pg_postmaster_start_time", "pg_conf_load_time",
+        "ago", "current_transaction_id", "current_datetime", "curdate", "curtime", "sysdate",
         "getdate", "current_connection_id", "current_query_id", "duckdb_settings", "duckdb_memory", "pragma_version",
     }
 )  # fmt: skip
@@ -118,6 +125,7 @@ SQL_BARE_WORDS = frozenset(
 WORDS = METHODS_OF_NOW | METHODS_OF_CHANCE | SQL_WORDS | {
     "hash",
     "attrgetter", "methodcaller", "FunctionExpression", "getattr", "eval", "exec", "__import__", "import_module",
-    "expanduser", "modules", "random", "rank", "torch",
+    "expanduser", "modules", "random", "rank", "torch", "Timestamp", "to_datetime", "compress", "parse",
+    "time2isoz", "time2netscape",
 }  # fmt: skip
 """Words at least one of which is in every statement that asks the world, but for names that the file gives itself."""

@@ -65,7 +65,9 @@ def keep_rows(table: pa.Table, predicate: Predicate, cpus: int = 1) -> pa.Table:
             raise missing_column(column, table.schema, predicate.table)
     read, mask = table.select(predicate.columns), np.zeros(table.num_rows, np.bool_)
     for start in range(0, max(table.num_rows, 1), WINDOW_ROWS):
-        mask[start + rows_kept(read.slice(start, WINDOW_ROWS), predicate, cpus)] = True
+        # The end is said: a slice of a table without columns would go beyond it.
+        window = read.slice(start, min(WINDOW_ROWS, table.num_rows - start))
+        mask[start + rows_kept(window, predicate, cpus)] = True
     if mask.all():
         return table
     for index, field in enumerate(table.schema):
@@ -85,12 +87,11 @@ def rows_kept(table: pa.Table, predicate: Predicate, cpus: int = 1) -> np.ndarra
     could fail, or doesn't, by what all rows of the batch are; what fails so is evaluated row by row.
     Raises WorkerFailure of kind `input`.
     """
-    if not table.num_columns:
-        raise predicate.failure("it names no column")
     number = "row"
     while number in table.column_names:
         number += "_"
-    table = table.append_column(number, pa.array(np.arange(table.num_rows, dtype=np.uint32)))
+    numbers = pa.array(np.arange(table.num_rows, dtype=np.uint32))
+    table = table.append_column(number, numbers) if table.num_columns else pa.table({number: numbers})
     threads = max(1, min(cpus, table.num_rows // BATCH_ROWS))
     try:
         return _rows(partitions(table, threads), predicate, number, cpus)

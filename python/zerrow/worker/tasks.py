@@ -45,7 +45,8 @@ def prepare_arguments(task: dict[str, Any], tables: Sequence[pa.Table], cpus: in
         if "input" in argument:
             arguments[argument["name"]] = _narrow(tables[argument["input"]], argument, cpus)
         else:
-            arguments[argument["name"]] = argument["value"]
+            is_float = argument.get("type") == "float"
+            arguments[argument["name"]] = float(argument["value"]) if is_float else argument["value"]
     return arguments
 
 

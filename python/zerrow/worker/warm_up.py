@@ -53,6 +53,7 @@ def _use_pandas() -> None:
     import pandas.core.arrays.arrow.extension_types  # noqa: F401
     import pyarrow as pa
 
+    _use_numpy()
     frame = pa.table({"a": [1, 2], "s": ["x", "y"]}).to_pandas(use_threads=False)
     pa.Table.from_pandas(frame, preserve_index=False, nthreads=1)
 
@@ -75,7 +76,13 @@ def _use_datafusion() -> None:
         context_of(cpus)
 
 
+def _use_numpy() -> None:
+    """Its generator is seeded when it is imported, which no model asks for."""
+    import numpy.random  # noqa: F401
+
+
 FIRST_USES: dict[str, Callable[[], None]] = {
+    "numpy": _use_numpy,
     "pandas": _use_pandas,
     "polars": _use_polars,
     "datafusion": _use_datafusion,

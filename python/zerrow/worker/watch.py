@@ -10,13 +10,18 @@ import builtins
 import contextlib
 import functools
 import io
+import itertools
+import linecache
 import os
 import random
+import re
 import sys
 import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
+
+from zerrow.tool_folders import in_tool_folder
 
 _CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "thread_time")
 _FUNCTIONS = {
@@ -42,6 +47,8 @@ _OWN_TIME = (
 _SETTINGS = ("/proc/", "/sys/", "/etc/", "/dev/")
 """Where libraries read how the machine is set up."""
 _FRAMES_MAX = 200
+_SEEDED = re.compile(r"RandomState\(\s*(?:seed\s*=\s*)?(?:(\d+)|(\w+))\s*\)\Z")
+"""A generator that draws entropy before it takes the seed that it is given: a number or what a name stands for."""
 
 
 class Watch:
@@ -59,6 +66,7 @@ class Watch:
         self.opened: set[str] = set()
         """Files of the project that Python has opened."""
         self._chance: dict[str, Any] = {}
+        self._modules_count = len(sys.modules)
         self._replaced: set[str] = set()
 
     def begin(self) -> None:
@@ -102,7 +110,18 @@ class Watch:
         for name, state in self._chance.items():
             if state is not None and state["now"]() != state["first"]:
                 found.append(f"{name} without a seed")
+        found += self._modules_of_tools()
         found += [f"processes that {name} started" for name in _STARTED_ELSEWHERE if name in sys.modules]
+        return found
+
+    def _modules_of_tools(self) -> list[str]:
+        """What was imported from folders that are in no key."""
+        found = []
+        for name, module in list(sys.modules.items())[self._modules_count :]:
+            file = getattr(module, "__file__", None)
+            is_below = isinstance(file, str) and file.startswith(self._below)
+            if is_below and in_tool_folder(file[len(self._below) :]):
+                found.append(f"the module {name} of {file[len(self._below) :][:80]}")
         return found
 
     def _note(self, what: str, frame: FrameType | None) -> bool:
@@ -161,6 +180,8 @@ class Watch:
                 if is_importing or frame.f_globals.get("__name__", "").startswith(_OWN_CHANCE):
                     return original(size)
                 frame = frame.f_back
+            if is_seed and _is_seeded(frame):
+                return original(size)
             # Libraries make names with it.
             if is_seed or frame.f_code.co_filename.startswith(self._below):
                 self._note("os.urandom", frame)
@@ -206,6 +227,8 @@ class Watch:
         path = os.path.abspath(os.fsdecode(path))
         if path.startswith(self._below):
             self.opened.add(path)
+            if in_tool_folder(path[len(self._below) :]):
+                self._note(f"the path {path[len(self._below) :][:80]!r}, which is a tool's", frame)
         elif path != "/dev/null" and not os.path.join(path, "").startswith(self._inside):
             while frame.f_back is not None and self._is_library(frame.f_code.co_filename):
                 frame = frame.f_back
@@ -216,6 +239,23 @@ class Watch:
     def _is_library(self, file: str) -> bool:
         """Whether it is Python's own: a library that is installed asks for itself."""
         return file[:1] == "<" or (file.startswith(self._library) and "site-packages" not in file)
+
+
+def _is_seeded(frame: FrameType) -> bool:
+    """Whether the call that a frame is making has a seed, as far as that can be told."""
+    found = _SEEDED.search(_call_text(frame))
+    if found is None:
+        return False
+    return found[1] is not None or frame.f_locals.get(found[2], frame.f_globals.get(found[2])) is not None
+
+
+def _call_text(frame: FrameType) -> str:
+    """The text of the call that a frame is making; empty where it has several lines, or is not known."""
+    positions = next(itertools.islice(frame.f_code.co_positions(), frame.f_lasti // 2, None), (None,) * 4)
+    line, last, start, stop = positions
+    if line is None or line != last:
+        return ""
+    return linecache.getline(frame.f_code.co_filename, line).encode()[start:stop].decode(errors="replace")
 
 
 def _numpy_state(module: Any) -> Any:
