@@ -248,4 +248,4 @@ def test_a_name_that_is_no_text_is_an_error_that_names_it(project: Project) -> N
     project.write("zerrow_project.yml", "project: {name: bytes}\nsources: {numbers: data}\n")
     project.write("q.sql", "select a from numbers")
     result = project.run()
-    assert result.code == 1 and r"\xff.parquet is not UTF-8" in result.out + result.err
+    assert result.code == 1 and r"\xff.parquet is no UTF-8 text" in result.out + result.err
