@@ -145,8 +145,11 @@ def test_a_filter_keeps_what_datafusion_keeps_in_memory_and_in_files_of_any_layo
                 found: Any = scanned(folder, sql, kinds[folder], ["row"])["row"].to_pylist()
             except WorkerFailure as error:
                 found = error
-            # What a file holds is what pyarrow reads: polars has its own types for some columns.
-            if found != wanted and found != where(pq.read_table(folder / "x.parquet"), sql, 1):
+            if found == wanted:
+                continue
+            # What a file holds is what pyarrow reads: polars, and Parquet alone, have their own types for some columns.
+            alone = where(pq.read_table(folder / "x.parquet"), sql, 1)
+            if found != alone and not (isinstance(found, WorkerFailure) and isinstance(alone, Exception)):
                 differing.append((sql, folder.name, found, wanted))
     print(f"{tried} predicates, {refused} refused by the engine itself, {len(differing)} differing")
     for each in differing[:10]:
