@@ -307,7 +307,6 @@ FILTERS = {
     "row_number() over () > 1": ("filter-unsupported", "can't use a window", "write a SQL model"),
     "id > $rat": ("unknown-parameter", "no parameter 'rat'", "did you mean 'rate'?"),
     "note like 'a!%' escape '!'": ("filter-type", "LIKE does not support escape_char", None),
-    "id > 1 / 0": ("filter-type", "Divide by zero", None),
     "id + note > 1": ("filter-type", "Int64 + Utf8", None),
     "shops.id > 1": ("unknown-column", "no column 'shops'", "name the table's own columns"),
 }

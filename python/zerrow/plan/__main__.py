@@ -10,9 +10,8 @@ import sys
 from typing import Any
 
 # The planner reads names and types from Parquet footers and nothing else: pyarrow does that without numpy, whose import
-# would take most of the time. What evaluates filters needs it.
-if "--check-filters" not in sys.argv:
-    sys.modules.setdefault("numpy", None)  # type: ignore[arg-type]
+# would take most of the time.
+sys.modules.setdefault("numpy", None)  # type: ignore[arg-type]
 # A process this short makes little garbage, and collecting while modules load costs a third of that time.
 gc.disable()
 

@@ -17,15 +17,10 @@ def filter_problem(filter_: Filter, source: Source) -> str | None:
 
     It is asked of an empty table. So an error that only some rows bring about isn't found here.
     """
-    from zerrow.worker.predicate import Predicate, PredicateFailure, rows_kept
+    from zerrow.worker.predicate import Predicate, problem_of
 
     if source.schema is None:
         return None
     schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(source.schema)))
-    columns = [schema.field(name) for name in filter_.columns]
-    table = pa.Table.from_arrays([pa.nulls(0, field.type) for field in columns], schema=pa.schema(columns))
-    try:
-        rows_kept(table, Predicate(filter_.sql, filter_.columns, None, source.declaration.name))
-    except PredicateFailure as failure:
-        return failure.said
-    return None
+    read = pa.schema([schema.field(name) for name in filter_.columns])
+    return problem_of(read, Predicate(filter_.sql, filter_.columns, None, source.declaration.name))

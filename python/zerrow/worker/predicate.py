@@ -10,14 +10,16 @@ from __future__ import annotations
 import difflib
 import functools
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
 from zerrow.worker.datafusion_input import partitions
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.results import is_view
+
+if TYPE_CHECKING:
+    import numpy as np
 
 WINDOW_ROWS = 1 << 22
 """Rows whose numbers are held at once: they take 4 bytes each, and as much again where they are kept."""
@@ -60,6 +62,8 @@ def keep_rows(table: pa.Table, predicate: Predicate, cpus: int = 1) -> pa.Table:
     The table itself where all rows are kept. Else columns of views come out as plain large ones: pyarrow can't pick
     rows of views.
     """
+    import numpy as np
+
     for column in predicate.columns:
         if table.schema.get_field_index(column) < 0:
             raise missing_column(column, table.schema, predicate.table)
@@ -87,6 +91,8 @@ def rows_kept(table: pa.Table, predicate: Predicate, cpus: int = 1) -> np.ndarra
     could fail, or doesn't, by what all rows of the batch are; what fails so is evaluated row by row.
     Raises WorkerFailure of kind `input`.
     """
+    import numpy as np
+
     number = "row"
     while number in table.column_names:
         number += "_"
@@ -99,6 +105,24 @@ def rows_kept(table: pa.Table, predicate: Predicate, cpus: int = 1) -> np.ndarra
         pass
     slices = [table.slice(start, BATCH_ROWS) for start in range(0, max(table.num_rows, 1), BATCH_ROWS)]
     return np.concatenate([_rows_one_by_one(each, predicate, number) for each in slices])
+
+
+def problem_of(schema: pa.Schema, predicate: Predicate) -> str | None:
+    """What the engine says of a predicate on a table of that schema before it looks at a row; None for nothing.
+
+    The planner asks, which has no numpy.
+    """
+    name, context = _quoted(predicate.table), context_of(1)
+    empty = pa.Table.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
+    try:
+        context.register_record_batches(name, partitions(empty, 1))
+        query = f"select 1 from {name} where (\n{predicate.sql}\n)"
+        context.sql(query, _only_queries()).execution_plan()
+    except BaseException as error:
+        return _said(_of_the_engine(error))
+    finally:
+        context.deregister_table(name)
+    return None
 
 
 class _ExecutionError(Exception):
@@ -119,6 +143,8 @@ def _rows_one_by_one(table: pa.Table, predicate: Predicate, number: str) -> np.n
 
 def _rows(batches: list[list[pa.RecordBatch]], predicate: Predicate, number: str, cpus: int) -> np.ndarray:
     """The numbers of the rows that are kept. Each partition's come in its order, and so do the partitions."""
+    import numpy as np
+
     name = _quoted(predicate.table)
     context = context_of(cpus)
     try:
