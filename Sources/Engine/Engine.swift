@@ -126,26 +126,43 @@ public final class Engine {
         _ plan: Plan, _ options: RunOptions = RunOptions(), observer: (any RunObserver)? = nil,
         signals: SignalDescriptor? = nil
     ) throws -> RunReport {
-        let run = try begin(plan, options, observer: observer)
+        var run: Run?
+        var isStopped = false
         var watches: [Watch] = []
         if let signals {
             watches.append(
                 Watch(signals.raw) { _ in
                     while let signal = try? signals.next() {
                         observer?.noteStop(by: signal)
-                        run.cancel()
+                        isStopped = true
+                        run?.cancel()
                     }
                 })
         }
-        while run.outcome == nil { waitAndHandle(beside: watches) }
-        return end(run)
+        let askedAt = MonotonicClock.nanoseconds()
+        var saved: [String: DescriptorBox]?
+        openSaved(for: plan, options) { saved = $0 }
+        while saved == nil, !isStopped { waitAndHandle(beside: watches) }
+        let begun = try begin(plan, options, observer: observer, saved: saved ?? [:], askedAt: askedAt)
+        run = begun
+        if isStopped { begun.cancel() }
+        while begun.outcome == nil { waitAndHandle(beside: watches) }
+        return end(begun)
     }
 
     /// Begins a run beside those that there are. The observer is the caller's to keep alive.
-    func begin(_ plan: Plan, _ options: RunOptions, observer: (any RunObserver)?) throws -> Run {
+    ///
+    /// - Parameters:
+    ///   - saved: what `openSaved` gave for it.
+    ///   - askedAt: when the run was asked for.
+    func begin(
+        _ plan: Plan, _ options: RunOptions, observer: (any RunObserver)?, saved: [String: DescriptorBox],
+        askedAt: UInt64
+    ) throws -> Run {
         runCount += 1
         if runs.isEmpty { store.restartPeak() }
-        let run = try Run(plan, options, engine: self, number: runCount, observer: observer)
+        let run = try Run(
+            plan, options, engine: self, number: runCount, observer: observer, saved: saved, beganAt: askedAt)
         runs.append(run)
         tell(
             .runBegan(

@@ -36,7 +36,7 @@ final class Run {
     /// Events that came up while actions were carried out.
     var events: [Scheduler.Event] = []
     var outcome: Scheduler.Outcome?
-    let beganAt = MonotonicClock.nanoseconds()
+    let beganAt: UInt64
     var endedAt: UInt64?
     /// What its workers hold for themselves, in bytes, by model; as of the last measurement.
     var memoryBytes: [String: UInt64] = [:]
@@ -54,7 +54,16 @@ final class Run {
     private var compactedBytesBefore: UInt64 = 0
     private var evictionsBefore = EvictionReport()
 
-    init(_ plan: Plan, _ options: RunOptions, engine: Engine, number: Int, observer: (any RunObserver)?) throws {
+    /// A run that has not started.
+    ///
+    /// - Parameters:
+    ///   - saved: the saved results that it may use, by key.
+    ///   - beganAt: when it was asked for.
+    init(
+        _ plan: Plan, _ options: RunOptions, engine: Engine, number: Int, observer: (any RunObserver)?,
+        saved: [String: DescriptorBox], beganAt: UInt64
+    ) throws {
+        self.beganAt = beganAt
         self.plan = plan
         self.options = options
         self.engine = engine
@@ -65,7 +74,7 @@ final class Run {
         self.observer = observer
         cgroup = engine.cgroups?.makeRun(id, memoryBytesMax: options.memoryBytesMax)
         let cached = plan.models.map { model in
-            options.usesCache ? model.key.flatMap { engine.results[$0] ?? engine.takeSaved($0) } : nil
+            options.usesCache ? model.key.flatMap { engine.result($0, saved) } : nil
         }
         let index = Dictionary(uniqueKeysWithValues: plan.models.enumerated().map { ($1.name, $0) })
         var models = zip(plan.models, cached).map { model, cached in

@@ -54,9 +54,13 @@ struct SavedResults: Sendable {
 }
 
 extension Engine {
-    /// Takes in a saved result with that key; nil where there is none, or none that can be read.
-    func takeSaved(_ key: String) -> ResultsCache.Entry? {
-        guard let saved, let file = saved.open(key) else { return nil }
+    /// The result with that key: one that is kept, or one of the saved ones that were found to be whole.
+    func result(_ key: String, _ whole: [String: DescriptorBox]) -> ResultsCache.Entry? {
+        results[key] ?? whole[key].flatMap { takeSaved($0, key) }
+    }
+
+    /// Takes in a saved result that was found to be whole; nil where it can't be read.
+    private func takeSaved(_ file: DescriptorBox, _ key: String) -> ResultsCache.Entry? {
         do {
             let table = try store.takeSaved(file)
             let descriptor = try Descriptor(reading: store.descriptor(of: table))
@@ -68,7 +72,7 @@ extension Engine {
             _ = results.add(entry, key: key)
             return entry
         } catch {
-            saved.remove(key)
+            saved?.remove(key)
             return nil
         }
     }

@@ -1,3 +1,5 @@
+import System
+
 // Arrow's File.fbs: https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format
 
 /// Where everything of a table lies when it is written to a file of its own, and what comes before and after its messages.
@@ -16,12 +18,14 @@ public struct FileLayout: Sendable {
     let head: [UInt8]
     /// Where the bodies of the messages begin.
     let bodies: [Int]
-    /// What follows the last message.
+    /// What follows the last message; without the checksum that the file may have.
     let tail: [UInt8]
+    /// Whether the file has a checksum of its bytes in its footer's metadata.
+    let hasChecksum: Bool
 
     private static let magic = Array("ARROW1".utf8)
 
-    init(_ descriptor: Descriptor) throws(SIPCError) {
+    init(_ descriptor: Descriptor, hasChecksum: Bool) throws(SIPCError) {
         var seen: Set<Int> = []
         let hasReplaced = descriptor.messages.contains { message in
             message.dictionary.map { !seen.insert($0).inserted } ?? false
@@ -48,8 +52,28 @@ public struct FileLayout: Sendable {
         self.format = format
         self.head = head
         self.bodies = bodies
-        tail = StreamOutput.end + (format == .file ? Self.footer(descriptor.schema, dictionaries, batches) : [])
+        self.hasChecksum = hasChecksum && format == .file
+        let footer = { Self.footer(descriptor.schema, dictionaries, batches, hasChecksum: hasChecksum) }
+        tail = StreamOutput.end + (format == .file ? footer() : [])
         bytes = end + tail.count
+    }
+
+    /// What follows the last message, after bytes of a checksum.
+    func tail(after sum: Checksum) -> [UInt8] {
+        guard hasChecksum, let place = Self.checksumPlace(inFileOf: tail.count) else { return tail }
+        var (sum, result) = (sum, tail)
+        precondition(result[place].allSatisfy { $0 == 0 }, "the checksum's place is the footer's last string")
+        result[..<place.lowerBound].withUnsafeBytes { sum.add($0) }
+        result[place.upperBound...].withUnsafeBytes { sum.add($0) }
+        result.replaceSubrange(place, with: sum.text)
+        return result
+    }
+
+    /// Where a file's checksum is: FlatBuffers are made from their ends, and in its footer that string is the first, ended by four zeros.
+    /// It is of all bytes of the file before it and after it. Nil for a file that is too short to have one.
+    static func checksumPlace(inFileOf bytes: Int) -> Range<Int>? {
+        let end = bytes - magic.count - 4 - 4
+        return end < Checksum.textBytes ? nil : end - Checksum.textBytes..<end
     }
 
     /// The magic number and the schema, padded so that what follows begins at a multiple of 64.
@@ -62,8 +86,11 @@ public struct FileLayout: Sendable {
         return start + message + [UInt8](repeating: 0, count: padding)
     }
 
-    private static func footer(_ schema: Schema, _ dictionaries: [Int64], _ batches: [Int64]) -> [UInt8] {
+    private static func footer(
+        _ schema: Schema, _ dictionaries: [Int64], _ batches: [Int64], hasChecksum: Bool
+    ) -> [UInt8] {
         var builder = FlatBufferBuilder(capacity: 1024 + 8 * (dictionaries.count + batches.count))
+        let metadata = hasChecksum ? checksum(&builder) : nil
         let batchBlocks = builder.vector(batches, perElement: 3)
         let dictionaryBlocks = builder.vector(dictionaries, perElement: 3)
         let table = schema.write(to: &builder)
@@ -71,11 +98,36 @@ public struct FileLayout: Sendable {
         builder.add(1, table)
         builder.add(2, dictionaryBlocks)
         builder.add(3, batchBlocks)
+        builder.add(4, metadata)
         builder.add(0, Int16(4))
         let root = builder.endTable()
         var bytes = builder.finish(root)
         bytes.appendLittle(Int32(bytes.count))
         return bytes + magic
+    }
+
+    /// The footer's metadata, with zeros for the checksum.
+    private static func checksum(_ builder: inout FlatBufferBuilder) -> FlatBufferBuilder.Offset {
+        let value = builder.string([UInt8](repeating: 0, count: Checksum.textBytes))
+        let key = builder.string("zerrow:checksum".utf8)
+        builder.startTable(slots: 2)
+        builder.add(0, key)
+        builder.add(1, value)
+        return builder.vector([builder.endTable()])
+    }
+}
+
+extension FileDescriptor {
+    /// Whether the file's checksum (`fileLayout`) is there and is that of its bytes. It reads all of them: for a thread that may wait.
+    ///
+    /// - Throws: as reading does.
+    public func hasArrowChecksum() throws(SystemError) -> Bool {
+        let bytes = try status().bytes
+        guard let place = FileLayout.checksumPlace(inFileOf: bytes) else { return false }
+        var sum = Checksum()
+        try sum.add(0..<place.lowerBound, of: self)
+        try sum.add(place.upperBound..<bytes, of: self)
+        return try self.bytes(place) == sum.text
     }
 }
 
@@ -99,8 +151,11 @@ public struct Placement: Sendable, Equatable {
 extension Descriptor {
     /// Where everything lies in a file of the table's own. It takes time in proportion to the descriptor, and reads no data.
     ///
+    /// - Parameter hasChecksum: whether the file tells of damage (`hasArrowChecksum`); a stream never does.
     /// - Throws: `SIPCError` of code `unsupported` when no file is large enough for it.
-    public func fileLayout() throws(SIPCError) -> FileLayout { try FileLayout(self) }
+    public func fileLayout(hasChecksum: Bool = false) throws(SIPCError) -> FileLayout {
+        try FileLayout(self, hasChecksum: hasChecksum)
+    }
 
     /// Writes the table as the standard Arrow IPC file (or stream) that a layout describes.
     ///
@@ -118,7 +173,9 @@ extension Descriptor {
         placements.reserveCapacity(referenceCount)
         var output = StreamOutput()
         var written = 0
+        var sum = Checksum()
         func append(_ bytes: UnsafeRawBufferPointer) throws {
+            if layout.hasChecksum { sum.add(bytes) }
             try write(bytes, written)
             written += bytes.count
         }
@@ -129,8 +186,8 @@ extension Descriptor {
             let lower = start - base
             placements.append(Placement(segment: segment.id, range: lower..<lower + content.count, offset: offset))
         }
-        try layout.tail.withUnsafeBytes { try output.append($0, append) }
         try output.flush(append)
+        try layout.tail(after: sum).withUnsafeBytes(append)
         precondition(written == layout.bytes, "the layout is that of another table")
         return placements
     }

@@ -18,7 +18,7 @@ public final class SaveWork: Sendable {
         table = movers.table
     }
 
-    /// Writes the table as a standard Arrow IPC file, which gets its name when it is whole. On a thread that may wait; once.
+    /// Writes the table as a standard Arrow IPC file with its checksum, which gets its name when it is whole. On a thread that may wait; once.
     ///
     /// Nothing happens where a file of that name is there already.
     ///
@@ -26,7 +26,7 @@ public final class SaveWork: Sendable {
     public func write() throws(StoreError) {
         do {
             let table = try movers.descriptor.trimmed(try movers.map())
-            let layout = try table.descriptor.fileLayout()
+            let layout = try table.descriptor.fileLayout(hasChecksum: true)
             try SegmentStore.checkFileBytes(layout, of: bytes, self.table)
             let pending = try PendingFile(in: Path.parent(path))
             try pending.file.descriptor.allocate(bytes: layout.bytes)
@@ -71,7 +71,7 @@ extension SegmentStore {
 
     /// Takes in a table that was saved; it is read from its file, which must stay as it is.
     ///
-    /// - Parameter file: open for reading alone.
+    /// - Parameter file: open for reading alone, and as it was written (`hasArrowChecksum`): its bytes are not looked at here.
     /// - Throws: `unsuitable` when it is no Arrow IPC file, or a damaged one; `system`.
     public func takeSaved(_ file: DescriptorBox) throws(StoreError) -> TableID {
         let id = nextSegmentID()

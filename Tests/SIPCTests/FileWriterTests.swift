@@ -46,6 +46,41 @@ import Testing
         }
     }
 
+    @Test func anyFlippedBitOfAFileWithAChecksumIsFound() throws {
+        let segment = try Golden.segment("v1-types.segment")
+        let descriptor = try Descriptor(try Golden.bytes("v1-types.sipc"))
+        let layout = try descriptor.fileLayout(hasChecksum: true)
+        var bytes: [UInt8] = []
+        _ = try descriptor.writeFile(layout, [segment]) { piece, _ in bytes += piece }
+        #expect(layout.format == .file && bytes.count == layout.bytes)
+        let file = try FileDescriptor.memory(named: "file", bytes: 0, sealable: false)
+        try bytes.withUnsafeBytes { try file.writeAll($0, at: 0) }
+        #expect(try file.hasArrowChecksum())
+        let whole = try MappedSegment(id: 9, try FileDescriptor.sealedMemory(named: "file", bytes))
+        let read = try stream(try Descriptor(arrowFile: whole), [whole])
+        #expect(try read == stream(descriptor, [segment]))
+        for place in bytes.indices {
+            let flipped = [bytes[place] ^ (1 << UInt8(place % 8))]
+            try flipped.withUnsafeBytes { try file.writeAll($0, at: place) }
+            let isFound = try !file.hasArrowChecksum()
+            #expect(isFound, "byte \(place) of \(bytes.count)")
+            try [bytes[place]].withUnsafeBytes { try file.writeAll($0, at: place) }
+        }
+        #expect(try file.hasArrowChecksum())
+    }
+
+    @Test func aFileWithoutAChecksumHasNone() throws {
+        let segment = try Golden.segment("v1-types.segment")
+        let descriptor = try Descriptor(try Golden.bytes("v1-types.sipc"))
+        var bytes: [UInt8] = []
+        _ = try descriptor.writeFile(try descriptor.fileLayout(), [segment]) { piece, _ in bytes += piece }
+        for count in [bytes.count, bytes.count - 1, 60, 46, 45, 13, 1, 0] {
+            let file = try FileDescriptor.memory(named: "file", bytes: 0, sealable: false)
+            try bytes[..<count].withUnsafeBytes { try file.writeAll($0, at: 0) }
+            #expect(try !file.hasArrowChecksum(), "\(count) bytes")
+        }
+    }
+
     @Test func aTableOfWhichAPartIsElsewhereIsTheSame() throws {
         let segment = try Golden.segment("v1-slices.segment")
         let descriptor = try Descriptor(try Golden.bytes("v1-slices.sipc"))

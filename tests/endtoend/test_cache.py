@@ -3,6 +3,7 @@
 import json
 import os
 import py_compile
+import random
 import shutil
 import signal
 import threading
@@ -202,7 +203,9 @@ def test_a_folder_keeps_results_from_engine_to_engine(chain: Project, tmp_path: 
     rows = []
     for path in kept:
         with pa.OSFile(str(path)) as file:
-            rows.append(pa.ipc.open_file(file).read_all().num_rows)
+            reader = pa.ipc.open_file(file)
+            assert list(reader.metadata) == [b"zerrow:checksum"]
+            rows.append(reader.read_all().num_rows)
     assert sorted(rows) == [1, 1000]
     out = tmp_path / "out"
     out.mkdir(mode=0o777)
@@ -249,6 +252,80 @@ def test_a_damaged_kept_result_is_made_again(chain: Project, tmp_path: Path):
     assert again.code == 0, again.err
     assert set(statuses(again).values()) == {"success"}
     assert set(statuses(chain.run("--cache-dir", str(folder))).values()) == {"cached", "unneeded"}
+
+
+def test_a_flipped_bit_of_a_kept_result_is_found_wherever_it_is(project: Project, tmp_path: Path):
+    # Texts, nulls and a dictionary: buffers of all sizes, with padding between them; and one that is read in pieces.
+    project.write(
+        "models.py",
+        """
+    import pyarrow as pa
+    import zerrow
+
+    @zerrow.model()
+    def small(numbers=zerrow.Model("numbers")):
+        texts = [None if row % 7 == 0 else f"row {row}" for row in range(len(numbers))]
+        table = numbers.append_column("text", pa.array(texts))
+        return table.append_column("kind", table["text"].dictionary_encode())
+
+    @zerrow.model()
+    def large(numbers=zerrow.Model("numbers")):
+        return pa.table({"x": pa.array(range(300_000), pa.int64())})
+    """,
+    )
+    project.table("numbers", pa.table({"a": list(range(333))}))
+    open_to_others(project.folder)
+    grow_old()
+    cache, out = open_folder(tmp_path / "cache"), open_folder(tmp_path / "out")
+    options = ("--cache-dir", str(cache), "--export", str(out), "--rows", "0")
+
+    def exported() -> dict[str, pa.Table]:
+        return {path.stem: pa.ipc.open_stream(path.read_bytes()).read_all() for path in out.glob("*.arrows")}
+
+    assert project.run(*options).code == 0
+    expected = exported()
+    assert sorted(expected) == ["large", "small"]
+    assert set(statuses(project.run(*options)).values()) == {"cached", "unneeded"}
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    chance = random.Random(seed)
+    for number in range(8):
+        files = {path: path.read_bytes() for path in cache.iterdir()}
+        assert len(files) == 2
+        harmed = sorted(files)[number % 2]
+        content = bytearray(files[harmed])
+        # Any place; then the file's first bytes, its footer, the checksum, and what ends the file.
+        size = len(content)
+        first, last = [(0, size), (0, size), (0, 600), (size - 400, size), (size - 50, size - 10), (size - 10, size)][
+            number % 6
+        ]
+        content[chance.randrange(first, last)] ^= 1 << chance.randrange(8)
+        harmed.write_bytes(content)
+        again = project.run(*options)
+        assert again.code == 0, again.err
+        assert exported() == expected
+        found = statuses(again)
+        assert sorted([found["small"], found["large"]]) == ["cached", "success"], (number, found)
+        # What was made again is right, and as it was.
+        assert {path: path.read_bytes() for path in cache.iterdir()} == files
+        assert set(statuses(project.run(*options)).values()) == {"cached", "unneeded"}
+
+
+def test_a_server_makes_a_damaged_kept_result_again(chain: Project, serve, tmp_path: Path):
+    folder = open_folder(tmp_path / "cache")
+    assert chain.run("--cache-dir", str(folder)).code == 0
+    # The last result is the smaller one; what it is made of is kept, and whole.
+    harmed = min(folder.iterdir(), key=lambda path: path.stat().st_size)
+    content = bytearray(harmed.read_bytes())
+    content[len(content) // 2] ^= 4
+    harmed.write_bytes(content)
+    server = serve(chain.caller, "--cache-dir", str(folder))
+    for expected in ("success", "cached"):
+        assert statuses(chain.run(env=server.environment)) == {
+            "numbers": "unneeded",
+            "first": "cached",
+            "second": expected,
+        }
 
 
 def test_a_model_reads_a_kept_result(chain: Project, tmp_path: Path):

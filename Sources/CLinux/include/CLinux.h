@@ -2,6 +2,7 @@
 #ifndef ZERROW_CLINUX_H
 #define ZERROW_CLINUX_H
 
+#include "checksum.h"
 #include "child.h"
 #include "disk_file.h"
 #include "kernel_zero.h"

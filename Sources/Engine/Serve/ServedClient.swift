@@ -9,6 +9,10 @@ final class ServedClient: RunObserver {
     let channel: Channel
     /// Its run, from its call to the end.
     var run: Run?
+    /// It has asked for a run, which begins when the results that are saved for it have been looked at.
+    var isAsking = false
+    /// It has cancelled that run.
+    var hasCancelled = false
     private var droppedLines = 0
 
     init(_ socket: MessageSocket) { channel = Channel(socket) }

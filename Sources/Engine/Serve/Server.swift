@@ -37,7 +37,7 @@ public final class Server {
 
     /// Serves until a signal comes (SIGUSR1 only empties the caches), then cancels what runs and returns when all of it is over.
     public func serve(until signals: SignalDescriptor) {
-        while !isEnding || clients.contains(where: { $0.run != nil }) {
+        while !isEnding || clients.contains(where: { $0.run != nil || $0.isAsking }) {
             var watches = [
                 Watch(signals.raw) { _ in
                     while let signal = try? signals.next() {
@@ -103,7 +103,8 @@ public final class Server {
 
     private func handle(_ message: Datagram, _ descriptors: [DescriptorBox], from client: ServedClient) {
         switch message.op {
-        case "run" where client.run == nil: begin(message, descriptors, client)
+        case "run" where client.run == nil && !client.isAsking: begin(message, descriptors, client)
+        case "cancel" where client.isAsking: client.hasCancelled = true
         case "cancel": client.run?.cancel()
         default: client.channel.close()
         }
@@ -121,9 +122,28 @@ public final class Server {
             let call = try ServeMessage.value(ServeMessage.Call.self, descriptors)
             try call.plan.check()
             guard call.options.slots ?? 1 >= 1 else { return client.refuse("a run needs a slot") }
-            let run = try engine.begin(call.plan, call.options, observer: client)
+            let askedAt = MonotonicClock.nanoseconds()
+            client.isAsking = true
+            engine.openSaved(for: call.plan, call.options) { self.begin(call, client, saved: $0, askedAt: askedAt) }
+        } catch {
+            client.refuse("it could not begin the run: \(error)")
+        }
+    }
+
+    /// Begins a run whose saved results have been looked at; meanwhile its client may have gone, and anything ended.
+    private func begin(
+        _ call: ServeMessage.Call, _ client: ServedClient, saved: [String: DescriptorBox], askedAt: UInt64
+    ) {
+        client.isAsking = false
+        guard !client.channel.isClosed else { return }
+        guard !isEnding else { return client.refuse("it is ending") }
+        do {
+            let run = try engine.begin(
+                call.plan, call.options, observer: client, saved: saved, askedAt: askedAt)
             client.run = run
             note("\(call.plan.project.name): \(run.id) began, \(call.plan.models.count) models")
+            if client.hasCancelled { run.cancel() }
+            client.hasCancelled = false
         } catch {
             client.refuse("it could not begin the run: \(error)")
         }
