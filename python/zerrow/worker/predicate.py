@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from zerrow.worker.datafusion_input import partitions
+from zerrow.worker.datafusion_session import configuration, only_queries
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.results import is_view
 
@@ -117,7 +118,7 @@ def problem_of(schema: pa.Schema, predicate: Predicate) -> str | None:
     try:
         context.register_record_batches(name, partitions(empty, 1))
         query = f"select 1 from {name} where (\n{predicate.sql}\n)"
-        context.sql(query, _only_queries()).execution_plan()
+        context.sql(query, only_queries()).execution_plan()
     except BaseException as error:
         return _said(_of_the_engine(error))
     finally:
@@ -150,7 +151,7 @@ def _rows(batches: list[list[pa.RecordBatch]], predicate: Predicate, number: str
     try:
         context.register_record_batches(name, batches)
         query = f'select "{number}" from {name} where (\n{predicate.sql}\n)'
-        frame = context.sql(query, _only_queries())
+        frame = context.sql(query, only_queries())
         try:
             found = frame.collect_partitioned()
         except BaseException as error:
@@ -185,20 +186,8 @@ def context_of(cpus: int) -> Any:
     made before a fork: it has no threads until it is used."""
     import datafusion
 
-    return datafusion.SessionContext(
-        datafusion.SessionConfig()
-        .with_batch_size(BATCH_ROWS)
-        .with_target_partitions(cpus)
-        .set("datafusion.sql_parser.enable_ident_normalization", "false")
-        .set("datafusion.sql_parser.map_string_types_to_utf8view", "false")
-        .set("datafusion.optimizer.enable_round_robin_repartition", "false")
-    )
-
-
-def _only_queries() -> Any:
-    import datafusion
-
-    return datafusion.SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
+    config = configuration(cpus, BATCH_ROWS).set("datafusion.optimizer.enable_round_robin_repartition", "false")
+    return datafusion.SessionContext(config)
 
 
 def _quoted(name: str) -> str:

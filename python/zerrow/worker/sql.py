@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from zerrow.worker import pandas_metadata, warm_duckdb
 from zerrow.worker.datafusion_input import partitions
+from zerrow.worker.datafusion_session import configuration, only_queries
 from zerrow.worker.duckdb_input import readable
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.results import BATCH_ROWS, collect_datafusion, is_view, restore_strings
@@ -45,19 +46,10 @@ def error_line(message: str, first: int) -> int:
 def _run_datafusion(sql: str, tables: dict[str, pa.Table], values: dict[str, Any], cpus: int) -> pa.Table:
     import datafusion
 
-    config = (
-        datafusion.SessionConfig()
-        .with_batch_size(DATAFUSION_BATCH_ROWS)
-        .with_target_partitions(cpus)
-        # Names of columns and tables are those of the Arrow tables, capitals included.
-        .set("datafusion.sql_parser.enable_ident_normalization", "false")
-        .set("datafusion.sql_parser.map_string_types_to_utf8view", "false")
-    )
-    context = datafusion.SessionContext(config)
+    context = datafusion.SessionContext(configuration(cpus, DATAFUSION_BATCH_ROWS))
     for name, table in tables.items():
         context.register_record_batches(_quoted(name), partitions(table, cpus))
-    only_queries = datafusion.SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
-    frame = context.sql(sql, only_queries, values or None)
+    frame = context.sql(sql, only_queries(), values or None)
     table = collect_datafusion(frame)
     for index, field in enumerate(table.schema):
         if is_view(field.type):
