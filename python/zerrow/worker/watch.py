@@ -117,8 +117,9 @@ class Watch:
     def _modules_of_tools(self) -> list[str]:
         """What was imported from folders that are in no key."""
         found = []
-        for name, module in list(sys.modules.items())[self._modules_count :]:
-            file = getattr(module, "__file__", None)
+        # From the end: a look at the others would copy the pages of memory that they share with the zygote.
+        for name in list(itertools.islice(reversed(sys.modules), max(0, len(sys.modules) - self._modules_count))):
+            file = getattr(sys.modules[name], "__file__", None)
             is_below = isinstance(file, str) and file.startswith(self._below)
             if is_below and in_tool_folder(file[len(self._below) :]):
                 found.append(f"the module {name} of {file[len(self._below) :][:80]}")
