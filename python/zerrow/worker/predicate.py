@@ -42,19 +42,11 @@ class Predicate:
         """The filter as a task has it."""
         return None if body is None else Predicate(body["sql"], tuple(body["columns"]), body.get("prune"), table)
 
-    def failure(self, error: BaseException | str) -> PredicateFailure:
+    def failure(self, error: BaseException) -> WorkerFailure:
         """What a wrong predicate is to the user."""
-        return PredicateFailure(self, _said(error))
-
-
-class PredicateFailure(WorkerFailure):
-    """A predicate that can't be evaluated; `said` is what the engine says of it, of kind `input`."""
-
-    def __init__(self, predicate: Predicate, said: str) -> None:
-        shown = " ".join(predicate.sql.split())
+        shown = " ".join(self.sql.split())
         shown = shown if len(shown) <= 80 else f"{shown[:79]}…"
-        super().__init__("input", f"the filter {shown!r} on {predicate.table!r} does not work: {said}")
-        self.said = said
+        return WorkerFailure("input", f"the filter {shown!r} on {self.table!r} does not work: {_said(error)}")
 
 
 def keep_rows(table: pa.Table, predicate: Predicate, cpus: int = 1) -> pa.Table:
@@ -194,7 +186,7 @@ def _quoted(name: str) -> str:
     return '"' + name.rpartition(".")[2].replace('"', '""') + '"'
 
 
-def _said(error: BaseException | str) -> str:
+def _said(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and line.strip() != "caused by"]
     said = ": ".join(lines) or type(error).__name__
     for prefix in ("DataFusion error: ", "Optimizer rule 'simplify_expressions' failed: ", "Error during planning: "):
