@@ -95,7 +95,7 @@ def duckdb_where(table: pa.Table, sql: str) -> list[int] | Exception:
             return error
 
 
-def pushed_and_run(folder: Path, engine: str, sql: str, whole: pa.Table) -> tuple[list[int], bool]:
+def pushed_and_run(folder: Path, engine: str, sql: str) -> tuple[list[int], bool]:
     """The rows of a SQL model over what its scan gives, and whether something was pushed into the scan."""
     (folder / "m.sql").write_text(f"-- zerrow: engine = {engine}\nselect row from x where {sql}\n")
     scan, model = plan_project(folder)["models"]
@@ -169,7 +169,7 @@ def test_what_a_query_pushes_into_its_scan_changes_no_result(engine: str, tmp_pa
         if isinstance(wanted, Exception):
             continue
         try:
-            found, is_pushed = pushed_and_run(folder, engine, sql, files.table)
+            found, is_pushed = pushed_and_run(folder, engine, sql)
         except Exception as error:
             if not is_at_fault(files.table, sql):
                 differing.append((sql, folder.name, repr(error)[:300], wanted))

@@ -59,7 +59,7 @@ def read_filter(text: str, parameters: Mapping[str, Value], kinds: Kinds | None,
     columns: dict[str, None] = {}
     for column in predicate.find_all(exp.Column):
         columns.setdefault(_column(column, kinds, table))
-    condition = condition_of(predicate, lambda node: None if _is_field(node, kinds, table) else node.name)
+    condition = condition_of(predicate, lambda node: None if _is_field(node, table) else node.name)
     return Filter(words(sql), sql, tuple(columns), None if kinds is None else pruning_condition(condition, kinds))
 
 
@@ -122,14 +122,14 @@ def _syntax_error(error: sqlglot.errors.SqlglotError, text: str) -> FilterError:
     return FilterError("filter-syntax", f"the filter doesn't parse: {description}", _EXAMPLE, line)
 
 
-def _is_field(node: exp.Column, kinds: Kinds | None, table: str) -> bool:
+def _is_field(node: exp.Column, table: str) -> bool:
     """Whether a name with a dot means a field of a struct column rather than a column of the table."""
     return len(node.parts) > 1 and not (len(node.parts) == 2 and node.table == table)
 
 
 def _column(node: exp.Column, kinds: Kinds | None, table: str) -> str:
     """The table's column that a node reads. Raises FilterError for one that the table hasn't."""
-    name = node.parts[0].name if _is_field(node, kinds, table) else node.name
+    name = node.parts[0].name if _is_field(node, table) else node.name
     if kinds is None or name in kinds:
         return name
     if len(node.parts) > 1 and name == node.parts[0].name:

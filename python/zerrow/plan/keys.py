@@ -60,14 +60,15 @@ class Keys:
 
     def scan(self, scan: Scan) -> dict[str, Any]:
         """What the plan says of a scan's keeping: `cache`, `code`, `key`, `because` and so on."""
-        source, columns = scan.source, scan.columns
+        source, columns, asked = scan.source, scan.columns, _asked(scan.filter)
+        because = self._scan_problem(scan) or asked
         place = os.path.join(self._project.file.folder, source.declaration.path)
         return {
             "cache": True,
             "code": _hash(["scan", place, columns, _shape(scan.filter)]),
-            "key": None if (because := self._scan_problem(scan) or _asked(scan.filter)) else self._scan(scan, columns),
+            "key": None if because else self._scan(scan, columns),
             "because": because,
-            "repeatable": _asked(scan.filter) is None,
+            "repeatable": asked is None,
             "expected_bytes": source.decoded_bytes(_all_columns(scan)) if source.schema else None,
         }
 

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zerrow.worker.results import is_view, without_field_ids
+from zerrow.worker.results import holds_view, is_view, without_field_ids
 
 _ARROW_KEY = b"\x18\x0cARROW:schema"
 """The key of the footer's Arrow schema as Thrift's compact protocol writes it: string, 12 bytes."""
@@ -34,7 +34,7 @@ class Footer:
         file = _open(content)
         self.metadata: pq.FileMetaData = file.metadata
         noted = file.schema_arrow
-        if any(_holds_view(field.type) for field in noted):
+        if any(holds_view(field.type) for field in noted):
             file = _without_arrow_schema(content, noted) or file
             self.metadata = file.metadata
         names = file.schema_arrow.names
@@ -148,15 +148,9 @@ def _without_arrow_schema(content: bytes, noted: pa.Schema) -> pq.ParquetFile | 
 def _readable(schema: pa.Schema) -> pa.Schema:
     """The schema a reader gets: no views and no field ids."""
     schema = without_field_ids(schema)
-    fields = [field.with_type(_without_views(field.type)) if _holds_view(field.type) else field for field in schema]
+    fields = [field.with_type(_without_views(field.type)) if holds_view(field.type) else field for field in schema]
     metadata = {key: value for key, value in (schema.metadata or {}).items() if key not in _SKIPPED_KEYS}
     return pa.schema(fields, metadata=metadata or None)
-
-
-def _holds_view(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        return is_view(kind.value_type)
-    return is_view(kind) or any(_holds_view(kind.field(index).type) for index in range(kind.num_fields))
 
 
 def _without_views(kind: pa.DataType) -> pa.DataType:

@@ -92,6 +92,13 @@ def is_view(kind: pa.DataType) -> bool:
     return pa.types.is_string_view(kind) or pa.types.is_binary_view(kind)
 
 
+def holds_view(kind: pa.DataType) -> bool:
+    """Is this such a type, or one that has it at any depth?"""
+    if pa.types.is_dictionary(kind):
+        return holds_view(kind.value_type)
+    return is_view(kind) or any(holds_view(kind.field(index).type) for index in range(kind.num_fields))
+
+
 def _convert(result: Any, inputs: Sequence[pa.Table]) -> pa.Table:
     if isinstance(result, pa.Table):
         return result
@@ -205,7 +212,7 @@ def _from_polars(frame: Any, inputs: Sequence[pa.Table]) -> pa.Table:
         if is_view(column.type):
             column = restore_strings(name, column, inputs)
             field = field.with_type(column.type)
-        elif _holds_view(column.type):
+        elif holds_view(column.type):
             plain = frame.get_column(name).to_frame().to_arrow()
             column, field = plain.column(0), plain.schema.field(0)
         columns.append(column)
@@ -320,12 +327,6 @@ def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
         return pa.array(values)
     except UNFIT as error:
         raise _failure(f"the column {name!r} does not fit one Arrow type: {error}") from error
-
-
-def _holds_view(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        return is_view(kind.value_type) or _holds_view(kind.value_type)
-    return any(is_view(kind.field(i).type) or _holds_view(kind.field(i).type) for i in range(kind.num_fields))
 
 
 def _without_field_id(field: pa.Field) -> pa.Field:

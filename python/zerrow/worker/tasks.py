@@ -102,13 +102,10 @@ def _narrow(table: pa.Table, argument: dict[str, Any], cpus: int) -> pa.Table:
     columns = argument.get("columns")
     name = argument.get("table") or argument["name"]
     predicate = Predicate.of(argument.get("filter"), name)
-    for column in columns or ():
+    for column in (*(columns or ()), *(predicate.columns if predicate else ())):
         if table.schema.get_field_index(column) < 0:
             raise missing_column(column, table.schema, name)
     if predicate is not None:
-        for column in predicate.columns:
-            if table.schema.get_field_index(column) < 0:
-                raise missing_column(column, table.schema, name)
         needed = table if columns is None else table.select(list(dict.fromkeys([*columns, *predicate.columns])))
         table = keep_rows(needed, predicate, cpus)
     return table if columns is None else pandas_metadata.as_columns(table.select(columns))
