@@ -153,6 +153,41 @@ final class Run {
         return report()
     }
 
+    /// What happened, when it is over.
+    func report() -> RunReport {
+        guard let outcome else { preconditionFailure("the run is not over") }
+        var report = RunReport(run: id, failures: failures)
+        switch outcome.status {
+        case .success: report.status = failures.isEmpty ? "success" : "failed"
+        case .failed: report.status = "failed"
+        case .cancelled:
+            report.status = "failed"
+            if failures.isEmpty { report.error = RunReport.Failure(model: nil, message: "the run was cancelled") }
+        }
+        report.errors = failures
+        report.models = reports
+        report.memory = memory
+        report.wallMilliseconds = elapsed(endedAt ?? MonotonicClock.nanoseconds())
+        report.previews = previewOf.compactMap { model in
+            previews[model].map { RunReport.Preview(model: plan.models[model].name, text: $0) }
+        }
+        return report
+    }
+
+    /// The user wants it to stop. Whoever asks twice does not want to wait for anything.
+    func cancel() {
+        guard outcome == nil else { return }
+        cancelCount += 1
+        feed(.cancel)
+        if cancelCount > 1 {
+            // A zygote that serves others as well is not killed for this.
+            for zygote in engine.zygotes.values
+            where uses(zygote) && !engine.runs.contains(where: { $0 !== self && $0.uses(zygote) }) {
+                engine.fail(zygote, "it was ended")
+            }
+        }
+    }
+
     // MARK: Events in, actions out
 
     /// Hands an event to the scheduler and carries out what it answers; what comes up meanwhile follows in order.
