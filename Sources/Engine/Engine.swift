@@ -22,7 +22,7 @@ public final class Engine {
     let cgroups: CgroupTree?
     let identities: IdentityPool?
     let janitor: Janitor?
-    let errands: Errands
+    let background: BackgroundWork
     /// The kernel module, opened once; `absent` also when the options turn it off.
     let kernelZero: KernelZero.Presence
     var zygotes: [ZygoteKey: ZygoteProcess] = [:]
@@ -58,7 +58,7 @@ public final class Engine {
     var resourceActions: [ResourceManager.Action] = []
     var isHandlingEvents = false
     /// The tables that the engine holds, for its runs and its caches.
-    var holdings: [TableID: HeldTable] = [:]
+    var holdings: [TableID: TableHolding] = [:]
     /// The tables that are held, by what the resource manager calls them.
     var tableIDs: [ResourceManager.TableKey: TableID] = [:]
     /// What scans have decoded, and are decoding.
@@ -91,7 +91,7 @@ public final class Engine {
         identities = hasIdentities ? IdentityPool() : nil
         poolBytesMax = (Self.memoryBytesThere ?? 0) / 8
         store = SegmentStore(lock: hasIdentities ? .readOnlyDescriptor : .sealed, poolBytesMax: poolBytesMax)
-        errands = try Errands()
+        background = try BackgroundWork()
         saved = try options.cacheFolder.map { try SavedResults($0) }
         spillFolder = try Self.spillFolder(options, environment)
         resources = ResourceManager(
@@ -177,7 +177,7 @@ public final class Engine {
         runs.removeAll { $0 === run }
         tell(.runEnded(run.number))
         limitZygotes()
-        history?.save(by: errands)
+        history?.save(by: background)
         return run.finish()
     }
 

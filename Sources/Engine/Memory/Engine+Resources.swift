@@ -123,7 +123,7 @@ extension Engine {
         tell(.pool(bytes: toldPoolBytes))
     }
 
-    private func facts(of holding: HeldTable, swapBytesFree: Int) -> ResourceManager.Table {
+    private func facts(of holding: TableHolding, swapBytesFree: Int) -> ResourceManager.TableFacts {
         let models = holding.models.compactMap { holder in run(holder.run).map { ($0, holder.model) } }
         let residentBytes = store.chargedBytes(of: holding.table, inMemory: true)
         // What can be lent from the disk takes up no memory again.
@@ -131,7 +131,7 @@ extension Engine {
             store.lock == .readOnlyDescriptor
             ? residentBytes : store.chargedBytes(of: holding.table, inMemory: false)
         let ways = residentBytes == 0 ? [] : ways(for: holding, models, residentBytes, swapBytesFree)
-        return ResourceManager.Table(
+        return ResourceManager.TableFacts(
             bytes: bytes, residentBytes: holding.isSwapped ? nil : residentBytes,
             recomputeSeconds: ways.contains(.drop) ? seconds(toMake: holding, models) : nil, ways: ways,
             nextUse: models.compactMap { $0.grantsUntilRead(of: $1) }.min(), owner: models.first?.0.number,
@@ -140,7 +140,7 @@ extension Engine {
 
     /// How it may be evicted, as far as that can be said before somebody tries.
     private func ways(
-        for holding: HeldTable, _ models: [(Run, Int)], _ bytes: Int, _ swapBytesFree: Int
+        for holding: TableHolding, _ models: [(Run, Int)], _ bytes: Int, _ swapBytesFree: Int
     ) -> Set<ResourceManager.Way> {
         // A worker may be reading it, or is going to. When it is only being saved, it can go a little later.
         guard holding.isSaving || !store.isRead(holding.table), !holding.isPromised else { return [] }
@@ -157,7 +157,7 @@ extension Engine {
     }
 
     /// How long it would take to have the table again, if it were dropped: what else is gone and it needs has to be made first.
-    private func seconds(toMake holding: HeldTable, _ models: [(Run, Int)]) -> Double {
+    private func seconds(toMake holding: TableHolding, _ models: [(Run, Int)]) -> Double {
         models.reduce(models.isEmpty ? holding.seconds : 0) { seconds, holder in
             let (run, model) = holder
             return max(seconds, (run.scheduler.rerun(of: model) ?? []).reduce(0) { $0 + run.seconds(toRun: $1) })

@@ -25,7 +25,7 @@ public struct RunReport: Codable, Sendable {
         /// How they travelled.
         public var counts: ByteCounts
         /// How memory was moved; nil when KernelZero is not used.
-        public var moves: MoveReport?
+        public var moves: KernelZeroReport?
 
         enum CodingKeys: String, CodingKey {
             case rows, bytes
@@ -33,7 +33,7 @@ public struct RunReport: Codable, Sendable {
         }
 
         /// A table of `rows` rows whose bytes are those of `counts`.
-        public init(rows: Int64, counts: ByteCounts, moves: MoveReport? = nil) {
+        public init(rows: Int64, counts: ByteCounts, moves: KernelZeroReport? = nil) {
             self.rows = rows
             self.bytes = counts.total
             self.counts = counts
@@ -46,7 +46,7 @@ public struct RunReport: Codable, Sendable {
             rows = try container.decode(Int64.self, forKey: .rows)
             bytes = try container.decode(UInt64.self, forKey: .bytes)
             counts = try ByteCounts(from: decoder)
-            moves = try container.decodeIfPresent(MoveReport.self, forKey: .moves)
+            moves = try container.decodeIfPresent(KernelZeroReport.self, forKey: .moves)
         }
 
         /// Writes the counters beside `rows` and `bytes`.

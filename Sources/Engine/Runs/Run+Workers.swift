@@ -66,7 +66,7 @@ extension Run {
             if let entry = worker.cgroup?.entry, let pid = try process.process() {
                 worker.isEntering = true
                 // The kernel waits there for all processors, for 10 ms and more.
-                engine.errands.begin { () -> SystemError? in
+                engine.background.begin { () -> SystemError? in
                     do throws(SystemError) {
                         try entry(pid)
                         return nil

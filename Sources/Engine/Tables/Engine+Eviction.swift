@@ -22,12 +22,12 @@ extension Engine {
         }
     }
 
-    private func fail(evicting holding: HeldTable, _ way: ResourceManager.Way) {
+    private func fail(evicting holding: TableHolding, _ way: ResourceManager.Way) {
         tell(.evictionFailed(holding.key, way))
     }
 
     /// Lets the table go for all that hold it; models will be run again when somebody wants it.
-    private func drop(_ holding: HeldTable) {
+    private func drop(_ holding: TableHolding) {
         let users = holding.models.compactMap { holder in run(holder.run).map { ($0, holder.model) } }
         guard !store.isRead(holding.table), !holding.isPromised, users.allSatisfy({ $0.scheduler.canDrop($1) }) else {
             return fail(evicting: holding, .drop)
@@ -41,7 +41,7 @@ extension Engine {
     }
 
     /// Writes the table to the disk, on a thread of its own; from then on it is read from there.
-    private func spill(_ holding: HeldTable) {
+    private func spill(_ holding: TableHolding) {
         guard let spillFolder, let work = try? store.beginSpill(holding.table, to: spillFolder) else {
             return fail(evicting: holding, .spill)
         }
@@ -49,7 +49,7 @@ extension Engine {
         move(work) { [weak self] outcome in self?.spilled(holding, outcome) }
     }
 
-    private func spilled(_ holding: HeldTable, _ outcome: MoveOutcome) {
+    private func spilled(_ holding: TableHolding, _ outcome: MoveOutcome) {
         holding.isMoving = false
         switch outcome {
         case .moved(let figures):
@@ -67,7 +67,7 @@ extension Engine {
 
     /// Moves a table on a thread of its own; `then` is called when it is where the outcome says.
     func move(_ work: MoveWork, then: @escaping (MoveOutcome) -> Void) {
-        errands.begin {
+        background.begin {
             // What fails is said again at the end.
             try? work.run()
         } then: { [weak self] in
@@ -75,7 +75,7 @@ extension Engine {
             let outcome = store.finish(work)
             holdingsAreStale = true
             // Letting go of the files takes a while where pages are small.
-            errands.begin { work.letGo() }
+            background.begin { work.letGo() }
             then(outcome)
             // Something may have left a sealed segment, or has to be tried again as its tables have changed meanwhile.
             if case .failed = outcome { return }
@@ -84,11 +84,11 @@ extension Engine {
     }
 
     /// Pushes the table out to swap, on a thread of its own: by advice, or by a lower limit of its control group.
-    private func swap(_ holding: HeldTable, _ way: ResourceManager.Way) {
+    private func swap(_ holding: TableHolding, _ way: ResourceManager.Way) {
         let work = store.beginSwap(holding.table)
         let memory = holding.cgroup?.memory
         holding.isMoving = true
-        errands.begin {
+        background.begin {
             if way == .limit {
                 work.dropLimit { bytes in memory?.reclaim(UInt64(bytes)) }
             } else {
@@ -99,7 +99,7 @@ extension Engine {
         }
     }
 
-    private func swapped(_ holding: HeldTable, _ way: ResourceManager.Way, _ work: SwapWork) {
+    private func swapped(_ holding: TableHolding, _ way: ResourceManager.Way, _ work: SwapWork) {
         holding.isMoving = false
         holdingsAreStale = true
         switch store.finishSwap(work) {

@@ -34,7 +34,7 @@ extension Engine {
         else { return }
         savesLeft += 1
         share(table, with: .save(key))
-        errands.begin { () -> StoreError? in
+        background.begin { () -> StoreError? in
             do throws(StoreError) {
                 try work.write()
                 saved.prune()
@@ -75,7 +75,7 @@ extension Engine {
         let watch = Watch(signals.raw) { _ in
             while (try? signals.next()) != nil { isInterrupted = true }
         }
-        history?.save(by: errands)
+        history?.save(by: background)
         let historyDeadline = Deadline.after(seconds: Self.historySecondsMax)
         while !isInterrupted {
             let isWriting = history?.isWriting == true && MonotonicClock.nanoseconds() < historyDeadline

@@ -58,7 +58,7 @@ extension Engine {
     }
 
     /// Makes somebody forget a table that has been evicted; a run has been told already.
-    func forget(_ table: TableID, by holder: HeldTable.Holder) {
+    func forget(_ table: TableID, by holder: TableHolding.Holder) {
         // What one release leads to may have taken it away already.
         guard holdings[table]?.holders.contains(holder) == true else { return }
         switch holder {

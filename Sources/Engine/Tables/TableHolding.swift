@@ -5,7 +5,7 @@ import Store
 /// A table of the store that the engine holds, and for whom.
 ///
 /// The store's table is released when nobody holds it any more. Used on the engine's thread.
-final class HeldTable {
+final class TableHolding {
     /// Who needs a table.
     enum Holder: Hashable {
         /// A run: as the table of this model.
@@ -33,7 +33,7 @@ final class HeldTable {
     /// Some of it is on swap, and comes back when it is read.
     var isSwapped = false
     /// What the resource manager was told last; nil when it does not know the table.
-    var told: ResourceManager.Table?
+    var told: ResourceManager.TableFacts?
     /// What it is shared under as a whole scan; nil if it isn't.
     var scanKey: String?
     /// An eviction is under way.
@@ -75,7 +75,7 @@ extension Engine {
     ///   - maker: the model whose worker made it, if one did.
     ///   - cgroup: what its segment is charged to.
     func hold(
-        _ table: TableID, by holder: HeldTable.Holder, seconds: Double, maker: ResourceManager.ModelKey? = nil,
+        _ table: TableID, by holder: TableHolding.Holder, seconds: Double, maker: ResourceManager.ModelKey? = nil,
         cgroup: WorkerCgroup? = nil
     ) {
         var key = ResourceManager.TableKey.cache(Int(table.rawValue))
@@ -84,19 +84,19 @@ extension Engine {
             let name = ResourceManager.TableKey.table(run: run, model: model)
             if tableIDs[name] == nil { key = name }
         }
-        holdings[table] = HeldTable(table, key: key, maker: maker, by: holder, seconds: seconds, cgroup: cgroup)
+        holdings[table] = TableHolding(table, key: key, maker: maker, by: holder, seconds: seconds, cgroup: cgroup)
         tableIDs[key] = table
         holdingsAreStale = true
     }
 
     /// Somebody else needs a table too.
-    func share(_ table: TableID, with holder: HeldTable.Holder) {
+    func share(_ table: TableID, with holder: TableHolding.Holder) {
         holdings[table]!.holders.insert(holder)
         holdingsAreStale = true
     }
 
     /// Somebody needs the table no more. With its last holder it goes, and with it what sealed segments hold for nothing.
-    func letGo(_ table: TableID, by holder: HeldTable.Holder) throws {
+    func letGo(_ table: TableID, by holder: TableHolding.Holder) throws {
         guard let holding = holdings[table], holding.holders.remove(holder) != nil else {
             preconditionFailure("table \(table) is let go of by somebody who doesn't hold it")
         }
