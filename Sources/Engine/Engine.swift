@@ -31,7 +31,7 @@ public final class Engine {
     /// How many results are being saved.
     var savesLeft = 0
     /// What the engine has to say that belongs to no run.
-    var notes = Notes()
+    let notes = Notes()
     /// The most memory that is kept for later outputs, in bytes.
     let poolBytesMax: Int
     /// Who may run, and what goes when memory is short.
@@ -41,15 +41,15 @@ public final class Engine {
     /// How tables leave memory, and come back.
     let mover: TableMover
     /// What scans have decoded, and are decoding.
-    var decache = DeCache()
+    let decache = DeCache()
     /// Whole scans that several runs want.
-    var scans = SharedScans()
+    let scans = SharedScans()
     /// The results that are kept for later runs.
-    var results = ResultsCache()
+    let results = ResultsCache()
     /// What models are expected to need.
     let forecast: MemoryForecast
     /// The runs that are not over.
-    var runs: [Run] = []
+    private(set) var runs: [Run] = []
     private var runCount = 0
     /// When memory is measured next.
     var measuring = Interval(seconds: 0.25)
