@@ -50,9 +50,14 @@ extension Run {
     /// scan what its columns take once decoded, and what it needs for that.
     private func expectedBytes(of model: Int) -> Int {
         if isPreview(model) { return Self.workerBytes }
-        if let need = need(of: model) { return max(Self.workerBytesMin, Int(clamping: need.memoryBytes / 10 * 11)) }
+        if let need = need(of: model) {
+            return max(Self.workerBytesMin, Int(clamping: min(max(0, need.memoryBytes), .max / 2) / 10 * 11))
+        }
         let bytes = Int(clamping: inputBytes(of: model))
-        return Self.workerBytes + (plan.models[model].expectedBytes == nil ? bytes : bytes / 4 * 5)
+        // What a source takes is what its files claim.
+        let claimed = plan.models[model].expectedBytes == nil ? bytes : min(bytes, .max / 8) / 4 * 5
+        let (expected, overflow) = claimed.addingReportingOverflow(Self.workerBytes)
+        return overflow ? .max : expected
     }
 
     /// What the model needed when it last ran with as much to read; nil if it never did.
@@ -65,7 +70,8 @@ extension Run {
     private func inputBytes(of model: Int) -> Int64 {
         let inputs = Set(inputs(of: model).compactMap { tables[$0] })
         let bytes = inputs.reduce(0) { $0 + engine.store.namedBytes(of: $1) }
-        return Int64(clamping: (planModel(model).expectedBytes ?? 0) &+ UInt64(bytes))
+        let (sum, overflow) = (planModel(model).expectedBytes ?? 0).addingReportingOverflow(UInt64(clamping: bytes))
+        return overflow ? .max : Int64(clamping: sum)
     }
 
     /// Keeps what a model took, for the next time.
