@@ -46,18 +46,9 @@ struct Planner {
         let (ending, output, errors) = try captured(arguments)
         switch ending {
         case .exited(0):
-            do {
-                let plan = try JSONDecoder().decode(Plan.self, from: Data(output))
-                try plan.check()
-                return plan
-            } catch let error as DecodingError {
-                throw EngineError.planner("its answer does not read as a plan: \(error)")
-            }
+            return try PlannerAnswer.plan(output)
         case .exited(1):
-            struct Answer: Decodable { var errors: [Plan.Problem] }
-            if let answer = try? JSONDecoder().decode(Answer.self, from: Data(output)), !answer.errors.isEmpty {
-                throw EngineError.project(answer.errors)
-            }
+            if let problems = PlannerAnswer.problems(output) { throw EngineError.project(problems) }
             fallthrough
         default:
             throw EngineError.planner("\(ending)\n" + String(decoding: errors.suffix(4000), as: UTF8.self))
@@ -98,6 +89,12 @@ struct Planner {
         if signal != nil { child.signal(SIGKILL) }
         let ending = try child.wait()
         if signal != nil { throw EngineError.interrupted }
-        return (ending, try output.bytes(0..<output.status().bytes), try errors.bytes(0..<errors.status().bytes))
+        let bytes = try output.status().bytes
+        guard bytes <= Limit.planBytesMax else {
+            throw EngineError.planner("its answer has \(bytes) bytes, \(Limit.planBytesMax) are allowed")
+        }
+        // Only the end of what it complains of is shown.
+        let end = try errors.status().bytes
+        return (ending, try output.bytes(0..<bytes), try errors.bytes(max(0, end - 4000)..<end))
     }
 }

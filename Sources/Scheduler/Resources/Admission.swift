@@ -50,8 +50,6 @@ extension ResourceManager {
         }
     }
 
-    /// What is expected may come from a file that somebody has damaged: sums of it must not overflow.
-    private static let expectedBytesMax = 1 << 52
     /// How many asks of a run are looked at while something else runs anyhow.
     private static let asksMax = 64
     /// How often an ask is overtaken before it takes less than there would be without tables that can't be evicted.
@@ -241,7 +239,7 @@ extension ResourceManager {
 
     /// What an ask needs: at most what there would be if all else had ended and all that can be evicted were.
     func need(_ ask: Ask) -> Need {
-        let wanted = ask.isRetry ? Int.max : min(ask.expectedBytes, Self.expectedBytesMax)
+        let wanted = ask.isRetry ? Int.max : ask.expectedBytes
         var need = Need(reserved: min(wanted, ask.memoryBytesMax ?? wanted), run: 0, engine: 0)
         // What the inputs take up; what of it isn't there yet; what of it counts as fixed by itself.
         var run = (all: 0, missing: 0, fixed: 0)
@@ -271,7 +269,7 @@ extension ResourceManager {
         }
         if need.reserved == Int.max {
             // A retry that nothing limits.
-            need.reserved = min(ask.expectedBytes, Self.expectedBytesMax)
+            need.reserved = ask.expectedBytes
         }
         need.run = need.reserved + run.missing
         need.engine = need.reserved + engine.missing

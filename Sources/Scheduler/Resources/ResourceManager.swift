@@ -68,6 +68,9 @@ public struct ResourceManager: Sendable {
     /// granted all it expects.
     public static let dropsMax = 8
 
+    /// No figure of memory counts as more, in bytes: sums of what users ask for, and of what damaged files claim, don't overflow.
+    static let bytesMax = 1 << 52
+
     /// What there is to share.
     public let limits: Limits
     /// How tables are chosen for eviction.
@@ -98,7 +101,9 @@ public struct ResourceManager: Sendable {
 
     /// A manager that knows of no run and no table.
     public init(limits: Limits, policy: Policy = .adaptive) {
-        self.limits = limits
+        self.limits = Limits(
+            memoryBytesMax: limits.memoryBytesMax.map { min($0, Self.bytesMax) }, slots: limits.slots,
+            workerBytesMin: min(limits.workerBytesMin, Self.bytesMax), spilledComesBack: limits.spilledComesBack)
         self.policy = policy
     }
 
