@@ -14,6 +14,7 @@
 #include "message.h"
 #include "notice.h"
 #include "private_mounts.h"
+#include "reader_sandbox.h"
 #include "socket_scope.h"
 #include "system_call_filter.h"
 #include "worker_sandbox.h"
