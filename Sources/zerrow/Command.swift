@@ -20,7 +20,7 @@ struct Command: ParsableCommand {
         version: "0.1.0",
         subcommands: [
             RunCommand.self, ServeCommand.self, PlanCommand.self, QueryCommand.self, DoctorCommand.self,
-            BenchCommand.self, JanitorCommand.self, AttendCommand.self,
+            BenchCommand.self, JanitorCommand.self, RunPrepareCommand.self,
         ])
 
     /// Parses and runs. Wrong usage is exit code 2, as DESIGN's command line has it; the library's own is 64.

@@ -35,7 +35,7 @@ struct PlannedRun {
         if let problem = engine.kernelZeroProblem { display.note("warning: KernelZero is not used: \(problem)") }
         defer { engine.shutDown() }
         let report = try engine.run(plan, options, observer: display, signals: signals)
-        engine.finishSaves(unless: signals, note: display.note)
+        engine.finishBackgroundWrites(unless: signals, note: display.note)
         return report
     }
 
@@ -52,7 +52,7 @@ struct PlannedRun {
             own = engine
             Output.result(try engine.run(plan, options, signals: signals).json)
         }
-        own?.finishSaves(unless: signals, note: Output.note)
+        own?.finishBackgroundWrites(unless: signals, note: Output.note)
         own?.shutDown()
         Output.leave(0)
     }

@@ -74,7 +74,7 @@ enum Session {
             if let problem = engine.kernelZeroProblem { Output.note("warning: KernelZero is not used: \(problem)") }
             Output.note("serving at \(address.path) (Ctrl-C ends it)")
             server.serve(until: signals)
-            engine.finishSaves(unless: signals, note: Output.note)
+            engine.finishBackgroundWrites(unless: signals, note: Output.note)
             engine.shutDown()
             Output.leave(0)
         } catch {

@@ -16,11 +16,11 @@ import Testing
 
     /// Writes, and waits for it.
     private static func save(_ history: History) throws {
-        let errands = try Errands()
-        history.save(by: errands)
+        let background = try BackgroundWork()
+        history.save(by: background)
         while history.isWriting {
-            _ = try Poll.wait([(errands.reading.raw, .read)], timeoutMilliseconds: 1000)
-            errands.finish()
+            _ = try Poll.wait([(background.reading.raw, .read)], timeoutMilliseconds: 1000)
+            background.finish()
         }
     }
 
@@ -46,16 +46,16 @@ import Testing
         let other = try SQLite(path)
         try other.run("begin exclusive")
         #expect(history.need(code: "a", inputBytes: 10) == nil, "it can't be read")
-        let errands = try Errands()
+        let background = try BackgroundWork()
         history.note(code: "a", new)
-        history.save(by: errands)
+        history.save(by: background)
         // The writer is kept until the lock goes, which happens on this very thread.
         #expect(history.isWriting && history.unwrittenCount == 1)
         #expect(history.need(code: "a", inputBytes: 10) == new, "what this engine noted it knows")
         try other.run("commit")
         while history.isWriting {
-            _ = try Poll.wait([(errands.reading.raw, .read)], timeoutMilliseconds: 1000)
-            errands.finish()
+            _ = try Poll.wait([(background.reading.raw, .read)], timeoutMilliseconds: 1000)
+            background.finish()
         }
         #expect(history.unwrittenCount == 0)
         #expect(History(path).need(code: "a", inputBytes: 10) == new)

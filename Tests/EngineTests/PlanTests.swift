@@ -82,7 +82,7 @@ import Testing
     }
 
     @Test func howPagesMovedIsAllThereOrNotAtAll() throws {
-        func moves(_ refusal: String) -> MoveReport? {
+        func moves(_ refusal: String) -> KernelZeroReport? {
             let text = """
                 {"op":"published","kernelzero":{"ranges":1,"refused_ranges":2,"refusal":\(refusal),"moved_pages":3,\
                 "moved_huge_pages":4,"moved_swap_pages":5,"hole_pages":6,"copied_edge_pages":7,"copied_shared_pages":8,\
@@ -113,7 +113,7 @@ import Testing
         var counts = ByteCounts()
         counts.deanonymizedBytes = 4096
         var report = RunReport(run: "r", failures: [])
-        func json(_ moves: MoveReport?) -> String {
+        func json(_ moves: KernelZeroReport?) -> String {
             let output = RunReport.Output(rows: 1, counts: counts, moves: moves)
             report.models = [
                 RunReport.Model(
@@ -124,7 +124,7 @@ import Testing
             return report.json
         }
         #expect(json(nil).contains(#""deanonymized_bytes":4096"#) && !json(nil).contains("kernelzero"))
-        let moves = MoveReport(
+        let moves = KernelZeroReport(
             ranges: 1, refusedRanges: 0, refusal: nil, movedPages: 1, movedHugePages: 0, movedSwapPages: 0,
             holePages: 0,
             copiedEdgePages: 0, copiedSharedPages: 0, copiedPinnedPages: 0, copiedOtherPages: 0)

@@ -7,7 +7,7 @@ import Testing
 
     /// What is evicted when half of the engine's 200 bytes are needed, and two tables hold all of them.
     private static func evicted(
-        _ tables: [ResourceManager.Table], rates: ResourceManager.Rates = .init()
+        _ tables: [ResourceManager.TableFacts], rates: ResourceManager.Rates = .init()
     ) -> [ResourceManager.Action] {
         var manager = ResourceManager(limits: .init(memoryBytesMax: 200, slots: 2))
         _ = manager.handle([.measured(rates), .runBegan(1, isBatch: false, slots: 2, memoryBytesMax: nil)])
@@ -19,7 +19,7 @@ import Testing
 
     private static func table(
         _ recompute: Double? = nil, _ ways: Set<ResourceManager.Way> = all, nextUse: Int? = 0
-    ) -> ResourceManager.Table {
+    ) -> ResourceManager.TableFacts {
         .init(bytes: 100, recomputeSeconds: recompute, ways: ways, nextUse: nextUse, owner: 1)
     }
 

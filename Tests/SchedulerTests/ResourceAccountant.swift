@@ -7,7 +7,7 @@ struct ResourceAccountant {
     typealias Way = ResourceManager.Way
 
     struct Held {
-        var table: ResourceManager.Table
+        var table: ResourceManager.TableFacts
         var residentBytes: Int
         var evictedBy: Set<Way> = []
         var failed: Set<Way> = []
@@ -93,7 +93,7 @@ struct ResourceAccountant {
         }
     }
 
-    private mutating func held(_ key: TableKey, _ table: ResourceManager.Table) {
+    private mutating func held(_ key: TableKey, _ table: ResourceManager.TableFacts) {
         guard tables[key] == nil else {
             tables[key]!.table = table
             return

@@ -239,22 +239,22 @@ struct ResourceWorld {
         return other == table ? [.tableUsed(key, nextUse: table.nextUse)] : [.tableHeld(key, table)]
     }
 
-    func table(_ run: Int, _ model: Int, _ wanted: [Bool]) -> ResourceManager.Table {
+    func table(_ run: Int, _ model: Int, _ wanted: [Bool]) -> ResourceManager.TableFacts {
         let state = workload.runs[run].models[model]
         let canDrop = state.canRollBack && !flows[run].isFinal(model)
         let ways = ways?[run][model] ?? workload.ways
-        return ResourceManager.Table(
+        return ResourceManager.TableFacts(
             bytes: state.tableBytes, recomputeSeconds: canDrop ? flows[run].recomputeSeconds(model) : nil,
             ways: canDrop ? ways : ways.subtracting([.drop]),
             nextUse: flows[run].nextUse(model, wanted), owner: run)
     }
 
-    func piece(_ bytes: Int, _ seconds: Double, maker: ModelKey?) -> ResourceManager.Table {
-        ResourceManager.Table(bytes: bytes, recomputeSeconds: seconds, ways: [.drop], maker: maker)
+    func piece(_ bytes: Int, _ seconds: Double, maker: ModelKey?) -> ResourceManager.TableFacts {
+        ResourceManager.TableFacts(bytes: bytes, recomputeSeconds: seconds, ways: [.drop], maker: maker)
     }
 
     /// The event that says so.
-    func hold(_ key: TableKey, _ table: ResourceManager.Table) -> ResourceManager.Event { .tableHeld(key, table) }
+    func hold(_ key: TableKey, _ table: ResourceManager.TableFacts) -> ResourceManager.Event { .tableHeld(key, table) }
 
     private mutating func end(_ run: Int) -> [ResourceManager.Event] {
         isRunning[run] = false

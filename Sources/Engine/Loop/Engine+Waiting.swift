@@ -20,7 +20,7 @@ extension Engine {
     /// Waits until something happens, at most a tenth of a second, and handles it.
     func waitAndHandle(beside others: [Watch] = []) {
         var watches = others
-        watches.append(Watch(errands.reading.raw) { _ in self.errands.finish() })
+        watches.append(Watch(background.reading.raw) { _ in self.background.finish() })
         for zygote in zygotes.values where zygote.state != .dead {
             watches.append(Watch(zygote.channel.socket.raw, zygote.channel.interest) { _ in self.handle(zygote) })
             if !zygote.output.isClosed {

@@ -116,12 +116,12 @@ final class History {
 
     /// Begins to write what was noted, on a thread of its own. What can't be written is lost, but where somebody has the file locked
     /// for long: then it waits for the next call.
-    func save(by errands: Errands) {
+    func save(by background: BackgroundWork) {
         guard writing.isEmpty, !waiting.isEmpty else { return }
         let (rows, path) = (waiting, path)
         writing = rows
         waiting = []
-        errands.begin { () -> SQLite.Failure? in
+        background.begin { () -> SQLite.Failure? in
             do throws(SQLite.Failure) {
                 try Self.write(rows, to: path)
                 return nil
@@ -132,7 +132,7 @@ final class History {
             guard let self else { return }
             writing = []
             if failure?.isBusy == true { return waiting = rows + waiting }
-            save(by: errands)
+            save(by: background)
         }
     }
 

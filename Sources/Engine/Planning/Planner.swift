@@ -121,7 +121,7 @@ struct Planner {
     private func prepare(_ prepare: Plan.Prepare, folder: String) throws {
         var arguments = prepare.command
         if arguments.first == "python" { arguments[0] = installation.python }
-        let ending = try Attendant(
+        let ending = try PrepareCommand(
             executable: installation.executable, arguments: arguments, environment: pythonEnvironment, folder: folder
         ).wait(signals)
         guard ending == .exited(0) else {

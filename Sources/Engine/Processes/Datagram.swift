@@ -78,7 +78,7 @@ extension Datagram {
     }
 
     /// How the pages of a published table were moved; nil when none were to be, or the account is broken.
-    var moves: MoveReport? {
+    var moves: KernelZeroReport? {
         guard let moves = body["kernelzero"] else { return nil }
         func count(_ key: String) -> UInt64? {
             moves[key]?.integer.flatMap { UInt64(exactly: $0) }
@@ -90,7 +90,7 @@ extension Datagram {
             let shared = count("copied_shared_pages"), let pinned = count("copied_pinned_pages"),
             let other = count("copied_other_pages")
         else { return nil }
-        return MoveReport(
+        return KernelZeroReport(
             ranges: ranges, refusedRanges: refusedRanges,
             refusal: refusal == 0 ? nil : SystemError.reason(Int32(clamping: refusal)), movedPages: moved,
             movedHugePages: movedHuge, movedSwapPages: movedSwap, holePages: holes, copiedEdgePages: edge,

@@ -107,7 +107,7 @@ extension Worker {
         var descriptor: [UInt8]
         var rows: Int64
         var counts: ByteCounts
-        var moves: MoveReport?
+        var moves: KernelZeroReport?
         var decache: DeCacheReport?
         /// A file of the project that it read and that was changed after the plan was made: the plan's keys are not those of
         /// what ran.

@@ -1,54 +1,5 @@
 import FoundationEssentials
 
-/// How the bytes of a model's result travelled; each byte is in exactly one of the counters.
-public struct ByteCounts: Codable, Sendable, Equatable {
-    /// References to a table the model read.
-    public var resharedBytes: UInt64 = 0
-    /// Allocated in the worker's arena, so in a file already.
-    public var bornSharedBytes: UInt64 = 0
-    /// Moved into a file by KernelZero.
-    public var deanonymizedBytes: UInt64 = 0
-    /// Small buffers gathered into one place.
-    public var packedBytes: UInt64 = 0
-    /// Copied.
-    public var copiedBytes: UInt64 = 0
-
-    /// No bytes at all.
-    public init() {}
-
-    enum CodingKeys: String, CodingKey {
-        case resharedBytes = "reshared_bytes"
-        case bornSharedBytes = "born_shared_bytes"
-        case deanonymizedBytes = "deanonymized_bytes"
-        case packedBytes = "packed_bytes"
-        case copiedBytes = "copied_bytes"
-    }
-
-    /// All of them together.
-    public var total: UInt64 {
-        resharedBytes &+ bornSharedBytes &+ deanonymizedBytes &+ packedBytes &+ copiedBytes
-    }
-}
-
-/// What a scan had from DeCache, and gave to it.
-public struct DeCacheReport: Codable, Sendable, Equatable {
-    /// Columns of row groups that it wanted.
-    public var wantedUnits: Int64
-    /// Those of them that were there.
-    public var reusedUnits: Int64
-    /// Those of them that it decoded.
-    public var decodedUnits: Int64
-    /// Bytes of what it gave.
-    public var piecesBytes: Int64
-
-    enum CodingKeys: String, CodingKey {
-        case wantedUnits = "wanted_units"
-        case reusedUnits = "reused_units"
-        case decodedUnits = "decoded_units"
-        case piecesBytes = "pieces_bytes"
-    }
-}
-
 /// What `--output json` prints: the run and each of its models.
 public struct RunReport: Codable, Sendable {
     /// What went wrong, and in which model if it was in one.
@@ -74,7 +25,7 @@ public struct RunReport: Codable, Sendable {
         /// How they travelled.
         public var counts: ByteCounts
         /// How memory was moved; nil when KernelZero is not used.
-        public var moves: MoveReport?
+        public var moves: KernelZeroReport?
 
         enum CodingKeys: String, CodingKey {
             case rows, bytes
@@ -82,7 +33,7 @@ public struct RunReport: Codable, Sendable {
         }
 
         /// A table of `rows` rows whose bytes are those of `counts`.
-        public init(rows: Int64, counts: ByteCounts, moves: MoveReport? = nil) {
+        public init(rows: Int64, counts: ByteCounts, moves: KernelZeroReport? = nil) {
             self.rows = rows
             self.bytes = counts.total
             self.counts = counts
@@ -95,7 +46,7 @@ public struct RunReport: Codable, Sendable {
             rows = try container.decode(Int64.self, forKey: .rows)
             bytes = try container.decode(UInt64.self, forKey: .bytes)
             counts = try ByteCounts(from: decoder)
-            moves = try container.decodeIfPresent(MoveReport.self, forKey: .moves)
+            moves = try container.decodeIfPresent(KernelZeroReport.self, forKey: .moves)
         }
 
         /// Writes the counters beside `rows` and `bytes`.

@@ -66,7 +66,7 @@ extension Run {
             if let entry = worker.cgroup?.entry, let pid = try process.process() {
                 worker.isEntering = true
                 // The kernel waits there for all processors, for 10 ms and more.
-                engine.errands.begin { () -> SystemError? in
+                engine.background.begin { () -> SystemError? in
                     do throws(SystemError) {
                         try entry(pid)
                         return nil
@@ -118,91 +118,102 @@ extension Run {
         }
         worker.mark("send")
         limit(worker)
-        engine.restore(inputs(of: model).map { tables[$0]! }) { [weak self] error in
+        engine.mover.restore(inputs(of: model).map { tables[$0]! }) { [weak self] error in
             self?.handOver(model, to: worker, unless: error)
         }
     }
 
-    /// The inputs are there, unless something went wrong with them.
-    private func handOver(_ model: Int, to worker: Worker, unless failure: (any Error)?) {
-        // It may have been killed while its inputs were read back.
-        guard scheduler.isAlive(worker.id), workers[worker.id] != nil else { return }
-        do {
-            if let failure { throw failure }
-            try handOver(model, to: worker)
-            let timeout = isPreview(model) ? nil : plan.models[model].timeoutSeconds
-            worker.deadline = timeout.map { Deadline.after(seconds: $0) }
-        } catch {
-            feed(.sendFailed(worker.id, reason: "\(error)"))
+    // MARK: What it waits for
+
+    /// Adds what the run waits for: its workers, and what they print.
+    func watch(_ watches: inout [Watch]) {
+        for worker in workers.values {
+            if !worker.channel.isClosed {
+                watches.append(
+                    Watch(worker.channel.socket.raw, worker.channel.interest) { ready in
+                        if ready.contains(.write) { worker.channel.flush() }
+                        self.handleMessages(of: worker)
+                    })
+            }
+            if !worker.output.isClosed {
+                watches.append(Watch(worker.output.descriptor.raw) { _ in self.printOutput(of: worker) })
+            }
         }
     }
 
-    /// Holds the worker to what it was granted.
-    private func limit(_ worker: Worker) {
-        guard let bytes = worker.grant?.memoryBytesMax, let cgroup = worker.cgroup else { return }
-        cgroup.setMemoryMax(UInt64(bytes))
-    }
-
-    /// Sends the segments, the tables, the task, and the segment to write to.
-    private func handOver(_ model: Int, to worker: Worker) throws {
-        for table in Set(inputs(of: model).map { tables[$0]! }) { engine.comesBack(table) }
-        let loans = inputs(of: model).map { engine.store.lend(tables[$0]!, to: worker.storeID) }
-        try send(segmentsOf: loans, to: worker)
-        for (index, loan) in loans.enumerated() {
-            try worker.channel.send(Datagram.table(input: index), [loan.descriptor])
-        }
-        let limits = engine.arenaLimits(memoryBytesMax: worker.grant?.memoryBytesMax.map { UInt64($0) })
-        let device = engine.kernelZeroDevice
-        // Moved memory comes after the rest. Huge pages keep their place in 2 MiB, so there may be as many holes as pages.
-        let output = try engine.store.makeOutputSegment(
-            bytes: limits.fileBytes, for: worker.storeID, growthBytesMax: device == nil ? 0 : limits.fileBytes,
-            expectedBytes: engine.outputBytes[outputKey(of: model)] ?? 0, model: outputKey(of: model))
-        worker.segment = output.id
-        worker.recycledBytes = UInt64(output.recycledBytes)
-        let task = DescriptorBox(try FileDescriptor.sealedMemory(named: "task", self.task(of: model).utf8))
-        let code = try code(for: model)
-        try worker.channel.send(
-            Datagram.run(
-                arenaFileBytes: UInt64(output.bytes), arenaBytesMax: limits.bytesMax,
-                decacheBytesMax: usesDeCache(model) ? decacheBytesMax : nil, hasCode: code != nil),
-            [task, output.file] + [code, device].compactMap(\.self))
-        // What is recycled is in use now.
-        engine.tellPool()
-    }
-
-    /// Sends the segments of tables, each once.
-    func send(segmentsOf loans: [Loan], to worker: Worker) throws {
-        var segments: [SegmentID: DescriptorBox] = [:]
-        for loan in loans {
-            for segment in loan.segments { segments[segment.id] = segment.file }
-        }
-        let ids = segments.keys.sorted()
-        for start in stride(from: 0, to: ids.count, by: Datagram.descriptorsMax) {
-            let chunk = ids[start..<min(start + Datagram.descriptorsMax, ids.count)]
-            try worker.channel.send(Datagram.segments(chunk.map(\.rawValue)), chunk.map { segments[$0]! })
+    func checkDeadlines(_ now: UInt64) {
+        for worker in workers.values {
+            if let deadline = worker.deadline, now >= deadline {
+                worker.deadline = nil
+                // A worker that does not exist yet can't be killed: the zygote hangs.
+                if scheduler.isForking(worker.id), !worker.isEntering, let zygote = engine.zygotes[worker.key] {
+                    engine.fail(zygote, "it did not fork a worker within \(Int(Self.graceSeconds)) seconds")
+                } else {
+                    feed(.timedOut(worker.id))
+                }
+            }
+            if let zygote = engine.zygotes[worker.key], isLost(worker, now) {
+                engine.fail(zygote, "it did not tell of the end of a worker")
+            }
         }
     }
 
-    /// What a model is called across all runs and projects.
-    private func outputKey(of model: Int) -> String { plan.project.folder + "\0" + name(of: model) }
-
-    private func task(of model: Int) -> JSONValue {
-        guard isPreview(model) else { return plan.models[model].task }
-        return [
-            "kind": "preview", "rows": .integer(Int64(options.previewRows)),
-            "width": .integer(Int64(options.previewWidth)),
-        ]
+    /// Whether a worker is dead, or was never forked, and its zygote does not say so: it hangs.
+    private func isLost(_ worker: Worker, _ now: UInt64) -> Bool {
+        let seconds: UInt64 = cancelCount > 0 ? 1 : 10
+        guard let pidfd = worker.pidfd else {
+            guard cancelCount > 0 else { return false }
+            worker.deadline = min(worker.deadline ?? .max, now + seconds * 1_000_000_000)
+            return false
+        }
+        guard let killedAt = worker.killedAt, now >= killedAt, now - killedAt >= seconds * 1_000_000_000 else {
+            return false
+        }
+        return (try? Poll.wait([(pidfd.raw, .read)], timeoutMilliseconds: 0))?.first?.contains(.read) ?? false
     }
 
-    /// The project's code, one file for all workers of the run; nil for a model that has none.
-    private func code(for model: Int) throws -> DescriptorBox? {
-        guard !isPreview(model), plan.models[model].kind == "python", let handedOver = plan.handedOver,
-            !handedOver.isEmpty
-        else { return nil }
-        if let codeFile { return codeFile }
-        let file = DescriptorBox(try FileDescriptor.sealedMemory(named: "code", [UInt8](handedOver)))
-        codeFile = file
-        return file
+    func printOutput(of worker: Worker) {
+        for line in worker.output.lines() { observer?.printed(name(of: worker.model), line: line) }
+    }
+
+    // MARK: Zygotes
+
+    /// Whether the run's models are forked from this zygote; another one may serve another run.
+    func uses(_ zygote: ZygoteProcess) -> Bool {
+        scheduler.graph.environments.contains(zygote.key.name)
+    }
+
+    /// A zygote's message about a worker of this run.
+    ///
+    /// - Returns: what was wrong with it; nil when it was in order.
+    func handle(_ message: Datagram, _ descriptors: [DescriptorBox], of worker: Worker) -> String? {
+        let isForking = scheduler.isForking(worker.id)
+        switch message.op {
+        case "forked" where isForking && worker.pidfd == nil:
+            guard descriptors.count == 1 else { return "it sent no descriptor of a worker" }
+            forked(worker, descriptors[0])
+        case "fork-failed" where isForking && worker.pidfd == nil:
+            let reason = message.body["message"]?.string ?? "no reason given"
+            workers[worker.id] = nil
+            free(worker)
+            feed(.forkFailed(worker.id, reason: reason))
+        case "exited" where !isForking || worker.isEntering:
+            exited(worker, message)
+        default:
+            return "it sent an unexpected message '\(message.op.prefix(40))'"
+        }
+        return nil
+    }
+
+    /// A zygote is dead, and its workers with it.
+    func zygoteFailed(_ environment: String, _ reason: String, _ orphans: [Worker]) {
+        feed(.zygoteFailed(environment: environment, reason: reason))
+        // Those that were not forked yet are over with that.
+        for worker in orphans where workers[worker.id] != nil {
+            worker.exit = Worker.Exit(status: 0, signal: SIGKILL, memoryBytesMax: 0, cpuMilliseconds: 0)
+            while handleMessages(of: worker) {}
+            end(worker)
+        }
     }
 
     // MARK: What a worker says
@@ -292,12 +303,17 @@ extension Run {
         printOutput(of: worker)
         worker.wasKilledForMemory = (worker.cgroup?.outOfMemoryKills ?? 0) > 0
         worker.outputBytes = UInt64(engine.store.outputResidentBytes(of: worker.storeID))
-        engine.outputBytes[outputKey(of: worker.model)] = max(1, Int(worker.outputBytes))
+        engine.forecast.noteOutput(of: outputKey(of: worker.model), bytes: worker.outputBytes)
         worker.memoryBytes = memoryBytesMax(of: worker, exit)
         if !isPreview(worker.model), worker.grant != nil {
             reports[worker.model].memoryBytesMax = max(reports[worker.model].memoryBytesMax ?? 0, worker.memoryBytes)
         }
-        if worker.published != nil || worker.wasKilledForMemory { noteNeed(of: worker.model, worker) }
+        if worker.published != nil || worker.wasKilledForMemory {
+            engine.forecast.note(
+                subject(worker.model), memoryBytes: worker.memoryBytes, outputBytes: worker.outputBytes,
+                wasKilled: worker.wasKilledForMemory,
+                seconds: Double(MonotonicClock.nanoseconds() - worker.sentAt) / 1e9)
+        }
         feed(
             .exited(
                 worker.id,
@@ -314,5 +330,24 @@ extension Run {
             return bytes + min(worker.recycledBytes, own)
         }
         return exit.memoryBytesMax > worker.zygoteBytes ? exit.memoryBytesMax - worker.zygoteBytes : 0
+    }
+
+    /// Gives back what the engine holds for a worker, but for a segment, which `seal` and `discard` see to.
+    func free(_ worker: Worker) {
+        worker.deadline = nil
+        if let identity = worker.identity { engine.identities?.give(back: identity) }
+        // The group of a table's segment goes with the table: what is charged to it can be moved to swap as long as it is there.
+        worker.cgroup = nil
+        if worker.scan != nil {
+            engine.decache.end(worker.storeID)
+            engine.answerScans()
+        }
+        // Tables that it read are idle now, and its output may be in the pool.
+        engine.tables.noteReaders()
+        do {
+            try engine.store.end(worker.storeID)
+        } catch {
+            observer?.note("memory of worker \(worker.name) was not given back: \(error)")
+        }
     }
 }

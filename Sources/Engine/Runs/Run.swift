@@ -34,7 +34,7 @@ final class Run {
     /// The user has asked for an end; how often.
     var cancelCount = 0
     /// Events that came up while actions were carried out.
-    var events: [Scheduler.Event] = []
+    private var events: [Scheduler.Event] = []
     var outcome: Scheduler.Outcome?
     let beganAt: UInt64
     var endedAt: UInt64?
@@ -116,7 +116,7 @@ final class Run {
     /// Holds a table that is there as a model's, and reports it: the run only names it.
     func take(_ table: TableID, _ output: RunReport.Output, for model: Int) {
         tables[model] = table
-        engine.share(table, with: .run(number, model: model))
+        engine.tables.retain(table, by: .run(number, model: model))
         isFromCache.insert(model)
         var counts = ByteCounts()
         counts.resharedBytes = output.bytes
@@ -127,8 +127,8 @@ final class Run {
     /// Begins; the engine's loop does the rest, until there is an outcome.
     func start() {
         movedBytesBefore = engine.store.movedBytes
-        compactedBytesBefore = engine.compactedBytes
-        evictionsBefore = engine.evictions
+        compactedBytesBefore = engine.mover.compactedBytes
+        evictionsBefore = engine.mover.evictions
         observer?.runBegan(plan)
         noteLimits()
         feed(.start)
@@ -146,11 +146,46 @@ final class Run {
     func finish() -> RunReport {
         if let usage = try? engine.store.usage() { memory.note(usage) }
         memory.movedBytes = UInt64(clamping: engine.store.movedBytes - movedBytesBefore)
-        memory.compactedBytes = engine.compactedBytes - compactedBytesBefore
+        memory.compactedBytes = engine.mover.compactedBytes - compactedBytesBefore
         memory.runBytesMax = cgroup?.memory.bytesPeak
         memory.limitBytes = options.memoryBytesMax
-        memory.evictions = engine.evictions - evictionsBefore
+        memory.evictions = engine.mover.evictions - evictionsBefore
         return report()
+    }
+
+    /// What happened, when it is over.
+    func report() -> RunReport {
+        guard let outcome else { preconditionFailure("the run is not over") }
+        var report = RunReport(run: id, failures: failures)
+        switch outcome.status {
+        case .success: report.status = failures.isEmpty ? "success" : "failed"
+        case .failed: report.status = "failed"
+        case .cancelled:
+            report.status = "failed"
+            if failures.isEmpty { report.error = RunReport.Failure(model: nil, message: "the run was cancelled") }
+        }
+        report.errors = failures
+        report.models = reports
+        report.memory = memory
+        report.wallMilliseconds = elapsed(endedAt ?? MonotonicClock.nanoseconds())
+        report.previews = previewOf.compactMap { model in
+            previews[model].map { RunReport.Preview(model: plan.models[model].name, text: $0) }
+        }
+        return report
+    }
+
+    /// The user wants it to stop. Whoever asks twice does not want to wait for anything.
+    func cancel() {
+        guard outcome == nil else { return }
+        cancelCount += 1
+        feed(.cancel)
+        if cancelCount > 1 {
+            // A zygote that serves others as well is not killed for this.
+            for zygote in engine.zygotes.values
+            where uses(zygote) && !engine.runs.contains(where: { $0 !== self && $0.uses(zygote) }) {
+                engine.fail(zygote, "it was ended")
+            }
+        }
     }
 
     // MARK: Events in, actions out
@@ -158,8 +193,11 @@ final class Run {
     /// Hands an event to the scheduler and carries out what it answers; what comes up meanwhile follows in order.
     func feed(_ event: Scheduler.Event) {
         events.append(event)
-        engine.handleEvents()
+        engine.resources.drain()
     }
+
+    /// Whether there are events that wait to be handled.
+    var hasEvents: Bool { !events.isEmpty }
 
     /// Takes the event that has waited longest.
     func handleNextEvent() {

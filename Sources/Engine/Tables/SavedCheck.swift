@@ -46,7 +46,7 @@ extension Engine {
         let check = SavedCheck(saved, files)
         var threadsLeft = min(files.count, Machine.processorCount())
         for _ in 0..<threadsLeft {
-            errands.begin {
+            background.begin {
                 check.work()
             } then: {
                 threadsLeft -= 1

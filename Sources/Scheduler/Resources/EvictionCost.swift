@@ -42,7 +42,7 @@ struct EvictionCost: Sendable {
     /// How much of the time that a model runs is saved by starting it at once.
     static let waitFactor = 0.5
 
-    let table: ResourceManager.Table
+    let table: ResourceManager.TableFacts
     let residentBytes: Int
     let distance: Distance
     let rates: ResourceManager.Rates

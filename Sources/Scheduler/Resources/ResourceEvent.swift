@@ -30,7 +30,7 @@ extension ResourceManager {
         case used(RunID, model: Int, bytes: Int)
 
         /// A table is there, complete; or the figures of one that is there have changed.
-        case tableHeld(TableKey, Table)
+        case tableHeld(TableKey, TableFacts)
         /// A table was read or its next reader is known better: how many models of its run are granted before that.
         /// Ignored if the table is gone.
         case tableUsed(TableKey, nextUse: Int?)

@@ -20,10 +20,10 @@ extension Run {
             tables[model] = published[0]
             worker.cgroup?.allowSwap()
             let maker = ResourceManager.ModelKey(number, model)
-            engine.hold(
+            engine.tables.add(
                 published[0], by: .run(number, model: model), seconds: seconds, maker: maker, cgroup: worker.cgroup)
             for table in published.dropFirst() {
-                engine.hold(table, by: .piece, seconds: seconds / Double(pieces.count), maker: maker)
+                engine.tables.add(table, by: .piece, seconds: seconds / Double(pieces.count), maker: maker)
             }
             if worker.scan != nil {
                 engine.decache.add(
@@ -147,7 +147,7 @@ extension Run {
             return
         }
         var failureText: String?
-        engine.holdingsAreStale = true
+        engine.tables.noteReaders()
         switch status {
         case .success: reports[model].status = isFromCache.contains(model) ? "cached" : "success"
         case .unneeded: reports[model].status = "unneeded"
@@ -173,64 +173,15 @@ extension Run {
         if plan.models[model].kind == "scan" { endDeCache() }
     }
 
-    /// A failure in words: the model's place, what was wrong, what to do.
-    private func message(for failure: Scheduler.Failure, of index: Int) -> String {
-        let model = plan.models[index]
-        var text = ""
-        if case .reported(let error) = failure {
-            let file = error.file ?? model.file
-            let line = error.file == nil ? model.line : error.line
-            if let file { text += file + (line.map { ":\($0)" } ?? "") + ": " }
-            text += error.message
-            if error.kind == "memory" { text += memoryText(of: index) }
-            if let traceback = error.traceback { text += "\n" + traceback }
-            return text
+    /// Nobody will read the table any more.
+    func release(_ model: Int) {
+        export(model)
+        guard let table = tables.removeValue(forKey: model) else { preconditionFailure("a table is released twice") }
+        do {
+            try engine.tables.release(table, by: .run(number, model: model))
+        } catch {
+            // The table is gone for its readers all the same; its memory goes with the engine at the latest.
+            observer?.note("memory of '\(name(of: model))' was not given back: \(error)")
         }
-        if let file = model.file { text += file + (model.line.map { ":\($0)" } ?? "") + ": " }
-        text += "\(failure)"
-        if case .died(let exit, _) = failure {
-            if exit.isOutOfMemory {
-                text += memoryText(of: index)
-            } else if exit.signal == 11 {
-                text += " (a segmentation fault, in a package's native code as a rule)"
-            } else if exit.signal == 9 {
-                text += " (killed from outside: by the kernel when the machine is out of memory, or by hand)"
-            }
-        }
-        return text
-    }
-
-    /// What a model had that was killed for want of memory, and what to do.
-    private func memoryText(of model: Int) -> String {
-        let limits: [(UInt64?, String)] = [
-            (plan.models[model].memoryBytesMax, "its own limit"), (options.memoryBytesMax, "--memory of the run"),
-            (engine.options.memoryBytesMax, "--memory of the engine"),
-        ]
-        let limit = limits.compactMap { bytes, name in bytes.map { ($0, name) } }.min { $0.0 < $1.0 }
-        var text = reports[model].memoryBytesMax.map { ": it held \($0 >> 20) MiB" } ?? ""
-        if let limit { text += ", \(limit.1) is \(limit.0 >> 20) MiB" }
-        if reports[model].executions > 1 { text += ", and it was run again alone" }
-        return text + "; give it more with memory= or --memory, or read fewer columns"
-    }
-
-    /// What happened, when it is over.
-    func report() -> RunReport {
-        guard let outcome else { preconditionFailure("the run is not over") }
-        var report = RunReport(run: id, failures: failures)
-        switch outcome.status {
-        case .success: report.status = failures.isEmpty ? "success" : "failed"
-        case .failed: report.status = "failed"
-        case .cancelled:
-            report.status = "failed"
-            if failures.isEmpty { report.error = RunReport.Failure(model: nil, message: "the run was cancelled") }
-        }
-        report.errors = failures
-        report.models = reports
-        report.memory = memory
-        report.wallMilliseconds = elapsed(endedAt ?? MonotonicClock.nanoseconds())
-        report.previews = previewOf.compactMap { model in
-            previews[model].map { RunReport.Preview(model: plan.models[model].name, text: $0) }
-        }
-        return report
     }
 }

@@ -1,5 +1,5 @@
 /// How KernelZero moved a result's memory, in pages of 4 KiB.
-public struct MoveReport: Codable, Sendable, Equatable {
+public struct KernelZeroReport: Codable, Sendable, Equatable {
     /// Buffers that moved, those that touch joined.
     public var ranges: UInt64
     /// Buffers that the kernel did not take, and that were copied.

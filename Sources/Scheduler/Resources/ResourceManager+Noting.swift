@@ -67,7 +67,7 @@ extension ResourceManager {
         charge(grants[key]!.bytes - before, run: key.run)
     }
 
-    mutating func tableHeld(_ key: TableKey, _ table: Table) {
+    mutating func tableHeld(_ key: TableKey, _ table: TableFacts) {
         precondition(table.bytes >= 0, "bytes can't be negative")
         if var state = tables[key] {
             // Only figures have changed; what isn't in memory stays where it is.
@@ -89,7 +89,7 @@ extension ResourceManager {
     }
 
     /// The worker that made the table counts it no more.
-    private mutating func handOver(_ key: TableKey, _ table: Table) {
+    private mutating func handOver(_ key: TableKey, _ table: TableFacts) {
         var maker = table.maker
         if maker == nil, case .table(let run, let model) = key { maker = ModelKey(run, model) }
         guard let maker, let before = grants[maker]?.bytes else { return }

@@ -1,10 +1,10 @@
 /*
- * Notices that arrive through descriptors: the death of a process (pidfd) and signals (signalfd).
+ * Descriptors that tell of the death of a process (pidfd) and of signals (signalfd).
  *
  * Every function returns -1 and errno on failure.
  */
-#ifndef ZERROW_NOTICE_H
-#define ZERROW_NOTICE_H
+#ifndef ZERROW_SIGNALS_H
+#define ZERROW_SIGNALS_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -5,7 +5,7 @@ import System
 /// Work that waits for the kernel or for a disk, done on threads of its own: the engine must not wait.
 ///
 /// Used on the engine's thread alone; only the work itself runs elsewhere, and so can be given nothing of the engine's.
-final class Errands {
+final class BackgroundWork {
     /// What the threads share; `writing` is written to by them, its other end read by the engine.
     private final class Shared: Sendable {
         let done = Mutex<[(number: Int, result: any Sendable)]>([])

@@ -23,7 +23,7 @@ extension ResourceManager {
     }
 
     /// What there is to know of a table that is held.
-    public struct Table: Equatable, Sendable {
+    public struct TableFacts: Equatable, Sendable {
         /// What eviction would free: bytes that no other table names.
         public var bytes: Int
         /// How much of it is in memory; nil: as much as is known from evictions. Less than all means that the rest is on a disk.
@@ -73,7 +73,7 @@ extension ResourceManager {
 
     /// A table, and where it is.
     struct TableState: Sendable {
-        var table: Table
+        var table: TableFacts
         /// How much of it is in memory.
         var residentBytes: Int
         /// How it was evicted since it was last whole in memory.

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "notice.h"
+#include "signals.h"
 
 #include <errno.h>
 #include <pthread.h>

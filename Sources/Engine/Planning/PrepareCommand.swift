@@ -5,21 +5,21 @@ import System
 /// or is dead.
 ///
 /// The kernel does not end children with their parent, and a command that makes data may run for minutes.
-public final class Attendant {
+public final class PrepareCommand {
     /// Seconds the command has to clean up after itself once it is told to stop.
     private static let graceMilliseconds = 2000
 
     private let child: ChildProcess
-    /// Nothing is ever written to it; its end tells the attendant to end the command.
+    /// Nothing is ever written to it; its end tells the process around it to end the command.
     private var pipe: DescriptorBox?
 
-    /// Starts `executable attend ARGUMENTS…`, which calls `serve`. What the command prints goes to descriptor 2.
+    /// Starts `executable run-prepare ARGUMENTS…`, which calls `serve`. What the command prints goes to descriptor 2.
     init(
         executable: String, arguments: [String], environment: [String: String], folder: String
     ) throws(SystemError) {
         let (reading, writing) = try DescriptorBox.pipe()
         child = try ChildProcess(
-            [executable, "attend", "--"] + arguments, environment: environment, folder: folder,
+            [executable, "run-prepare", "--"] + arguments, environment: environment, folder: folder,
             output: .descriptor(2), errors: .descriptor(2), control: reading.raw)
         pipe = writing
     }
@@ -33,7 +33,7 @@ public final class Attendant {
         return ending
     }
 
-    /// The attendant's life: runs the command, and ends the process with the command's exit code, 128 and the signal's number
+    /// The life of the process around the command: runs the command, and ends the process with the command's exit code, 128 and the signal's number
     /// if it was one, or 127 if the command can't be started.
     public static func serve(_ arguments: [String]) -> Never {
         // A group of its own, which a Ctrl-C on the terminal does not reach: the engine decides.

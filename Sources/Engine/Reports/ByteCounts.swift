@@ -1,0 +1,29 @@
+/// How the bytes of a model's result travelled; each byte is in exactly one of the counters.
+public struct ByteCounts: Codable, Sendable, Equatable {
+    /// References to a table the model read.
+    public var resharedBytes: UInt64 = 0
+    /// Allocated in the worker's arena, so in a file already.
+    public var bornSharedBytes: UInt64 = 0
+    /// Moved into a file by KernelZero.
+    public var deanonymizedBytes: UInt64 = 0
+    /// Small buffers gathered into one place.
+    public var packedBytes: UInt64 = 0
+    /// Copied.
+    public var copiedBytes: UInt64 = 0
+
+    /// No bytes at all.
+    public init() {}
+
+    enum CodingKeys: String, CodingKey {
+        case resharedBytes = "reshared_bytes"
+        case bornSharedBytes = "born_shared_bytes"
+        case deanonymizedBytes = "deanonymized_bytes"
+        case packedBytes = "packed_bytes"
+        case copiedBytes = "copied_bytes"
+    }
+
+    /// All of them together.
+    public var total: UInt64 {
+        resharedBytes &+ bornSharedBytes &+ deanonymizedBytes &+ packedBytes &+ copiedBytes
+    }
+}

@@ -1,0 +1,90 @@
+import SIPC
+import Store
+import System
+
+/// How results get into the folder of saved results, and out of it.
+extension Engine {
+    /// The result with that key: one that is kept, or one of the saved ones that were found to be whole.
+    func result(_ key: String, _ whole: [String: DescriptorBox]) -> ResultsCache.Entry? {
+        results[key] ?? whole[key].flatMap { takeSaved($0, key) }
+    }
+
+    /// Takes in a saved result that was found to be whole; nil where it can't be read.
+    private func takeSaved(_ file: DescriptorBox, _ key: String) -> ResultsCache.Entry? {
+        do {
+            let table = try store.takeSaved(file)
+            let descriptor = try Descriptor(reading: store.descriptor(of: table))
+            var counts = ByteCounts()
+            counts.resharedBytes = UInt64(store.namedBytes(of: table))
+            let entry = ResultsCache.Entry(
+                table: table, output: RunReport.Output(rows: Int64(clamping: descriptor.rows), counts: counts))
+            tables.add(table, by: .result(key), seconds: 0)
+            _ = results.add(entry, key: key)
+            return entry
+        } catch {
+            saved?.remove(key)
+            return nil
+        }
+    }
+
+    /// Saves a model's result for later engines, on a thread of its own.
+    func save(_ table: TableID, key: String) {
+        guard let saved, !Files.exists(saved.path(key)),
+            let work = try? store.beginSave(table, as: saved.path(key))
+        else { return }
+        savesLeft += 1
+        tables.retain(table, by: .save(key))
+        background.begin { () -> StoreError? in
+            do throws(StoreError) {
+                try work.write()
+                saved.prune()
+                return nil
+            } catch {
+                return error
+            }
+        } then: { [weak self] error in
+            guard let self else { return }
+            savesLeft -= 1
+            store.finishSave(work)
+            endSave(of: table, key)
+            // What would be much larger on a disk is no fault of anybody's.
+            if let error, error.code != .unsuitable { note(once: "results are not saved", error) }
+        }
+    }
+
+    /// A table has been saved, or not; what it was held for is over, and it may be evicted.
+    private func endSave(of table: TableID, _ key: String) {
+        guard let holding = tables[table] else { preconditionFailure("a table that is being saved is held") }
+        let way = holding.waitingEviction
+        tables.setWaitingEviction(nil, of: table)
+        let isLast = holding.holders.count == 1
+        if let way, isLast { tell(.evictionFailed(holding.key, way)) }
+        tables.evict(table, from: .save(key))
+        if let way, !isLast { mover.evict(holding.key, way) }
+        tellHoldings()
+    }
+
+    /// How long the end waits for somebody else who has the history locked, in seconds.
+    private static let historySecondsMax = 0.5
+
+    /// Waits until all results are saved, and for a moment for the history; or until a signal comes. What is not saved then leaves
+    /// nothing behind.
+    public func finishBackgroundWrites(unless signals: SignalDescriptor, note: (String) -> Void) {
+        var isInterrupted = false
+        let watch = Watch(signals.raw) { _ in
+            while (try? signals.next()) != nil { isInterrupted = true }
+        }
+        forecast.save(by: background)
+        let historyDeadline = Deadline.after(seconds: Self.historySecondsMax)
+        while !isInterrupted {
+            let isWriting = forecast.isWriting && MonotonicClock.nanoseconds() < historyDeadline
+            guard savesLeft > 0 || isWriting else { break }
+            waitAndHandle(beside: [watch])
+        }
+        for text in notes.takePending() { note(text) }
+        let count = forecast.unwrittenCount
+        if count > 0, !isInterrupted {
+            note("what \(count) models needed is not remembered: another process has the history locked")
+        }
+    }
+}
