@@ -91,14 +91,16 @@ public final class Engine {
     /// - Parameters:
     ///   - writtenFolders: folders that the run will write to.
     ///   - prepares: whether sources that are missing are made first, if the project says how.
+    ///   - isSandboxed: whether the planner is isolated by namespaces.
     ///   - signals: one ends it early, as `EngineError.interrupted`.
     public static func plan(
         installation: Installation, environment: [String: String], folder: String, parameters: [String],
-        query: String? = nil, writtenFolders: [String] = [], prepares: Bool = false,
+        query: String? = nil, writtenFolders: [String] = [], prepares: Bool = false, isSandboxed: Bool = true,
         signals: SignalDescriptor? = nil, note: (String) -> Void = { _ in }
     ) throws -> Plan {
         try Planner(
-            installation: installation, environment: environment, writtenFolders: writtenFolders, signals: signals
+            installation: installation, environment: environment, writtenFolders: writtenFolders,
+            isSandboxed: isSandboxed, signals: signals
         ).plan(folder: folder, parameters: parameters, query: query, prepares: prepares, note: note)
     }
 
@@ -195,19 +197,15 @@ public final class Engine {
     }
 
     /// What a zygote of an environment reads: the interpreter's folders, and zerrow's own parts.
-    private func readPaths(python: String, of environment: String) throws -> [String] {
-        guard let real = Path.resolved(python) else {
-            throw EngineError.zygote("the interpreter \(python) of environment '\(environment)' does not exist")
-        }
-        // …/bin/python in both: the environment's folder, and the one that Python itself is installed in.
-        return [Path.parent(Path.parent(python)), Path.parent(Path.parent(real))]
+    private func readPaths(python: String) throws -> [String] {
+        try installation.interpreterFolders(python)
             + [installation.pythonFolder, installation.workerLibrary, installation.arenaLibrary]
     }
 
     /// Where the sources of a plan lie.
     func sourceFolders(of plan: Plan) -> SourceFolders {
         // An interpreter that is missing is told of where it is started.
-        let needed = plan.environments.flatMap { (try? readPaths(python: $0.python, of: $0.id)) ?? [] }
+        let needed = plan.environments.flatMap { (try? readPaths(python: $0.python)) ?? [] }
         return SourceFolders(plan, staying: options.isSandboxed ? Zygote.places(showing: needed) : [])
     }
 
@@ -247,8 +245,8 @@ public final class Engine {
         let shown = zip(key.shown, key.places).filter { $0 == key.project || $1 != "-" }.map(\.0)
         if options.hasArena { variables["LD_PRELOAD"] = preloadedName }
         var spec = ZygoteSpec(
-            arguments: [key.python, "-m", "zerrow.zygote"], environment: variables,
-            readPaths: try readPaths(python: key.python, of: key.environment) + shown, hasNetwork: key.hasNetwork,
+            arguments: [key.python, "-P", "-s", "-m", "zerrow.zygote"], environment: variables,
+            readPaths: try readPaths(python: key.python) + shown, hasNetwork: key.hasNetwork,
             isSandboxed: options.isSandboxed, tmpBytesMax: tmpBytesMax)
         if let name = preloadedName { spec.links = [name: installation.arenaLibrary] }
         let zygote = try Zygote.spawn(

@@ -14,6 +14,7 @@
 #include "memory_file.h"
 #include "message.h"
 #include "private_mounts.h"
+#include "reader_sandbox.h"
 #include "signals.h"
 #include "socket_scope.h"
 #include "system_call_filter.h"
