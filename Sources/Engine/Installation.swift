@@ -16,10 +16,10 @@ public struct Installation: Sendable {
     /// The folder of zerrow's Python package.
     public var pythonFolder: String { home + "/python" }
 
-    /// What stands for the engine in the keys of results: the builds of all that makes tables, or moves them. Packages and the
-    /// Python code have their own part there.
+    /// The engine's part in the keys of results: the build IDs of everything that makes tables or moves them. Packages and the
+    /// Python code have parts of their own there.
     func build() throws(SystemError) -> String {
-        // What runs, not what its name stands for by now: it may have been built anew since.
+        // The running executable is read, not the file of its name: that may have been built anew since.
         let parts = [try BuildID.of("/proc/self/exe"), try BuildID.of(workerLibrary), try BuildID.of(arenaLibrary)]
         return parts.joined(separator: " ")
     }

@@ -1,4 +1,5 @@
-/// What the engine has to say that belongs to no run: every observer hears it once, and who comes when nobody observes, at the end.
+/// The engine's messages that belong to no run. Every observer gets each once; if nobody observes, it is printed when the command
+/// ends.
 struct Notes {
     /// The kinds of notes that observers have heard and need not hear again.
     private var alreadyReported: Set<String> = []
@@ -12,7 +13,7 @@ struct Notes {
         for run in runs { run.observer?.note("\(kind): \(reason)") }
     }
 
-    /// The notes that nobody has heard; they count as heard now.
+    /// Takes the notes that nobody has heard.
     mutating func takePending() -> [String] {
         defer { pending = [] }
         return pending

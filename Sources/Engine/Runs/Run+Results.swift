@@ -3,9 +3,9 @@ import Scheduler
 import Store
 import System
 
-/// From a result to a table, and to its end.
+/// How a result becomes a table, and how the table is released.
 extension Run {
-    /// Checks, trims and locks what a worker published.
+    /// Checks, trims and locks the result that a worker published.
     func seal(_ model: Int, _ id: Scheduler.WorkerID) {
         guard let worker = workers.removeValue(forKey: id), let published = worker.published else {
             preconditionFailure("\(id) has published nothing")
@@ -44,7 +44,7 @@ extension Run {
         }
     }
 
-    /// Why a model's result is of this run alone; nil where it may be kept.
+    /// The reason why a model's result must not be used by other runs; nil if it may be kept for them.
     private func reasonNotToKeep(_ model: Int, _ worker: Worker) -> String? {
         guard options.usesCache else { return Self.saysNoCache }
         if let file = worker.published?.changedFile, changedFile == nil {
@@ -58,13 +58,13 @@ extension Run {
         return "its input \(name(of: input)) isn't kept"
     }
 
-    /// Reports whether a model's result may be kept.
+    /// Records whether a model's result may be kept, and if not, why.
     func noteKeeping(of model: Int, unless reason: String?) {
         reports[model].isKept = reason == nil
         reports[model].because = reason
     }
 
-    /// Notes what a worker published, once its table is there.
+    /// Reports a worker's result, once its table is there.
     private func report(_ descriptor: Descriptor, of worker: Worker) {
         guard let published = worker.published else { return }
         let now = elapsed()
@@ -76,8 +76,8 @@ extension Run {
             rows: Int64(clamping: descriptor.rows), counts: published.counts, moves: published.moves)
     }
 
-    /// Gives the worker's own segment its real id, and its tables to the store, which checks that the worker names nothing but
-    /// what it was lent.
+    /// Gives the worker's own segment its real id, and publishes its tables in the store, which checks that they name nothing but
+    /// its output and what it was lent.
     private func publish(_ descriptors: [Descriptor], by worker: Worker) throws -> [TableID] {
         guard let output = worker.segment else { preconditionFailure("a worker that published had an output") }
         try engine.store.measureOutput(of: worker.storeID)
@@ -109,7 +109,7 @@ extension Run {
         return references
     }
 
-    /// Checks what readers rely on: each segment once, under the size that its file has.
+    /// Checks the facts that readers rely on: each segment is listed once, with the size that its file has.
     private func check(_ segments: [SIPC.Segment], _ ids: [SegmentID], of worker: Worker) throws {
         guard Set(ids).count == ids.count else { throw EngineError.protocolBroken("it lists a segment twice") }
         for (segment, id) in zip(segments, ids) {
@@ -131,7 +131,7 @@ extension Run {
         return timing
     }
 
-    /// The worker is over and there is no table of it.
+    /// Ends a worker that is over and left no table.
     func discard(_ id: Scheduler.WorkerID) {
         guard let worker = workers.removeValue(forKey: id) else { return }
         if let text = worker.text, isPreview(worker.model) {
@@ -140,7 +140,7 @@ extension Run {
         free(worker)
     }
 
-    /// A model has its final status.
+    /// Reports a model's final status.
     func settle(_ model: Int, _ status: Scheduler.ModelStatus) {
         guard !isPreview(model) else {
             if case .failed(let failure) = status { observer?.note("\(name(of: model)) failed: \(failure)") }
@@ -173,7 +173,7 @@ extension Run {
         if plan.models[model].kind == "scan" { endDeCache() }
     }
 
-    /// Nobody will read the table any more.
+    /// Releases a model's table, which nobody will read any more.
     func release(_ model: Int) {
         export(model)
         guard let table = tables.removeValue(forKey: model) else { preconditionFailure("a table is released twice") }

@@ -1,7 +1,7 @@
 import FoundationEssentials
 import System
 
-/// What a client and the engine that serves it say to each other (`docs/protocol.md`).
+/// The messages between a client and the engine that serves it (`docs/protocol.md`).
 enum ServeMessage {
     /// A payload travels in a sealed memory file: a plan or a report may be long.
     static func payload(_ value: some Encodable) throws -> DescriptorBox {
@@ -12,7 +12,7 @@ enum ServeMessage {
     /// The most bytes of a payload.
     static let payloadBytesMax = 1 << 30
 
-    /// Reads a payload. Throws for what is no such value, or too long.
+    /// Reads a payload. Throws if it is no such value, or too long.
     static func value<Value: Decodable>(_ type: Value.Type, _ descriptors: [DescriptorBox]) throws -> Value {
         guard descriptors.count == 1 else { throw EngineError.protocolBroken("a message lacks its payload") }
         let bytes = try descriptors[0].descriptor.status().bytes
@@ -42,6 +42,6 @@ enum ServeMessage {
 }
 
 extension EngineOptions {
-    /// What must be the same for a run to be done by an engine that serves: how workers are isolated, and where memory is born.
+    /// The options that a client and its engine must have in common: how workers are isolated, and where memory is born.
     var manner: String { "sandbox \(isSandboxed), arena \(hasArena), kernelzero \(hasKernelZero)" }
 }

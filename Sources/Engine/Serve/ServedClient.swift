@@ -1,29 +1,29 @@
 import Scheduler
 import System
 
-/// The engine's side of one client: passes on what its run does. A client that goes away cancels its run.
+/// The engine's side of one client: passes on the events of its run. A client that goes away cancels its run.
 final class ServedClient: RunObserver {
-    /// Lines that models print are dropped when so many messages wait for a client that does not read.
+    /// When so many messages wait for a client that does not read, lines that models print are dropped.
     private static let waitingMax = 10_000
 
     let channel: Channel
     /// Its run, from its call to the end.
     var run: Run?
-    /// It has asked for a run, which begins when the results that are saved for it have been looked at.
+    /// Whether it has asked for a run that begins when its saved results have been checked.
     var isAsking = false
-    /// It has cancelled that run.
+    /// Whether it has cancelled that run.
     var hasCancelled = false
     private var droppedLines = 0
 
     init(_ socket: MessageSocket) { channel = Channel(socket) }
 
-    /// A client that can't be told something is cut off: it would wait for ever.
+    /// Sends a message. A client that it can't be sent to is cut off, because it would wait for ever.
     private func send(_ body: JSONValue, _ descriptors: [DescriptorBox] = []) {
         do { try channel.send(body, descriptors) } catch { channel.close() }
     }
 
     private func send(_ op: String, payload: some Encodable) {
-        // A payload fails to be made only when memory is out: the client learns the rest from the report.
+        // Making a payload fails only when memory is out: the client learns the rest from the report.
         if let payload = try? ServeMessage.payload(payload) { send(["op": .string(op)], [payload]) }
     }
 
@@ -49,7 +49,7 @@ final class ServedClient: RunObserver {
         send(["op": "printed", "model": .string(model), "line": .string(line)])
     }
 
-    /// The most bytes of a note: as JSON, none takes more than six times as much, and it has to fit into a message.
+    /// The most bytes of a note: as JSON it may take six times as much, and it has to fit into a message.
     private static let noteBytesMax = 20_000
 
     func note(_ text: String) {

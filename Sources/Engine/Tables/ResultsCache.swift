@@ -3,12 +3,12 @@ import Store
 
 /// The results that an engine keeps from run to run, by the plan's keys: equal keys, equal tables.
 ///
-/// It holds tables as anybody does; they go when memory is short, the cheapest to make again first.
+/// It holds tables as any other holder does; they are evicted when memory is short, the cheapest to make again first.
 struct ResultsCache {
     /// A kept result.
     struct Entry {
         let table: TableID
-        /// What a run reports of it.
+        /// The table's figures for a run's report.
         let output: RunReport.Output
     }
 
@@ -17,7 +17,7 @@ struct ResultsCache {
     /// The result with that key.
     subscript(key: String) -> Entry? { entries[key] }
 
-    /// Takes in a result; nothing happens where there is one with that key.
+    /// Takes in a result, unless there is one with that key.
     ///
     /// - Returns: whether it was taken in.
     mutating func add(_ entry: Entry, key: String) -> Bool {
@@ -29,14 +29,14 @@ struct ResultsCache {
     /// The keys of all results.
     var keys: [String] { Array(entries.keys) }
 
-    /// Forgets a result; its table is the caller's to let go of.
+    /// Forgets a result; the caller releases its table.
     mutating func remove(_ key: String) { entries[key] = nil }
 }
 
 extension Engine {
     /// Keeps a model's result for later runs.
     func keep(_ output: RunReport.Output, _ table: TableID, of model: Plan.Model, in run: Run) {
-        // What a scan read is kept as pieces.
+        // The columns that a scan has decoded are kept as pieces.
         guard let key = model.key,
             model.kind != "scan" || !run.options.usesDeCache
         else {
@@ -48,7 +48,7 @@ extension Engine {
         }
     }
 
-    /// Forgets all results and all that scans have decoded; what runs still need stays with them.
+    /// Forgets all results and all decoded columns; tables that runs still need stay with them.
     func forgetAll() {
         for key in results.keys {
             if let entry = results[key] { tables.evict(entry.table, from: .result(key)) }
