@@ -32,7 +32,7 @@
 static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"};
 #define DEVICE_COUNT (sizeof(devices) / sizeof(devices[0]))
 
-/* What the child needs; on the parent's stack, read by the child from its copy. */
+/* The data that the child needs; on the parent's stack, read by the child from its copy. */
 struct child {
     const struct zerrow_zygote_spec *spec;
     int may_go;  /* the child reads: one byte when its ids are mapped, the end when the parent is dead */
@@ -46,7 +46,7 @@ static int clone_tree(const char *path) {
 }
 
 static int set_attributes(int fd, const char *path, unsigned int flags, uint64_t set) {
-    /* Private: what the host mounts later is not to appear in a zygote, where it would be writable. */
+    /* Private: mounts that the host makes later must not appear in a zygote, where they would be writable. */
     struct mount_attr attributes = {.attr_set = set, .propagation = MS_PRIVATE};
     return (int)syscall(SYS_mount_setattr, fd, path, flags, &attributes, sizeof(attributes));
 }
@@ -151,7 +151,7 @@ static void make_devices(struct child *child) {
             fail(child, ZERROW_STAGE_DEVICES, -2);
     if ((mkdir("dev/shm", 0755) < 0) || mount("shm", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, size) < 0)
         fail(child, ZERROW_STAGE_DEVICES, -3);
-    /* What the project's folder lies in may have made it. */
+    /* An entry below one of them, such as the project's folder, may have made it. */
     if ((mkdir("tmp", 0755) < 0 && errno != EEXIST) || (mkdir("proc", 0755) < 0 && errno != EEXIST))
         fail(child, ZERROW_STAGE_DEVICES, -4);
     if (mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)

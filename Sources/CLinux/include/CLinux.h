@@ -1,4 +1,4 @@
-/* What Swift needs of Linux and cannot import by itself, one header per noun. */
+/* The parts of Linux that Swift needs and cannot import by itself, one header per noun. */
 #ifndef ZERROW_CLINUX_H
 #define ZERROW_CLINUX_H
 

@@ -3,9 +3,9 @@ import Scheduler
 import Store
 import System
 
-/// From a result to a table, and to its end.
+/// How a result becomes a table, and how the table is released.
 extension Run {
-    /// Takes in what a worker published: decodes it, in the background where that takes long, then checks, trims and locks it.
+    /// Checks, trims and locks the result that a worker published.
     func seal(_ model: Int, _ id: Scheduler.WorkerID) {
         guard let worker = workers.removeValue(forKey: id), let published = worker.published,
             let output = worker.segment
@@ -60,7 +60,7 @@ extension Run {
         }
     }
 
-    /// Why a model's result is of this run alone; nil where it may be kept.
+    /// The reason why a model's result must not be used by other runs; nil if it may be kept for them.
     private func reasonNotToKeep(_ model: Int, _ worker: Worker) -> String? {
         guard options.usesCache else { return Self.saysNoCache }
         if let file = worker.published?.changedFile, changedFile == nil {
@@ -74,7 +74,7 @@ extension Run {
         return "its input \(name(of: input)) isn't kept"
     }
 
-    /// Reports whether a model's result may be kept.
+    /// Records whether a model's result may be kept, and if not, why.
     func noteKeeping(of model: Int, unless reason: String?) {
         reports[model].isKept = reason == nil
         reports[model].because = reason
@@ -122,7 +122,7 @@ extension Run {
         return timing
     }
 
-    /// The worker is over and there is no table of it.
+    /// Ends a worker that is over and left no table.
     func discard(_ id: Scheduler.WorkerID) {
         guard let worker = workers.removeValue(forKey: id) else { return }
         if let text = worker.text, isPreview(worker.model) {
@@ -131,7 +131,7 @@ extension Run {
         free(worker)
     }
 
-    /// A model has its final status.
+    /// Reports a model's final status.
     func settle(_ model: Int, _ status: Scheduler.ModelStatus) {
         guard !isPreview(model) else {
             if case .failed(let failure) = status { observer?.note("\(name(of: model)) failed: \(failure)") }
@@ -164,7 +164,7 @@ extension Run {
         if plan.models[model].kind == "scan" { endDeCache() }
     }
 
-    /// Nobody will read the table any more.
+    /// Releases a model's table, which nobody will read any more.
     func release(_ model: Int) {
         export(model)
         guard let table = tables.removeValue(forKey: model) else { preconditionFailure("a table is released twice") }

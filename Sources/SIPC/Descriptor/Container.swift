@@ -43,7 +43,7 @@ public enum Container {
     static func padding(_ count: Int) -> Int { -count & (alignment - 1) }
 }
 
-/// What a message carries.
+/// The kind of a message.
 enum MessageKind: UInt8 {
     case schema = 1, dictionary, batch
 }
