@@ -5,10 +5,12 @@ import Store
 ///
 /// Two scans with the same key (see `Plan.Model.key`) have equal tables. One of them at a time uses a grant: the others' asks
 /// are withdrawn, or not passed on, until it is over, so that nobody waits in a slot. They then share its table without a worker,
-/// or, if there is none, ask anew. Nobody waits for one that waits: who makes it has been granted.
+/// or, if there is none, ask anew. This cannot deadlock: a run only ever waits for the run that makes the scan, and that one already
+/// holds a grant, so it waits for nobody.
 ///
-/// It holds no memory: a table counts as long as a run holds it as its model's. What outlives runs are DeCache's pieces.
-struct SharedScans {
+/// It keeps table numbers only. It does not keep tables alive: an entry disappears when the last run that uses the table
+/// releases it. Decoded columns that survive runs are kept by `DeCache`.
+final class SharedScans {
     /// A run's ask for a grant.
     struct Ask: Equatable {
         var run: Int
@@ -49,6 +51,8 @@ struct SharedScans {
 
     private var scans: [String: Scan] = [:]
     private var results: [String: Result] = [:]
+    /// What each table is shared under.
+    private var keys: [TableID: String] = [:]
     /// Those who wait for nobody any more, in the order of asking.
     private var woken: [(ask: Ask, key: String)] = []
 
@@ -57,7 +61,7 @@ struct SharedScans {
     /// A run asks for a scan.
     ///
     /// - Returns: whether the resource manager is to be asked now; else `takeWoken` gives the ask when its time has come.
-    mutating func ask(_ ask: Ask, key: String) -> Bool {
+    func ask(_ ask: Ask, key: String) -> Bool {
         if results[key] != nil {
             woken.append((ask, key))
             return false
@@ -71,7 +75,7 @@ struct SharedScans {
     }
 
     /// A model doesn't ask any more.
-    mutating func withdraw(_ owner: ResourceManager.ModelKey, key: String) {
+    func withdraw(_ owner: ResourceManager.ModelKey, key: String) {
         woken.removeAll { $0.ask.owner == owner }
         scans[key]?.asking.removeAll { $0.owner == owner }
         scans[key]?.waiting.removeAll { $0.owner == owner }
@@ -79,7 +83,7 @@ struct SharedScans {
     }
 
     /// A grant has come for a model that asks.
-    mutating func grant(_ owner: ResourceManager.ModelKey, key: String) -> Decision {
+    func grant(_ owner: ResourceManager.ModelKey, key: String) -> Decision {
         var scan = scans[key] ?? Scan()
         guard let place = scan.asking.firstIndex(where: { $0.owner == owner }) else {
             // Its ask was withdrawn when the grant was on its way.
@@ -101,7 +105,7 @@ struct SharedScans {
     }
 
     /// A model has given back its grant: if it made the scan, those who waited for it wait no more.
-    mutating func end(_ owner: ResourceManager.ModelKey, key: String) {
+    func end(_ owner: ResourceManager.ModelKey, key: String) {
         guard scans[key]?.maker == owner else { return }
         scans[key]!.maker = nil
         woken += scans[key]!.waiting.map { ($0, key) }
@@ -110,23 +114,27 @@ struct SharedScans {
     }
 
     /// The next one that waits no more: it shares the result, if there is one, or asks anew.
-    mutating func takeWoken() -> (ask: Ask, result: Result?, key: String)? {
+    func takeWoken() -> (ask: Ask, result: Result?, key: String)? {
         guard !woken.isEmpty else { return nil }
         let (ask, key) = woken.removeFirst()
         return (ask, results[key], key)
     }
 
-    private mutating func removeIfEmpty(_ key: String) {
+    private func removeIfEmpty(_ key: String) {
         if scans[key]?.isEmpty == true { scans[key] = nil }
     }
 
     // MARK: Results
 
     /// A scan's table is there, and a run holds it. An earlier one is forgotten.
-    mutating func add(_ result: Result, key: String) { results[key] = result }
+    func add(_ result: Result, key: String) {
+        results[key] = result
+        keys[result.table] = key
+    }
 
     /// No run holds the table any more. Nothing happens where another one has taken its place.
-    mutating func forget(_ table: TableID, key: String) {
+    func forget(_ table: TableID) {
+        guard let key = keys.removeValue(forKey: table) else { return }
         if results[key]?.table == table { results[key] = nil }
     }
 }
@@ -143,7 +151,6 @@ extension Run {
             return
         }
         engine.scans.add(.init(table: table, output: output, units: reports[model].decache?.wantedUnits ?? 0), key: key)
-        engine.holdings[table]!.scanKey = key
     }
 
     /// Takes another run's result for a model that asks.
