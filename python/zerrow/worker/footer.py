@@ -17,14 +17,15 @@ _ARROW_KEY = b"\x18\x0cARROW:schema"
 _MAGIC = b"PAR1"
 _ENCRYPTED = b"PARE"
 _TAIL_BYTES = 64 << 10
-"""What is read of a file at first: most footers are shorter."""
+"""The bytes of a file that are read at first: most footers are shorter."""
 _FOOTER_BYTES_MAX = 512 << 20
-"""Millions of column chunks, which take ten times as much memory."""
+"""Enough for millions of column chunks, which take ten times as much memory."""
 _SKIPPED_KEYS = (b"ARROW:schema", b"arrow:schema")
 
 
 class Footer:
-    """What a file's footer says. `schema` is that of the table which readers get; `metadata` is to be decoded with."""
+    """The content of a file's footer. `schema` is that of the table which readers get; `metadata` is to be decoded
+    with."""
 
     def __init__(self, content: bytes, read_dictionary: Iterable[str] = ()) -> None:
         """`content` is the end of a file, from its footer on. It need not have all columns of `read_dictionary`.
