@@ -233,7 +233,7 @@ class WorkerLibrary:
         self._isolate(self._library.zerrow_worker_enter(ctypes.byref(spec)))
 
     def guard(self, mapping: pa.Buffer) -> None:
-        """A mapped file that is made shorter reads as zeros there, instead of ending this process. Raises OSError.
+        """Have a mapped file that is made shorter read as zeros, instead of ending this process. Raises OSError.
 
         The mapping must stay as long as the process.
         """
@@ -242,7 +242,7 @@ class WorkerLibrary:
             raise OSError(-code, f"guarding a mapped file: {os.strerror(-code)}")
 
     def last_words(self, socket: int, message: bytes) -> None:
-        """Where a library ends this process from now on, it sends a message first; none where that is empty.
+        """Have a message sent first if a library ends this process from now on; none if the message is empty.
 
         Raises OSError.
         """
@@ -282,7 +282,7 @@ class Session:
         self._check(self._library.zerrow_session_kernelzero(self._handle, descriptor), "KernelZero")
 
     def pages(self) -> dict[str, int]:
-        """How the pages went of all that was moved; `refusal` is an errno or 0."""
+        """How the pages of all moved memory went; `refusal` is an errno or 0."""
         pages = _Pages()
         self._check(self._library.zerrow_session_pages(self._handle, ctypes.byref(pages)), "the moved pages")
         return {name: getattr(pages, name) for name in PAGE_COUNTS}
@@ -312,7 +312,7 @@ class Session:
         return Published(*(getattr(counts, name) for name in _COUNTS)), descriptor.value
 
     def refresh(self, descriptor: int) -> int:
-        """The SIPC descriptor of a table that this session published, true of its output segment as it is now.
+        """The SIPC descriptor of a table that this session published, with the present size of its output segment.
 
         Publishing more may have made that longer. Takes `descriptor`; the caller owns what is returned.
         """

@@ -25,7 +25,7 @@ class WorkerFailure(ZerrowError):
 
 
 def report(error: BaseException, kind: str, folder: str | None) -> dict[str, Any]:
-    """Describe `error`, which was raised while doing what `kind` names, for a project in `folder`. Never raises."""
+    """Describe `error`, which was raised during the work that `kind` names, for a project in `folder`. Never raises."""
     try:
         return _fit(_describe(error, kind, folder))
     except Exception as broken:  # an exception object of the user can do anything when it is looked at
