@@ -23,6 +23,8 @@ public final class Engine {
     let identities: IdentityPool?
     let janitor: Janitor?
     let background: BackgroundWork
+    /// Opens sources for scans.
+    let fileBroker = FileBroker()
     /// The kernel module, opened once; `absent` also when the options turn it off.
     let kernelZero: KernelZero.Presence
     var zygotes: [ZygoteKey: ZygoteProcess] = [:]
@@ -186,6 +188,7 @@ public final class Engine {
         for zygote in zygotes.values { zygote.zygote.kill() }
         for zygote in zygotes.values { zygote.zygote.wait() }
         zygotes = [:]
+        fileBroker.stop()
         cgroups?.remove()
         janitor?.dismiss()
     }
@@ -223,11 +226,14 @@ public final class Engine {
             + [installation.pythonFolder, installation.workerLibrary, installation.arenaLibrary]
     }
 
-    /// Where the sources of a plan lie.
-    func sourceFolders(of plan: Plan) -> SourceFolders {
+    /// What workers of a plan see of its project.
+    func workerView(of plan: Plan) -> WorkerView {
         // An interpreter that is missing is told of where it is started.
         let needed = plan.environments.flatMap { (try? readPaths(python: $0.python, of: $0.id)) ?? [] }
-        return SourceFolders(plan, staying: options.isSandboxed ? Zygote.places(showing: needed) : [])
+        let written = [options.cacheFolder, options.spillFolder].compactMap { $0.flatMap { Path.resolved($0) } }
+        return WorkerView(
+            plan, staying: options.isSandboxed ? Zygote.places(showing: needed) : [], written: written,
+            mountPoints: Machine.mountPoints())
     }
 
     /// A worker's /tmp and /dev/shm are memory: a quarter of the machine's, each.
@@ -262,12 +268,10 @@ public final class Engine {
             "LANG": self.environment["LANG"] ?? "C.UTF-8",
             "ARROW_DEFAULT_MEMORY_POOL": self.environment["ARROW_DEFAULT_MEMORY_POOL"] ?? "system",
         ]
-        // A source that is gone is its scan's failure; the project's is everybody's.
-        let shown = zip(key.shown, key.places).filter { $0 == key.project || $1 != "-" }.map(\.0)
         if options.hasArena { variables["LD_PRELOAD"] = preloadedName }
         var spec = ZygoteSpec(
             arguments: [key.python, "-m", "zerrow.zygote"], environment: variables,
-            readPaths: try readPaths(python: key.python, of: key.environment) + shown, hasNetwork: key.hasNetwork,
+            readPaths: try readPaths(python: key.python, of: key.environment) + [key.project], hasNetwork: key.hasNetwork,
             isSandboxed: options.isSandboxed, tmpBytesMax: tmpBytesMax)
         if let name = preloadedName { spec.links = [name: installation.arenaLibrary] }
         let zygote = try Zygote.spawn(

@@ -31,7 +31,7 @@ class Keys:
     def __init__(
         self, project: Project, sources: dict[str, Source], planned_ns: int, left_out: list[str], engine: str
     ) -> None:
-        """`planned_ns` is a time before the sources were looked at; `left_out` names folders that the run writes to.
+        """`planned_ns` is a time before the sources were looked at; `left_out` names what no model sees.
 
         `engine` stands for the engine's build.
         """
