@@ -90,8 +90,11 @@ public final class Engine {
         let hasIdentities = options.isSandboxed && IdentityPool.isAvailable
         identities = hasIdentities ? IdentityPool() : nil
         poolBytesMax = (Self.memoryBytesThere ?? 0) / 8
-        store = SegmentStore(lock: hasIdentities ? .readOnlyDescriptor : .sealed, poolBytesMax: poolBytesMax)
-        background = try BackgroundWork()
+        let background = try BackgroundWork()
+        self.background = background
+        store = SegmentStore(
+            lock: hasIdentities ? .readOnlyDescriptor : .sealed, poolBytesMax: poolBytesMax,
+            chores: { chore, work, then in background.begin(chore == .clean ? .clean : .free, work, then: then) })
         saved = try options.cacheFolder.map { try SavedResults($0) }
         spillFolder = try Self.spillFolder(options, environment)
         resources = ResourceManager(

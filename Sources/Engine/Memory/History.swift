@@ -121,7 +121,7 @@ final class History {
         let (rows, path) = (waiting, path)
         writing = rows
         waiting = []
-        background.begin { () -> SQLite.Failure? in
+        background.begin(.history) { () -> SQLite.Failure? in
             do throws(SQLite.Failure) {
                 try Self.write(rows, to: path)
                 return nil

@@ -96,15 +96,15 @@ extension Worker {
         /// Whether it was told what is there.
         var isAnswered = false
         /// What it decoded, with a SIPC descriptor each.
-        var pieces: [(block: ScanBlock, descriptor: [UInt8])] = []
+        var pieces: [(block: ScanBlock, descriptor: DescriptorBox)] = []
     }
 
-    /// A `published` message, its descriptor already read: the worker can change it no more.
+    /// A `published` message. Its descriptor is read when the worker and all that it started are dead, in the background.
     struct Published {
         /// The most bytes a SIPC descriptor may have; ten thousand columns in thousands of batches stay far below.
         static let descriptorBytesMax = 1 << 30
 
-        var descriptor: [UInt8]
+        var descriptor: DescriptorBox
         var rows: Int64
         var counts: ByteCounts
         var moves: KernelZeroReport?
@@ -116,14 +116,12 @@ extension Worker {
         var asked: String?
         var timing: [String: Double]
 
-        /// Reads the message; nil when anything is missing from it or its descriptor can't be read.
-        ///
-        /// Whatever the descriptor is, reading it does not wait: what is no file has no size.
+        /// Reads the message; nil when anything is missing from it.
         init?(_ message: Datagram, _ descriptors: [DescriptorBox]) {
             guard descriptors.count == 1, let rows = message.body["rows"]?.integer, rows >= 0,
-                let counts = message.counts, let bytes = Self.bytes(of: descriptors[0])
+                let counts = message.counts
             else { return nil }
-            self.descriptor = bytes
+            descriptor = descriptors[0]
             self.rows = rows
             self.counts = counts
             moves = message.moves

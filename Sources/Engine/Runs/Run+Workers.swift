@@ -66,7 +66,8 @@ extension Run {
             if let entry = worker.cgroup?.entry, let pid = try process.process() {
                 worker.isEntering = true
                 // The kernel waits there for all processors, for 10 ms and more.
-                engine.background.begin { () -> SystemError? in
+                engine.background.begin(.cgroup) { () -> SystemError? in
+                    HoldPoint.cgroup.pass()
                     do throws(SystemError) {
                         try entry(pid)
                         return nil

@@ -35,7 +35,12 @@ final class Run {
     var cancelCount = 0
     /// Events that came up while actions were carried out.
     var events: [Scheduler.Event] = []
-    var outcome: Scheduler.Outcome?
+    /// How it ended; nil before that, and as long as tables are being written to files.
+    private(set) var outcome: Scheduler.Outcome?
+    /// How its models ended.
+    private var modelsOutcome: Scheduler.Outcome?
+    /// The tables that are being written to files, by model.
+    var exports: [Int: ExportWork] = [:]
     let beganAt: UInt64
     var endedAt: UInt64?
     /// What its workers hold for themselves, in bytes, by model; as of the last measurement.
@@ -179,6 +184,7 @@ final class Run {
         guard outcome == nil else { return }
         cancelCount += 1
         feed(.cancel)
+        stopExports(waits: cancelCount == 1)
         if cancelCount > 1 {
             // A zygote that serves others as well is not killed for this.
             for zygote in engine.zygotes.values
@@ -215,9 +221,15 @@ final class Run {
         case .release(let model): release(model)
         case .settle(let model, let status): settle(model, status)
         case .finish(let outcome):
-            self.outcome = outcome
+            modelsOutcome = outcome
             if endedAt == nil { endedAt = MonotonicClock.nanoseconds() }
+            endIfOver()
         }
+    }
+
+    /// Ends the run when its models are over and their tables are where they are to be.
+    func endIfOver() {
+        if exports.isEmpty, outcome == nil { outcome = modelsOutcome }
     }
 
     /// A preview's place in the scheduler's list comes after the plan's models.

@@ -47,8 +47,7 @@ extension Run {
             let blocks = blocks("pieces", list, of: worker.model), blocks.count == descriptors.count - 1
         else { return false }
         for (block, file) in zip(blocks, descriptors.dropFirst()) {
-            guard let bytes = Worker.Published.bytes(of: file) else { return false }
-            worker.scan?.pieces.append((block, bytes))
+            worker.scan?.pieces.append((block, file))
         }
         return true
     }

@@ -7,7 +7,7 @@ extension Engine {
     func compact() {
         do {
             for segment in try store.compactable() {
-                move(try store.beginCompaction(segment)) { [weak self] outcome in self?.compacted(outcome) }
+                move(try store.beginCompaction(segment), .compact) { [weak self] outcome in self?.compacted(outcome) }
             }
         } catch {
             noteCompaction(failed: error)

@@ -46,7 +46,7 @@ extension Engine {
             return fail(evicting: holding, .spill)
         }
         holding.isMoving = true
-        move(work) { [weak self] outcome in self?.spilled(holding, outcome) }
+        move(work, .spill) { [weak self] outcome in self?.spilled(holding, outcome) }
     }
 
     private func spilled(_ holding: TableHolding, _ outcome: MoveOutcome) {
@@ -66,8 +66,8 @@ extension Engine {
     }
 
     /// Moves a table on a thread of its own; `then` is called when it is where the outcome says.
-    func move(_ work: MoveWork, then: @escaping (MoveOutcome) -> Void) {
-        background.begin {
+    func move(_ work: MoveWork, _ kind: BackgroundWork.Kind, then: @escaping (MoveOutcome) -> Void) {
+        background.begin(kind) {
             // What fails is said again at the end.
             try? work.run()
         } then: { [weak self] in
@@ -75,7 +75,7 @@ extension Engine {
             let outcome = store.finish(work)
             holdingsAreStale = true
             // Letting go of the files takes a while where pages are small.
-            background.begin { work.letGo() }
+            background.begin(.free) { work.letGo() }
             then(outcome)
             // Something may have left a sealed segment, or has to be tried again as its tables have changed meanwhile.
             if case .failed = outcome { return }
@@ -88,7 +88,7 @@ extension Engine {
         let work = store.beginSwap(holding.table)
         let memory = holding.cgroup?.memory
         holding.isMoving = true
-        background.begin {
+        background.begin(.spill) {
             if way == .limit {
                 work.dropLimit { bytes in memory?.reclaim(UInt64(bytes)) }
             } else {
@@ -161,7 +161,7 @@ extension Engine {
         do {
             let work = try store.beginRestore(table)
             restoring[table] = [then]
-            move(work) { [weak self] outcome in
+            move(work, .restore) { [weak self] outcome in
                 guard let self else { return }
                 let error = restored(table, outcome)
                 for waiting in restoring.removeValue(forKey: table) ?? [] { waiting(error) }

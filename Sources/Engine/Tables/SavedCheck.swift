@@ -46,7 +46,7 @@ extension Engine {
         let check = SavedCheck(saved, files)
         var threadsLeft = min(files.count, Machine.processorCount())
         for _ in 0..<threadsLeft {
-            background.begin {
+            background.begin(.saved) {
                 check.work()
             } then: {
                 threadsLeft -= 1

@@ -72,7 +72,7 @@ struct Rewritten: Sendable {
         }
         var named: [SegmentID: RangeSet] = [:]
         for (segment, list) in zip(descriptor.segments, ranges) {
-            named[SegmentID(rawValue: segment.id)] = RangeSet(list)
+            named[SegmentID(rawValue: segment.id)] = RangeSet(list).bounded()
         }
         return named
     }
@@ -98,19 +98,22 @@ final class Held: Sendable {
     }
 }
 
-/// A table that is being moved to a new segment, and the others that may move with it. Made on the engine's thread, used on another.
+/// A table that is being moved to a new segment, and the others that may move with it. Made on the engine's thread, used on another;
+/// descriptors are decoded there only, as they may be large.
 struct Movers: Sendable {
     let table: TableID
     /// Stands for a reader: while it is there, what the table names stays as it is. Nil where nobody could change that.
     let pin: WorkerID?
     let box: DescriptorBox
-    let descriptor: Descriptor
     /// What is read of what the table names.
     let files: Held
     /// Tables that nobody reads and that name segments which this one names.
     let others: [(table: TableID, box: DescriptorBox)]
     /// The number of the new segment.
     let newID: SegmentID
+
+    /// Decodes the table's descriptor.
+    func descriptor() throws -> Descriptor { try Descriptor(reading: box) }
 
     /// Maps what the table names.
     func map() throws(SystemError) -> [MappedSegment] {
@@ -154,18 +157,17 @@ extension Descriptor {
 
 extension SegmentStore {
     /// Pins a table that is to be moved: until `unpin`, its bytes stay where they are, whoever releases what.
-    func pin(_ table: TableID, _ purpose: String) throws -> Movers {
+    func pin(_ table: TableID, _ purpose: String) -> Movers {
         guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
         let pin = WorkerID(rawValue: "\(purpose) \(nextSegmentID())")
-        let movers = try movers(of: table, files: entry.named.keys.sorted(), pin: pin)
+        let movers = movers(of: table, files: entry.named.keys.sorted(), pin: pin)
         tables[table]?.readers.insert(pin)
         return movers
     }
 
     /// A table that is to leave some of the segments that it names, and the others that may move with it.
-    func movers(of table: TableID, files ids: [SegmentID], pin: WorkerID?) throws -> Movers {
+    func movers(of table: TableID, files ids: [SegmentID], pin: WorkerID?) -> Movers {
         guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
-        let descriptor = try Descriptor(reading: entry.descriptor)
         var others: Set<TableID> = []
         var files: [(id: SegmentID, file: DescriptorBox)] = []
         for id in ids {
@@ -178,7 +180,7 @@ extension SegmentStore {
         others.remove(table)
         let idle = others.sorted().filter { tables[$0]?.readers.isEmpty == true }
         return Movers(
-            table: table, pin: pin, box: entry.descriptor, descriptor: descriptor, files: Held(files),
+            table: table, pin: pin, box: entry.descriptor, files: Held(files),
             others: idle.compactMap { id in tables[id].map { (id, $0.descriptor) } }, newID: nextSegmentID())
     }
 
@@ -206,7 +208,6 @@ extension SegmentStore {
         segments[new.id] = segment
         let current = current(new)
         let affected = Set(current.keys.flatMap { tables[$0].map { Array($0.named.keys) } ?? [] })
-        let before = residentBytes(of: affected)
         for (table, rewritten) in current {
             for id in tables[table]?.named.keys ?? [:].keys { segments[id]?.tables.remove(table) }
             for id in rewritten.named.keys { segments[id]?.tables.insert(table) }
@@ -214,10 +215,12 @@ extension SegmentStore {
             tables[table]?.named = rewritten.named
         }
         segment.named = naming(segment)
-        if segment.tables.isEmpty { segments[new.id] = nil }
+        if segment.tables.isEmpty { drop(segment) }
         // What can't be punched now is owed, and goes with the next release on the segment.
-        for id in affected.sorted() { segments[id].map { try? giveBack($0, keepsForLater: false) } }
-        return (max(0, before - residentBytes(of: affected)), current.count)
+        let freed = affected.sorted().reduce(0) { sum, id in
+            sum + (segments[id].flatMap { try? giveBack($0, keepsForLater: false) } ?? 0)
+        }
+        return (freed, current.count)
     }
 
     /// Those of a new segment's tables that are still as they were, and that nobody reads.
@@ -225,10 +228,5 @@ extension SegmentStore {
         new.tables.filter { table, rewritten in
             tables[table].map { $0.readers.isEmpty && $0.descriptor === rewritten.old } ?? false
         }
-    }
-
-    /// The memory of some segments; what can't be measured counts nothing.
-    private func residentBytes(of ids: Set<SegmentID>) -> Int {
-        ids.reduce(0) { sum, id in sum + (segments[id].flatMap { try? $0.residentBytes() } ?? 0) }
     }
 }

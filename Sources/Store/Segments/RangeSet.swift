@@ -42,6 +42,21 @@ public struct RangeSet: Sendable, Equatable {
         }
     }
 
+    /// The most ranges that are told apart where the gaps between them are smaller than a page.
+    static let rangesMax = 4096
+
+    /// The set itself, or, of one in very many pieces, a larger one in which gaps of less than a page are closed: no page could be given
+    /// back for them, and what looks at all ranges of all tables must not take long for it. There are at most as many ranges as pages then.
+    func bounded() -> RangeSet {
+        if ranges.count <= Self.rangesMax { return self }
+        var joined = RangeSet()
+        for range in ranges {
+            let end = joined.ranges.last?.upperBound ?? range.lowerBound
+            joined.append(range.lowerBound - end < Machine.pageBytes ? end..<range.upperBound : range)
+        }
+        return joined
+    }
+
     /// What is in either. O(n + m).
     public func union(_ other: RangeSet) -> RangeSet {
         if isEmpty { return other }
