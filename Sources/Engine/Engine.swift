@@ -10,11 +10,6 @@ import System
 /// Owns everything it starts. `shutDown`, or the end of the process by whatever means, leaves no process, segment, cgroup or
 /// mount behind. Used on one thread, the one that made it: a zygote dies with the thread that started it.
 public final class Engine {
-    /// Seconds a zygote may take to import its packages.
-    static let zygoteSecondsMax = 300.0
-    /// While there are more zygotes than this, those that no run uses are ended.
-    static let zygotesMax = 8
-
     let installation: Installation
     let options: EngineOptions
     let environment: [String: String]
@@ -25,59 +20,36 @@ public final class Engine {
     let background: BackgroundWork
     /// The kernel module, opened once; `absent` also when the options turn it off.
     let kernelZero: KernelZero.Presence
-    var zygotes: [ZygoteKey: ZygoteProcess] = [:]
-    /// What was copied to free segments of which little was still needed, in bytes, since the engine was made.
-    var compactedBytes: UInt64 = 0
-    /// What was evicted since the engine was made.
-    var evictions = EvictionReport()
-    /// What the resource manager knows of the pool, in bytes.
-    var toldPoolBytes = 0
-    /// The tables that are being read back from the disk, and who waits for each.
-    var restoring: [TableID: [((any Error)?) -> Void]] = [:]
-    /// What goes on when a sealed segment has been rewritten.
-    var waitingForCompaction: [() -> Void] = []
-    /// How fast memory was moved here.
-    var rates = ResourceManager.Rates()
-    /// Where tables are spilled to; nil where that is not possible.
-    let spillFolder: SpillFolder?
+    let zygotes: ZygotePool
+    /// How zygotes are started.
+    let zygoteStarter: ZygoteStarter
     /// The results that outlive the engine; nil where none are to.
     let saved: SavedResults?
     /// How many results are being saved.
     var savesLeft = 0
-    /// What observers were told and need not hear again.
-    var noted: Set<String> = []
-    /// What nobody was there to be told.
-    var unsaid: [String] = []
+    /// What the engine has to say that belongs to no run.
+    var notes = Notes()
     /// The most memory that is kept for later outputs, in bytes.
     let poolBytesMax: Int
     /// Who may run, and what goes when memory is short.
-    var resources: ResourceManager
-    /// What it has not been told yet.
-    var resourceEvents: [ResourceManager.Event] = []
-    /// What it wants done, in order.
-    var resourceActions: [ResourceManager.Action] = []
-    var isHandlingEvents = false
+    let resources: ResourceBridge
     /// The tables that the engine holds, for its runs and its caches.
-    var holdings: [TableID: TableHolding] = [:]
-    /// The tables that are held, by what the resource manager calls them.
-    var tableIDs: [ResourceManager.TableKey: TableID] = [:]
+    let tables: TableRegistry
+    /// How tables leave memory, and come back.
+    let mover: TableMover
     /// What scans have decoded, and are decoding.
     var decache = DeCache()
     /// Whole scans that several runs want.
     var scans = SharedScans()
     /// The results that are kept for later runs.
     var results = ResultsCache()
-    /// Whether tables have come or gone, or their readers, since the resource manager was told of them.
-    var holdingsAreStale = false
-    /// What models needed before; nil where there is no place to keep it.
-    let history: History?
+    /// What models are expected to need.
+    let forecast: MemoryForecast
     /// The runs that are not over.
     var runs: [Run] = []
-    /// How much memory a model's output took last time, by project and model: what to recycle for it.
-    var outputBytes: [String: Int] = [:]
     private var runCount = 0
-    /// When memory was last measured, in nanoseconds of the monotonic clock.
-    var measuredAt: UInt64 = 0
+    /// When memory is measured next.
+    var measuring = Interval(seconds: 0.25)
 
     /// An engine that has started nothing but its janitor.
     public init(installation: Installation, options: EngineOptions, environment: [String: String]) throws {
@@ -96,16 +68,25 @@ public final class Engine {
             lock: hasIdentities ? .readOnlyDescriptor : .sealed, poolBytesMax: poolBytesMax,
             chores: { chore, work, then in background.begin(chore == .clean ? .clean : .free, work, then: then) })
         saved = try options.cacheFolder.map { try SavedResults($0) }
-        spillFolder = try Self.spillFolder(options, environment)
-        resources = ResourceManager(
-            limits: .init(
+        let spillFolder = try Self.spillFolder(options, environment)
+        tables = TableRegistry(
+            store, ways: spillFolder == nil ? options.eviction.ways.subtracting([.spill]) : options.eviction.ways)
+        mover = TableMover(store, tables, background, spillFolder: spillFolder)
+        resources = ResourceBridge(
+            .init(
                 memoryBytesMax: Self.memoryBytesMax(options).map { Int(clamping: $0) }, slots: options.slots,
                 workerBytesMin: 16 << 20, spilledComesBack: store.lock == .sealed))
-        history = History.path(environment).map { History($0) }
+        forecast = MemoryForecast(History.path(environment).map { History($0) })
+        zygoteStarter = ZygoteStarter(installation, options, environment, memoryBytes: Self.memoryBytesThere)
+        zygotes = ZygotePool(background, spawn: zygoteStarter.spawn)
         kernelZero = options.hasKernelZero ? KernelZero.find() : .absent
         cgroups = CgroupTree.make()
         if let bytes = options.memoryBytesMax { cgroups?.setMemoryMax(bytes) }
         janitor = try cgroups.map { try Janitor.start(executable: installation.executable, cgroups: $0) }
+        zygotes.users = self
+        tables.users = self
+        mover.delegate = self
+        resources.user = self
     }
 
     /// Reads a project; no engine is needed for that.
@@ -179,16 +160,14 @@ public final class Engine {
     func end(_ run: Run) -> RunReport {
         runs.removeAll { $0 === run }
         tell(.runEnded(run.number))
-        limitZygotes()
-        history?.save(by: background)
+        zygotes.end(run: run.number)
+        forecast.save(by: background)
         return run.finish()
     }
 
     /// Ends the zygotes, and with them all that they started.
     public func shutDown() {
-        for zygote in zygotes.values { zygote.zygote.kill() }
-        for zygote in zygotes.values { zygote.zygote.wait() }
-        zygotes = [:]
+        zygotes.shutDown()
         cgroups?.remove()
         janitor?.dismiss()
     }
@@ -216,69 +195,8 @@ public final class Engine {
         return nil
     }
 
-    /// What a zygote of an environment reads: the interpreter's folders, and zerrow's own parts.
-    private func readPaths(python: String, of environment: String) throws -> [String] {
-        guard let real = Path.resolved(python) else {
-            throw EngineError.zygote("the interpreter \(python) of environment '\(environment)' does not exist")
-        }
-        // …/bin/python in both: the environment's folder, and the one that Python itself is installed in.
-        return [Path.parent(Path.parent(python)), Path.parent(Path.parent(real))]
-            + [installation.pythonFolder, installation.workerLibrary, installation.arenaLibrary]
-    }
-
     /// Where the sources of a plan lie.
     func sourceFolders(of plan: Plan) -> SourceFolders {
-        // An interpreter that is missing is told of where it is started.
-        let needed = plan.environments.flatMap { (try? readPaths(python: $0.python, of: $0.id)) ?? [] }
-        return SourceFolders(plan, staying: options.isSandboxed ? Zygote.places(showing: needed) : [])
-    }
-
-    /// A worker's /tmp and /dev/shm are memory: a quarter of the machine's, each.
-    private var tmpBytesMax: UInt64 { UInt64((Self.memoryBytesThere ?? (4 << 30)) / 4) }
-
-    /// What the loader calls the arena. It takes names apart at spaces and colons, and `$` for something else: in a sandbox a link
-    /// without any stands for the library. Without one there is no place for a link: nil where the name can't be used.
-    private var preloadedName: String? {
-        if options.isSandboxed { return "/libzerrow_arena.so" }
-        return installation.arenaLibrary.contains { " :$\t\n".contains($0) } ? nil : installation.arenaLibrary
-    }
-
-    /// The zygote with that key, started if there is none.
-    func zygote(_ key: ZygoteKey) throws -> ZygoteProcess {
-        if let zygote = zygotes[key] {
-            zygote.usedAt = MonotonicClock.nanoseconds()
-            return zygote
-        }
-        let (ours, theirs) = try MessageSocket.pair()
-        let (reading, writing) = try DescriptorBox.pipe()
-        var variables = [
-            "ZERROW_WORKER_LIBRARY": installation.workerLibrary,
-            "ZERROW_SANDBOX": options.isSandboxed ? "1" : "0",
-            "ZERROW_PRELOAD_MODULES": key.modules.joined(separator: ","),
-            "PYTHONPATH": installation.pythonFolder,
-            // The order of a set of texts is the same in every process, so that results can be.
-            "PYTHONHASHSEED": "0",
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PATH": Path.parent(key.python) + ":/usr/local/bin:/usr/bin:/bin",
-            "HOME": "/tmp",
-            "LANG": self.environment["LANG"] ?? "C.UTF-8",
-            "ARROW_DEFAULT_MEMORY_POOL": self.environment["ARROW_DEFAULT_MEMORY_POOL"] ?? "system",
-        ]
-        // A source that is gone is its scan's failure; the project's is everybody's.
-        let shown = zip(key.shown, key.places).filter { $0 == key.project || $1 != "-" }.map(\.0)
-        if options.hasArena { variables["LD_PRELOAD"] = preloadedName }
-        var spec = ZygoteSpec(
-            arguments: [key.python, "-m", "zerrow.zygote"], environment: variables,
-            readPaths: try readPaths(python: key.python, of: key.environment) + shown, hasNetwork: key.hasNetwork,
-            isSandboxed: options.isSandboxed, tmpBytesMax: tmpBytesMax)
-        if let name = preloadedName { spec.links = [name: installation.arenaLibrary] }
-        let zygote = try Zygote.spawn(
-            spec, control: theirs.descriptor, output: writing.descriptor)
-        let process = ZygoteProcess(
-            key: key, zygote: zygote, channel: Channel(ours), output: try LineReader(reading),
-            deadline: Deadline.after(seconds: Self.zygoteSecondsMax))
-        zygotes[key] = process
-        return process
+        zygoteStarter.sourceFolders(of: plan)
     }
 }

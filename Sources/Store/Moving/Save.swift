@@ -26,6 +26,7 @@ public final class SaveWork: Sendable {
     public func write() throws(StoreError) {
         do {
             HoldPoint.save.pass()
+            if Files.exists(path) { return }
             let descriptor = try movers.descriptor()
             guard try descriptor.fileLayout().format == .file else {
                 throw StoreError(.unsuitable, nil, "table \(table) can't be saved: its dictionaries are replaced")

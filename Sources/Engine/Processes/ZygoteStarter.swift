@@ -1,0 +1,77 @@
+import Sandbox
+import System
+
+/// How zygotes are started: with which program, environment and files. All of it touches file systems, which may be slow: it is used in
+/// the background.
+struct ZygoteStarter: Sendable {
+    private let installation: Installation
+    private let isSandboxed: Bool
+    private let hasArena: Bool
+    /// Variables that are handed on.
+    private let handedOn: [String: String]
+    /// A worker's /tmp and /dev/shm are memory: a quarter of the machine's, each. In bytes.
+    private let tmpBytesMax: UInt64
+
+    /// - Parameters:
+    ///   - environment: the engine's own.
+    ///   - memoryBytes: what the machine has; nil where that is unknown.
+    init(_ installation: Installation, _ options: EngineOptions, _ environment: [String: String], memoryBytes: Int?) {
+        self.installation = installation
+        isSandboxed = options.isSandboxed
+        hasArena = options.hasArena
+        handedOn = [
+            "LANG": environment["LANG"] ?? "C.UTF-8",
+            "ARROW_DEFAULT_MEMORY_POOL": environment["ARROW_DEFAULT_MEMORY_POOL"] ?? "system",
+        ]
+        tmpBytesMax = UInt64((memoryBytes ?? (4 << 30)) / 4)
+    }
+
+    /// Starts a zygote. It dies with the thread that calls this.
+    @Sendable func spawn(_ key: ZygoteKey, control: DescriptorBox, output: DescriptorBox) throws -> Zygote {
+        var variables = [
+            "ZERROW_WORKER_LIBRARY": installation.workerLibrary,
+            "ZERROW_SANDBOX": isSandboxed ? "1" : "0",
+            "ZERROW_PRELOAD_MODULES": key.modules.joined(separator: ","),
+            "PYTHONPATH": installation.pythonFolder,
+            // The order of a set of texts is the same in every process, so that results can be.
+            "PYTHONHASHSEED": "0",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PATH": Path.parent(key.python) + ":/usr/local/bin:/usr/bin:/bin",
+            "HOME": "/tmp",
+        ].merging(handedOn) { own, _ in own }
+        // A source that is gone is its scan's failure; the project's is everybody's.
+        let shown = zip(key.shown, key.places).filter { $0 == key.project || $1 != "-" }.map(\.0)
+        if hasArena { variables["LD_PRELOAD"] = preloadedName }
+        var spec = ZygoteSpec(
+            arguments: [key.python, "-m", "zerrow.zygote"], environment: variables,
+            readPaths: try readPaths(python: key.python, of: key.environment) + shown, hasNetwork: key.hasNetwork,
+            isSandboxed: isSandboxed, tmpBytesMax: tmpBytesMax)
+        if let name = preloadedName { spec.links = [name: installation.arenaLibrary] }
+        return try Zygote.spawn(spec, control: control.descriptor, output: output.descriptor)
+    }
+
+    /// Where the sources of a plan lie.
+    func sourceFolders(of plan: Plan) -> SourceFolders {
+        // An interpreter that is missing is told of where it is started.
+        let needed = plan.environments.flatMap { (try? readPaths(python: $0.python, of: $0.id)) ?? [] }
+        return SourceFolders(plan, staying: isSandboxed ? Zygote.places(showing: needed) : [])
+    }
+
+    /// What a zygote of an environment reads: the interpreter's folders, and zerrow's own parts.
+    private func readPaths(python: String, of environment: String) throws -> [String] {
+        guard let real = Path.resolved(python) else {
+            throw EngineError.zygote("the interpreter \(python) of environment '\(environment)' does not exist")
+        }
+        // …/bin/python in both: the environment's folder, and the one that Python itself is installed in.
+        return [Path.parent(Path.parent(python)), Path.parent(Path.parent(real))]
+            + [installation.pythonFolder, installation.workerLibrary, installation.arenaLibrary]
+    }
+
+    /// What the loader calls the arena. It takes names apart at spaces and colons, and `$` for something else: in a sandbox a link
+    /// without any stands for the library. Without one there is no place for a link: nil where the name can't be used.
+    private var preloadedName: String? {
+        if isSandboxed { return "/libzerrow_arena.so" }
+        return installation.arenaLibrary.contains { " :$\t\n".contains($0) } ? nil : installation.arenaLibrary
+    }
+}
