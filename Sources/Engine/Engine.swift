@@ -28,7 +28,7 @@ public final class Engine {
     /// How many results are being saved.
     var savesLeft = 0
     /// What the engine has to say that belongs to no run.
-    var notes = Notes()
+    let notes = Notes()
     /// The most memory that is kept for later outputs, in bytes.
     let poolBytesMax: Int
     /// Who may run, and what goes when memory is short.
@@ -38,16 +38,18 @@ public final class Engine {
     /// How tables leave memory, and come back.
     let mover: TableMover
     /// What scans have decoded, and are decoding.
-    var decache = DeCache()
+    let decache = DeCache()
     /// Whole scans that several runs want.
-    var scans = SharedScans()
+    let scans = SharedScans()
     /// The results that are kept for later runs.
-    var results = ResultsCache()
+    let results = ResultsCache()
     /// What models are expected to need.
     let forecast: MemoryForecast
     /// The runs that are not over.
-    var runs: [Run] = []
+    private(set) var runs: [Run] = []
     private var runCount = 0
+    /// What is to be called from the loop, and when, in nanoseconds of the monotonic clock.
+    var timers: [(at: UInt64, handler: () -> Void)] = []
     /// When memory is measured next.
     var measuring = Interval(seconds: 0.25)
 
@@ -81,6 +83,7 @@ public final class Engine {
         zygotes = ZygotePool(background, spawn: zygoteStarter.spawn)
         kernelZero = options.hasKernelZero ? KernelZero.find() : .absent
         cgroups = CgroupTree.make()
+        cgroups?.elsewhere = { work, then in background.begin(.free, work, then: then) }
         if let bytes = options.memoryBytesMax { cgroups?.setMemoryMax(bytes) }
         janitor = try cgroups.map { try Janitor.start(executable: installation.executable, cgroups: $0) }
         zygotes.users = self
@@ -94,14 +97,16 @@ public final class Engine {
     /// - Parameters:
     ///   - writtenFolders: folders that the run will write to.
     ///   - prepares: whether sources that are missing are made first, if the project says how.
+    ///   - isSandboxed: whether the planner is isolated by namespaces.
     ///   - signals: one ends it early, as `EngineError.interrupted`.
     public static func plan(
         installation: Installation, environment: [String: String], folder: String, parameters: [String],
-        query: String? = nil, writtenFolders: [String] = [], prepares: Bool = false,
+        query: String? = nil, writtenFolders: [String] = [], prepares: Bool = false, isSandboxed: Bool = true,
         signals: SignalDescriptor? = nil, note: (String) -> Void = { _ in }
     ) throws -> Plan {
         try Planner(
-            installation: installation, environment: environment, writtenFolders: writtenFolders, signals: signals
+            installation: installation, environment: environment, writtenFolders: writtenFolders,
+            isSandboxed: isSandboxed, signals: signals
         ).plan(folder: folder, parameters: parameters, query: query, prepares: prepares, note: note)
     }
 
@@ -124,10 +129,15 @@ public final class Engine {
                 })
         }
         let askedAt = MonotonicClock.nanoseconds()
-        var saved: [String: DescriptorBox]?
-        openSaved(for: plan, options) { saved = $0 }
-        while saved == nil, !isStopped { waitAndHandle(beside: watches) }
-        let begun = try begin(plan, options, observer: observer, saved: saved ?? [:], askedAt: askedAt)
+        var prepared: RunPreparation?
+        prepare(plan, options) { prepared = $0 }
+        while prepared == nil {
+            waitAndHandle(beside: watches)
+            // Nothing has begun; whatever is slow there ends with the command.
+            if isStopped, prepared == nil { throw EngineError.interrupted }
+        }
+        guard let prepared else { throw EngineError.interrupted }
+        let begun = try begin(plan, options, observer: observer, prepared, askedAt: askedAt)
         run = begun
         if isStopped { begun.cancel() }
         while begun.outcome == nil { waitAndHandle(beside: watches) }
@@ -137,16 +147,16 @@ public final class Engine {
     /// Begins a run beside those that there are. The observer is the caller's to keep alive.
     ///
     /// - Parameters:
-    ///   - saved: what `openSaved` gave for it.
+    ///   - prepared: what `prepare` gave for it.
     ///   - askedAt: when the run was asked for.
     func begin(
-        _ plan: Plan, _ options: RunOptions, observer: (any RunObserver)?, saved: [String: DescriptorBox],
+        _ plan: Plan, _ options: RunOptions, observer: (any RunObserver)?, _ prepared: RunPreparation,
         askedAt: UInt64
     ) throws -> Run {
         runCount += 1
         if runs.isEmpty { store.restartPeak() }
         let run = try Run(
-            plan, options, engine: self, number: runCount, observer: observer, saved: saved, beganAt: askedAt)
+            plan, options, engine: self, number: runCount, observer: observer, prepared, beganAt: askedAt)
         runs.append(run)
         tell(
             .runBegan(
@@ -193,10 +203,5 @@ public final class Engine {
     var kernelZeroDevice: DescriptorBox? {
         if case .present(let kernelZero) = kernelZero { return kernelZero.device }
         return nil
-    }
-
-    /// Where the sources of a plan lie.
-    func sourceFolders(of plan: Plan) -> SourceFolders {
-        zygoteStarter.sourceFolders(of: plan)
     }
 }

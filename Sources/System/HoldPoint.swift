@@ -25,8 +25,6 @@ public enum HoldPoint: String, CaseIterable, Sendable {
     case free
     /// What models needed is being read, or written.
     case history
-    /// A process that was killed is being waited for.
-    case reap
     /// A zygote is being started.
     case spawn
     /// A control group is being removed, or a process put into it.

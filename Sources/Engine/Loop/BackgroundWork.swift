@@ -22,8 +22,8 @@ final class BackgroundWork {
         case compact
         /// Writing results to the folder of saved results.
         case save
-        /// Looking for saved results and checking them, which a run waits for.
-        case saved
+        /// Reading what a run is called with, finding out where its sources lie, and checking saved results: the run waits for it.
+        case prepare
         /// Reading, checking and trimming what workers published, which the next models wait for.
         case publish
         /// Zeroing memory for later outputs.
@@ -34,8 +34,6 @@ final class BackgroundWork {
         case cgroup
         /// Starting zygotes. They die with the thread that started them: it is there as long as this object.
         case spawn
-        /// Waiting for processes that were killed.
-        case reap
         /// Reading and writing the history.
         case history
 
@@ -43,8 +41,9 @@ final class BackgroundWork {
         var threadsMax: Int {
             switch self {
             case .export, .publish: 8
-            case .spill, .restore, .saved, .cgroup: 4
-            case .free, .compact, .spawn, .reap: 2
+            case .prepare: 8
+            case .spill, .restore, .cgroup, .spawn: 4
+            case .free, .compact: 2
             case .save, .clean, .history: 1
             }
         }
@@ -53,7 +52,7 @@ final class BackgroundWork {
         var threadsOfOwnerMax: Int {
             switch self {
             case .export: 1
-            case .publish, .saved: 2
+            case .publish: 2
             default: threadsMax
             }
         }

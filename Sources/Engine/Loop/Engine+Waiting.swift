@@ -6,11 +6,17 @@ import System
 struct Watch {
     let raw: Int32
     let events: Poll.Events
+    /// Whether there is something to do in any case: what was read before and left for now.
+    let isReady: Bool
     let handler: (Poll.Events) -> Void
 
-    init(_ raw: Int32, _ events: Poll.Events = .read, _ handler: @escaping (Poll.Events) -> Void) {
+    init(
+        _ raw: Int32, _ events: Poll.Events = .read, isReady: Bool = false,
+        _ handler: @escaping (Poll.Events) -> Void
+    ) {
         self.raw = raw
         self.events = events
+        self.isReady = isReady
         self.handler = handler
     }
 }
@@ -23,10 +29,17 @@ extension Engine {
         watches.append(Watch(background.reading.raw) { _ in self.background.finish() })
         zygotes.watch(&watches)
         for run in runs { run.watch(&watches) }
-        guard let ready = try? Poll.wait(watches.map { ($0.raw, $0.events) }, timeoutMilliseconds: 100) else {
-            preconditionFailure("poll failed on descriptors of our own")
+        do throws(SystemError) {
+            let isReady = watches.contains(where: \.isReady)
+            let ready = try Poll.wait(
+                watches.map { ($0.raw, $0.events) }, timeoutMilliseconds: isReady ? 0 : 100)
+            for (watch, events) in zip(watches, ready) where events.rawValue != 0 || watch.isReady {
+                watch.handler(events)
+            }
+        } catch {
+            // The kernel has no memory for so many descriptors (ENOMEM): workers end, or run out of time, meanwhile.
+            usleep(100_000)
         }
-        for (watch, events) in zip(watches, ready) where events.rawValue != 0 { watch.handler(events) }
         checkDeadlines()
         measureMemory()
         for run in runs { run.observer?.tick() }
@@ -36,6 +49,14 @@ extension Engine {
         let now = MonotonicClock.nanoseconds()
         for run in runs { run.checkDeadlines(now) }
         zygotes.checkDeadlines(now)
+        let due = timers.filter { $0.at <= now }
+        timers.removeAll { $0.at <= now }
+        for timer in due { timer.handler() }
+    }
+
+    /// Calls something from the loop in so many seconds, and up to a tenth of one later.
+    func after(seconds: Double, _ handler: @escaping () -> Void) {
+        timers.append((Deadline.after(seconds: seconds), handler))
     }
 
     /// The worker of that name, and its run; nil when it is over.
@@ -54,10 +75,10 @@ extension Engine: ZygoteUsers {
         }
     }
 
-    func said(_ message: Datagram, _ descriptors: [DescriptorBox], of worker: String) -> String? {
+    func said(_ message: ZygoteMessage, of name: String, by zygote: ZygoteProcess) -> String? {
         // A worker of a run that is over can be no more: a run ends when all its workers are over.
-        guard let (run, worker) = self.worker(named: worker) else { return nil }
-        return run.handle(message, descriptors, of: worker)
+        guard let (run, worker) = worker(named: name) else { return nil }
+        return worker.zygote === zygote ? run.handle(message, of: worker) : "it told of a worker that is not its own"
     }
 
     func failed(_ zygote: ZygoteProcess, _ reason: String, for runs: Set<Int>) {

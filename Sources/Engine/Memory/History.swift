@@ -4,7 +4,7 @@ import System
 /// What models needed when they last ran, kept from run to run in a small database.
 ///
 /// It makes runs better and is never needed: whatever is wrong with it, runs go on without it. Used on the engine's thread, which
-/// never waits for others that have the file locked: a read then knows nothing, and writing is done on a thread of its own.
+/// never touches the file: what a run may need of it is read in the background before the run begins, and writing is done there too.
 final class History {
     /// What one execution of a model took.
     struct Need: Equatable, Sendable {
@@ -31,8 +31,10 @@ final class History {
     private typealias Row = (code: String, need: Need)
 
     private let path: String
-    /// To read with; nil where nothing could be read when last tried.
-    private var reader: SQLite?
+    /// What is known, by code: what was read for the runs of this engine, and what it noted itself; one need for each size of inputs.
+    private var known: [String: [Int64: Need]] = [:]
+    /// How many reads are under way.
+    private var readCount = 0
     /// What is not written yet.
     private var waiting: [Row] = []
     /// What is being written.
@@ -64,33 +66,60 @@ final class History {
         return access(folder + "/.", W_OK | X_OK) == 0
     }
 
-    /// What the model probably needs, by what it needed last with inputs of about that size; nil when it never ran with any such.
+    /// What the model probably needs, by what it needed last with inputs of about that size; nil when it never ran with any such, as far
+    /// as is known.
     func need(code: String, inputBytes: Int64) -> Need? {
-        let rows: [[SQLite.Value]]
-        do {
-            rows = try read(code, Self.size(inputBytes))
-        } catch {
-            guard error.isBusy else {
-                // It may be another file by the next time.
-                reader = nil
-                return nil
-            }
-            return (writing + waiting).last { $0.code == code }.flatMap { Self.scaled($0.need, to: inputBytes) }
+        let size = Self.size(inputBytes)
+        let closest = known[code]?.min { left, right in
+            (abs(left.key - size), -left.key) < (abs(right.key - size), -right.key)
         }
-        guard let row = rows.first, case .integer(let input) = row[0], case .integer(let memory) = row[1],
-            case .integer(let output) = row[2], case .real(let seconds) = row[3]
-        else { return nil }
-        return Self.scaled(
-            Need(inputBytes: input, memoryBytes: memory, outputBytes: output, seconds: seconds), to: inputBytes)
+        return closest.flatMap { Self.scaled($0.value, to: inputBytes) }
     }
 
-    private func read(_ code: String, _ size: Int64) throws(SQLite.Failure) -> [[SQLite.Value]] {
-        if reader == nil { reader = try SQLite(path, creates: false, waitMilliseconds: 0) }
-        return try reader!.run(
-            """
-            select input_bytes, memory_bytes, output_bytes, seconds from needs where code = ?1
-            order by abs(size - ?2), size desc limit 1
-            """, [.text(code), .integer(size)])
+    /// Whether something is being read, which may take long.
+    var isReading: Bool { readCount > 0 }
+
+    /// Reads what is known of models, in the background; what can't be read is not known.
+    func read(_ codes: Set<String>, by background: BackgroundWork, then: @escaping () -> Void = {}) {
+        readCount += 1
+        background.begin(.history) { [path] in
+            HoldPoint.history.pass()
+            return Self.needs(of: codes, in: path)
+        } then: { [weak self] (found: [String: [Need]]) in
+            self?.take(found)
+            then()
+        }
+    }
+
+    private func take(_ found: [String: [Need]]) {
+        readCount -= 1
+        for (code, needs) in found {
+            for need in needs { known[code, default: [:]][Self.size(need.inputBytes)] = need }
+        }
+        // What this engine noted and has not written is newer.
+        for (code, need) in writing + waiting { known[code, default: [:]][Self.size(need.inputBytes)] = need }
+    }
+
+    /// The needs of models that a file has; none where it can't be read.
+    private static func needs(of codes: Set<String>, in path: String) -> [String: [Need]] {
+        var found: [String: [Need]] = [:]
+        do throws(SQLite.Failure) {
+            let reader = try SQLite(path, creates: false, waitMilliseconds: 0)
+            for code in codes {
+                let rows = try reader.run(
+                    "select input_bytes, memory_bytes, output_bytes, seconds from needs where code = ?1 limit 256",
+                    [.text(code)])
+                found[code] = rows.compactMap { row in
+                    guard case .integer(let input) = row[0], case .integer(let memory) = row[1],
+                        case .integer(let output) = row[2], case .real(let seconds) = row[3]
+                    else { return nil }
+                    return Need(inputBytes: input, memoryBytes: memory, outputBytes: output, seconds: seconds)
+                }
+            }
+        } catch {
+            // Somebody has it locked, or it is none: whoever writes to it next sees to that.
+        }
+        return found
     }
 
     /// What inputs of another size probably need.
@@ -110,6 +139,7 @@ final class History {
     /// Notes what an execution took; written by `save`.
     func note(code: String, _ need: Need) {
         waiting.append((code, need))
+        known[code, default: [:]][Self.size(need.inputBytes)] = need
         // Who has the file locked for that long has it for ever.
         if waiting.count > Self.rowsMax { waiting.removeFirst(Self.rowsMax / 2) }
     }
@@ -122,6 +152,7 @@ final class History {
         writing = rows
         waiting = []
         background.begin(.history) { () -> SQLite.Failure? in
+            HoldPoint.history.pass()
             do throws(SQLite.Failure) {
                 try Self.write(rows, to: path)
                 return nil

@@ -4,7 +4,7 @@ import System
 /// Where the sources of a plan lie, and what its workers see of that: a scan its own, other models none.
 ///
 /// A zygote shows all of it; each worker covers what it may not see.
-struct SourceFolders {
+struct SourceFolders: Sendable {
     /// What a zygote has to show: the project's folder, and what holds sources outside of it.
     let shown: [String]
     /// Which folders these are at the moment, device and inode; "-" for one that is not there.
@@ -90,9 +90,9 @@ struct SourceFolders {
 }
 
 /// What a worker sees of what its zygote shows; `docs/protocol.md` has its form.
-struct WorkerView {
+struct WorkerView: Sendable {
     /// A folder that is emptied but for some of what lies in it.
-    struct Rebuilt {
+    struct Rebuilt: Sendable {
         var folder: String
         var shown: [String]
     }

@@ -9,7 +9,7 @@ protocol ZygoteUsers: AnyObject {
     /// A zygote says something of a worker: that it was forked, couldn't be, or has ended.
     ///
     /// - Returns: what was wrong with that; nil when it was in order.
-    func said(_ message: Datagram, _ descriptors: [DescriptorBox], of worker: String) -> String?
+    func said(_ message: ZygoteMessage, of worker: String, by zygote: ZygoteProcess) -> String?
     /// A zygote is dead, or is killed now, or couldn't be started: it forks no worker any more. Its workers die with it; `died` says when.
     func failed(_ zygote: ZygoteProcess, _ reason: String, for runs: Set<Int>)
     /// Kills a zygote's workers, and says by which processes their end can be told: without a sandbox they don't die with it.
@@ -129,7 +129,10 @@ final class ZygotePool {
             watches.append(Watch(zygote.channel.socket.raw, zygote.channel.interest) { _ in self.hear(zygote) })
             if !zygote.output.isClosed {
                 // Warnings of packages while they are imported are of interest only if the zygote fails.
-                watches.append(Watch(zygote.output.descriptor.raw) { _ in zygote.record(zygote.output.lines()) })
+                watches.append(
+                    Watch(zygote.output.descriptor.raw, isReady: zygote.output.hasMore) { _ in
+                        zygote.record(zygote.output.lines())
+                    })
             }
         }
         for process in dying.flatMap(\.alive) {
@@ -150,28 +153,24 @@ final class ZygotePool {
     private func hear(_ zygote: ZygoteProcess) {
         zygote.channel.flush()
         // A part of what it says, if that is much: nobody keeps the engine from the others.
-        for _ in 0..<Self.messagesOfTurn where zygote.state != .dead {
-            switch zygote.channel.receive() {
+        for _ in 0..<Limit.messagesPerTurn where zygote.state != .dead {
+            switch zygote.channel.receive(ZygoteMessage.init) {
             case .nothing: return
             case .closed: fail(zygote, "it ended")
             case .malformed(let what): fail(zygote, "it sent \(what)")
-            case .message(let message, let descriptors): handle(message, descriptors, from: zygote)
+            case .message(let message): handle(message, from: zygote)
             }
         }
     }
 
-    private static let messagesOfTurn = 64
-
-    private func handle(_ message: Datagram, _ descriptors: [DescriptorBox], from zygote: ZygoteProcess) {
-        if message.op == "ready" {
+    private func handle(_ message: ZygoteMessage, from zygote: ZygoteProcess) {
+        guard let worker = message.worker else {
+            guard zygote.state == .starting else { return fail(zygote, "it said that it is ready, a second time") }
             zygote.state = .ready
             users?.ready(zygote, for: zygote.runs)
             return
         }
-        guard let name = message.body["worker"]?.string else {
-            return fail(zygote, "it sent a message without a worker")
-        }
-        if let complaint = users?.said(message, descriptors, of: name) { fail(zygote, complaint) }
+        if let complaint = users?.said(message, of: worker, by: zygote) { fail(zygote, complaint) }
     }
 
     // MARK: End

@@ -44,8 +44,8 @@ struct ZygoteStarter: Sendable {
         let shown = zip(key.shown, key.places).filter { $0 == key.project || $1 != "-" }.map(\.0)
         if hasArena { variables["LD_PRELOAD"] = preloadedName }
         var spec = ZygoteSpec(
-            arguments: [key.python, "-m", "zerrow.zygote"], environment: variables,
-            readPaths: try readPaths(python: key.python, of: key.environment) + shown, hasNetwork: key.hasNetwork,
+            arguments: [key.python, "-P", "-s", "-m", "zerrow.zygote"], environment: variables,
+            readPaths: try readPaths(python: key.python) + shown, hasNetwork: key.hasNetwork,
             isSandboxed: isSandboxed, tmpBytesMax: tmpBytesMax)
         if let name = preloadedName { spec.links = [name: installation.arenaLibrary] }
         return try Zygote.spawn(spec, control: control.descriptor, output: output.descriptor)
@@ -54,17 +54,13 @@ struct ZygoteStarter: Sendable {
     /// Where the sources of a plan lie.
     func sourceFolders(of plan: Plan) -> SourceFolders {
         // An interpreter that is missing is told of where it is started.
-        let needed = plan.environments.flatMap { (try? readPaths(python: $0.python, of: $0.id)) ?? [] }
+        let needed = plan.environments.flatMap { (try? readPaths(python: $0.python)) ?? [] }
         return SourceFolders(plan, staying: isSandboxed ? Zygote.places(showing: needed) : [])
     }
 
     /// What a zygote of an environment reads: the interpreter's folders, and zerrow's own parts.
-    private func readPaths(python: String, of environment: String) throws -> [String] {
-        guard let real = Path.resolved(python) else {
-            throw EngineError.zygote("the interpreter \(python) of environment '\(environment)' does not exist")
-        }
-        // …/bin/python in both: the environment's folder, and the one that Python itself is installed in.
-        return [Path.parent(Path.parent(python)), Path.parent(Path.parent(real))]
+    private func readPaths(python: String) throws -> [String] {
+        try installation.interpreterFolders(python)
             + [installation.pythonFolder, installation.workerLibrary, installation.arenaLibrary]
     }
 

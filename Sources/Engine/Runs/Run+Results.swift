@@ -15,7 +15,10 @@ extension Run {
         } catch {
             return rejected(model, worker, error)
         }
-        let files = [published.descriptor] + (worker.scan?.pieces.map(\.descriptor) ?? [])
+        let files = [published.descriptor] + (worker.scan?.pieces ?? []).map(\.descriptor)
+        // It is the run's memory, though it is the engine that holds it for a while.
+        let bytes = Int(clamping: worker.outputBytes) + DecodedTable.bytes(toDecode: files)
+        engine.tell(.used(number, model: model, bytes: bytes))
         let result = ResultWork(files, engine.store.beginPublish(by: worker.storeID))
         engine.background.begin(.publish, of: number) {
             result.run()
@@ -45,7 +48,7 @@ extension Run {
                     by: worker.storeID)
             }
             worker.mark("ready")
-            report(result.rows, of: worker)
+            report(rows: result.rows, of: worker)
             isFromCache.remove(model)
             shareScan(model)
             noteKeeping(of: model, unless: reasonNotToKeep(model, worker))
@@ -85,7 +88,7 @@ extension Run {
     }
 
     /// Notes what a worker published, once its table is there.
-    private func report(_ rows: UInt64, of worker: Worker) {
+    private func report(rows: UInt64, of worker: Worker) {
         guard let published = worker.published else { return }
         let now = elapsed()
         let model = worker.model

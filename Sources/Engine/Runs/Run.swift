@@ -62,11 +62,11 @@ final class Run {
     /// A run that has not started.
     ///
     /// - Parameters:
-    ///   - saved: the saved results that it may use, by key.
+    ///   - prepared: what was found out for it.
     ///   - beganAt: when it was asked for.
     init(
         _ plan: Plan, _ options: RunOptions, engine: Engine, number: Int, observer: (any RunObserver)?,
-        saved: [String: DescriptorBox], beganAt: UInt64
+        _ prepared: RunPreparation, beganAt: UInt64
     ) throws {
         self.beganAt = beganAt
         self.plan = plan
@@ -74,12 +74,12 @@ final class Run {
         self.engine = engine
         self.number = number
         id = "r\(getpid())-\(number)"
-        let folders = engine.sourceFolders(of: plan)
+        let folders = prepared.folders
         self.folders = folders
         self.observer = observer
         cgroup = engine.cgroups?.makeRun(id, memoryBytesMax: options.memoryBytesMax)
         let cached = plan.models.map { model in
-            options.usesCache ? model.key.flatMap { engine.result($0, saved) } : nil
+            options.usesCache ? model.key.flatMap { engine.result($0, prepared.saved) } : nil
         }
         let index = Dictionary(uniqueKeysWithValues: plan.models.enumerated().map { ($1.name, $0) })
         var models = zip(plan.models, cached).map { model, cached in

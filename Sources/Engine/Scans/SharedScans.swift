@@ -8,9 +8,9 @@ import Store
 /// or, if there is none, ask anew. This cannot deadlock: a run only ever waits for the run that makes the scan, and that one already
 /// holds a grant, so it waits for nobody.
 ///
-/// This struct keeps table numbers only. It does not keep tables alive: an entry disappears when the last run that uses the table
+/// It keeps table numbers only. It does not keep tables alive: an entry disappears when the last run that uses the table
 /// releases it. Decoded columns that survive runs are kept by `DeCache`.
-struct SharedScans {
+final class SharedScans {
     /// A run's ask for a grant.
     struct Ask: Equatable {
         var run: Int
@@ -61,7 +61,7 @@ struct SharedScans {
     /// A run asks for a scan.
     ///
     /// - Returns: whether the resource manager is to be asked now; else `takeWoken` gives the ask when its time has come.
-    mutating func ask(_ ask: Ask, key: String) -> Bool {
+    func ask(_ ask: Ask, key: String) -> Bool {
         if results[key] != nil {
             woken.append((ask, key))
             return false
@@ -75,7 +75,7 @@ struct SharedScans {
     }
 
     /// A model doesn't ask any more.
-    mutating func withdraw(_ owner: ResourceManager.ModelKey, key: String) {
+    func withdraw(_ owner: ResourceManager.ModelKey, key: String) {
         woken.removeAll { $0.ask.owner == owner }
         scans[key]?.asking.removeAll { $0.owner == owner }
         scans[key]?.waiting.removeAll { $0.owner == owner }
@@ -83,7 +83,7 @@ struct SharedScans {
     }
 
     /// A grant has come for a model that asks.
-    mutating func grant(_ owner: ResourceManager.ModelKey, key: String) -> Decision {
+    func grant(_ owner: ResourceManager.ModelKey, key: String) -> Decision {
         var scan = scans[key] ?? Scan()
         guard let place = scan.asking.firstIndex(where: { $0.owner == owner }) else {
             // Its ask was withdrawn when the grant was on its way.
@@ -105,7 +105,7 @@ struct SharedScans {
     }
 
     /// A model has given back its grant: if it made the scan, those who waited for it wait no more.
-    mutating func end(_ owner: ResourceManager.ModelKey, key: String) {
+    func end(_ owner: ResourceManager.ModelKey, key: String) {
         guard scans[key]?.maker == owner else { return }
         scans[key]!.maker = nil
         woken += scans[key]!.waiting.map { ($0, key) }
@@ -114,26 +114,26 @@ struct SharedScans {
     }
 
     /// The next one that waits no more: it shares the result, if there is one, or asks anew.
-    mutating func takeWoken() -> (ask: Ask, result: Result?, key: String)? {
+    func takeWoken() -> (ask: Ask, result: Result?, key: String)? {
         guard !woken.isEmpty else { return nil }
         let (ask, key) = woken.removeFirst()
         return (ask, results[key], key)
     }
 
-    private mutating func removeIfEmpty(_ key: String) {
+    private func removeIfEmpty(_ key: String) {
         if scans[key]?.isEmpty == true { scans[key] = nil }
     }
 
     // MARK: Results
 
     /// A scan's table is there, and a run holds it. An earlier one is forgotten.
-    mutating func add(_ result: Result, key: String) {
+    func add(_ result: Result, key: String) {
         results[key] = result
         keys[result.table] = key
     }
 
     /// No run holds the table any more. Nothing happens where another one has taken its place.
-    mutating func forget(_ table: TableID) {
+    func forget(_ table: TableID) {
         guard let key = keys.removeValue(forKey: table) else { return }
         if results[key]?.table == table { results[key] = nil }
     }

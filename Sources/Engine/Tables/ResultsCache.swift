@@ -4,7 +4,7 @@ import Store
 /// The results that an engine keeps from run to run, by the plan's keys: equal keys, equal tables.
 ///
 /// It holds tables as anybody does; they go when memory is short, the cheapest to make again first.
-struct ResultsCache {
+final class ResultsCache {
     /// A kept result.
     struct Entry {
         let table: TableID
@@ -20,7 +20,7 @@ struct ResultsCache {
     /// Takes in a result; nothing happens where there is one with that key.
     ///
     /// - Returns: whether it was taken in.
-    mutating func add(_ entry: Entry, key: String) -> Bool {
+    func add(_ entry: Entry, key: String) -> Bool {
         guard entries[key] == nil else { return false }
         entries[key] = entry
         return true
@@ -30,7 +30,7 @@ struct ResultsCache {
     var keys: [String] { Array(entries.keys) }
 
     /// Forgets a result; its table is the caller's to let go of.
-    mutating func remove(_ key: String) { entries[key] = nil }
+    func remove(_ key: String) { entries[key] = nil }
 }
 
 extension Engine {

@@ -50,8 +50,6 @@ extension ResourceManager {
         }
     }
 
-    /// What is expected may come from a file that somebody has damaged: sums of it must not overflow.
-    private static let expectedBytesMax = 1 << 52
     /// How many asks of a run are looked at while something else runs anyhow.
     private static let asksMax = 64
     /// How often an ask is overtaken before it takes less than there would be without tables that can't be evicted.
@@ -59,7 +57,8 @@ extension ResourceManager {
 
     /// Grants or refuses one ask, or has room made for one. False if there is nothing to be done before the next fact.
     mutating func admitNext() -> Bool {
-        guard grants.count < limits.slots else { return false }
+        // Who may borrow a slot need not wait for whom room is made for, but can't start either.
+        guard hasFreeSlot || runs.keys.contains(where: { mayBorrow($0) && !runs[$0]!.asks.isEmpty }) else { return false }
         if let claim, admitClaimant(claim) { return true }
         let order = runOrder()
         guard !order.isEmpty else { return false }
@@ -89,7 +88,9 @@ extension ResourceManager {
         return run.asks[index].ask
     }
 
-    private func mayUseSlot(_ run: RunID) -> Bool { runs[run]!.used < runs[run]!.slots }
+    private func mayUseSlot(_ run: RunID) -> Bool {
+        runs[run]!.used < runs[run]!.slots && (hasFreeSlot || mayBorrow(run))
+    }
 
     /// The runs that ask and may use one more slot: whose turn it is comes first.
     func runOrder() -> [RunID] {
@@ -109,7 +110,7 @@ extension ResourceManager {
         for run in order {
             guard !isEngineBlocked else { break }
             if phase != .normal, !isStuck(run) { continue }
-            let most = grants.isEmpty ? Int.max : Self.asksMax
+            let most = isAnyActive ? Self.asksMax : Int.max
             // Whom room is made for, if nothing else of its run fits as it is: who reads most of what is in memory. When it is done, that
             // may go; one that only begins a chain would make more tables wait. A run's work is finite: nobody starves by that.
             var next: (room: Room, key: ModelKey, phase: Phase, inputBytes: Int)?
@@ -138,8 +139,8 @@ extension ResourceManager {
                 case .waits(let engine):
                     passed.append((state.key, engine))
                     guard state.overtakes >= Self.overtakesMax else { continue }
-                    // Whoever is in its way has to end. When nobody runs there, there is nothing to wait for.
-                    if engine, !grants.isEmpty { isEngineBlocked = true }
+                    // Whoever is in its way has to end. When nobody gets on there, there is nothing to wait for.
+                    if engine, isAnyActive { isEngineBlocked = true }
                 }
                 if isEngineBlocked || (runs[run]!.used > 0 && state.overtakes >= Self.overtakesMax) { break }
             }
@@ -207,10 +208,10 @@ extension ResourceManager {
         guard let room = room(for: lack, run: ask.run, except: ask.inputs, phase) else {
             return .waits(engine: engineLack > 0)
         }
-        let isEngineIdle = isPatient ? isIdle(run, .engine) : grants.isEmpty
+        let isEngineIdle = isPatient ? isIdle(run, .engine) : !isAnyActive
         if phase != .normal, engineLack > 0, !isEngineIdle { return .waits(engine: true) }
         // Starting it at once saves only so much: if making room costs more, waiting for what runs is better.
-        let canWait = (runLack > 0 && run.used > 0) || (engineLack > 0 && !grants.isEmpty)
+        let canWait = (runLack > 0 && run.used > 0) || (engineLack > 0 && isAnyActive)
         if canWait, let seconds = ask.expectedSeconds, room.seconds > seconds * EvictionCost.waitFactor {
             return .waits(engine: engineLack > 0)
         }
@@ -222,7 +223,7 @@ extension ResourceManager {
     private func isIdle(_ run: RunState, _ whose: Refusal.Limit) -> Bool {
         switch whose {
         case .run: run.used == 0
-        case .engine: grants.isEmpty && runs.values.allSatisfy { !$0.asks.isEmpty }
+        case .engine: !isAnyActive && runs.values.allSatisfy { !$0.asks.isEmpty || $0.used > 0 }
         }
     }
 
@@ -241,7 +242,7 @@ extension ResourceManager {
 
     /// What an ask needs: at most what there would be if all else had ended and all that can be evicted were.
     func need(_ ask: Ask) -> Need {
-        let wanted = ask.isRetry ? Int.max : min(ask.expectedBytes, Self.expectedBytesMax)
+        let wanted = ask.isRetry ? Int.max : ask.expectedBytes
         var need = Need(reserved: min(wanted, ask.memoryBytesMax ?? wanted), run: 0, engine: 0)
         // What the inputs take up; what of it isn't there yet; what of it counts as fixed by itself.
         var run = (all: 0, missing: 0, fixed: 0)
@@ -271,7 +272,7 @@ extension ResourceManager {
         }
         if need.reserved == Int.max {
             // A retry that nothing limits.
-            need.reserved = min(ask.expectedBytes, Self.expectedBytesMax)
+            need.reserved = ask.expectedBytes
         }
         need.run = need.reserved + run.missing
         need.engine = need.reserved + engine.missing

@@ -88,6 +88,8 @@ extension ResourceManager {
         var isCrossed = false
         /// What its tables count for themselves.
         var handedOver = 0
+        /// Whether it keeps its slot without getting on.
+        var isStalled = false
 
         /// What it counts.
         var bytes: Int { max(0, max(reserved, used) - handedOver) }

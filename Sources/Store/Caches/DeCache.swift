@@ -7,7 +7,7 @@
 ///
 /// Whoever owns it gives a worker's answer at once, lends it the pieces, releases what `takeReleased` gives, and asks for
 /// `answers` after each call that changes something.
-public struct DeCache: Sendable {
+public final class DeCache {
     /// A table of the store that holds a block.
     public struct Piece: Sendable, Equatable {
         /// The table: a row for each of its groups' rows, in the groups' order.
@@ -73,7 +73,7 @@ public struct DeCache: Sendable {
     /// A worker asks; `answers` answers it. Pieces of what was at the files' paths before are forgotten.
     ///
     /// Traps when the worker has asked before: its owner looks at `hasAsked`, as workers may send anything.
-    public mutating func ask(_ wants: [ScanBlock], for worker: WorkerID) {
+    public func ask(_ wants: [ScanBlock], for worker: WorkerID) {
         precondition(!hasAsked(worker), "worker \(worker) has asked already")
         waiting.append(Request(worker: worker, wants: wants))
         for block in wants { forgetOlder(than: block.file) }
@@ -85,7 +85,7 @@ public struct DeCache: Sendable {
     }
 
     /// The answers that can be given now, in the order of asking. Each is given once; from then on the worker decodes what it lacks.
-    public mutating func answers() -> [Answer] {
+    public func answers() -> [Answer] {
         if waiting.isEmpty { return [] }
         var ahead = claims.values.reduce(into: ScanUnits()) { $0.formUnion($1) }
         var answers: [Answer] = []
@@ -113,7 +113,7 @@ public struct DeCache: Sendable {
     /// Takes in what a worker has decoded, once its tables are published and it is dead: its claim ends.
     ///
     /// What was not its to decode is released, and so are pieces of a file of which newer ones are there.
-    public mutating func add(_ pieces: [Piece], by worker: WorkerID) {
+    public func add(_ pieces: [Piece], by worker: WorkerID) {
         var claim = claims[worker] ?? ScanUnits()
         use += 1
         for piece in pieces {
@@ -132,7 +132,7 @@ public struct DeCache: Sendable {
     }
 
     /// A worker has ended, in whatever way: it waits and claims no more. Nothing happens where it did neither.
-    public mutating func end(_ worker: WorkerID) {
+    public func end(_ worker: WorkerID) {
         claims[worker] = nil
         waiting.removeAll { $0.worker == worker }
     }
@@ -151,7 +151,7 @@ public struct DeCache: Sendable {
     public func block(of table: TableID) -> ScanBlock? { held[table]?.piece.block }
 
     /// Forgets a piece that is evicted; its table is the caller's to release. Nothing happens where it is none.
-    public mutating func remove(_ table: TableID) {
+    public func remove(_ table: TableID) {
         guard let entry = held.removeValue(forKey: table) else { return }
         let path = entry.piece.block.file.path
         tables[path]?.removeAll { $0 == table }
@@ -159,20 +159,20 @@ public struct DeCache: Sendable {
     }
 
     /// Forgets every piece; their tables are among those to release.
-    public mutating func removeAll() {
+    public func removeAll() {
         released += held.keys.sorted()
         held = [:]
         tables = [:]
     }
 
     /// The tables that the cache let go of since the last call, for the caller to release.
-    public mutating func takeReleased() -> [TableID] {
+    public func takeReleased() -> [TableID] {
         defer { released = [] }
         return released
     }
 
     /// Enters a piece among those of its file, behind all that are no smaller.
-    private mutating func file(_ piece: Piece) {
+    private func file(_ piece: Piece) {
         let others = tables[piece.block.file.path] ?? []
         let place = others.firstIndex { (held[$0]?.piece.block.units ?? 0) < piece.block.units } ?? others.count
         tables[piece.block.file.path, default: []].insert(piece.table, at: place)
@@ -181,7 +181,7 @@ public struct DeCache: Sendable {
     /// Forgets the pieces of what was at the file's path before, when it was another file or had another content.
     ///
     /// A run that was planned before the file changed may still come: what it asks for is not what is there.
-    private mutating func forgetOlder(than file: FileIdentity) {
+    private func forgetOlder(than file: FileIdentity) {
         for table in tables[file.path] ?? [] {
             guard let other = held[table]?.piece.block.file, other != file else { continue }
             if other.ctimeNanoseconds <= file.ctimeNanoseconds {

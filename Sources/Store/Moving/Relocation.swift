@@ -72,7 +72,7 @@ struct Rewritten: Sendable {
         }
         var named: [SegmentID: RangeSet] = [:]
         for (segment, list) in zip(descriptor.segments, ranges) {
-            named[SegmentID(rawValue: segment.id)] = RangeSet(list).bounded()
+            named[SegmentID(rawValue: segment.id)] = RangeSet(list)
         }
         return named
     }

@@ -80,7 +80,7 @@ public final class PublishWork: Sendable {
         try output.checkUntouched()
         let own = named.reduce(RangeSet()) { $0.union($1[output.id] ?? RangeSet()) }
         let tables = zip(publications, named).map { publication, named in
-            Table(descriptor: publication.descriptor, named: named.mapValues { $0.bounded() })
+            Table(descriptor: publication.descriptor, named: coarse(named))
         }
         HoldPoint.trim.pass()
         guard !own.isEmpty else { return Made(tables: tables) }
@@ -104,9 +104,20 @@ public final class PublishWork: Sendable {
         return named
     }
 
+    /// What is kept in mind of what a table names.
+    private func coarse(_ named: [SegmentID: RangeSet]) -> [SegmentID: RangeSet] {
+        named.reduce(into: [:]) { coarse, entry in
+            let whole = entry.key == output.id ? RangeSet([0..<output.bytes]) : lentRanges(of: entry.key)
+            coarse[entry.key] = entry.value.coarse(in: whole)
+        }
+    }
+
+    /// What the tables that were lent to the worker name of a segment.
+    private func lentRanges(of id: SegmentID) -> RangeSet { (lent[id] ?? []).reduce(RangeSet()) { $0.union($1) } }
+
     /// Checks that the worker names nothing of an input but what tables lent to it name.
     private func checkLent(_ ranges: RangeSet, of id: SegmentID) throws(StoreError) {
-        let lent = (lent[id] ?? []).reduce(RangeSet()) { $0.union($1) }
+        let lent = lentRanges(of: id)
         guard let stray = ranges.ranges.first(where: { lent.index(holding: $0) == nil }) else { return }
         throw StoreError(
             .badReference, id, "worker \(worker) names bytes \(stray) of it, which no table lent to the worker names")

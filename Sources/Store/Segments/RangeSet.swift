@@ -42,21 +42,6 @@ public struct RangeSet: Sendable, Equatable {
         }
     }
 
-    /// The most ranges that are told apart where the gaps between them are smaller than a page.
-    static let rangesMax = 4096
-
-    /// The set itself, or, of one in very many pieces, a larger one in which gaps of less than a page are closed: no page could be given
-    /// back for them, and what looks at all ranges of all tables must not take long for it. There are at most as many ranges as pages then.
-    func bounded() -> RangeSet {
-        if ranges.count <= Self.rangesMax { return self }
-        var joined = RangeSet()
-        for range in ranges {
-            let end = joined.ranges.last?.upperBound ?? range.lowerBound
-            joined.append(range.lowerBound - end < Machine.pageBytes ? end..<range.upperBound : range)
-        }
-        return joined
-    }
-
     /// What is in either. O(n + m).
     public func union(_ other: RangeSet) -> RangeSet {
         if isEmpty { return other }
@@ -105,6 +90,15 @@ public struct RangeSet: Sendable, Equatable {
     func inWholePages() -> RangeSet {
         let page = Machine.pageBytes
         return RangeSet(ranges.map { $0.lowerBound & ~(page - 1)..<($0.upperBound + page - 1) & ~(page - 1) })
+    }
+
+    /// More ranges than this are put together to pages: memory is given back in pages, and a table of a million batches must not take a
+    /// hundred megabytes to keep in mind.
+    static let rangesMax = 1 << 16
+
+    /// The set, or if it has very many ranges all of their pages that lie in another set, which holds it.
+    func coarse(in other: RangeSet) -> RangeSet {
+        ranges.count <= Self.rangesMax ? self : inWholePages().intersection(other)
     }
 
     /// The gaps between the ranges within a bound that holds them all, in order.
