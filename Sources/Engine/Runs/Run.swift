@@ -94,11 +94,12 @@ final class Run {
         for model in previewOf {
             models.append(
                 Scheduler.Model(
-                    inputs: [model], environment: ZygoteKey(plan.models[model], of: plan, seeing: view).name, role: .preview)
+                    inputs: [model], environment: ZygoteKey(plan.models[model], of: plan, seeing: view).name,
+                    role: .preview)
             )
         }
         scheduler = Scheduler(
-            graph: try Scheduler.Graph(models), workersAhead: engine.options.slots + 1,
+            graph: try Scheduler.Graph(models), workersAhead: min(engine.options.slots, 1 << 20) + 1,
             failurePolicy: options.keepsGoing ? .keepGoing : .stop)
         reports = plan.models.map {
             RunReport.Model(
