@@ -13,7 +13,7 @@ private func parts(_ bytes: [UInt8]) -> (Datagram, [DescriptorBox])? {
     let parts = bytes.split(separator: 0, maxSplits: 8, omittingEmptySubsequences: false)
     guard let first = parts.first, let message = Datagram(parsing: Array(first)) else { return nil }
     let files = parts.dropFirst().compactMap { content in
-        (try? FileDescriptor.sealedMemory(named: "fuzz", Array(content))).map { DescriptorBox($0) }
+        try? DescriptorBox(FileDescriptor.sealedMemory(named: "fuzz", Array(content)))
     }
     return (message, files)
 }
