@@ -141,7 +141,7 @@ public final class Engine {
         }
         let askedAt = MonotonicClock.nanoseconds()
         var saved: [String: DescriptorBox]?
-        openSaved(for: plan, options) { saved = $0 }
+        openSaved(for: plan, options, note: { observer?.note($0) }) { saved = $0 }
         while saved == nil, !isStopped { waitAndHandle(beside: watches) }
         let begun = try begin(plan, options, observer: observer, saved: saved ?? [:], askedAt: askedAt)
         run = begun

@@ -302,7 +302,7 @@ private let page = Machine.pageBytes
         }
         let store = SegmentStore(lock: .sealed, poolBytesMax: 0)
         let table = try store.publishColumns(columns, bytes: 4 * huge, by: "w1")
-        let work = try store.beginSave(table, as: path)
+        let work = try store.beginSave(table, in: Folder(folder), as: "key.arrow", key: "key")
         let faults = [Fault(.makeUnnamed, errno: EOPNOTSUPP)] + (failing.map { [Fault($0, errno: EIO)] } ?? [])
         let plan = FaultPlan(faults)
         try? plan.apply { () throws(StoreError) in try work.write() }

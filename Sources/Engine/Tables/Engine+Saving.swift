@@ -29,8 +29,8 @@ extension Engine {
 
     /// Saves a model's result for later engines, on a thread of its own.
     func save(_ table: TableID, key: String) {
-        guard let saved, !Files.exists(saved.path(key)),
-            let work = try? store.beginSave(table, as: saved.path(key))
+        guard let saved, !saved.isTaken(key),
+            let work = (try? saved.beginSave(table, key: key, of: store)).flatMap(\.self)
         else { return }
         savesLeft += 1
         share(table, with: .save(key))
@@ -82,7 +82,7 @@ extension Engine {
             guard savesLeft > 0 || isWriting else { break }
             waitAndHandle(beside: [watch])
         }
-        for text in unsaid { note(text) }
+        for text in unsaid + (history?.takeNotes() ?? []) { note(text) }
         unsaid = []
         if let count = history?.unwrittenCount, count > 0, !isInterrupted {
             note("what \(count) models needed is not remembered: another process has the history locked")

@@ -1,12 +1,11 @@
-import Glibc
 import SIPC
 import Store
 import System
 
 /// Final tables leave the engine as standard Arrow IPC streams: the metadata as it is, then the segments' bytes.
 extension Run {
-    /// Writes a final table to `<export folder>/<model>.arrows`, under another name until it is whole. Nothing happens for
-    /// other models, or when there is no export folder.
+    /// Writes a final table to `<export folder>/<model>.arrows`, a name that it gets when it is whole: what had it before stays until
+    /// then, and is replaced, not written to, whatever it is. Nothing happens for other models, or when there is no export folder.
     func export(_ model: Int) {
         guard let folder = options.exportFolder, plan.models[model].final, let table = tables[model]
         else { return }
@@ -18,15 +17,10 @@ extension Run {
             let segments = try loan.segments.map {
                 try MappedSegment(id: $0.id.rawValue, try $0.file.descriptor.duplicate())
             }
-            let unfinished = "\(path).\(getpid())"
-            do {
-                let file = try FileDescriptor.open(unfinished, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o644)
-                try descriptor.writeStream(segments, to: file)
-            } catch {
-                try? Files.remove(unfinished)
-                throw error
-            }
-            try Files.rename(unfinished, path)
+            let pending = try PendingFile(in: Folder(folder), mode: 0o644)
+            try descriptor.writeStream(segments, to: pending.file.descriptor)
+            try pending.file.descriptor.finishWrites()
+            try pending.replace(as: "\(name).arrows")
             observer?.note("\(name) → \(path)")
         } catch {
             failures.append(
