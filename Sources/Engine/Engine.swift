@@ -26,58 +26,33 @@ public final class Engine {
     /// The kernel module, opened once; `absent` also when the options turn it off.
     let kernelZero: KernelZero.Presence
     var zygotes: [ZygoteKey: ZygoteProcess] = [:]
-    /// What was copied to free segments of which little was still needed, in bytes, since the engine was made.
-    var compactedBytes: UInt64 = 0
-    /// What was evicted since the engine was made.
-    var evictions = EvictionReport()
-    /// What the resource manager knows of the pool, in bytes.
-    var toldPoolBytes = 0
-    /// The tables that are being read back from the disk, and who waits for each.
-    var restoring: [TableID: [((any Error)?) -> Void]] = [:]
-    /// What goes on when a sealed segment has been rewritten.
-    var waitingForCompaction: [() -> Void] = []
-    /// How fast memory was moved here.
-    var rates = ResourceManager.Rates()
-    /// Where tables are spilled to; nil where that is not possible.
-    let spillFolder: SpillFolder?
     /// The results that outlive the engine; nil where none are to.
     let saved: SavedResults?
     /// How many results are being saved.
     var savesLeft = 0
-    /// What observers were told and need not hear again.
-    var noted: Set<String> = []
-    /// What nobody was there to be told.
-    var unsaid: [String] = []
+    /// What the engine has to say that belongs to no run.
+    var notes = Notes()
     /// The most memory that is kept for later outputs, in bytes.
     let poolBytesMax: Int
     /// Who may run, and what goes when memory is short.
-    var resources: ResourceManager
-    /// What it has not been told yet.
-    var resourceEvents: [ResourceManager.Event] = []
-    /// What it wants done, in order.
-    var resourceActions: [ResourceManager.Action] = []
-    var isHandlingEvents = false
+    let resources: ResourceBridge
     /// The tables that the engine holds, for its runs and its caches.
-    var holdings: [TableID: TableHolding] = [:]
-    /// The tables that are held, by what the resource manager calls them.
-    var tableIDs: [ResourceManager.TableKey: TableID] = [:]
+    let tables: TableRegistry
+    /// How tables leave memory, and come back.
+    let mover: TableMover
     /// What scans have decoded, and are decoding.
     var decache = DeCache()
     /// Whole scans that several runs want.
     var scans = SharedScans()
     /// The results that are kept for later runs.
     var results = ResultsCache()
-    /// Whether tables have come or gone, or their readers, since the resource manager was told of them.
-    var holdingsAreStale = false
-    /// What models needed before; nil where there is no place to keep it.
-    let history: History?
+    /// What models are expected to need.
+    let forecast: MemoryForecast
     /// The runs that are not over.
     var runs: [Run] = []
-    /// How much memory a model's output took last time, by project and model: what to recycle for it.
-    var outputBytes: [String: Int] = [:]
     private var runCount = 0
-    /// When memory was last measured, in nanoseconds of the monotonic clock.
-    var measuredAt: UInt64 = 0
+    /// When memory is measured next.
+    var measuring = Interval(seconds: 0.25)
 
     /// An engine that has started nothing but its janitor.
     public init(installation: Installation, options: EngineOptions, environment: [String: String]) throws {
@@ -93,16 +68,22 @@ public final class Engine {
         store = SegmentStore(lock: hasIdentities ? .readOnlyDescriptor : .sealed, poolBytesMax: poolBytesMax)
         background = try BackgroundWork()
         saved = try options.cacheFolder.map { try SavedResults($0) }
-        spillFolder = try Self.spillFolder(options, environment)
-        resources = ResourceManager(
-            limits: .init(
+        let spillFolder = try Self.spillFolder(options, environment)
+        tables = TableRegistry(
+            store, ways: spillFolder == nil ? options.eviction.ways.subtracting([.spill]) : options.eviction.ways)
+        mover = TableMover(store, tables, background, spillFolder: spillFolder)
+        resources = ResourceBridge(
+            .init(
                 memoryBytesMax: Self.memoryBytesMax(options).map { Int(clamping: $0) }, slots: options.slots,
                 workerBytesMin: 16 << 20, spilledComesBack: store.lock == .sealed))
-        history = History.path(environment).map { History($0) }
+        forecast = MemoryForecast(History.path(environment).map { History($0) })
         kernelZero = options.hasKernelZero ? KernelZero.find() : .absent
         cgroups = CgroupTree.make()
         if let bytes = options.memoryBytesMax { cgroups?.setMemoryMax(bytes) }
         janitor = try cgroups.map { try Janitor.start(executable: installation.executable, cgroups: $0) }
+        tables.users = self
+        mover.delegate = self
+        resources.user = self
     }
 
     /// Reads a project; no engine is needed for that.
@@ -177,7 +158,7 @@ public final class Engine {
         runs.removeAll { $0 === run }
         tell(.runEnded(run.number))
         limitZygotes()
-        history?.save(by: background)
+        forecast.save(by: background)
         return run.finish()
     }
 

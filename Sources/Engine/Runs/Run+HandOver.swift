@@ -27,7 +27,7 @@ extension Run {
 
     /// Sends the segments, the tables, the task, and the segment to write to.
     private func handOver(_ model: Int, to worker: Worker) throws {
-        for table in Set(inputs(of: model).map { tables[$0]! }) { engine.comesBack(table) }
+        for table in Set(inputs(of: model).map { tables[$0]! }) { engine.mover.comesBack(table) }
         let loans = inputs(of: model).map { engine.store.lend(tables[$0]!, to: worker.storeID) }
         try send(segmentsOf: loans, to: worker)
         for (index, loan) in loans.enumerated() {
@@ -38,7 +38,7 @@ extension Run {
         // Moved memory comes after the rest. Huge pages keep their place in 2 MiB, so there may be as many holes as pages.
         let output = try engine.store.makeOutputSegment(
             bytes: limits.fileBytes, for: worker.storeID, growthBytesMax: device == nil ? 0 : limits.fileBytes,
-            expectedBytes: engine.outputBytes[outputKey(of: model)] ?? 0, model: outputKey(of: model))
+            expectedBytes: engine.forecast.outputBytes(of: outputKey(of: model)), model: outputKey(of: model))
         worker.segment = output.id
         worker.recycledBytes = UInt64(output.recycledBytes)
         let task = DescriptorBox(try FileDescriptor.sealedMemory(named: "task", self.task(of: model).utf8))

@@ -20,10 +20,10 @@ extension Run {
             tables[model] = published[0]
             worker.cgroup?.allowSwap()
             let maker = ResourceManager.ModelKey(number, model)
-            engine.hold(
+            engine.tables.add(
                 published[0], by: .run(number, model: model), seconds: seconds, maker: maker, cgroup: worker.cgroup)
             for table in published.dropFirst() {
-                engine.hold(table, by: .piece, seconds: seconds / Double(pieces.count), maker: maker)
+                engine.tables.add(table, by: .piece, seconds: seconds / Double(pieces.count), maker: maker)
             }
             if worker.scan != nil {
                 engine.decache.add(
@@ -147,7 +147,7 @@ extension Run {
             return
         }
         var failureText: String?
-        engine.holdingsAreStale = true
+        engine.tables.noteReaders()
         switch status {
         case .success: reports[model].status = isFromCache.contains(model) ? "cached" : "success"
         case .unneeded: reports[model].status = "unneeded"
@@ -178,7 +178,7 @@ extension Run {
         export(model)
         guard let table = tables.removeValue(forKey: model) else { preconditionFailure("a table is released twice") }
         do {
-            try engine.letGo(table, by: .run(number, model: model))
+            try engine.tables.release(table, by: .run(number, model: model))
         } catch {
             // The table is gone for its readers all the same; its memory goes with the engine at the latest.
             observer?.note("memory of '\(name(of: model))' was not given back: \(error)")

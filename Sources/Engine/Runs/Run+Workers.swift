@@ -118,7 +118,7 @@ extension Run {
         }
         worker.mark("send")
         limit(worker)
-        engine.restore(inputs(of: model).map { tables[$0]! }) { [weak self] error in
+        engine.mover.restore(inputs(of: model).map { tables[$0]! }) { [weak self] error in
             self?.handOver(model, to: worker, unless: error)
         }
     }
@@ -303,12 +303,17 @@ extension Run {
         printOutput(of: worker)
         worker.wasKilledForMemory = (worker.cgroup?.outOfMemoryKills ?? 0) > 0
         worker.outputBytes = UInt64(engine.store.outputResidentBytes(of: worker.storeID))
-        engine.outputBytes[outputKey(of: worker.model)] = max(1, Int(worker.outputBytes))
+        engine.forecast.noteOutput(of: outputKey(of: worker.model), bytes: worker.outputBytes)
         worker.memoryBytes = memoryBytesMax(of: worker, exit)
         if !isPreview(worker.model), worker.grant != nil {
             reports[worker.model].memoryBytesMax = max(reports[worker.model].memoryBytesMax ?? 0, worker.memoryBytes)
         }
-        if worker.published != nil || worker.wasKilledForMemory { noteNeed(of: worker.model, worker) }
+        if worker.published != nil || worker.wasKilledForMemory {
+            engine.forecast.note(
+                subject(worker.model), memoryBytes: worker.memoryBytes, outputBytes: worker.outputBytes,
+                wasKilled: worker.wasKilledForMemory,
+                seconds: Double(MonotonicClock.nanoseconds() - worker.sentAt) / 1e9)
+        }
         feed(
             .exited(
                 worker.id,
@@ -338,7 +343,7 @@ extension Run {
             engine.answerScans()
         }
         // Tables that it read are idle now, and its output may be in the pool.
-        engine.holdingsAreStale = true
+        engine.tables.noteReaders()
         do {
             try engine.store.end(worker.storeID)
         } catch {

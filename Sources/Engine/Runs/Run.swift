@@ -34,7 +34,7 @@ final class Run {
     /// The user has asked for an end; how often.
     var cancelCount = 0
     /// Events that came up while actions were carried out.
-    var events: [Scheduler.Event] = []
+    private var events: [Scheduler.Event] = []
     var outcome: Scheduler.Outcome?
     let beganAt: UInt64
     var endedAt: UInt64?
@@ -116,7 +116,7 @@ final class Run {
     /// Holds a table that is there as a model's, and reports it: the run only names it.
     func take(_ table: TableID, _ output: RunReport.Output, for model: Int) {
         tables[model] = table
-        engine.share(table, with: .run(number, model: model))
+        engine.tables.retain(table, by: .run(number, model: model))
         isFromCache.insert(model)
         var counts = ByteCounts()
         counts.resharedBytes = output.bytes
@@ -127,8 +127,8 @@ final class Run {
     /// Begins; the engine's loop does the rest, until there is an outcome.
     func start() {
         movedBytesBefore = engine.store.movedBytes
-        compactedBytesBefore = engine.compactedBytes
-        evictionsBefore = engine.evictions
+        compactedBytesBefore = engine.mover.compactedBytes
+        evictionsBefore = engine.mover.evictions
         observer?.runBegan(plan)
         noteLimits()
         feed(.start)
@@ -146,10 +146,10 @@ final class Run {
     func finish() -> RunReport {
         if let usage = try? engine.store.usage() { memory.note(usage) }
         memory.movedBytes = UInt64(clamping: engine.store.movedBytes - movedBytesBefore)
-        memory.compactedBytes = engine.compactedBytes - compactedBytesBefore
+        memory.compactedBytes = engine.mover.compactedBytes - compactedBytesBefore
         memory.runBytesMax = cgroup?.memory.bytesPeak
         memory.limitBytes = options.memoryBytesMax
-        memory.evictions = engine.evictions - evictionsBefore
+        memory.evictions = engine.mover.evictions - evictionsBefore
         return report()
     }
 
@@ -193,8 +193,11 @@ final class Run {
     /// Hands an event to the scheduler and carries out what it answers; what comes up meanwhile follows in order.
     func feed(_ event: Scheduler.Event) {
         events.append(event)
-        engine.handleEvents()
+        engine.resources.drain()
     }
+
+    /// Whether there are events that wait to be handled.
+    var hasEvents: Bool { !events.isEmpty }
 
     /// Takes the event that has waited longest.
     func handleNextEvent() {

@@ -57,9 +57,9 @@ extension Run {
     func answer(_ worker: Worker, _ pieces: [DeCache.Piece]) {
         worker.scan?.isAnswered = true
         // Kept until they are lent, whoever wants to evict them.
-        for piece in pieces { engine.share(piece.table, with: .scan(worker.name)) }
+        for piece in pieces { engine.tables.retain(piece.table, by: .scan(worker.name)) }
         engine.tellHoldings()
-        engine.restore(pieces.map(\.table)) { [weak self] error in
+        engine.mover.restore(pieces.map(\.table)) { [weak self] error in
             guard let self else { return }
             if scheduler.isAlive(worker.id), workers[worker.id] != nil {
                 if let error {
@@ -68,15 +68,15 @@ extension Run {
                     send(pieces, to: worker)
                 }
             }
-            for piece in pieces { engine.forget(piece.table, by: .scan(worker.name)) }
+            for piece in pieces { engine.tables.evict(piece.table, from: .scan(worker.name)) }
         }
     }
 
     private func send(_ pieces: [DeCache.Piece], to worker: Worker) {
         do {
             let loans = pieces.map { piece in
-                engine.comesBack(piece.table)
-                if let key = engine.holdings[piece.table]?.key { engine.tell(.tableUsed(key, nextUse: nil)) }
+                engine.mover.comesBack(piece.table)
+                if let key = engine.tables[piece.table]?.key { engine.tell(.tableUsed(key, nextUse: nil)) }
                 return engine.store.lend(piece.table, to: worker.storeID)
             }
             try send(segmentsOf: loans, to: worker)
@@ -118,8 +118,8 @@ extension Engine {
             guard let (run, worker) = worker(named: answer.worker.rawValue) else { continue }
             run.answer(worker, answer.pieces)
         }
-        for table in decache.takeReleased() { forget(table, by: .piece) }
-        holdingsAreStale = true
+        for table in decache.takeReleased() { tables.evict(table, from: .piece) }
+        tables.noteReaders()
     }
 }
 

@@ -5,9 +5,11 @@ import Store
 ///
 /// Two scans with the same key (see `Plan.Model.key`) have equal tables. One of them at a time uses a grant: the others' asks
 /// are withdrawn, or not passed on, until it is over, so that nobody waits in a slot. They then share its table without a worker,
-/// or, if there is none, ask anew. Nobody waits for one that waits: who makes it has been granted.
+/// or, if there is none, ask anew. This cannot deadlock: a run only ever waits for the run that makes the scan, and that one already
+/// holds a grant, so it waits for nobody.
 ///
-/// It holds no memory: a table counts as long as a run holds it as its model's. What outlives runs are DeCache's pieces.
+/// This struct keeps table numbers only. It does not keep tables alive: an entry disappears when the last run that uses the table
+/// releases it. Decoded columns that survive runs are kept by `DeCache`.
 struct SharedScans {
     /// A run's ask for a grant.
     struct Ask: Equatable {
@@ -49,6 +51,8 @@ struct SharedScans {
 
     private var scans: [String: Scan] = [:]
     private var results: [String: Result] = [:]
+    /// What each table is shared under.
+    private var keys: [TableID: String] = [:]
     /// Those who wait for nobody any more, in the order of asking.
     private var woken: [(ask: Ask, key: String)] = []
 
@@ -123,10 +127,14 @@ struct SharedScans {
     // MARK: Results
 
     /// A scan's table is there, and a run holds it. An earlier one is forgotten.
-    mutating func add(_ result: Result, key: String) { results[key] = result }
+    mutating func add(_ result: Result, key: String) {
+        results[key] = result
+        keys[result.table] = key
+    }
 
     /// No run holds the table any more. Nothing happens where another one has taken its place.
-    mutating func forget(_ table: TableID, key: String) {
+    mutating func forget(_ table: TableID) {
+        guard let key = keys.removeValue(forKey: table) else { return }
         if results[key]?.table == table { results[key] = nil }
     }
 }
@@ -143,7 +151,6 @@ extension Run {
             return
         }
         engine.scans.add(.init(table: table, output: output, units: reports[model].decache?.wantedUnits ?? 0), key: key)
-        engine.holdings[table]!.scanKey = key
     }
 
     /// Takes another run's result for a model that asks.

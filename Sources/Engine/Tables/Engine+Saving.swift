@@ -18,7 +18,7 @@ extension Engine {
             counts.resharedBytes = UInt64(store.namedBytes(of: table))
             let entry = ResultsCache.Entry(
                 table: table, output: RunReport.Output(rows: Int64(clamping: descriptor.rows), counts: counts))
-            hold(table, by: .result(key), seconds: 0)
+            tables.add(table, by: .result(key), seconds: 0)
             _ = results.add(entry, key: key)
             return entry
         } catch {
@@ -33,7 +33,7 @@ extension Engine {
             let work = (try? saved.beginSave(table, key: key, of: store)).flatMap(\.self)
         else { return }
         savesLeft += 1
-        share(table, with: .save(key))
+        tables.retain(table, by: .save(key))
         background.begin { () -> StoreError? in
             do throws(StoreError) {
                 try work.write()
@@ -48,20 +48,19 @@ extension Engine {
             store.finishSave(work)
             endSave(of: table, key)
             // What would be much larger on a disk is no fault of anybody's.
-            if let error, error.code != .unsuitable { noteOnce("results are not saved", error) }
+            if let error, error.code != .unsuitable { note(once: "results are not saved", error) }
         }
     }
 
     /// A table has been saved, or not; what it was held for is over, and it may be evicted.
     private func endSave(of table: TableID, _ key: String) {
-        guard let holding = holdings[table] else { preconditionFailure("a table that is being saved is held") }
+        guard let holding = tables[table] else { preconditionFailure("a table that is being saved is held") }
         let way = holding.waitingEviction
-        holding.waitingEviction = nil
+        tables.setWaitingEviction(nil, of: table)
         let isLast = holding.holders.count == 1
         if let way, isLast { tell(.evictionFailed(holding.key, way)) }
-        forget(table, by: .save(key))
-        if let way, !isLast { evict(holding.key, way) }
-        holdingsAreStale = true
+        tables.evict(table, from: .save(key))
+        if let way, !isLast { mover.evict(holding.key, way) }
         tellHoldings()
     }
 
@@ -75,16 +74,16 @@ extension Engine {
         let watch = Watch(signals.raw) { _ in
             while (try? signals.next()) != nil { isInterrupted = true }
         }
-        history?.save(by: background)
+        forecast.save(by: background)
         let historyDeadline = Deadline.after(seconds: Self.historySecondsMax)
         while !isInterrupted {
-            let isWriting = history?.isWriting == true && MonotonicClock.nanoseconds() < historyDeadline
+            let isWriting = forecast.isWriting && MonotonicClock.nanoseconds() < historyDeadline
             guard savesLeft > 0 || isWriting else { break }
             waitAndHandle(beside: [watch])
         }
-        for text in unsaid + (history?.takeNotes() ?? []) { note(text) }
-        unsaid = []
-        if let count = history?.unwrittenCount, count > 0, !isInterrupted {
+        for text in notes.takePending() + forecast.takeNotes() { note(text) }
+        let count = forecast.unwrittenCount
+        if count > 0, !isInterrupted {
             note("what \(count) models needed is not remembered: another process has the history locked")
         }
     }

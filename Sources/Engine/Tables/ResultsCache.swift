@@ -44,32 +44,16 @@ extension Engine {
         }
         if model.kind != "scan" { save(table, key: key) }
         if options.keepsResults, results.add(.init(table: table, output: output), key: key) {
-            share(table, with: .result(key))
+            tables.retain(table, by: .result(key))
         }
     }
 
     /// Forgets all results and all that scans have decoded; what runs still need stays with them.
     func forgetAll() {
         for key in results.keys {
-            if let entry = results[key] { forget(entry.table, by: .result(key)) }
+            if let entry = results[key] { tables.evict(entry.table, from: .result(key)) }
         }
         decache.removeAll()
         answerScans()
-    }
-
-    /// Makes somebody forget a table that has been evicted; a run has been told already.
-    func forget(_ table: TableID, by holder: TableHolding.Holder) {
-        // What one release leads to may have taken it away already.
-        guard holdings[table]?.holders.contains(holder) == true else { return }
-        switch holder {
-        case .run, .scan, .save: break
-        case .result(let key): results.remove(key)
-        case .piece: decache.remove(table)
-        }
-        do {
-            try letGo(table, by: holder)
-        } catch {
-            for run in runs { run.observer?.note("memory of a dropped table was not given back: \(error)") }
-        }
     }
 }
