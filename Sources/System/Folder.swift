@@ -30,7 +30,8 @@ public final class Folder: Sendable {
         // Where there is an access control list, the group's bits are the most that it gives anybody.
         guard status.mode & 0o022 == 0 else {
             let mode = String(status.mode, radix: 8)
-            return "others may write to it (mode \(mode)), and could put anything there; 'chmod go-w' it, or name a folder of your own"
+            let problem = "others may write to it (mode \(mode)), and could put anything there"
+            return "\(problem); 'chmod go-w' it, or name a folder of your own"
         }
         return nil
     }
@@ -160,7 +161,8 @@ extension FileStatus {
         if owner != geteuid() { return "it belongs to user \(owner)" }
         if mode & 0o022 != 0 { return "others may write to it (mode \(String(mode, radix: 8)))" }
         if links > 1 { return "it has \(links) names" }
-        if bytes > Self.sparsenessMax * (residentBytes + 1 << 20) { return "nearly all of its \(bytes) bytes are a hole" }
+        let bytesMax = Self.sparsenessMax * (residentBytes + 1 << 20)
+        if bytes > bytesMax { return "nearly all of its \(bytes) bytes are a hole" }
         return nil
     }
 }

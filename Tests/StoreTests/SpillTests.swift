@@ -315,6 +315,27 @@ private let page = Machine.pageBytes
         #expect(isTheSame)
     }
 
+    @Test func aSavedTableWithoutRowsIsTakenInAndRead() throws {
+        let folder = Path.parent(CommandLine.arguments[0]) + "/saved-\(getpid())-empty"
+        try Files.makeDirectory(folder)
+        defer {
+            unlink(folder + "/key.arrow")
+            try? Files.removeDirectory(folder)
+        }
+        let store = SegmentStore(lock: .sealed, poolBytesMax: 0)
+        _ = try store.makeOutputSegment(bytes: 1, for: "w1")
+        let table = try store.publish([], by: "w1")
+        let work = try store.beginSave(table, in: Folder(folder), as: "key.arrow", key: "key")
+        try work.write()
+        store.finishSave(work)
+        let again = try store.takeSaved(DescriptorBox(FileDescriptor.open(folder + "/key.arrow")))
+        // All that its descriptor names is lent with it.
+        let loan = store.view(of: again)
+        let named = try Descriptor(reading: loan.descriptor).segments.map(\.id)
+        #expect(named == loan.segments.map(\.id.rawValue))
+        #expect(try store.stream(of: again) == store.stream(of: table))
+    }
+
     @Test func aTableThatWouldBeMuchLargerOnADiskIsRefused() throws {
         let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 0)
         let output = try store.makeOutputSegment(bytes: 2 * huge, for: "w1")

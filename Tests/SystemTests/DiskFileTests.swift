@@ -123,7 +123,9 @@ private let page = Machine.pageBytes
             ]
             for make in makers {
                 #expect(make(folder + "/a") >= 0)
-                let pending = try plan.apply { () throws(SystemError) in try PendingFile(in: Folder(folder), mode: 0o644) }
+                let pending = try plan.apply { () throws(SystemError) in
+                    try PendingFile(in: Folder(folder), mode: 0o644)
+                }
                 try Array("new".utf8).withUnsafeBytes { try pending.file.descriptor.writeAll($0) }
                 try pending.replace(as: "a")
                 #expect(try Files.list(folder) == ["a", "precious"])

@@ -20,7 +20,8 @@ import Testing
 
     /// What stands in the way of a file, by what the message says of it. None may be opened, or keep anybody waiting.
     @Test(arguments: [
-        "FIFO", "symbolic link", "folder", "socket", "device", "2 names", "others may write to it", "a hole", "belongs to user",
+        "FIFO", "symbolic link", "folder", "socket", "device", "2 names", "others may write to it", "a hole",
+        "belongs to user",
     ])
     func whatIsNoFileOfOnesOwnIsRefusedAtOnce(kind: String) throws {
         let folder = try own("refused\(kind.filter(\.isLetter))")

@@ -1,4 +1,4 @@
-"""Pipelines made from a seed, and what each of their tables must hold: computed by DuckDB in this process, on the same file."""
+"""Pipelines made from a seed, and what each of their tables must hold: computed by DuckDB here, on the same rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ import zerrow
 
 """
 
-# The models: each makes a table (k, v) of tables (k, v). First what the model does, then the same for DuckDB. No value is negative.
+# The models: each makes a table (k, v) of tables (k, v). First what the model does, then the same for DuckDB. No value
+# is negative.
 PYTHON = {
     "some": ("return a.filter(pc.equal(pc.bit_wise_and(a['v'], 3), {n}))", "select k, v from {a} where v & 3 = {n}"),
     "other": (

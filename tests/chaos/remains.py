@@ -1,4 +1,4 @@
-"""What must not stay behind: this process adopts every orphan, and sees mounts, /dev/shm and control groups by itself."""
+"""What must not stay behind: this process adopts every orphan, and has mounts and a /dev/shm of its own."""
 
 from __future__ import annotations
 

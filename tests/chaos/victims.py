@@ -34,7 +34,7 @@ class Blow:
         return cls(kind, chance.choice(WAYS), round(chance.triangular(0, 2.5, 0.6), 3), chance.randrange(1000))
 
     def strike(self, command: int, server: int | None, is_over: Callable[[], bool]) -> str | None:
-        """Wait for the moment, and for a process of the kind; what was struck, or None when there was none until the end."""
+        """Wait for the moment, and for a process of the kind; what was struck, or None when there was none."""
         end = time.monotonic() + self.seconds
         while time.monotonic() < end and not is_over():
             time.sleep(0.005)

@@ -66,8 +66,10 @@ private struct ArrowFile {
             let message = try read(block, .batch)
             try builder.append(batch: try body(message.header, message.body, &references))
         }
+        // A table without any bytes names no segment: nobody is lent one for it.
+        let isEmpty = references.allSatisfy { $0.length == 0 }
         let segment = Segment(id: file.id, bytes: UInt64(file.bytes))
-        return builder.finish(segments: [segment], references: references)
+        return builder.finish(segments: isEmpty ? [] : [segment], references: references)
     }
 
     /// Where a message lies in the file.
