@@ -18,7 +18,7 @@ def test_whatever_is_killed_nothing_is_left_all_that_is_said_is_true_and_caches_
     assert done.returncode == 0, f"seed {seed}"
 
 
-# What is wrong in each: a process that lives on, a file that stays, an export of other rows, a run that says what is not so.
+# What is wrong in each: a process that lives on, a file that stays, half an export, no report, a false exit code.
 WRONGS = {
     "left behind: process": 'nohup sleep 77 >/dev/null 2>&1 & exec "$@"',
     "left behind: tmp/": 'touch "$TMPDIR/half"; exec "$@"',
