@@ -191,7 +191,7 @@ public final class PendingFile: Sendable {
                 if error.errno == EEXIST { continue }
                 throw error
             }
-            // Where nothing can be locked, nothing is taken for abandoned.
+            // If nothing can be locked here, nothing is taken for abandoned.
             let isLocked = (try? file.descriptor.lockIfFree()) ?? true
             // Between its making and its lock another process may have taken it away.
             if isLocked, (try? folder.status(of: name)) != nil { return (file, name) }

@@ -22,7 +22,7 @@ extension SystemCall {
     public static let seek: SystemCall = "lseek"
 }
 
-/// What can no longer be done to a memory file.
+/// The operations that a memory file no longer allows.
 public struct Seals: OptionSet, Sendable {
     /// The kernel's bits.
     public let rawValue: Int32
@@ -116,7 +116,7 @@ extension FileDescriptor {
         return FileStatus(value)
     }
 
-    /// Sets the size; what lies beyond it is freed.
+    /// Sets the size; bytes beyond it are freed.
     public func truncate(bytes: Int) throws(SystemError) {
         let raw = self.raw
         try perform(.truncate, "descriptor \(raw)") { ftruncate(raw, off_t(bytes)) }

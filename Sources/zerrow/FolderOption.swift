@@ -7,7 +7,7 @@ struct FolderOption {
     /// The option as it is written.
     let option: String
     let path: String
-    /// The permissions it is made with where it is not there, in a folder that is; nil: it has to be there.
+    /// The permissions with which it is made if it doesn't exist and its parent does; nil: it has to exist.
     var madeWithMode: mode_t?
     /// Whether it is for what is read again later, and trusted: then nobody else may be able to put anything there.
     var isPrivate = false

@@ -3,11 +3,11 @@ import Scheduler
 import Store
 import System
 
-/// What a worker is given: its inputs, its task, the code, and the segment to write to.
+/// How a worker is given its inputs, its task, the code, and the segment to write to.
 extension Run {
-    /// The inputs are there, unless something went wrong with them.
+    /// Hands a worker its inputs, unless reading them back has failed.
     func handOver(_ model: Int, to worker: Worker, unless failure: (any Error)?) {
-        // It may have been killed while its inputs were read back.
+        // The worker may have been killed while its inputs were read back.
         guard scheduler.isAlive(worker.id), workers[worker.id] != nil else { return }
         do {
             if let failure { throw failure }
@@ -19,8 +19,9 @@ extension Run {
         }
     }
 
-    /// Holds the worker to what it was granted.
+    /// Limits the worker's memory to its grant.
     func limit(_ worker: Worker) {
+        worker.descriptorBytesLeft = Worker.descriptorBytesMax(memoryBytesMax: worker.grant?.memoryBytesMax)
         guard let bytes = worker.grant?.memoryBytesMax, let cgroup = worker.cgroup else { return }
         cgroup.setMemoryMax(UInt64(bytes))
     }
@@ -35,7 +36,7 @@ extension Run {
         }
         let limits = engine.arenaLimits(memoryBytesMax: worker.grant?.memoryBytesMax.map { UInt64($0) })
         let device = engine.kernelZeroDevice
-        // Moved memory comes after the rest. Huge pages keep their place in 2 MiB, so there may be as many holes as pages.
+        // Moved memory is appended. Huge pages keep their place in 2 MiB, so there may be as many holes as pages.
         let output = try engine.store.makeOutputSegment(
             bytes: limits.fileBytes, for: worker.storeID, growthBytesMax: device == nil ? 0 : limits.fileBytes,
             expectedBytes: engine.forecast.outputBytes(of: outputKey(of: model)), model: outputKey(of: model))
@@ -48,7 +49,7 @@ extension Run {
                 arenaFileBytes: UInt64(output.bytes), arenaBytesMax: limits.bytesMax,
                 decacheBytesMax: usesDeCache(model) ? decacheBytesMax : nil, hasCode: code != nil),
             [task, output.file] + [code, device].compactMap(\.self))
-        // What is recycled is in use now.
+        // The pool is smaller now if the output was recycled.
         engine.tellPool()
     }
 
@@ -59,13 +60,13 @@ extension Run {
             for segment in loan.segments { segments[segment.id] = segment.file }
         }
         let ids = segments.keys.sorted()
-        for start in stride(from: 0, to: ids.count, by: Datagram.descriptorsMax) {
-            let chunk = ids[start..<min(start + Datagram.descriptorsMax, ids.count)]
+        for start in stride(from: 0, to: ids.count, by: Limit.descriptorsMax) {
+            let chunk = ids[start..<min(start + Limit.descriptorsMax, ids.count)]
             try worker.channel.send(Datagram.segments(chunk.map(\.rawValue)), chunk.map { segments[$0]! })
         }
     }
 
-    /// What a model is called across all runs and projects.
+    /// The name of a model's output across all runs and projects.
     func outputKey(of model: Int) -> String { plan.project.folder + "\0" + name(of: model) }
 
     private func task(of model: Int) -> JSONValue {

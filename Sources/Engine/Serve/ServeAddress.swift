@@ -1,7 +1,7 @@
 import Glibc
 import System
 
-/// Where the engine of a user listens.
+/// The address at which a user's engine listens.
 public struct ServeAddress: Sendable {
     /// The socket.
     public let path: String
@@ -42,9 +42,9 @@ public struct ServeAddress: Sendable {
         return folder
     }
 
-    /// What both ends must share: the very same build, and the same packages.
+    /// The identity that both ends must share: the very same build, and the same packages.
     static func build(of installation: Installation) -> String {
-        // What runs, not what its name stands for by now: it may have been built anew since.
+        // The running executable is asked, not the file of its name: that may have been built anew since.
         let executable = (try? Files.identity("/proc/self/exe")) ?? "unknown"
         return "\(executable) \(installation.home) \(installation.python)"
     }

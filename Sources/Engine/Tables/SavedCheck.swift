@@ -1,7 +1,7 @@
 import Synchronization
 import System
 
-/// The saved results of a plan, on the way to being found whole: a disk, or anybody, may have changed them since they were written.
+/// The check that a plan's saved results are whole: a disk, or anybody, may have changed them since they were written.
 ///
 /// Threads share it: each takes the next key that nobody has looked at.
 private final class SavedCheck: Sendable {
