@@ -3,10 +3,10 @@ import Testing
 
 @testable import SIPC
 
-/// Arrow IPC files that nobody has checked, as a cache folder or a source may hold them; those of `fuzz/seeds`.
+/// Arrow IPC files that nobody has checked, as a cache folder or a source may hold them; those of `fuzz/seeds/arrow-file`.
 @Suite struct ArrowFileTests {
     private func file(_ name: String) throws -> MappedSegment {
-        let folder = String(#filePath.dropLast("Tests/SIPCTests/ArrowFileTests.swift".count)) + "fuzz/seeds/"
+        let folder = String(#filePath.dropLast("Tests/SIPCTests/ArrowFileTests.swift".count)) + "fuzz/seeds/arrow-file/"
         let bytes = try Files.read(folder + name + ".arrow", bytesMax: 1 << 20)
         return try MappedSegment(id: 1, try FileDescriptor.sealedMemory(named: name, bytes))
     }

@@ -53,7 +53,7 @@ def planted(file: Path, number: int) -> None:
 
 
 def with_rows_beyond_measure(file: Path) -> None:
-    seeds = Path(__file__).resolve().parents[2] / "fuzz" / "seeds"
+    seeds = Path(__file__).resolve().parents[2] / "fuzz" / "seeds" / "arrow-file"
     file.write_bytes((seeds / "rows-beyond-64-bits.arrow").read_bytes())
 
 
