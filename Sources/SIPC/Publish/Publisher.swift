@@ -44,7 +44,7 @@ public struct Publisher {
         }
     }
 
-    /// Moves memory into the output segment without a copy, all that it is given at once.
+    /// Moves memory into the output segment without a copy, all ranges in one call.
     public typealias Mover = ([UnsafeRawBufferPointer]) -> Moved
 
     /// The outcome of a move.
@@ -69,7 +69,7 @@ public struct Publisher {
 
     /// Asked about every buffer, in this order.
     private let ways: [Way]
-    /// Asked about all that is left and not small, before it is copied.
+    /// Asked about all buffers that are left and not small, before they are copied.
     private let mover: Mover?
     private let output: Segment
     private let take: (Int) throws(SIPCError) -> (UnsafeMutableRawPointer, offset: UInt64)
