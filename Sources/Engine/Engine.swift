@@ -131,7 +131,7 @@ public final class Engine {
         }
         let askedAt = MonotonicClock.nanoseconds()
         var prepared: RunPreparation?
-        prepare(plan, options) { prepared = $0 }
+        prepare(plan, options, note: { observer?.note($0) }) { prepared = $0 }
         while prepared == nil {
             waitAndHandle(beside: watches)
             // Nothing has begun; whatever is slow there ends with the command.

@@ -74,7 +74,7 @@ struct EngineOptionGroup: ParsableArguments {
     @Option(
         name: .customLong("cache-dir"),
         help: ArgumentHelp(
-            "Keep results in this folder, for later runs. Without it they are kept while 'zerrow serve' lives.",
+            "Keep results in this folder, for later runs; nobody else may be able to write to it. Without it they are kept while 'zerrow serve' lives.",
             valueName: "dir"))
     var cacheFolder: String?
 
@@ -91,7 +91,7 @@ struct EngineOptionGroup: ParsableArguments {
     mutating func checkFolders() throws {
         spillFolder = try spillFolder.map { try FolderOption(option: "--spill-dir", path: $0).checked() }
         cacheFolder = try cacheFolder.map {
-            try FolderOption(option: "--cache-dir", path: $0, madeWithMode: 0o700).checked()
+            try FolderOption(option: "--cache-dir", path: $0, madeWithMode: 0o700, isPrivate: true).checked()
         }
     }
 

@@ -115,6 +115,69 @@ import Testing
         #expect(history.need(code: "a", inputBytes: 1)?.memoryBytes == 2)
     }
 
+    /// What may be in the file's place, or beside it, and whether it is put aside: none of it stops or keeps anybody.
+    @Test(arguments: [
+        "FIFO", "link", "folder", "two names", "FIFO beside", "link beside", "hole", "other table", "endless",
+    ])
+    func whatIsNoHistoryIsPutAside(kind: String) throws {
+        let folder = Self.folder("aside\(kind.filter(\.isLetter))")
+        defer {
+            for name in (try? Files.list(folder)) ?? [] { rmdir("\(folder)/\(name)") }
+            Self.remove(folder)
+        }
+        try Files.makeDirectory(folder)
+        let path = folder + "/needs.sqlite"
+        switch kind {
+        case "FIFO": mkfifo(path, 0o600)
+        case "link":
+            try Files.write(folder + "/other", "precious")
+            symlink("other", path)
+        case "folder": mkdir(path, 0o700)
+        case "two names":
+            _ = try SQLite(path).run("create table needs (code)")
+            link(path, folder + "/other")
+        case "FIFO beside":
+            _ = try SQLite(path).run("create table needs (code)")
+            mkfifo(path + "-journal", 0o600)
+        case "link beside": symlink("/nonexistent/x", path + "-wal")
+        case "hole": truncate(path, 0); close(creat(path, 0o600)); truncate(path, 1 << 40)
+        case "other table": _ = try SQLite(path).run("create table needs (x)")
+        default:
+            _ = try SQLite(path).run(
+                """
+                create view needs as with recursive n(x) as (select 1 union all select x + 1 from n)
+                select 'a' as code, 1 as size, x as input_bytes, x as memory_bytes, x as output_bytes, 1.0 as seconds,
+                1 as used_at from n
+                """)
+        }
+        let history = History(path)
+        #expect(history.need(code: "a", inputBytes: 1) == nil)
+        history.note(code: "a", .init(inputBytes: 1, memoryBytes: 2, outputBytes: 3, seconds: 4))
+        try Self.save(history)
+        #expect(history.takeNotes().contains { $0.contains("anew") }, "\(kind)")
+        #expect(history.need(code: "a", inputBytes: 1)?.memoryBytes == 2)
+        if kind == "link" { #expect(try Files.read(folder + "/other", bytesMax: 10) == Array("precious".utf8)) }
+    }
+
+    @Test func aDatabaseOfSomethingElseAndAFolderOfOthersAreLeftAlone() throws {
+        let folder = Self.folder()
+        defer { Self.remove(folder) }
+        try Files.makeDirectory(folder)
+        let path = folder + "/other.sqlite"
+        try SQLite(path).run("create table customers (name)")
+        let history = History(path)
+        history.note(code: "a", .init(inputBytes: 1, memoryBytes: 2, outputBytes: 3, seconds: 4))
+        try Self.save(history)
+        #expect(history.takeNotes().contains { $0.contains("a database of something else") })
+        #expect(try SQLite(path).run("select name from sqlite_schema") == [[.text("customers")]])
+        chmod(folder, 0o1777)
+        let shared = History(folder + "/needs.sqlite")
+        shared.note(code: "a", .init(inputBytes: 1, memoryBytes: 2, outputBytes: 3, seconds: 4))
+        try Self.save(shared)
+        #expect(shared.takeNotes().contains { $0.contains("others may write to it") && $0.contains("ZERROW_HISTORY") })
+        #expect(try Files.list(folder) == ["other.sqlite"] && !History.isPossible(at: folder + "/needs.sqlite"))
+    }
+
     @Test func aPlaceThatCannotBeUsedMeansNoHistory() throws {
         let history = History("/proc/nowhere/needs.sqlite")
         history.note(code: "a", .init(inputBytes: 1, memoryBytes: 2, outputBytes: 3, seconds: 4))

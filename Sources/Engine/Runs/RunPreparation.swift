@@ -14,8 +14,13 @@ extension Engine {
 
     /// Prepares a run.
     ///
-    /// - Parameter then: is called on the engine's thread.
-    func prepare(_ plan: Plan, _ options: RunOptions, then: @escaping (RunPreparation) -> Void) {
+    /// - Parameters:
+    ///   - note: is told of saved results that are no good.
+    ///   - then: is called on the engine's thread.
+    func prepare(
+        _ plan: Plan, _ options: RunOptions, note: @escaping (String) -> Void,
+        then: @escaping (RunPreparation) -> Void
+    ) {
         var view: WorkerView?
         var saved: [String: DescriptorBox]?
         var isHistoryRead = false
@@ -31,7 +36,7 @@ extension Engine {
             view = $0
             goOn()
         }
-        openSaved(for: plan, options) {
+        openSaved(for: plan, options, note: note) {
             saved = $0
             goOn()
         }

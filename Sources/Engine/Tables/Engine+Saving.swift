@@ -29,8 +29,7 @@ extension Engine {
 
     /// Saves a model's result for later engines, on a thread of its own.
     func save(_ table: TableID, key: String) {
-        guard let saved else { return }
-        let work = store.beginSave(table, as: saved.path(key))
+        guard let saved, let work = saved.beginSave(table, key: key, of: store) else { return }
         savesLeft += 1
         tables.retain(table, by: .save(key))
         background.begin(.save) { () -> StoreError? in
@@ -80,7 +79,7 @@ extension Engine {
             guard savesLeft > 0 || isWriting else { break }
             waitAndHandle(beside: [watch])
         }
-        for text in notes.takePending() { note(text) }
+        for text in notes.takePending() + forecast.takeNotes() { note(text) }
         let count = forecast.unwrittenCount
         if count > 0, !isInterrupted {
             note("what \(count) models needed is not remembered: another process has the history locked")

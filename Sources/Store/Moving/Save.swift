@@ -10,12 +10,16 @@ public final class SaveWork: Sendable {
 
     let movers: Movers
     private let bytes: Int
-    private let path: String
+    private let folder: Folder
+    private let name: String
+    private let key: String
 
-    init(_ movers: Movers, bytes: Int, _ path: String) {
+    init(_ movers: Movers, bytes: Int, _ folder: Folder, _ name: String, key: String) {
         self.movers = movers
         self.bytes = bytes
-        self.path = path
+        self.folder = folder
+        self.name = name
+        self.key = key
         table = movers.table
     }
 
@@ -27,7 +31,7 @@ public final class SaveWork: Sendable {
     public func write() throws(StoreError) {
         do {
             HoldPoint.save.pass()
-            if Files.exists(path) { return }
+            if (try? folder.status(of: name)) != nil { return }
             let descriptor = try movers.descriptor()
             guard try descriptor.fileLayout().format == .file else {
                 throw StoreError(.unsuitable, nil, "table \(table) can't be saved: its dictionaries are replaced")
@@ -35,16 +39,16 @@ public final class SaveWork: Sendable {
             let table = try descriptor.trimmed(try movers.map())
             let layout = try table.descriptor.fileLayout(hasChecksum: true)
             try SegmentStore.checkFileBytes(layout, of: bytes, self.table)
-            let pending = try PendingFile(in: Path.parent(path))
+            let pending = try PendingFile(in: folder)
             try pending.file.descriptor.allocate(bytes: layout.bytes)
             var output = DiskOutput(pending.file)
-            _ = try table.descriptor.writeFile(layout, table.segments) { try output.write($0, at: $1) }
+            _ = try table.descriptor.writeFile(layout, table.segments, key: key) { try output.write($0, at: $1) }
             try output.finish()
-            try pending.link(as: path)
+            try pending.link(as: name)
         } catch let error as StoreError {
             throw error
         } catch {
-            throw StoreError(writing: "saving table \(table), \(bytes) bytes, as \(path)", error)
+            throw StoreError(writing: "saving table \(table), \(bytes) bytes, as \(folder.path)/\(name)", error)
         }
     }
 }
@@ -54,10 +58,12 @@ extension SegmentStore {
     ///
     /// - Parameters:
     ///   - table: any.
-    ///   - path: the file's name, which nothing should have; its folder is there.
+    ///   - folder: where to.
+    ///   - name: the file's name, which nothing should have.
+    ///   - key: what it is kept by; its checksum is of that too.
     /// - Returns: the work, for a thread that may wait.
-    public func beginSave(_ table: TableID, as path: String) -> SaveWork {
-        SaveWork(pin(table, "save"), bytes: namedBytes(of: table), path)
+    public func beginSave(_ table: TableID, in folder: Folder, as name: String, key: String) -> SaveWork {
+        SaveWork(pin(table, "save"), bytes: namedBytes(of: table), folder, name, key: key)
     }
 
     /// Ends a save, whatever came of it.
