@@ -26,7 +26,7 @@
 #include "memory.h"
 #include "process.h"
 
-#define BYTES (96UL << 20)
+#define BYTES (48UL << 20)
 
 /* What the publisher tells, in memory of both. */
 struct shared {
@@ -219,8 +219,8 @@ TEST_WITHIN(quick, a_fuse_server_cannot_keep_others_from_the_file, 240)
 		took = atomic_load(&shared->took_us);
 		close(fd);
 	}
-	for (int attempt = 0; attempt < 12 && waited < 2; attempt++)
-		waited += attack(took * (45 + attempt * 4) / 100);
+	for (int attempt = 0; attempt < 9 && waited < 2; attempt++)
+		waited += attack(took * (50 + attempt * 5) / 100);
 	CHECK_CALL(umount2("/root", MNT_DETACH));
 	harness_note("it made the caller wait %d times", waited);
 }

@@ -173,8 +173,8 @@ void guest_log(const char *format, ...)
 
 void guest_log_tasks(void)
 {
-	guest_write("/proc/sysrq-trigger", "w");
-	guest_write("/proc/sysrq-trigger", "l");
+	guest_try_write("/proc/sysrq-trigger", "w");
+	guest_try_write("/proc/sysrq-trigger", "l");
 }
 
 /* The first processor can't be taken out of use and has no such file; no machine here has more than two. */
