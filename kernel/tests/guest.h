@@ -37,6 +37,9 @@ void guest_log_tasks(void);
 /* Takes all processors but the first out of use, until guest_reset(). */
 void guest_use_one_processor(void);
 
+/* Lets real-time tasks keep a processor for as long as they like, until guest_reset(). */
+void guest_unleash_real_time(void);
+
 /* Puts back all settings that tests change. */
 void guest_reset(void);
 
