@@ -78,6 +78,11 @@ public final class Engine {
     private var runCount = 0
     /// When memory was last measured, in nanoseconds of the monotonic clock.
     var measuredAt: UInt64 = 0
+    /// Which models keep their slots without getting on.
+    var slotWatch = SlotWatch()
+    /// Whether workers are being measured; and when that was last begun, in nanoseconds of the monotonic clock.
+    var isMeasuringWorkers = false
+    var workersMeasuredAt: UInt64 = 0
 
     /// An engine that has started nothing but its janitor.
     public init(installation: Installation, options: EngineOptions, environment: [String: String]) throws {

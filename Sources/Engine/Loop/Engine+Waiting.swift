@@ -35,6 +35,7 @@ extension Engine {
         for (watch, events) in zip(watches, ready) where events.rawValue != 0 { watch.handler(events) }
         checkDeadlines()
         measureMemory()
+        watchWorkers()
         for run in runs { run.observer?.tick() }
     }
 

@@ -62,6 +62,7 @@ extension Run {
         do {
             let process = ProcessDescriptor(try pidfd.descriptor.duplicate())
             worker.pidfd = process
+            giveWay(worker)
             // Before it is given any work: what it allocates is charged to its own group.
             if let entry = worker.cgroup?.entry, let pid = try process.process() {
                 worker.isEntering = true
@@ -97,7 +98,7 @@ extension Run {
         entered(worker)
         // A worker that has died meanwhile is in no group; its end is on its way.
         if let error, error.errno != ESRCH, scheduler.isAlive(worker.id) {
-            feed(.sendFailed(worker.id, reason: "its memory could not be limited: \(error)"))
+            feed(.sendFailed(worker.id, reason: "it could not be put into its control groups: \(error)"))
         }
     }
 
@@ -228,7 +229,9 @@ extension Run {
             switch worker.channel.receive() {
             case .nothing, .closed: return false
             case .malformed(let what): feed(.misbehaved(worker.id, reason: "it sent \(what)"))
-            case .message(let message, let descriptors): handle(message, descriptors, from: worker)
+            case .message(let message, let came):
+                guard let descriptors = descriptors(of: message, came, from: worker) else { continue }
+                handle(message, descriptors, from: worker)
             }
         }
         return true

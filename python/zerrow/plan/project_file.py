@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from zerrow.plan.parameters import PARAMETER_TYPES, ParameterDeclaration, defaul
 from zerrow.plan.partitions import TYPES
 
 _NAMES = ("zerrow_project.yml", "zerrow_project.yaml")
-_KEYS = ("project", "parameters", "sources", "prepare", "python")
+_KEYS = ("project", "parameters", "sources", "prepare", "python", "timeout")
 _TOLERATED_KEYS = ("defaults", "include_paths")
 _PROJECT_KEYS = ("name", "id", "description")
 _PARAMETER_KEYS = ("type", "default", "required", "description")
@@ -52,6 +53,7 @@ class ProjectFile:
     parameters: dict[str, ParameterDeclaration] = field(default_factory=dict)
     sources: dict[str, SourceDeclaration] = field(default_factory=dict)
     prepare: list[str] | None = None
+    timeout_s: float | None = None
 
 
 def find_project_file(folder: Path) -> Path:
@@ -116,6 +118,7 @@ class _Reader:
             "sources": self._read_sources,
             "prepare": self._read_prepare,
             "python": self._read_python,
+            "timeout": self._read_timeout,
         }
         if root is None:
             self._error("project-file", "the project file is empty", 1, "name source tables under 'sources:'")
@@ -281,6 +284,13 @@ class _Reader:
             self.project.prepare = value
         else:
             self._error("project-file", "'prepare' must be a command, as a text or a list of texts", _line(node))
+
+    def _read_timeout(self, node: yaml.Node) -> None:
+        value = _value(node)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
+            self.project.timeout_s = float(value)
+        else:
+            self._error("project-file", "'timeout' must be a positive number of seconds", _line(node))
 
     def _read_python(self, node: yaml.Node) -> None:
         for key, line, value in self._entries(node, "'python'"):
