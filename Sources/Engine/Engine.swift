@@ -54,6 +54,11 @@ public final class Engine {
     var timers: [(at: UInt64, handler: () -> Void)] = []
     /// When memory is measured next.
     var measuring = Interval(seconds: 0.25)
+    /// Which models keep their slots without getting on.
+    var slotWatch = SlotWatch()
+    /// Whether workers are being measured; and when that was last begun, in nanoseconds of the monotonic clock.
+    var isMeasuringWorkers = false
+    var workersMeasuredAt: UInt64 = 0
 
     /// An engine that has started nothing but its janitor.
     public init(installation: Installation, options: EngineOptions, environment: [String: String]) throws {

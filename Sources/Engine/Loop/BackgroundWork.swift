@@ -36,6 +36,8 @@ final class BackgroundWork {
         case spawn
         /// Reading and writing the history.
         case history
+        /// Measuring what workers use, by /proc.
+        case measure
 
         /// How many threads there are at most.
         var threadsMax: Int {
@@ -44,7 +46,7 @@ final class BackgroundWork {
             case .prepare: 8
             case .spill, .restore, .cgroup, .spawn: 4
             case .free, .compact: 2
-            case .save, .clean, .history: 1
+            case .save, .clean, .history, .measure: 1
             }
         }
 

@@ -42,6 +42,7 @@ extension Engine {
         }
         checkDeadlines()
         measureMemory()
+        watchWorkers()
         for run in runs { run.observer?.tick() }
     }
 

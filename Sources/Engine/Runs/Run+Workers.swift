@@ -52,6 +52,7 @@ extension Run {
         do {
             let process = ProcessDescriptor(try pidfd.descriptor.duplicate())
             worker.pidfd = process
+            giveWay(worker)
             // Before it is given any work: what it allocates is charged to its own group.
             if let entry = worker.cgroup?.entry, let pid = try process.process() {
                 worker.isEntering = true
@@ -88,7 +89,7 @@ extension Run {
         entered(worker)
         // A worker that has died meanwhile is in no group; its end is on its way.
         if let error, error.errno != ESRCH, scheduler.isAlive(worker.id) {
-            feed(.sendFailed(worker.id, reason: "its memory could not be limited: \(error)"))
+            feed(.sendFailed(worker.id, reason: "it could not be put into its control groups: \(error)"))
         }
     }
 
@@ -219,13 +220,14 @@ extension Run {
     func handleMessages(of worker: Worker) -> Bool {
         for _ in 0..<Limit.messagesPerTurn {
             guard !worker.channel.isClosed, scheduler.isAlive(worker.id) else { return false }
-            let arrival = worker.channel.receive { (message, files) throws(Malformed) in
-                try WorkerMessage(message, files, descriptorBytesMax: worker.descriptorBytesLeft)
+            let arrival = worker.channel.receive { (message, came) throws(Malformed) -> WorkerMessage? in
+                guard let files = try descriptors(of: message, came, from: worker) else { return nil }
+                return try WorkerMessage(message, files, descriptorBytesMax: worker.descriptorBytesLeft)
             }
             switch arrival {
             case .nothing, .closed: return false
             case .malformed(let what): feed(.misbehaved(worker.id, reason: "it sent \(what)"))
-            case .message(let message): handle(message, from: worker)
+            case .message(let message): if let message { handle(message, from: worker) }
             }
         }
         return true

@@ -121,6 +121,7 @@ class _Planner:
             "version": VERSION,
             "project": {"name": self.project.file.name, "folder": str(self.project.file.folder)},
             "prepare": self._prepare(),
+            "timeout_s": self.project.file.timeout_s,
             "environments": [{"id": _ENVIRONMENT, "python": _interpreter(), "modules": self._modules(inputs)}],
             "models": self._models(models, inputs, sources),
             "hidden": self._hidden(sources),
