@@ -158,6 +158,7 @@ class _Planner:
         """The sources that some model reads. Those that are missing wait for the prepare command, if there is one."""
         wanted = {table for model in self.project.models.values() for table in tables_read(model)}
         file = self.project.file
+        now_at(file.file)
         declarations = [
             declaration
             for name, declaration in file.sources.items()
