@@ -271,7 +271,8 @@ public final class Engine {
         if options.hasArena { variables["LD_PRELOAD"] = preloadedName }
         var spec = ZygoteSpec(
             arguments: [key.python, "-m", "zerrow.zygote"], environment: variables,
-            readPaths: try readPaths(python: key.python, of: key.environment) + [key.project], hasNetwork: key.hasNetwork,
+            readPaths: try readPaths(python: key.python, of: key.environment) + [key.project],
+            hasNetwork: key.hasNetwork,
             isSandboxed: options.isSandboxed, tmpBytesMax: tmpBytesMax)
         if let name = preloadedName { spec.links = [name: installation.arenaLibrary] }
         let zygote = try Zygote.spawn(

@@ -7,11 +7,11 @@ import Testing
 
 @Suite struct PlanTests {
     private func model(
-        _ name: String, inputs: [String] = [], readPaths: [String] = [], environment: String = "default"
+        _ name: String, inputs: [String] = [], environment: String = "default"
     ) -> Plan.Model {
         Plan.Model(
-            kind: readPaths.isEmpty ? "python" : "scan", name: name, environment: environment, inputs: inputs,
-            readPaths: readPaths, network: false, memoryBytesMax: nil, timeoutSeconds: nil, final: false, file: nil,
+            kind: "python", name: name, environment: environment, inputs: inputs,
+            network: false, memoryBytesMax: nil, timeoutSeconds: nil, final: false, file: nil,
             line: nil, task: [:])
     }
 
