@@ -33,7 +33,7 @@
 static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"};
 #define DEVICE_COUNT (sizeof(devices) / sizeof(devices[0]))
 
-/* What the child needs; on the parent's stack, read by the child from its copy. */
+/* The data that the child needs; on the parent's stack, read by the child from its copy. */
 struct child {
     const struct zerrow_zygote_spec *spec;
     int may_go;  /* the child reads: one byte when its ids are mapped, the end when the parent is dead */
@@ -47,10 +47,12 @@ static int clone_tree(const char *path) {
 }
 
 static int set_attributes(int fd, const char *path, unsigned int flags, uint64_t set) {
-    /* Private: what the host mounts later is not to appear in a zygote, where it would be writable. */
+    /* Private: mounts that the host makes later must not appear in a zygote, where they would be writable. */
     struct mount_attr attributes = {.attr_set = set, .propagation = MS_PRIVATE};
     return (int)syscall(SYS_mount_setattr, fd, path, flags, &attributes, sizeof(attributes));
 }
+
+static int has_namespaces(const struct zerrow_zygote_spec *spec) { return !spec->reader || spec->reader->is_isolated; }
 
 static _Noreturn void fail(const struct child *child, int stage, int entry) {
     struct zerrow_zygote_failure failure = {.stage = stage, .error = errno, .entry = entry};
@@ -150,7 +152,7 @@ static void make_devices(struct child *child) {
             fail(child, ZERROW_STAGE_DEVICES, -2);
     if ((mkdir("dev/shm", 0755) < 0) || mount("shm", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, size) < 0)
         fail(child, ZERROW_STAGE_DEVICES, -3);
-    /* What the project's folder lies in may have made it. */
+    /* An entry below one of them, such as the project's folder, may have made it. */
     if ((mkdir("tmp", 0755) < 0 && errno != EEXIST) || (mkdir("proc", 0755) < 0 && errno != EEXIST))
         fail(child, ZERROW_STAGE_DEVICES, -4);
     if (mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
@@ -163,14 +165,17 @@ static void enter_root(struct child *child) {
         fail(child, ZERROW_STAGE_PIVOT, 0);
 }
 
-/* 0 reads nothing, 1 and 2 are the output, 3 is the control socket, and nothing else is open after the exec. */
+/* 0 reads nothing, 1 is the output, 2 what is said of errors, 3 is the control socket, and nothing else is open after
+ * the exec. */
 static void place_descriptors(struct child *child) {
     int output = fcntl(child->spec->output, F_DUPFD, 16);
+    int errors = fcntl(child->spec->errors, F_DUPFD, 16);
     int control = fcntl(child->spec->control, F_DUPFD, 16);
     int failure = fcntl(child->failure, F_DUPFD_CLOEXEC, 16);
     int nothing = open("/dev/null", O_RDONLY);
-    if (output < 0 || control < 0 || failure < 0 || nothing < 0 || dup2(nothing, 0) < 0 || dup2(output, 1) < 0 ||
-        dup2(output, 2) < 0 || dup2(control, 3) < 0 || dup2(failure, 4) < 0 || fcntl(4, F_SETFD, FD_CLOEXEC) < 0)
+    if (output < 0 || errors < 0 || control < 0 || failure < 0 || nothing < 0 || dup2(nothing, 0) < 0 ||
+        dup2(output, 1) < 0 || dup2(errors, 2) < 0 || dup2(control, 3) < 0 || dup2(failure, 4) < 0 ||
+        fcntl(4, F_SETFD, FD_CLOEXEC) < 0)
         fail(child, ZERROW_STAGE_DESCRIPTORS, 0);
     child->failure = 4;
     if (syscall(SYS_close_range, 5U, ~0U, 0U) < 0)
@@ -185,14 +190,9 @@ static void reset_signals(void) {
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static _Noreturn void run_child(struct child *child) {
+/* The process becomes user 0 of its namespace, and sees nothing but its private root from then on. */
+static void isolate(struct child *child) {
     const struct zerrow_zygote_spec *spec = child->spec;
-    char go;
-    ssize_t count;
-    while ((count = read(child->may_go, &go, 1)) < 0 && errno == EINTR)
-        ;
-    if (count != 1)
-        _exit(127);
     open_entries(child);
     /* With one id the groups of the caller stay: they can't be given up without privilege. */
     if (spec->id_count > 1 && syscall(SYS_setgroups, 0, NULL) < 0)
@@ -204,6 +204,20 @@ static _Noreturn void run_child(struct child *child) {
     make_devices(child);
     enter_root(child);
     (void)!sethostname("zerrow", 6);
+}
+
+static _Noreturn void run_child(struct child *child) {
+    const struct zerrow_zygote_spec *spec = child->spec;
+    char go;
+    ssize_t count;
+    while ((count = read(child->may_go, &go, 1)) < 0 && errno == EINTR)
+        ;
+    if (count != 1)
+        _exit(127);
+    if (has_namespaces(spec))
+        isolate(child);
+    else if (chdir("/") < 0)
+        fail(child, ZERROW_STAGE_ROOT, 2);
     /* No controlling terminal: nothing of the user's to type into, and no Ctrl-C that is meant for the engine. */
     setsid();
     /* After the ids have changed, which resets it. The parent may have died before: then the pipe has ended. */
@@ -213,6 +227,11 @@ static _Noreturn void run_child(struct child *child) {
     umask(022);
     place_descriptors(child);
     reset_signals();
+    int code = spec->reader ? zerrow_reader_confine(spec->reader) : 0;
+    if (code < 0) {
+        errno = -code;
+        fail(child, ZERROW_STAGE_CONFINE, 0);
+    }
     execve(spec->arguments[0], (char *const *)spec->arguments, (char *const *)spec->environment);
     fail(child, ZERROW_STAGE_EXEC, 0);
 }
@@ -243,13 +262,16 @@ int zerrow_zygote_spawn(const struct zerrow_zygote_spec *spec, pid_t *pid, int *
         return give_up(0, -1, failure, ZERROW_STAGE_CLONE, error);
     }
     struct child child = {.spec = spec, .may_go = go[0], .failure = report[1]};
+    uint64_t namespaces = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
+                          (spec->has_network ? 0 : CLONE_NEWNET);
     struct clone_args arguments = {
-        .flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD |
-                 (spec->has_network ? 0 : CLONE_NEWNET),
+        .flags = CLONE_PIDFD | (has_namespaces(spec) ? namespaces : 0),
         .pidfd = (uint64_t)(uintptr_t)pidfd,
         .exit_signal = SIGCHLD,
     };
-    pid_t made = (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
+    /* Containers that forbid namespaces often know no clone3 either. */
+    pid_t made = has_namespaces(spec) ? (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments))
+                                      : (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
     if (made == 0) {
         close(go[1]);
         run_child(&child);
@@ -257,9 +279,15 @@ int zerrow_zygote_spawn(const struct zerrow_zygote_spec *spec, pid_t *pid, int *
     int error = errno;
     close(go[0]);
     close(report[1]);
+    if (made > 0 && !has_namespaces(spec) && (*pidfd = (int)syscall(SYS_pidfd_open, made, 0)) < 0) {
+        error = errno;
+        kill(made, SIGKILL);
+        waitpid(made, NULL, 0);
+        made = -1;
+    }
     int stage = made < 0 ? ZERROW_STAGE_CLONE : ZERROW_STAGE_NONE;
     struct zerrow_id_map map = {0, spec->id_first, 0, spec->group_first, spec->id_count};
-    if (made > 0 && zerrow_id_map_write(made, &map) < 0) {
+    if (made > 0 && has_namespaces(spec) && zerrow_id_map_write(made, &map) < 0) {
         stage = ZERROW_STAGE_ID_MAP;
         error = errno;
     }

@@ -5,7 +5,7 @@ import Scheduler
 import Store
 import System
 
-/// Runs plans: keeps what is warm (zygotes, faulted-in segments) from run to run.
+/// Runs plans, and keeps zygotes and faulted-in segments warm from run to run.
 ///
 /// Owns everything it starts. `shutDown`, or the end of the process by whatever means, leaves no process, segment, cgroup or
 /// mount behind. Used on one thread, the one that made it: a zygote dies with the thread that started it.
@@ -28,58 +28,33 @@ public final class Engine {
     /// The kernel module, opened once; `absent` also when the options turn it off.
     let kernelZero: KernelZero.Presence
     var zygotes: [ZygoteKey: ZygoteProcess] = [:]
-    /// What was copied to free segments of which little was still needed, in bytes, since the engine was made.
-    var compactedBytes: UInt64 = 0
-    /// What was evicted since the engine was made.
-    var evictions = EvictionReport()
-    /// What the resource manager knows of the pool, in bytes.
-    var toldPoolBytes = 0
-    /// The tables that are being read back from the disk, and who waits for each.
-    var restoring: [TableID: [((any Error)?) -> Void]] = [:]
-    /// What goes on when a sealed segment has been rewritten.
-    var waitingForCompaction: [() -> Void] = []
-    /// How fast memory was moved here.
-    var rates = ResourceManager.Rates()
-    /// Where tables are spilled to; nil where that is not possible.
-    let spillFolder: SpillFolder?
-    /// The results that outlive the engine; nil where none are to.
+    /// The saved results, which outlive the engine; nil when there is no folder for them.
     let saved: SavedResults?
     /// How many results are being saved.
     var savesLeft = 0
-    /// What observers were told and need not hear again.
-    var noted: Set<String> = []
-    /// What nobody was there to be told.
-    var unsaid: [String] = []
+    /// What the engine has to say that belongs to no run.
+    let notes = Notes()
     /// The most memory that is kept for later outputs, in bytes.
     let poolBytesMax: Int
-    /// Who may run, and what goes when memory is short.
-    var resources: ResourceManager
-    /// What it has not been told yet.
-    var resourceEvents: [ResourceManager.Event] = []
-    /// What it wants done, in order.
-    var resourceActions: [ResourceManager.Action] = []
-    var isHandlingEvents = false
+    /// The way to the resource manager, which decides which models may run, and which tables go when memory is short.
+    let resources: ResourceBridge
     /// The tables that the engine holds, for its runs and its caches.
-    var holdings: [TableID: TableHolding] = [:]
-    /// The tables that are held, by what the resource manager calls them.
-    var tableIDs: [ResourceManager.TableKey: TableID] = [:]
+    let tables: TableRegistry
+    /// The owner of all moves of tables: out of memory, and back.
+    let mover: TableMover
     /// What scans have decoded, and are decoding.
-    var decache = DeCache()
+    let decache = DeCache()
     /// Whole scans that several runs want.
-    var scans = SharedScans()
+    let scans = SharedScans()
     /// The results that are kept for later runs.
-    var results = ResultsCache()
-    /// Whether tables have come or gone, or their readers, since the resource manager was told of them.
-    var holdingsAreStale = false
-    /// What models needed before; nil where there is no place to keep it.
-    let history: History?
+    let results = ResultsCache()
+    /// What models are expected to need.
+    let forecast: MemoryForecast
     /// The runs that are not over.
-    var runs: [Run] = []
-    /// How much memory a model's output took last time, by project and model: what to recycle for it.
-    var outputBytes: [String: Int] = [:]
+    private(set) var runs: [Run] = []
     private var runCount = 0
-    /// When memory was last measured, in nanoseconds of the monotonic clock.
-    var measuredAt: UInt64 = 0
+    /// The interval in which memory is measured.
+    var measuring = Interval(seconds: 0.25)
 
     /// An engine that has started nothing but its janitor.
     public init(installation: Installation, options: EngineOptions, environment: [String: String]) throws {
@@ -88,23 +63,29 @@ public final class Engine {
         self.environment = environment
         // Every table and segment that is alive holds descriptors.
         FileDescriptor.raiseLimit()
-        // Workers that run as other users than the engine cannot reopen its files; else files are sealed.
+        // Workers that run as other users can't reopen the engine's files for writing; otherwise files are sealed.
         let hasIdentities = options.isSandboxed && IdentityPool.isAvailable
         identities = hasIdentities ? IdentityPool() : nil
         poolBytesMax = (Self.memoryBytesThere ?? 0) / 8
         store = SegmentStore(lock: hasIdentities ? .readOnlyDescriptor : .sealed, poolBytesMax: poolBytesMax)
         background = try BackgroundWork()
         saved = try options.cacheFolder.map { try SavedResults($0) }
-        spillFolder = try Self.spillFolder(options, environment)
-        resources = ResourceManager(
-            limits: .init(
+        let spillFolder = try Self.spillFolder(options, environment)
+        tables = TableRegistry(
+            store, ways: spillFolder == nil ? options.eviction.ways.subtracting([.spill]) : options.eviction.ways)
+        mover = TableMover(store, tables, background, spillFolder: spillFolder)
+        resources = ResourceBridge(
+            .init(
                 memoryBytesMax: Self.memoryBytesMax(options).map { Int(clamping: $0) }, slots: options.slots,
                 workerBytesMin: 16 << 20, spilledComesBack: store.lock == .sealed))
-        history = History.path(environment).map { History($0) }
+        forecast = MemoryForecast(History.path(environment).map { History($0) })
         kernelZero = options.hasKernelZero ? KernelZero.find() : .absent
         cgroups = CgroupTree.make()
         if let bytes = options.memoryBytesMax { cgroups?.setMemoryMax(bytes) }
         janitor = try cgroups.map { try Janitor.start(executable: installation.executable, cgroups: $0) }
+        tables.users = self
+        mover.delegate = self
+        resources.user = self
     }
 
     /// Reads a project; no engine is needed for that.
@@ -112,14 +93,15 @@ public final class Engine {
     /// - Parameters:
     ///   - writtenFolders: folders that the run will write to.
     ///   - prepares: whether sources that are missing are made first, if the project says how.
-    ///   - signals: one ends it early, as `EngineError.interrupted`.
+    ///   - signals: an arriving signal ends it early, as `EngineError.interrupted`.
     public static func plan(
         installation: Installation, environment: [String: String], folder: String, parameters: [String],
-        query: String? = nil, writtenFolders: [String] = [], prepares: Bool = false,
+        query: String? = nil, writtenFolders: [String] = [], prepares: Bool = false, isSandboxed: Bool = true,
         signals: SignalDescriptor? = nil, note: (String) -> Void = { _ in }
     ) throws -> Plan {
         try Planner(
-            installation: installation, environment: environment, writtenFolders: writtenFolders, signals: signals
+            installation: installation, environment: environment, writtenFolders: writtenFolders,
+            isSandboxed: isSandboxed, signals: signals
         ).plan(folder: folder, parameters: parameters, query: query, prepares: prepares, note: note)
     }
 
@@ -152,10 +134,10 @@ public final class Engine {
         return end(begun)
     }
 
-    /// Begins a run beside those that there are. The observer is the caller's to keep alive.
+    /// Begins a run beside the others. The caller keeps the observer alive.
     ///
     /// - Parameters:
-    ///   - saved: what `openSaved` gave for it.
+    ///   - saved: the files that `openSaved` gave for it.
     ///   - askedAt: when the run was asked for.
     func begin(
         _ plan: Plan, _ options: RunOptions, observer: (any RunObserver)?, saved: [String: DescriptorBox],
@@ -174,12 +156,12 @@ public final class Engine {
         return run
     }
 
-    /// Takes the report of a run that has an outcome; the engine then knows it no more.
+    /// Takes the report of a run that has an outcome; the engine then forgets the run.
     func end(_ run: Run) -> RunReport {
         runs.removeAll { $0 === run }
         tell(.runEnded(run.number))
         limitZygotes()
-        history?.save(by: background)
+        forecast.save(by: background)
         return run.finish()
     }
 
@@ -217,30 +199,27 @@ public final class Engine {
     }
 
     /// What a zygote of an environment reads: the interpreter's folders, and zerrow's own parts.
-    private func readPaths(python: String, of environment: String) throws -> [String] {
-        guard let real = Path.resolved(python) else {
-            throw EngineError.zygote("the interpreter \(python) of environment '\(environment)' does not exist")
-        }
-        // …/bin/python in both: the environment's folder, and the one that Python itself is installed in.
-        return [Path.parent(Path.parent(python)), Path.parent(Path.parent(real))]
+    private func readPaths(python: String) throws -> [String] {
+        try installation.interpreterFolders(python)
             + [installation.pythonFolder, installation.workerLibrary, installation.arenaLibrary]
     }
 
     /// What workers of a plan see of its project.
     func workerView(of plan: Plan) -> WorkerView {
         // An interpreter that is missing is told of where it is started.
-        let needed = plan.environments.flatMap { (try? readPaths(python: $0.python, of: $0.id)) ?? [] }
+        let needed = plan.environments.flatMap { (try? readPaths(python: $0.python)) ?? [] }
         let written = [options.cacheFolder, options.spillFolder].compactMap { $0.flatMap { Path.resolved($0) } }
         return WorkerView(
             plan, staying: options.isSandboxed ? Zygote.places(showing: needed) : [], written: written,
             mountPoints: Machine.mountPoints())
     }
 
-    /// A worker's /tmp and /dev/shm are memory: a quarter of the machine's, each.
+    /// The most bytes that a worker may have in /tmp, and in /dev/shm, which are memory: a quarter of the machine's each.
     private var tmpBytesMax: UInt64 { UInt64((Self.memoryBytesThere ?? (4 << 30)) / 4) }
 
-    /// What the loader calls the arena. It takes names apart at spaces and colons, and `$` for something else: in a sandbox a link
-    /// without any stands for the library. Without one there is no place for a link: nil where the name can't be used.
+    /// The name by which the loader finds the arena. The loader splits such names at spaces and colons and expands `$`: in a
+    /// sandbox a link with a plain name stands for the library. Without a sandbox there is no place for a link: nil if the path
+    /// can't be used.
     private var preloadedName: String? {
         if options.isSandboxed { return "/libzerrow_arena.so" }
         return installation.arenaLibrary.contains { " :$\t\n".contains($0) } ? nil : installation.arenaLibrary
@@ -259,7 +238,7 @@ public final class Engine {
             "ZERROW_SANDBOX": options.isSandboxed ? "1" : "0",
             "ZERROW_PRELOAD_MODULES": key.modules.joined(separator: ","),
             "PYTHONPATH": installation.pythonFolder,
-            // The order of a set of texts is the same in every process, so that results can be.
+            // The order of a set of texts is the same in every process, so that results can be the same, too.
             "PYTHONHASHSEED": "0",
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -270,9 +249,8 @@ public final class Engine {
         ]
         if options.hasArena { variables["LD_PRELOAD"] = preloadedName }
         var spec = ZygoteSpec(
-            arguments: [key.python, "-m", "zerrow.zygote"], environment: variables,
-            readPaths: try readPaths(python: key.python, of: key.environment) + [key.project],
-            hasNetwork: key.hasNetwork,
+            arguments: [key.python, "-P", "-s", "-m", "zerrow.zygote"], environment: variables,
+            readPaths: try readPaths(python: key.python) + [key.project], hasNetwork: key.hasNetwork,
             isSandboxed: options.isSandboxed, tmpBytesMax: tmpBytesMax)
         if let name = preloadedName { spec.links = [name: installation.arenaLibrary] }
         let zygote = try Zygote.spawn(

@@ -2,7 +2,7 @@ import CLinux
 import Glibc
 import System
 
-/// What a zygote is: a program, and what it and its workers may see.
+/// The description of a zygote: its program, and what it and its workers may see.
 public struct ZygoteSpec: Sendable {
     /// The program, absolute, and its arguments.
     public var arguments: [String]
@@ -40,7 +40,7 @@ public struct ZygoteSpec: Sendable {
 public final class Zygote {
     /// Its process id, the engine's to wait for.
     public let pid: pid_t
-    /// What it shows below /tmp, which its workers have a new one of.
+    /// The paths that it shows below /tmp, of which each worker has a new one.
     public let shownBelowTmp: [String]
     private let pidfd: ProcessDescriptor
     private var isReaped = false
@@ -51,7 +51,7 @@ public final class Zygote {
         self.shownBelowTmp = shownBelowTmp
     }
 
-    /// Every place that a sandbox shows to which these paths are shown, the system's included; none where it can't be made.
+    /// Every place that a sandbox shows if it shows these paths, the system's included; none if it can't be made.
     public static func places(showing paths: [String]) -> [String] {
         (try? PrivateRoot(showing: paths))?.places ?? []
     }
@@ -73,43 +73,21 @@ public final class Zygote {
         var environment = spec.environment
         environment["ZERROW_NETWORK"] = spec.hasNetwork ? "1" : "0"
         environment["ZERROW_TMP_BYTES_MAX"] = "\(spec.tmpBytesMax)"
-        let arguments = CStringList(spec.arguments)
-        let variables = CStringList(environment.map { "\($0.key)=\($0.value)" })
-        let paths = CStringList(root.entries.map(\.path))
-        let links = CStringList(root.entries.map { $0.link ?? "" })
-        let entries = root.entries.indices.map { index in
-            zerrow_zygote_entry(
-                path: paths.pointers[index],
-                link: root.entries[index].link == nil ? nil : UnsafePointer(links.pointers[index]))
-        }
         let map = IdentityMap.available
-        var pid: pid_t = -1
-        var pidfd: Int32 = -1
-        var failure = zerrow_zygote_failure()
-        let (controlRaw, outputRaw) = (control.raw, output.raw)
-        let code = entries.withUnsafeBufferPointer { entries in
-            withExtendedLifetime((arguments, variables, paths, links)) {
-                var c = zerrow_zygote_spec()
-                c.arguments = arguments.constant
-                c.environment = variables.constant
-                c.entries = entries.baseAddress
-                c.entry_count = entries.count
-                c.control = controlRaw
-                c.output = outputRaw
-                c.id_first = map.userFirst
-                c.group_first = map.groupFirst
-                c.id_count = map.count
-                c.has_network = spec.hasNetwork ? 1 : 0
-                c.tmp_bytes_max = spec.tmpBytesMax
-                return zerrow_zygote_spawn(&c, &pid, &pidfd, &failure)
-            }
-        }
-        guard code == 0 else { throw SandboxError(failure, root.entries) }
-        return Zygote(
-            pid: pid, pidfd: ProcessDescriptor(FileDescriptor(owning: pidfd)), shownBelowTmp: root.belowTmp)
+        var c = zerrow_zygote_spec()
+        c.control = control.raw
+        c.output = output.raw
+        c.errors = output.raw
+        c.id_first = map.userFirst
+        c.group_first = map.groupFirst
+        c.id_count = map.count
+        c.has_network = spec.hasNetwork ? 1 : 0
+        c.tmp_bytes_max = spec.tmpBytesMax
+        let (pid, pidfd) = try root.spawn(spec.arguments, environment, c)
+        return Zygote(pid: pid, pidfd: pidfd, shownBelowTmp: root.belowTmp)
     }
 
-    /// Its memory that a worker begins with when it is forked, in bytes: what is no file's. 0 when it is gone.
+    /// The memory that a worker has when it is forked, in bytes: the zygote's pages that belong to no file. 0 when it is gone.
     public var anonymousBytes: UInt64 {
         guard let bytes = try? Files.read("/proc/\(pid)/statm", bytesMax: 256) else { return 0 }
         let pages = String(decoding: bytes, as: UTF8.self).split(separator: " ").compactMap { UInt64($0) }
@@ -130,5 +108,37 @@ public final class Zygote {
     deinit {
         kill()
         wait()
+    }
+}
+
+extension PrivateRoot {
+    /// Starts a program that sees this and nothing else; `spec` says the rest. It is the caller's to reap.
+    func spawn(
+        _ arguments: [String], _ environment: [String: String], _ spec: zerrow_zygote_spec
+    ) throws(SandboxError) -> (pid_t, ProcessDescriptor) {
+        let words = CStringList(arguments)
+        let variables = CStringList(environment.map { "\($0.key)=\($0.value)" })
+        let paths = CStringList(entries.map(\.path))
+        let links = CStringList(entries.map { $0.link ?? "" })
+        let list = entries.indices.map { index in
+            zerrow_zygote_entry(
+                path: paths.pointers[index],
+                link: entries[index].link == nil ? nil : UnsafePointer(links.pointers[index]))
+        }
+        var pid: pid_t = -1
+        var pidfd: Int32 = -1
+        var failure = zerrow_zygote_failure()
+        let code = list.withUnsafeBufferPointer { list in
+            withExtendedLifetime((words, variables, paths, links)) {
+                var c = spec
+                c.arguments = words.constant
+                c.environment = variables.constant
+                c.entries = list.baseAddress
+                c.entry_count = list.count
+                return zerrow_zygote_spawn(&c, &pid, &pidfd, &failure)
+            }
+        }
+        guard code == 0 else { throw SandboxError(failure, entries) }
+        return (pid, ProcessDescriptor(FileDescriptor(owning: pidfd)))
     }
 }

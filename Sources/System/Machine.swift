@@ -13,11 +13,11 @@ public enum Machine {
     public struct Memory: Sendable, Equatable {
         /// All the memory there is, in bytes.
         public let bytesTotal: Int
-        /// What can be used without swapping, in bytes: the kernel's estimate.
+        /// The memory that can be used without swapping, in bytes: the kernel's estimate.
         public let bytesAvailable: Int
         /// All the swap there is, in bytes; 0 where there is none.
         public let swapBytesTotal: Int
-        /// What of it is free, in bytes.
+        /// The part of it that is free, in bytes.
         public let swapBytesFree: Int
     }
 

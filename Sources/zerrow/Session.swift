@@ -35,7 +35,7 @@ enum Session {
                 installation: installation, environment: environment, folder: project.project,
                 parameters: project.parameters, query: query,
                 writtenFolders: [options.exportFolder, group.cacheFolder, group.spillFolder].compactMap(\.self),
-                prepares: true, signals: signals, note: display.note)
+                prepares: true, isSandboxed: !group.noSandbox, signals: signals, note: display.note)
             for warning in plan.warnings ?? [] { display.note("warning: " + warning.text) }
             if group.noSandbox { display.note("warning: --no-sandbox: models run without isolation") }
             let planned = PlannedRun(
@@ -84,14 +84,14 @@ enum Session {
     }
 
     /// Reads a project without running or making anything.
-    static func plan(_ project: ProjectOptions) throws -> Plan {
+    static func plan(_ project: ProjectOptions, noSandbox: Bool) throws -> Plan {
         let environment = Environment.variables
         return try Engine.plan(
             installation: try Installation.find(environment: environment), environment: environment,
-            folder: project.project, parameters: project.parameters)
+            folder: project.project, parameters: project.parameters, isSandboxed: !noSandbox)
     }
 
-    /// Why nothing was run.
+    /// The reasons why nothing was run.
     static func failures(of error: any Error) -> [RunReport.Failure] {
         if case EngineError.project(let problems)? = error as? EngineError {
             return problems.map { RunReport.Failure(model: $0.model, message: $0.text) }
@@ -103,7 +103,7 @@ enum Session {
         for failure in report.errors { Output.error(failure.text) }
         if report.errors.isEmpty, let error = report.error { Output.error(error.message) }
         guard !report.models.isEmpty else { return }
-        // A worker wrote them, and it may be anybody's code.
+        // The previews come from workers, which may run anybody's code.
         let previews = report.previews.map { ($0.model, $0.text.linesWithoutControls(keepingColours: false)) }
         if onlyRows {
             for (_, text) in previews { Output.result(text) }

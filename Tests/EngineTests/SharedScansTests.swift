@@ -6,7 +6,7 @@ import Testing
 
 /// Calls shared scans by reference.
 private final class Desk {
-    private var scans = SharedScans()
+    private let scans = SharedScans()
     /// The runs that asked anew, because whom they waited for made nothing.
     private(set) var askedAnew: [Int] = []
 
@@ -15,7 +15,7 @@ private final class Desk {
     func withdraw(_ run: Int) { scans.withdraw(.init(run, 0), key: "k") }
     func end(_ run: Int) { scans.end(.init(run, 0), key: "k") }
     func add(_ result: SharedScans.Result) { scans.add(result, key: "k") }
-    func forget(_ table: UInt64) { scans.forget(TableID(rawValue: table), key: "k") }
+    func forget(_ table: UInt64) { scans.forget(TableID(rawValue: table)) }
 
     /// The runs that are answered now, with their tables.
     func answers() -> [Int: UInt64?] {

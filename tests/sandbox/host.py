@@ -42,7 +42,7 @@ def build_library(folder: Path) -> Path:
 
 
 def as_user(user: int) -> list[str]:
-    """What to put before a command that runs as `user`."""
+    """The words to put before a command that runs as `user`."""
     if user == os.geteuid():
         return []
     # By way of a shell: what setpriv itself executes is still looked up with root's capabilities.
@@ -90,7 +90,7 @@ class Worker:
         raise AssertionError("a pidfd without a pid")
 
     def value(self) -> Any:
-        """What its function returned. Raises AttackError for an exception there, EOFError when it died."""
+        """The value that its function returned. Raises AttackError for an exception there, EOFError when it died."""
         text = b""
         while True:
             assert select.select([self._result], [], [], SECONDS_MAX)[0], "the worker does not answer"

@@ -1,7 +1,8 @@
-/* What Swift needs of Linux and cannot import by itself, one header per noun. */
+/* The parts of Linux that Swift needs and cannot import by itself, one header per noun. */
 #ifndef ZERROW_CLINUX_H
 #define ZERROW_CLINUX_H
 
+#include "abi_layout.h"
 #include "checksum.h"
 #include "child.h"
 #include "disk_file.h"
@@ -16,9 +17,11 @@
 #include "memory_file.h"
 #include "message.h"
 #include "private_mounts.h"
+#include "reader_sandbox.h"
 #include "signals.h"
 #include "system_call_filter.h"
 #include "system_call_table.h"
+#include "trap_report.h"
 #include "worker_sandbox.h"
 #include "zygote.h"
 

@@ -10,3 +10,19 @@ enum Deadline {
         return now + UInt64(seconds * 1e9)
     }
 }
+
+/// Something that is done from time to time.
+struct Interval {
+    private let nanoseconds: UInt64
+    private var beganAt: UInt64 = 0
+
+    init(seconds: Double) { nanoseconds = UInt64(seconds * 1e9) }
+
+    /// Whether it is time; the next interval then begins.
+    mutating func isOver() -> Bool {
+        let now = MonotonicClock.nanoseconds()
+        guard now - beganAt >= nanoseconds else { return false }
+        beganAt = now
+        return true
+    }
+}

@@ -1,84 +1,52 @@
 import Scheduler
 import Store
-import System
 
-/// What a run's models are expected to need, and how they ask for it.
+/// How a run's models ask for slots and memory, and give them back.
 extension Run {
-    /// What a worker takes beside what it reads and makes, in bytes, as long as nothing better is known.
-    private static let workerBytes = 64 << 20
-    /// What every worker takes, in bytes.
-    private static let workerBytesMin = 16 << 20
-
-    /// A model could run now: asks the resource manager, unless another run makes what it would.
+    /// Asks the resource manager for a model that could run now, unless another run makes the same table.
     func ask(_ model: Int, _ rank: Int, isRetry: Bool) {
         let ask = SharedScans.Ask(run: number, model: model, rank: rank, isRetry: isRetry)
         if let key = sharedKey(of: model), !engine.scans.ask(ask, key: key) { return }
         askForGrant(ask)
     }
 
-    /// Asks the resource manager.
+    /// Asks the resource manager for a grant.
     func askForGrant(_ ask: SharedScans.Ask) {
         let model = ask.model
         engine.tellHoldings()
         let limit = isPreview(model) ? nil : plan.models[model].memoryBytesMax
+        let expectedBytes =
+            isPreview(model) ? MemoryForecast.workerBytes : engine.forecast.expectedBytes(of: subject(model))
         engine.tell(
             .asked(
                 .init(
-                    run: number, model: model, rank: ask.rank, expectedBytes: expectedBytes(of: model),
-                    memoryBytesMax: limit.map { Int(clamping: $0) },
-                    inputs: Set(inputs(of: model)).sorted().map { engine.holdings[tables[$0]!]!.key },
+                    run: number, model: model, rank: ask.rank, expectedBytes: expectedBytes,
+                    memoryBytesMax: limit.map { min(MemoryForecast.bytesMax, Int(clamping: $0)) },
+                    inputs: Set(inputs(of: model)).sorted().map { engine.tables.key(of: tables[$0]!) },
                     isRetry: ask.isRetry)
             ))
     }
 
-    /// A model doesn't want to start any more.
+    /// Withdraws the ask of a model.
     func withdraw(_ model: Int) {
         if let key = sharedKey(of: model) { engine.scans.withdraw(.init(number, model), key: key) }
         engine.tell(.withdrawn(number, model: model))
     }
 
-    /// A model that was granted is over.
+    /// Gives back the grant of a model that is over.
     func giveBack(_ model: Int) {
         engine.tellHoldings()
         engine.tell(.givenBack(number, model: model))
         if let key = sharedKey(of: model) { engine.scans.end(.init(number, model), key: key) }
     }
 
-    /// How much memory the model will probably take for itself, its result included, in bytes.
-    ///
-    /// What it took last time, and a tenth more. If it never ran: as much as it reads, as most results are smaller than that; a
-    /// scan what its columns take once decoded, and what it needs for that.
-    private func expectedBytes(of model: Int) -> Int {
-        if isPreview(model) { return Self.workerBytes }
-        if let need = need(of: model) { return max(Self.workerBytesMin, Int(clamping: need.memoryBytes / 10 * 11)) }
-        let bytes = Int(clamping: inputBytes(of: model))
-        return Self.workerBytes + (plan.models[model].expectedBytes == nil ? bytes : bytes / 4 * 5)
-    }
-
-    /// What the model needed when it last ran with as much to read; nil if it never did.
-    private func need(of model: Int) -> History.Need? {
-        guard !isPreview(model), let code = plan.models[model].code else { return nil }
-        return engine.history?.need(code: code, inputBytes: inputBytes(of: model))
-    }
-
-    /// The bytes of what a model reads, each once: of its inputs' tables, or of a scan's columns.
-    private func inputBytes(of model: Int) -> Int64 {
+    /// The facts that a model's need depends on: its code, and the bytes it reads.
+    func subject(_ model: Int) -> MemoryForecast.Subject {
         let inputs = Set(inputs(of: model).compactMap { tables[$0] })
         let bytes = inputs.reduce(0) { $0 + engine.store.namedBytes(of: $1) }
-        return Int64(clamping: (planModel(model).expectedBytes ?? 0) &+ UInt64(bytes))
-    }
-
-    /// Keeps what a model took, for the next time.
-    func noteNeed(of model: Int, _ worker: Worker) {
-        guard !isPreview(model), let code = plan.models[model].code, worker.memoryBytes > 0 else { return }
-        // One that was killed needs more than it had.
-        let bytes = worker.wasKilledForMemory ? worker.memoryBytes / 2 * 3 : worker.memoryBytes
-        engine.history?.note(
-            code: code,
-            History.Need(
-                inputBytes: inputBytes(of: model), memoryBytes: Int64(clamping: bytes),
-                outputBytes: Int64(clamping: worker.outputBytes),
-                seconds: Double(MonotonicClock.nanoseconds() - worker.sentAt) / 1e9))
+        return MemoryForecast.Subject(
+            code: isPreview(model) ? nil : plan.models[model].code, inputBytes: UInt64(clamping: bytes),
+            decodedBytes: planModel(model).expectedBytes)
     }
 
     /// How long a model ran when it last ran, in seconds.
@@ -89,7 +57,7 @@ extension Run {
         scheduler.nextReaderRank(of: model).map { max(0, $0 - grantCount) }
     }
 
-    /// The table has been dropped for want of memory; the engine has seen to its memory.
+    /// Notes that the model's table was dropped to free memory; the mover has the registry release it.
     func drop(_ model: Int) {
         tables[model] = nil
         feed(.dropped(model: model))

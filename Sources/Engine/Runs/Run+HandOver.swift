@@ -4,11 +4,11 @@ import Scheduler
 import Store
 import System
 
-/// What a worker is given: its inputs, its task, the code, and the segment to write to.
+/// How a worker is given its inputs, its task, the code, and the segment to write to.
 extension Run {
-    /// The inputs are there, unless something went wrong with them.
+    /// Hands a worker its inputs, unless reading them back has failed.
     func handOver(_ model: Int, to worker: Worker, unless failure: (any Error)?) {
-        // It may have been killed while its inputs were read back.
+        // The worker may have been killed while its inputs were read back.
         guard scheduler.isAlive(worker.id), workers[worker.id] != nil else { return }
         do {
             if let failure { throw failure }
@@ -20,15 +20,16 @@ extension Run {
         }
     }
 
-    /// Holds the worker to what it was granted.
+    /// Limits the worker's memory to its grant.
     func limit(_ worker: Worker) {
+        worker.descriptorBytesLeft = Worker.descriptorBytesMax(memoryBytesMax: worker.grant?.memoryBytesMax)
         guard let bytes = worker.grant?.memoryBytesMax, let cgroup = worker.cgroup else { return }
         cgroup.setMemoryMax(UInt64(bytes))
     }
 
     /// Sends the segments, the tables, the task, and the segment to write to.
     private func handOver(_ model: Int, to worker: Worker) throws {
-        for table in Set(inputs(of: model).map { tables[$0]! }) { engine.comesBack(table) }
+        for table in Set(inputs(of: model).map { tables[$0]! }) { engine.mover.comesBack(table) }
         let loans = inputs(of: model).map { engine.store.lend(tables[$0]!, to: worker.storeID) }
         try send(segmentsOf: loans, to: worker)
         for (index, loan) in loans.enumerated() {
@@ -36,10 +37,10 @@ extension Run {
         }
         let limits = engine.arenaLimits(memoryBytesMax: worker.grant?.memoryBytesMax.map { UInt64($0) })
         let device = engine.kernelZeroDevice
-        // Moved memory comes after the rest. Huge pages keep their place in 2 MiB, so there may be as many holes as pages.
+        // Moved memory is appended. Huge pages keep their place in 2 MiB, so there may be as many holes as pages.
         let output = try engine.store.makeOutputSegment(
             bytes: limits.fileBytes, for: worker.storeID, growthBytesMax: device == nil ? 0 : limits.fileBytes,
-            expectedBytes: engine.outputBytes[outputKey(of: model)] ?? 0, model: outputKey(of: model))
+            expectedBytes: engine.forecast.outputBytes(of: outputKey(of: model)), model: outputKey(of: model))
         worker.segment = output.id
         worker.recycledBytes = UInt64(output.recycledBytes)
         let task = DescriptorBox(try FileDescriptor.sealedMemory(named: "task", self.task(of: model).utf8))
@@ -50,7 +51,7 @@ extension Run {
                 decacheBytesMax: usesDeCache(model) ? decacheBytesMax : nil, hasCode: code != nil,
                 hasFiles: files != nil),
             [task, output.file] + [code, files, device].compactMap(\.self))
-        // What is recycled is in use now.
+        // The pool is smaller now if the output was recycled.
         engine.tellPool()
     }
 
@@ -61,13 +62,13 @@ extension Run {
             for segment in loan.segments { segments[segment.id] = segment.file }
         }
         let ids = segments.keys.sorted()
-        for start in stride(from: 0, to: ids.count, by: Datagram.descriptorsMax) {
-            let chunk = ids[start..<min(start + Datagram.descriptorsMax, ids.count)]
+        for start in stride(from: 0, to: ids.count, by: Limit.descriptorsMax) {
+            let chunk = ids[start..<min(start + Limit.descriptorsMax, ids.count)]
             try worker.channel.send(Datagram.segments(chunk.map(\.rawValue)), chunk.map { segments[$0]! })
         }
     }
 
-    /// What a model is called across all runs and projects.
+    /// The name of a model's output across all runs and projects.
     func outputKey(of model: Int) -> String { plan.project.folder + "\0" + name(of: model) }
 
     private func task(of model: Int) -> JSONValue {

@@ -3,27 +3,43 @@ import Scheduler
 import Store
 import System
 
-/// From a result to a table, and to its end.
+/// How a result becomes a table, and how the table is released.
 extension Run {
-    /// Checks, trims and locks what a worker published.
+    /// Checks, trims and locks the result that a worker published.
     func seal(_ model: Int, _ id: Scheduler.WorkerID) {
-        guard let worker = workers.removeValue(forKey: id), let published = worker.published else {
-            preconditionFailure("\(id) has published nothing")
+        guard let worker = workers.removeValue(forKey: id), let published = worker.published,
+            let output = worker.segment
+        else { preconditionFailure("\(id) has published nothing") }
+        let files = [published.descriptor] + (worker.scan?.pieces ?? []).map(\.descriptor)
+        let bytes = DecodedTable.bytes(toDecode: files)
+        guard bytes > DecodedTable.quickBytesMax else {
+            return seal(model, worker, DecodedTable.decode(files, output: output))
         }
+        // It is the run's memory, though it is the engine that holds it for a while.
+        engine.tell(.used(number, model: model, bytes: Int(clamping: worker.outputBytes) + bytes))
+        engine.background.begin {
+            DecodedTable.decode(files, output: output)
+        } then: { [weak self] tables in
+            self?.seal(model, worker, tables)
+        }
+    }
+
+    /// Checks, trims and locks what a worker published.
+    private func seal(_ model: Int, _ worker: Worker, _ decoded: Result<[DecodedTable], any Error>) {
         defer { free(worker) }
         do {
             let pieces = worker.scan?.pieces ?? []
-            let descriptors = try [Descriptor(published.descriptor)] + pieces.map { try Descriptor($0.descriptor) }
+            let decoded = try decoded.get()
             if let cgroup = worker.cgroup { engine.store.attach(cgroup, toOutputOf: worker.storeID) }
-            let published = try publish(descriptors, by: worker)
+            let published = try publish(decoded, by: worker)
             let seconds = Double(MonotonicClock.nanoseconds() - worker.sentAt) / 1e9
             tables[model] = published[0]
             worker.cgroup?.allowSwap()
             let maker = ResourceManager.ModelKey(number, model)
-            engine.hold(
+            engine.tables.add(
                 published[0], by: .run(number, model: model), seconds: seconds, maker: maker, cgroup: worker.cgroup)
             for table in published.dropFirst() {
-                engine.hold(table, by: .piece, seconds: seconds / Double(pieces.count), maker: maker)
+                engine.tables.add(table, by: .piece, seconds: seconds / Double(pieces.count), maker: maker)
             }
             if worker.scan != nil {
                 engine.decache.add(
@@ -31,7 +47,7 @@ extension Run {
                     by: worker.storeID)
             }
             worker.mark("ready")
-            report(descriptors[0], of: worker)
+            report(rows: decoded[0].rows, of: worker)
             isFromCache.remove(model)
             shareScan(model)
             noteKeeping(of: model, unless: reasonNotToKeep(model, worker))
@@ -44,7 +60,7 @@ extension Run {
         }
     }
 
-    /// Why a model's result is of this run alone; nil where it may be kept.
+    /// The reason why a model's result must not be used by other runs; nil if it may be kept for them.
     private func reasonNotToKeep(_ model: Int, _ worker: Worker) -> String? {
         guard options.usesCache else { return Self.saysNoCache }
         if let file = worker.published?.changedFile, changedFile == nil {
@@ -58,14 +74,14 @@ extension Run {
         return "its input \(name(of: input)) isn't kept"
     }
 
-    /// Reports whether a model's result may be kept.
+    /// Records whether a model's result may be kept, and if not, why.
     func noteKeeping(of model: Int, unless reason: String?) {
         reports[model].isKept = reason == nil
         reports[model].because = reason
     }
 
     /// Notes what a worker published, once its table is there.
-    private func report(_ descriptor: Descriptor, of worker: Worker) {
+    private func report(rows: UInt64, of worker: Worker) {
         guard let published = worker.published else { return }
         let now = elapsed()
         let model = worker.model
@@ -73,47 +89,22 @@ extension Run {
         reports[model].timing = timing(of: worker, published.timing)
         reports[model].decache = published.decache
         reports[model].output = RunReport.Output(
-            rows: Int64(clamping: descriptor.rows), counts: published.counts, moves: published.moves)
+            rows: Int64(clamping: rows), counts: published.counts, moves: published.moves)
     }
 
-    /// Gives the worker's own segment its real id, and its tables to the store, which checks that the worker names nothing but
-    /// what it was lent.
-    private func publish(_ descriptors: [Descriptor], by worker: Worker) throws -> [TableID] {
-        guard let output = worker.segment else { preconditionFailure("a worker that published had an output") }
+    /// Gives a worker's tables to the store, which checks that the worker names nothing but what it was lent.
+    private func publish(_ decoded: [DecodedTable], by worker: Worker) throws -> [TableID] {
         try engine.store.measureOutput(of: worker.storeID)
-        let tables = try descriptors.map { descriptor in
-            let ids = descriptor.segments.map { $0.id == 0 ? output : SegmentID(rawValue: $0.id) }
-            try check(descriptor.segments, ids, of: worker)
-            let bytes = descriptor.renumbered(ids.map(\.rawValue))
-            return SegmentStore.Publication(
-                descriptor: DescriptorBox(try FileDescriptor.sealedMemory(named: "descriptor", bytes)),
-                references: try references(of: descriptor, ids))
-        }
+        for table in decoded { try check(table.segments, of: worker) }
+        let tables = decoded.map { SegmentStore.Publication(descriptor: $0.descriptor, references: $0.references) }
         return try engine.store.publish(by: worker.storeID, tables: tables)
     }
 
-    private func references(of descriptor: Descriptor, _ ids: [SegmentID]) throws -> References {
-        var references = References()
-        var failure: StoreError?
-        descriptor.forEachReference { reference in
-            do throws(StoreError) {
-                try references.add(ids[Int(reference.segment)], offset: reference.offset, length: reference.length)
-            } catch {
-                failure = failure ?? error
-            }
-        }
-        if let failure { throw failure }
-        guard references.segmentCount == ids.count else {
-            throw EngineError.protocolBroken("it lists a segment that it does not name anything of")
-        }
-        return references
-    }
-
-    /// Checks what readers rely on: each segment once, under the size that its file has.
-    private func check(_ segments: [SIPC.Segment], _ ids: [SegmentID], of worker: Worker) throws {
-        guard Set(ids).count == ids.count else { throw EngineError.protocolBroken("it lists a segment twice") }
-        for (segment, id) in zip(segments, ids) {
-            guard let bytes = engine.store.fileBytes(of: id, namedBy: worker.storeID) else {
+    /// Checks what readers rely on: each segment under the size that its file has.
+    private func check(_ segments: [SIPC.Segment], of worker: Worker) throws {
+        for segment in segments {
+            guard let bytes = engine.store.fileBytes(of: SegmentID(rawValue: segment.id), namedBy: worker.storeID)
+            else {
                 throw EngineError.protocolBroken("it lists segment \(segment.id), which its worker was never given")
             }
             guard segment.bytes == UInt64(bytes) else {
@@ -131,7 +122,7 @@ extension Run {
         return timing
     }
 
-    /// The worker is over and there is no table of it.
+    /// Ends a worker that is over and left no table.
     func discard(_ id: Scheduler.WorkerID) {
         guard let worker = workers.removeValue(forKey: id) else { return }
         if let text = worker.text, isPreview(worker.model) {
@@ -140,14 +131,14 @@ extension Run {
         free(worker)
     }
 
-    /// A model has its final status.
+    /// Reports a model's final status.
     func settle(_ model: Int, _ status: Scheduler.ModelStatus) {
         guard !isPreview(model) else {
             if case .failed(let failure) = status { observer?.note("\(name(of: model)) failed: \(failure)") }
             return
         }
         var failureText: String?
-        engine.holdingsAreStale = true
+        engine.tables.noteReaders()
         switch status {
         case .success: reports[model].status = isFromCache.contains(model) ? "cached" : "success"
         case .unneeded: reports[model].status = "unneeded"
@@ -173,12 +164,12 @@ extension Run {
         if plan.models[model].kind == "scan" { endDeCache() }
     }
 
-    /// Nobody will read the table any more.
+    /// Releases a model's table, which nobody will read any more.
     func release(_ model: Int) {
         export(model)
         guard let table = tables.removeValue(forKey: model) else { preconditionFailure("a table is released twice") }
         do {
-            try engine.letGo(table, by: .run(number, model: model))
+            try engine.tables.release(table, by: .run(number, model: model))
         } catch {
             // The table is gone for its readers all the same; its memory goes with the engine at the latest.
             observer?.note("memory of '\(name(of: model))' was not given back: \(error)")

@@ -5,7 +5,7 @@ import Scheduler
 import Store
 import System
 
-/// One execution of a plan: feeds the scheduler with what happens, and does what it says.
+/// One execution of a plan: feeds the scheduler with events, and carries out its actions.
 ///
 /// Lives on the engine's thread; nothing here waits but the one `poll`.
 final class Run {
@@ -32,22 +32,22 @@ final class Run {
     var failures: [RunReport.Failure] = []
     var previews: [Int: String] = [:]
     var memory = MemoryReport()
-    /// The user has asked for an end; how often.
+    /// How often the user has asked for an end.
     var cancelCount = 0
     /// Events that came up while actions were carried out.
-    var events: [Scheduler.Event] = []
+    private var events: [Scheduler.Event] = []
     var outcome: Scheduler.Outcome?
     let beganAt: UInt64
     var endedAt: UInt64?
-    /// What its workers hold for themselves, in bytes, by model; as of the last measurement.
+    /// The memory that its workers hold for themselves, in bytes, by model; as of the last measurement.
     var memoryBytes: [String: UInt64] = [:]
-    /// Models whose table was there, and didn't have to be made since.
+    /// Models whose table came from a cache and wasn't made again since.
     var isFromCache: Set<Int> = []
-    /// A file of the project that was changed after the plan was made: nothing that comes now is kept under the plan's keys.
+    /// A file of the project that was changed after the plan was made: later results are not kept under the plan's keys.
     var changedFile: String?
     /// The project's code for its workers; nil before the first one needs it.
     var codeFile: DescriptorBox?
-    /// The scans that have something in common with another one of the plan.
+    /// The scans that have a column of a file in common with another scan of the plan.
     private(set) lazy var overlappingScans = plan.overlappingScans
     /// How many grants its models were given.
     var grantCount = 0
@@ -114,20 +114,20 @@ final class Run {
         return file
     }
 
-    /// Holds the results that are there already.
+    /// Holds the results that caches have for its models.
     private func take(_ cached: [ResultsCache.Entry?]) {
         for (model, entry) in cached.enumerated() {
             if let entry { take(entry.table, entry.output, for: model) }
         }
     }
 
-    /// Why no result of a run is kept that says so.
+    /// The reason that a run with `--no-cache` reports for not keeping results.
     static let saysNoCache = "the run says --no-cache"
 
-    /// Holds a table that is there as a model's, and reports it: the run only names it.
+    /// Holds an existing table as a model's, and reports its bytes as reshared: the run only names them.
     func take(_ table: TableID, _ output: RunReport.Output, for model: Int) {
         tables[model] = table
-        engine.share(table, with: .run(number, model: model))
+        engine.tables.retain(table, by: .run(number, model: model))
         isFromCache.insert(model)
         var counts = ByteCounts()
         counts.resharedBytes = output.bytes
@@ -135,17 +135,17 @@ final class Run {
         noteKeeping(of: model, unless: nil)
     }
 
-    /// Begins; the engine's loop does the rest, until there is an outcome.
+    /// Begins the run; the engine's loop does the rest, until there is an outcome.
     func start() {
         movedBytesBefore = engine.store.movedBytes
-        compactedBytesBefore = engine.compactedBytes
-        evictionsBefore = engine.evictions
+        compactedBytesBefore = engine.mover.compactedBytes
+        evictionsBefore = engine.mover.evictions
         observer?.runBegan(plan)
         noteLimits()
         feed(.start)
     }
 
-    /// Says so when there is a limit that nobody keeps.
+    /// Warns when there is a memory limit that the kernel doesn't enforce.
     private func noteLimits() {
         let isLimited =
             options.memoryBytesMax != nil || engine.options.memoryBytesMax != nil
@@ -153,18 +153,18 @@ final class Run {
         if isLimited, let problem = engine.memoryLimitProblem { observer?.note("warning: \(problem)") }
     }
 
-    /// What happened, when there is an outcome.
+    /// The report of a run with an outcome, memory figures included.
     func finish() -> RunReport {
         if let usage = try? engine.store.usage() { memory.note(usage) }
         memory.movedBytes = UInt64(clamping: engine.store.movedBytes - movedBytesBefore)
-        memory.compactedBytes = engine.compactedBytes - compactedBytesBefore
+        memory.compactedBytes = engine.mover.compactedBytes - compactedBytesBefore
         memory.runBytesMax = cgroup?.memory.bytesPeak
         memory.limitBytes = options.memoryBytesMax
-        memory.evictions = engine.evictions - evictionsBefore
+        memory.evictions = engine.mover.evictions - evictionsBefore
         return report()
     }
 
-    /// What happened, when it is over.
+    /// The report of a run that is over.
     func report() -> RunReport {
         guard let outcome else { preconditionFailure("the run is not over") }
         var report = RunReport(run: id, failures: failures)
@@ -185,7 +185,7 @@ final class Run {
         return report
     }
 
-    /// The user wants it to stop. Whoever asks twice does not want to wait for anything.
+    /// Cancels the run for its user. A user who asks twice does not want to wait for anything.
     func cancel() {
         guard outcome == nil else { return }
         cancelCount += 1
@@ -201,13 +201,16 @@ final class Run {
 
     // MARK: Events in, actions out
 
-    /// Hands an event to the scheduler and carries out what it answers; what comes up meanwhile follows in order.
+    /// Hands an event to the scheduler and carries out its actions; events that come up meanwhile follow in order.
     func feed(_ event: Scheduler.Event) {
         events.append(event)
-        engine.handleEvents()
+        engine.resources.drain()
     }
 
-    /// Takes the event that has waited longest.
+    /// Whether there are events that wait to be handled.
+    var hasEvents: Bool { !events.isEmpty }
+
+    /// Handles the event that has waited longest.
     func handleNextEvent() {
         for action in scheduler.handle(events.removeFirst()) { perform(action) }
     }
@@ -242,7 +245,7 @@ final class Run {
 
     func key(of model: Int) -> ZygoteKey { ZygoteKey(planModel(model), of: plan, seeing: view) }
 
-    /// The plan's model: itself, or what a preview shows.
+    /// The plan's model; for a preview, the one that it shows.
     func planModel(_ model: Int) -> Plan.Model {
         plan.models[isPreview(model) ? previewOf[model - plan.models.count] : model]
     }

@@ -1,14 +1,16 @@
 import Scheduler
 import Store
 
-/// Scans of which several runs want all that they give: who makes each, who waits for it, and its table as long as a run holds it.
+/// Scans whose whole results several runs want: which model makes each, which wait for it, and its table as long as a run holds it.
 ///
 /// Two scans with the same key (see `Plan.Model.key`) have equal tables. One of them at a time uses a grant: the others' asks
 /// are withdrawn, or not passed on, until it is over, so that nobody waits in a slot. They then share its table without a worker,
-/// or, if there is none, ask anew. Nobody waits for one that waits: who makes it has been granted.
+/// or, if there is none, ask anew. This cannot deadlock: a run only ever waits for the run that makes the scan, and that one already
+/// holds a grant, so it waits for nobody.
 ///
-/// It holds no memory: a table counts as long as a run holds it as its model's. What outlives runs are DeCache's pieces.
-struct SharedScans {
+/// It keeps table numbers only. It does not keep tables alive: an entry disappears when the last run that uses the table
+/// releases it. Decoded columns that survive runs are kept by `DeCache`.
+final class SharedScans {
     /// A run's ask for a grant.
     struct Ask: Equatable {
         var run: Int
@@ -22,26 +24,26 @@ struct SharedScans {
     /// A scan's table.
     struct Result {
         let table: TableID
-        /// What its run reports of it.
+        /// The table's figures for a run's report.
         let output: RunReport.Output
-        /// How many columns of row groups it has.
+        /// The number of units (columns of row groups) that it has.
         let units: Int64
     }
 
-    /// What to do about a grant.
+    /// The answer to a grant.
     enum Decision: Equatable {
-        /// Hand it on. These others asked for the same scan, and wait from now on: their asks are to be withdrawn.
+        /// Pass it on. These other asks are for the same scan, and wait from now on: they are to be withdrawn.
         case begin(waiting: [Ask])
-        /// Give it back: another one makes the scan, and this one waits.
+        /// Give it back: another model makes the scan, and this one waits.
         case wait
     }
 
     private struct Scan {
-        /// Who has a grant for it.
+        /// The model that has a grant for it.
         var maker: ResourceManager.ModelKey?
-        /// Who asked the resource manager.
+        /// The asks that were passed to the resource manager.
         var asking: [Ask] = []
-        /// Who waits for the maker.
+        /// The asks that wait for the maker.
         var waiting: [Ask] = []
 
         var isEmpty: Bool { maker == nil && asking.isEmpty && waiting.isEmpty }
@@ -49,15 +51,17 @@ struct SharedScans {
 
     private var scans: [String: Scan] = [:]
     private var results: [String: Result] = [:]
-    /// Those who wait for nobody any more, in the order of asking.
+    /// The key that each table is shared under.
+    private var keys: [TableID: String] = [:]
+    /// The asks that wait for nobody any more, in the order of asking.
     private var woken: [(ask: Ask, key: String)] = []
 
     // MARK: Asks
 
-    /// A run asks for a scan.
+    /// Takes in a run's ask for a scan.
     ///
     /// - Returns: whether the resource manager is to be asked now; else `takeWoken` gives the ask when its time has come.
-    mutating func ask(_ ask: Ask, key: String) -> Bool {
+    func ask(_ ask: Ask, key: String) -> Bool {
         if results[key] != nil {
             woken.append((ask, key))
             return false
@@ -71,7 +75,7 @@ struct SharedScans {
     }
 
     /// A model doesn't ask any more.
-    mutating func withdraw(_ owner: ResourceManager.ModelKey, key: String) {
+    func withdraw(_ owner: ResourceManager.ModelKey, key: String) {
         woken.removeAll { $0.ask.owner == owner }
         scans[key]?.asking.removeAll { $0.owner == owner }
         scans[key]?.waiting.removeAll { $0.owner == owner }
@@ -79,16 +83,16 @@ struct SharedScans {
     }
 
     /// A grant has come for a model that asks.
-    mutating func grant(_ owner: ResourceManager.ModelKey, key: String) -> Decision {
+    func grant(_ owner: ResourceManager.ModelKey, key: String) -> Decision {
         var scan = scans[key] ?? Scan()
         guard let place = scan.asking.firstIndex(where: { $0.owner == owner }) else {
-            // Its ask was withdrawn when the grant was on its way.
+            // The ask was withdrawn while the grant was on its way.
             return .wait
         }
         let ask = scan.asking.remove(at: place)
         defer { scans[key] = scan }
         if scan.maker != nil {
-            // One that is to have all memory for itself waits for nobody.
+            // A retry, which is to have all memory for itself, waits for nobody.
             if ask.isRetry { return .begin(waiting: []) }
             scan.waiting.append(ask)
             return .wait
@@ -101,7 +105,7 @@ struct SharedScans {
     }
 
     /// A model has given back its grant: if it made the scan, those who waited for it wait no more.
-    mutating func end(_ owner: ResourceManager.ModelKey, key: String) {
+    func end(_ owner: ResourceManager.ModelKey, key: String) {
         guard scans[key]?.maker == owner else { return }
         scans[key]!.maker = nil
         woken += scans[key]!.waiting.map { ($0, key) }
@@ -110,40 +114,43 @@ struct SharedScans {
     }
 
     /// The next one that waits no more: it shares the result, if there is one, or asks anew.
-    mutating func takeWoken() -> (ask: Ask, result: Result?, key: String)? {
+    func takeWoken() -> (ask: Ask, result: Result?, key: String)? {
         guard !woken.isEmpty else { return nil }
         let (ask, key) = woken.removeFirst()
         return (ask, results[key], key)
     }
 
-    private mutating func removeIfEmpty(_ key: String) {
+    private func removeIfEmpty(_ key: String) {
         if scans[key]?.isEmpty == true { scans[key] = nil }
     }
 
     // MARK: Results
 
     /// A scan's table is there, and a run holds it. An earlier one is forgotten.
-    mutating func add(_ result: Result, key: String) { results[key] = result }
+    func add(_ result: Result, key: String) {
+        results[key] = result
+        keys[result.table] = key
+    }
 
     /// No run holds the table any more. Nothing happens where another one has taken its place.
-    mutating func forget(_ table: TableID, key: String) {
+    func forget(_ table: TableID) {
+        guard let key = keys.removeValue(forKey: table) else { return }
         if results[key]?.table == table { results[key] = nil }
     }
 }
 
 extension Run {
-    /// What the model's scan is shared under; nil if it shares only columns, or nothing.
+    /// The key that the model's scan is shared under; nil if it shares only columns, or nothing.
     func sharedKey(of model: Int) -> String? {
         isPreview(model) ? nil : plan.models[model].sharedKey(options, engine.options)
     }
 
-    /// A scan's result can be shared from now on.
+    /// Lets other runs share a scan's result from now on.
     func shareScan(_ model: Int) {
         guard let key = sharedKey(of: model), let table = tables[model], let output = reports[model].output else {
             return
         }
         engine.scans.add(.init(table: table, output: output, units: reports[model].decache?.wantedUnits ?? 0), key: key)
-        engine.holdings[table]!.scanKey = key
     }
 
     /// Takes another run's result for a model that asks.
@@ -156,14 +163,15 @@ extension Run {
 }
 
 extension Plan.Model {
-    /// What the model's scan is shared under; nil if it shares only columns, or nothing. An engine of one run has no two equal scans.
+    /// The key that the model's scan is shared under; nil if it shares only columns, or nothing. An engine of one run has no two
+    /// equal scans.
     func sharedKey(_ options: RunOptions, _ engine: EngineOptions) -> String? {
         engine.keepsResults && mayShareScan(options) ? key : nil
     }
 }
 
 extension Engine {
-    /// Whether a model that was granted is to begin. If not, its grant is to be given back, and it waits for another one's scan.
+    /// Whether a granted model is to begin. If not, its grant is to be given back, and it waits for another model's scan.
     func mayBegin(_ model: Int, of run: Run) -> Bool {
         guard run.scheduler.isAsking(model), let key = run.sharedKey(of: model) else { return true }
         switch scans.grant(.init(run.number, model), key: key) {
@@ -174,7 +182,7 @@ extension Engine {
         }
     }
 
-    /// Answers one who waited for another's scan; false when nobody is to be answered. All events of runs have been handled.
+    /// Answers one model that waited for another one's scan; false when none is left. Called when no run has an event left to handle.
     func answerWaitingScan() -> Bool {
         guard let (ask, result, key) = scans.takeWoken() else { return false }
         guard let run = run(ask.run), run.scheduler.isAsking(ask.model) else {

@@ -2,7 +2,7 @@ import Glibc
 import Scheduler
 import System
 
-/// An engine that serves all runs of its user's: its zygotes, segments and caches stay warm from run to run.
+/// An engine that serves all runs of its user: its zygotes, segments and caches stay warm from run to run.
 ///
 /// Used on one thread, the one that made it.
 public final class Server {
@@ -16,9 +16,9 @@ public final class Server {
     private var isEnding = false
     private let note: (String) -> Void
 
-    /// Takes the address, in place of an engine that is dead.
+    /// Takes the address, also after an engine that died there.
     ///
-    /// - Parameter note: is told when runs begin and end.
+    /// - Parameter note: called with a line when runs begin and end.
     /// - Throws: `EngineError.serve` when another engine serves there.
     public init(_ engine: Engine, at address: ServeAddress, note: @escaping (String) -> Void) throws {
         try address.makeFolder()
@@ -27,7 +27,7 @@ public final class Server {
         guard try lockFile.descriptor.lockIfFree() else {
             throw EngineError.serve("another engine serves at \(path) already")
         }
-        // Whoever bound it is dead: the lock was free.
+        // The process that bound the socket is dead, because the lock was free.
         if Files.exists(path) { try Files.remove(path) }
         socket = try LocalSocket(listeningAt: path)
         self.engine = engine
@@ -35,7 +35,7 @@ public final class Server {
         self.note = note
     }
 
-    /// Serves until a signal comes (SIGUSR1 only empties the caches), then cancels what runs and returns when all of it is over.
+    /// Serves until a signal comes (SIGUSR1 only empties the caches), then cancels all runs and returns when they are over.
     public func serve(until signals: SignalDescriptor) {
         while !isEnding || clients.contains(where: { $0.run != nil || $0.isAsking }) {
             var watches = [
@@ -77,7 +77,7 @@ public final class Server {
 
     private func accept() {
         while let (socket, user) = try? socket.accept() {
-            // The file's mode keeps others out; root can pass it, and has no business here either.
+            // The file's mode keeps other users out; root can pass it, and is refused here too.
             guard user == geteuid() else { continue }
             clients.append(ServedClient(socket))
         }
@@ -85,12 +85,14 @@ public final class Server {
 
     private func hear(_ client: ServedClient) {
         client.channel.flush()
-        while !client.channel.isClosed {
-            switch client.channel.receive() {
+        for _ in 0..<Limit.messagesPerTurn where !client.channel.isClosed {
+            switch client.channel.receive(ClientMessage.init) {
             case .nothing: return
             case .closed: break
-            case .malformed: client.channel.close()
-            case .message(let message, let descriptors): handle(message, descriptors, from: client)
+            case .malformed(let what):
+                client.refuse("it can't read what its client sent: \(what)")
+                client.channel.close()
+            case .message(let message): handle(message, from: client)
             }
         }
     }
@@ -101,36 +103,43 @@ public final class Server {
         run.cancel()
     }
 
-    private func handle(_ message: Datagram, _ descriptors: [DescriptorBox], from client: ServedClient) {
-        switch message.op {
-        case "run" where client.run == nil && !client.isAsking: begin(message, descriptors, client)
-        case "cancel" where client.isAsking: client.hasCancelled = true
-        case "cancel": client.run?.cancel()
-        default: client.channel.close()
+    private func handle(_ message: ClientMessage, from client: ServedClient) {
+        switch message {
+        case .run(let build, let manner, let call) where client.run == nil && !client.isAsking:
+            begin(build, manner, call, client)
+        case .cancel where client.isAsking: client.hasCancelled = true
+        case .cancel: client.run?.cancel()
+        case .run: client.channel.close()
         }
     }
 
-    private func begin(_ message: Datagram, _ descriptors: [DescriptorBox], _ client: ServedClient) {
-        guard message.body["build"]?.string == ServeAddress.build(of: engine.installation) else {
+    private func begin(_ build: String?, _ manner: String?, _ file: ReceivedFile, _ client: ServedClient) {
+        guard build == ServeAddress.build(of: engine.installation) else {
             return client.refuse("it is of another build or installation")
         }
-        guard message.body["manner"]?.string == engine.options.manner else {
+        guard manner == engine.options.manner else {
             return client.refuse("it was started with other options: \(engine.options.manner)")
         }
         guard !isEnding else { return client.refuse("it is ending") }
-        do {
-            let call = try ServeMessage.value(ServeMessage.Call.self, descriptors)
-            try call.plan.check()
-            guard call.options.slots ?? 1 >= 1 else { return client.refuse("a run needs a slot") }
-            let askedAt = MonotonicClock.nanoseconds()
-            client.isAsking = true
-            engine.openSaved(for: call.plan, call.options) { self.begin(call, client, saved: $0, askedAt: askedAt) }
-        } catch {
-            client.refuse("it could not begin the run: \(error)")
+        let askedAt = MonotonicClock.nanoseconds()
+        client.isAsking = true
+        // A plan of thousands of models takes its time to be read.
+        engine.background.begin { () -> Result<ServeMessage.Call, EngineError> in
+            ServeMessage.Call.read(file)
+        } then: { result in
+            switch result {
+            case .success(let call):
+                self.engine.openSaved(for: call.plan, call.options) {
+                    self.begin(call, client, saved: $0, askedAt: askedAt)
+                }
+            case .failure(let error):
+                client.isAsking = false
+                client.refuse("it could not begin the run: \(error)")
+            }
         }
     }
 
-    /// Begins a run whose saved results have been looked at; meanwhile its client may have gone, and anything ended.
+    /// Begins a run whose saved results were checked. Meanwhile its client may have gone, or the server may be ending.
     private func begin(
         _ call: ServeMessage.Call, _ client: ServedClient, saved: [String: DescriptorBox], askedAt: UInt64
     ) {

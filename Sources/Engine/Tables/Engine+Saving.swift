@@ -4,7 +4,7 @@ import System
 
 /// How results get into the folder of saved results, and out of it.
 extension Engine {
-    /// The result with that key: one that is kept, or one of the saved ones that were found to be whole.
+    /// The result with that key: one kept in memory, or a saved one that was found to be whole.
     func result(_ key: String, _ whole: [String: DescriptorBox]) -> ResultsCache.Entry? {
         results[key] ?? whole[key].flatMap { takeSaved($0, key) }
     }
@@ -18,7 +18,7 @@ extension Engine {
             counts.resharedBytes = UInt64(store.namedBytes(of: table))
             let entry = ResultsCache.Entry(
                 table: table, output: RunReport.Output(rows: Int64(clamping: descriptor.rows), counts: counts))
-            hold(table, by: .result(key), seconds: 0)
+            tables.add(table, by: .result(key), seconds: 0)
             _ = results.add(entry, key: key)
             return entry
         } catch {
@@ -33,7 +33,7 @@ extension Engine {
             let work = try? store.beginSave(table, as: saved.path(key))
         else { return }
         savesLeft += 1
-        share(table, with: .save(key))
+        tables.retain(table, by: .save(key))
         background.begin { () -> StoreError? in
             do throws(StoreError) {
                 try work.write()
@@ -47,44 +47,43 @@ extension Engine {
             savesLeft -= 1
             store.finishSave(work)
             endSave(of: table, key)
-            // What would be much larger on a disk is no fault of anybody's.
-            if let error, error.code != .unsuitable { noteOnce("results are not saved", error) }
+            // A table that would be much larger on a disk is no fault of anybody's.
+            if let error, error.code != .unsuitable { note(once: "results are not saved", error) }
         }
     }
 
-    /// A table has been saved, or not; what it was held for is over, and it may be evicted.
+    /// Ends the saving of a table, whatever came of it. If an eviction waited for that, it goes on or has become needless.
     private func endSave(of table: TableID, _ key: String) {
-        guard let holding = holdings[table] else { preconditionFailure("a table that is being saved is held") }
+        guard let holding = tables[table] else { preconditionFailure("a table that is being saved is held") }
         let way = holding.waitingEviction
-        holding.waitingEviction = nil
+        tables.setWaitingEviction(nil, of: table)
         let isLast = holding.holders.count == 1
         if let way, isLast { tell(.evictionFailed(holding.key, way)) }
-        forget(table, by: .save(key))
-        if let way, !isLast { evict(holding.key, way) }
-        holdingsAreStale = true
+        tables.evict(table, from: .save(key))
+        if let way, !isLast { mover.evict(holding.key, way) }
         tellHoldings()
     }
 
-    /// How long the end waits for somebody else who has the history locked, in seconds.
+    /// How long the end waits for another process that has the history locked, in seconds.
     private static let historySecondsMax = 0.5
 
-    /// Waits until all results are saved, and for a moment for the history; or until a signal comes. What is not saved then leaves
-    /// nothing behind.
+    /// Waits until all results are saved, and for a moment for the history; or until a signal comes. A save that isn't finished
+    /// then leaves nothing behind.
     public func finishBackgroundWrites(unless signals: SignalDescriptor, note: (String) -> Void) {
         var isInterrupted = false
         let watch = Watch(signals.raw) { _ in
             while (try? signals.next()) != nil { isInterrupted = true }
         }
-        history?.save(by: background)
+        forecast.save(by: background)
         let historyDeadline = Deadline.after(seconds: Self.historySecondsMax)
         while !isInterrupted {
-            let isWriting = history?.isWriting == true && MonotonicClock.nanoseconds() < historyDeadline
+            let isWriting = forecast.isWriting && MonotonicClock.nanoseconds() < historyDeadline
             guard savesLeft > 0 || isWriting else { break }
             waitAndHandle(beside: [watch])
         }
-        for text in unsaid { note(text) }
-        unsaid = []
-        if let count = history?.unwrittenCount, count > 0, !isInterrupted {
+        for text in notes.takePending() { note(text) }
+        let count = forecast.unwrittenCount
+        if count > 0, !isInterrupted {
             note("what \(count) models needed is not remembered: another process has the history locked")
         }
     }

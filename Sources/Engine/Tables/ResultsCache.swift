@@ -4,11 +4,11 @@ import Store
 /// The results that an engine keeps from run to run, by the plan's keys: equal keys, equal tables.
 ///
 /// It holds tables as anybody does; they go when memory is short, the cheapest to make again first.
-struct ResultsCache {
+final class ResultsCache {
     /// A kept result.
     struct Entry {
         let table: TableID
-        /// What a run reports of it.
+        /// The table's figures for a run's report.
         let output: RunReport.Output
     }
 
@@ -17,10 +17,10 @@ struct ResultsCache {
     /// The result with that key.
     subscript(key: String) -> Entry? { entries[key] }
 
-    /// Takes in a result; nothing happens where there is one with that key.
+    /// Takes in a result, unless there is one with that key.
     ///
     /// - Returns: whether it was taken in.
-    mutating func add(_ entry: Entry, key: String) -> Bool {
+    func add(_ entry: Entry, key: String) -> Bool {
         guard entries[key] == nil else { return false }
         entries[key] = entry
         return true
@@ -30,13 +30,13 @@ struct ResultsCache {
     var keys: [String] { Array(entries.keys) }
 
     /// Forgets a result; its table is the caller's to let go of.
-    mutating func remove(_ key: String) { entries[key] = nil }
+    func remove(_ key: String) { entries[key] = nil }
 }
 
 extension Engine {
     /// Keeps a model's result for later runs.
     func keep(_ output: RunReport.Output, _ table: TableID, of model: Plan.Model, in run: Run) {
-        // What a scan read is kept as pieces.
+        // The columns that a scan has decoded are kept as pieces.
         guard let key = model.key,
             model.kind != "scan" || !run.options.usesDeCache
         else {
@@ -44,32 +44,16 @@ extension Engine {
         }
         if model.kind != "scan" { save(table, key: key) }
         if options.keepsResults, results.add(.init(table: table, output: output), key: key) {
-            share(table, with: .result(key))
+            tables.retain(table, by: .result(key))
         }
     }
 
-    /// Forgets all results and all that scans have decoded; what runs still need stays with them.
+    /// Forgets all results and all decoded columns; tables that runs still need stay with them.
     func forgetAll() {
         for key in results.keys {
-            if let entry = results[key] { forget(entry.table, by: .result(key)) }
+            if let entry = results[key] { tables.evict(entry.table, from: .result(key)) }
         }
         decache.removeAll()
         answerScans()
-    }
-
-    /// Makes somebody forget a table that has been evicted; a run has been told already.
-    func forget(_ table: TableID, by holder: TableHolding.Holder) {
-        // What one release leads to may have taken it away already.
-        guard holdings[table]?.holders.contains(holder) == true else { return }
-        switch holder {
-        case .run, .scan, .save: break
-        case .result(let key): results.remove(key)
-        case .piece: decache.remove(table)
-        }
-        do {
-            try letGo(table, by: holder)
-        } catch {
-            for run in runs { run.observer?.note("memory of a dropped table was not given back: \(error)") }
-        }
     }
 }

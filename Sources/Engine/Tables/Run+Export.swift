@@ -3,7 +3,7 @@ import SIPC
 import Store
 import System
 
-/// Final tables leave the engine as standard Arrow IPC streams: the metadata as it is, then the segments' bytes.
+/// How final tables leave the engine: as standard Arrow IPC streams, with the metadata as it is, then the segments' bytes.
 extension Run {
     /// Writes a final table to `<export folder>/<model>.arrows`, under another name until it is whole. Nothing happens for
     /// other models, or when there is no export folder.

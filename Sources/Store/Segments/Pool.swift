@@ -12,11 +12,11 @@ struct Pool {
         let bytes: Int
         /// The memory it takes.
         var residentBytes: Int
-        /// Whose output it was last.
+        /// The model whose output it was last.
         let model: String
     }
 
-    /// The most that is zeroed while somebody waits for an output; of what exceeds it the pages are freed.
+    /// The most that is zeroed while a worker waits for its output; pages beyond that are freed.
     static let zeroedBytesMax = 1 << 30
 
     private(set) var entries: [Entry] = []
@@ -27,7 +27,7 @@ struct Pool {
     /// The memory of all entries.
     var residentBytes: Int { entries.reduce(0) { $0 + $1.residentBytes } }
 
-    /// Takes in a file that nobody holds; the oldest go when it gets too much.
+    /// Takes in a file that nobody holds; the oldest entries go when the pool gets too large.
     mutating func add(_ file: DescriptorBox, bytes: Int, model: String) {
         // A file that can't be measured, or has next to nothing, is not worth keeping.
         guard let resident = try? file.descriptor.status().residentBytes, resident >= Machine.hugePageBytes,
@@ -44,8 +44,8 @@ struct Pool {
 
     /// The most suitable file, of the given size and all zero; nil when there is none.
     ///
-    /// Preferred is what the same model had last: it will want the same places of the file again. Then the smallest that
-    /// holds what is expected, else the largest.
+    /// The file that the same model had last is preferred, because it will want the same places of it again. Then the smallest
+    /// that holds `expectedBytes`, else the largest.
     mutating func take(bytes: Int, expectedBytes: Int, model: String) -> Entry? {
         func rank(_ entry: Entry) -> (Int, Int) {
             let suffices = entry.residentBytes >= expectedBytes && expectedBytes > 0
@@ -68,7 +68,7 @@ struct Pool {
 
     /// Makes a file read as zero. Of its pages it keeps whole ranges of 2 MiB, up to a limit; the rest is freed.
     ///
-    /// What is in pieces is not worth keeping: zeroing 4 KiB pages one fault at a time takes longer than new 2 MiB pages.
+    /// Smaller pieces aren't worth keeping: zeroing 4 KiB pages one fault at a time takes longer than new 2 MiB pages.
     private static func clean(_ file: DescriptorBox, bytes: Int) throws(SystemError) {
         let huge = Machine.hugePageBytes
         var kept: [Range<Int>] = []

@@ -1,7 +1,7 @@
 import Glibc
 import System
 
-/// Segments and tables: who holds what, and when memory goes.
+/// The owner of segments and tables: it knows which worker holds which table, and frees memory that no table names.
 ///
 /// A segment is born as the output of one worker. Publishing the worker's table trims and locks it; from then on tables
 /// name ranges of it, and what no table names is given back. A table lives until the engine has released it and every
@@ -20,9 +20,9 @@ public final class SegmentStore {
     private var outputs: [WorkerID: SegmentID] = [:]
     private var loans: [WorkerID: Set<TableID>] = [:]
     var residentBytesPeak = 0
-    /// What was moved out of outputs of which next to nothing was published, in bytes, since the store was made.
+    /// Bytes moved out of outputs of which next to nothing was published, since the store was made.
     public private(set) var movedBytes = 0
-    /// What was read back from a disk so that it could be lent, in bytes, since the store was made.
+    /// Bytes read back from a disk so that their table could be lent, since the store was made.
     public internal(set) var restoredBytes = 0
 
     /// An empty store.
@@ -42,8 +42,8 @@ public final class SegmentStore {
     ///   - worker: its producer, which has no other output.
     ///   - growthBytesMax: how much longer the worker may make it, by moving memory to its end.
     ///   - expectedBytes: how much memory it will probably use, to choose what to recycle; 0 when unknown.
-    ///   - model: whose output it is, by a name that stays the same from run to run: it gets the same memory again.
-    ///   - recycles: whether it may be memory that was used before; that is charged to whoever touched it first.
+    ///   - model: the model whose output it is, by a name that stays the same from run to run: it gets the same memory again.
+    ///   - recycles: whether it may be memory that was used before; that stays charged to the group that touched it first.
     public func makeOutputSegment(
         bytes: Int, for worker: WorkerID, growthBytesMax: Int = 0, expectedBytes: Int = 0, model: String = "",
         recycles: Bool = true
@@ -61,7 +61,8 @@ public final class SegmentStore {
         return Output(id: id, file: file, bytes: rounded, recycledBytes: recycled?.residentBytes ?? 0)
     }
 
-    /// Keeps an object for as long as the memory of a worker's output is held: the owner of the control group that it is charged to.
+    /// Keeps an object alive as long as the memory of a worker's output is held: the owner of the control group that it is
+    /// charged to.
     ///
     /// It is let go of when no table names the memory any more, also when the memory itself is kept for a later output.
     public func attach(_ companion: AnyObject, toOutputOf worker: WorkerID) {
@@ -71,7 +72,7 @@ public final class SegmentStore {
         output.companion = companion
     }
 
-    /// What was attached to the outputs that a table names bytes of, and that are in memory.
+    /// The objects attached to outputs that a table names bytes of, and that are in memory.
     public func companions(of table: TableID) -> [AnyObject] {
         memorySegments(of: table).compactMap { segments[$0]?.companion }
     }
@@ -81,7 +82,7 @@ public final class SegmentStore {
         return SegmentID(rawValue: lastSegment)
     }
 
-    /// Takes note of how long a worker has made its output by moving memory into it. Before its table is published.
+    /// Measures by how much a worker has lengthened its output by moving memory into it. Before its table is published.
     ///
     /// Only after the worker and everything it started are dead.
     ///
@@ -146,7 +147,7 @@ public final class SegmentStore {
         return zip(publications, named).map { take(Table(descriptor: $0.descriptor, named: $1)) }
     }
 
-    /// Checks that a table names nothing but the worker's output and what was lent to the worker.
+    /// Checks that a table names nothing but bytes of the worker's output and of tables lent to the worker.
     private func check(
         _ references: References, of worker: WorkerID, _ output: Segment
     ) throws(StoreError) -> [SegmentID: RangeSet] {
@@ -157,11 +158,16 @@ public final class SegmentStore {
             let message = "a reference ends at byte \(bounds.upperBound) of the output, which has \(output.bytes)"
             throw StoreError(.badReference, output.id, message)
         }
-        return named
+        return named.reduce(into: [:]) { coarse, entry in
+            coarse[entry.key] =
+                entry.key == output.id
+                ? entry.value.coarse(in: RangeSet([0..<output.bytes]))
+                : entry.value.coarse(in: lent(entry.key, to: worker))
+        }
     }
 
-    /// Where a table names next to nothing of an output, moves that out, and keeps the output's memory for a later one:
-    /// giving it back and faulting in new would cost far more than the copy.
+    /// If a table names next to nothing of an output, moves these bytes to a new file and keeps the output's memory for a later
+    /// one: freeing it and faulting in new memory would cost far more than the copy.
     ///
     /// - Returns: whether that was done. If it can't be, trimming is always possible.
     private func recycleMemory(of output: Segment, around own: RangeSet) -> Bool {
@@ -186,15 +192,21 @@ public final class SegmentStore {
         return id
     }
 
-    /// Checks that a worker names nothing of an input but what tables lent to it name.
+    /// Checks that the bytes of an input that a worker names are bytes that tables lent to it name.
     private func checkLent(_ ranges: RangeSet, of id: SegmentID, to worker: WorkerID) throws(StoreError) {
+        let lent = lent(id, to: worker)
+        guard let stray = ranges.ranges.first(where: { lent.index(holding: $0) == nil }) else { return }
+        throw StoreError(
+            .badReference, id, "worker \(worker) names bytes \(stray) of it, which no table lent to the worker names")
+    }
+
+    /// What tables that were lent to a worker name of a segment.
+    private func lent(_ id: SegmentID, to worker: WorkerID) -> RangeSet {
         var lent = RangeSet()
         for table in loans[worker] ?? [] {
             if let part = tables[table]?.named[id] { lent = lent.union(part) }
         }
-        guard let stray = ranges.ranges.first(where: { lent.index(holding: $0) == nil }) else { return }
-        throw StoreError(
-            .badReference, id, "worker \(worker) names bytes \(stray) of it, which no table lent to the worker names")
+        return lent
     }
 
     /// Lends a table to a worker: it stays until the worker has ended, whether it is released or not.
@@ -242,8 +254,8 @@ public final class SegmentStore {
         outputs[worker].flatMap { segments[$0] }.flatMap { try? $0.residentBytes() } ?? 0
     }
 
-    /// The size of the file of a segment that a worker may name: its own output, or of a table that was lent to it. Nil for
-    /// any other.
+    /// The file size of a segment that a worker may name: its own output, or one of a table that was lent to it. Nil for any
+    /// other.
     public func fileBytes(of id: SegmentID, namedBy worker: WorkerID) -> Int? {
         let isLent = (loans[worker] ?? []).contains { tables[$0]?.named[id] != nil }
         return isLent || outputs[worker] == id ? segments[id]?.bytes : nil
@@ -252,7 +264,7 @@ public final class SegmentStore {
     /// Whether the store still has a table.
     public func contains(_ table: TableID) -> Bool { tables[table] != nil }
 
-    /// The engine needs a table no more: it goes now, or with the last worker that may be reading it.
+    /// Releases a table that the engine no longer needs: it goes now, or with the last worker that may be reading it.
     ///
     /// - Throws: `system` when memory could not be given back. The table is gone nevertheless, and the memory goes with the next
     ///   release on the same segment.
@@ -262,7 +274,7 @@ public final class SegmentStore {
         try dropUnneeded([table])
     }
 
-    /// A worker and everything it started are dead: its output goes unless it was published, and so does what only it read.
+    /// Ends a worker that is dead with everything it started: its unpublished output goes, and released tables that only it read.
     ///
     /// - Throws: as `release`.
     public func end(_ worker: WorkerID) throws(StoreError) {
@@ -296,7 +308,7 @@ public final class SegmentStore {
         if let failure { throw failure }
     }
 
-    /// Frees what no table of a segment names any more.
+    /// Frees the bytes of a segment that no table names any more.
     ///
     /// - Parameter keepsForLater: whether the memory of a segment that is wholly free may be kept for a later output.
     func giveBack(_ segment: Segment, keepsForLater: Bool = true) throws(StoreError) {
@@ -311,7 +323,7 @@ public final class SegmentStore {
         if !dead.isEmpty || segment.owesTrim { try segment.punch(dead: dead) }
     }
 
-    /// What the tables of a segment name of it.
+    /// The bytes of a segment that its tables name.
     func naming(_ segment: Segment) -> RangeSet {
         segment.tables.reduce(RangeSet()) { $0.union(tables[$1]?.named[segment.id] ?? RangeSet()) }
     }
@@ -320,7 +332,7 @@ public final class SegmentStore {
     ///
     /// No live worker has it: its producer is dead, and a reader's table would still name it.
     private func recycle(_ segment: Segment) {
-        // What is on swap would have to be read in to be zeroed.
+        // Pages on swap would have to be read in to be zeroed.
         guard let writer = segment.writer, segment.place == .memory, segment.swappedBytes == 0 else { return }
         do throws(StoreError) {
             // A worker that failed may have moved memory into it before.

@@ -1,4 +1,4 @@
-"""The code of Python models: what of the project's text a model's function can run, as far as the text tells.
+"""The code of Python models: the part of the project's text that a model's function can run, as far as the text tells.
 
 Workers run the very statements that are found here, and no others: what is hashed is what runs.
 """
@@ -17,7 +17,9 @@ from zerrow import pieces
 from zerrow.plan.aliases import OWN
 from zerrow.plan.code_file import CodeFile, Statement
 from zerrow.plan.declarations import PythonModel
+from zerrow.plan.place import now_at
 from zerrow.plan.python_file import FILE_BYTES_MAX, SourceText
+from zerrow.plan.text_files import Unreadable, is_within, read_file
 from zerrow.plan.world import Mention, outside, unseeded
 
 _FOLLOWED_MAX = 20
@@ -26,14 +28,14 @@ _FOLLOWED_MAX = 20
 
 @dataclass
 class Code:
-    """What a model's function can run."""
+    """The code that a model's function can run."""
 
     parts: list[tuple[str, str]] = field(default_factory=list)
     """Hashes of texts, each with the name of its file."""
     reads_code: bool = False
     """Whether it may read other code of the project than this."""
     world: str | None = None
-    """What it asks the world for, and where: a reason not to keep its result."""
+    """The thing that it asks the world for, and where: a reason not to keep its result."""
     modules: list[tuple[str, CodeFile]] = field(default_factory=list)
     """The project's modules that it can import, its own first, each with its dotted name."""
     kept: list[int] | None = None
@@ -127,17 +129,16 @@ class CodeReader:
         return self._files[name]
 
     def _read(self, name: str) -> SourceText:
-        """A module's file. What can't be read, or must not be, is no text: the worker looks for it itself."""
+        """A module's file. One that can't be read, or must not be, has no text: the worker looks for it itself."""
         path = self._folder / name
+        now_at(name)
         try:
             # What a link leads to elsewhere is not handed to models, which may not see it.
-            if self._folder not in path.resolve().parents:
-                raise PermissionError(f"{name} is a link that leaves the project folder")
-            if path.stat().st_size > FILE_BYTES_MAX:
-                raise OSError(f"{name} is larger than {FILE_BYTES_MAX >> 20} MiB")
-            return SourceText(path.read_bytes(), None)
-        except OSError as error:
-            self._unread[name] = str(error)
+            if not is_within(path, self._folder):
+                raise Unreadable("it is a link that leaves the project folder")
+            return SourceText(read_file(path, FILE_BYTES_MAX), None)
+        except Unreadable as error:
+            self._unread[name] = f"{name} {str(error).removeprefix('it ')}"
             return SourceText(b"", None)
 
     def _module_files(self, module: str, importer: str) -> list[str]:
@@ -156,7 +157,7 @@ class CodeReader:
             is_built_in = pieces.is_built_in(name.partition(".")[0])
             self._found[name] = [] if is_built_in else _module_files(self._folder, "", name)
         files = self._found[name]
-        # A module that imports what it is called like itself means the other one.
+        # A module that imports a module of its own name means the other one.
         return [] if files and files[0] == importer and name == _module_name(importer) and _is_shared(name) else files
 
     def _qualify(self, module: str, importer: str) -> str | None:
@@ -167,7 +168,7 @@ class CodeReader:
         return OWN + found if files and (not parts or found.split(".")[-1] == parts[-1]) else None
 
     def _resolve(self, path: str) -> set[str]:
-        """What a path stands for once it is followed through the project's own modules."""
+        """The paths that a path stands for once it is followed through the project's own modules."""
         found, pending = set(), [path]
         for _ in range(_FOLLOWED_MAX):
             if not pending:
@@ -193,9 +194,9 @@ class CodeReader:
 
 
 def _reached(statements: list[Statement], function: str) -> set[int]:
-    """The statements that run when the modules are imported, and those that define what is named by others.
+    """The statements that run when the modules are imported, and those that define names which others use.
 
-    The model's `function` is called. Where names can be made up, all is reached.
+    The model's `function` is called. Where names can be made up, every statement is reached.
     """
     waiting: dict[str, list[Statement]] = {}
     pending = []

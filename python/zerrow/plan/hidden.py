@@ -1,5 +1,5 @@
-"""What of a project's folder models don't see: sources, what git ignores, repositories, what runs write or wrote, and
-what is no file at all, such as sockets.
+"""The entries of a project's folder that models don't see: sources, what git ignores, repositories, what runs write or
+wrote, and what is no file at all, such as sockets.
 
 A model sees everything else of it. The code that models import is handed over to them, wherever it lies.
 """

@@ -38,7 +38,7 @@ class WorkerFailure(ZerrowError):
 
 
 def report(error: BaseException, kind: str, folder: str | None, hides: Hides | None = None) -> dict[str, Any]:
-    """Describe `error`, which was raised while doing what `kind` names, for a project in `folder`. Never raises.
+    """Describe `error`, which was raised during the work that `kind` names, for a project in `folder`. Never raises.
 
     `hides` tells of a path whether it is one that models don't see.
     """

@@ -32,7 +32,7 @@ _REASON_LENGTH_MAX = 300
 
 @dataclass
 class Work:
-    """What the engine sent: the task, and descriptors that the worker owns."""
+    """The engine's orders: the task, and descriptors that the worker owns."""
 
     task: dict[str, Any] = field(default_factory=dict)
     tables: list[int] = field(default_factory=list)
@@ -193,7 +193,7 @@ class _Worker:
         return BrokeredFiles(self._work.files, len(self._work.task.get("files") or ())).open
 
     def _blame(self, file: str | None) -> None:
-        """From now on it is that file's fault, or nobody's, where a library ends this process."""
+        """Have that file, or none, blamed if a library ends this process from now on."""
         message = b""
         if file is not None:
             failure = WorkerFailure("input", f"{file} cannot be read as Parquet: reading it ends the reader")
@@ -201,7 +201,7 @@ class _Worker:
         self._library.last_words(self._channel.fileno(), message)
 
     def _watch(self) -> Watch | None:
-        """What watches a model whose result could be kept."""
+        """The watch over a model whose result could be kept."""
         if self._folder is None or self._work.task.get("watched") is not True:
             return None
         watch = Watch(self._folder)
@@ -215,7 +215,7 @@ class _Worker:
         return Exchange(self._channel, session, _take_segments, limit)
 
     def _give(self, session: Session, cache: Exchange, result: int) -> tuple[int, dict[str, int | float]]:
-        """Give what was decoded; the result's descriptor, true of the output as it is now, and the figures."""
+        """Give the decoded pieces; the result's descriptor, true of the output as it is now, and the figures."""
         decoded, figures = cache.publish()
         cache.send([(block, session.refresh(descriptor)) for block, descriptor in decoded])
         return session.refresh(result), figures

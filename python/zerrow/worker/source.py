@@ -1,4 +1,4 @@
-"""One Parquet file of a scan: what it holds, and its row groups decoded."""
+"""One Parquet file of a scan: its footer, and its row groups decoded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ THREADS_BYTES_MIN = 1 << 20
 """Decoded bytes under which handing columns to threads takes more time than it saves."""
 
 Blame = Callable[[str | None], None]
-"""Is told of the file that is read from now on, for the case that this ends the process; None: of no file."""
+"""Called with the file that is read from now on, for the case that this ends the process; None: with no file."""
 
 Opener = Callable[[int], int]
 """Opens a file by its number in the task, read-only; raises OSError, with ESTALE for another file than the planned."""
@@ -83,7 +83,7 @@ class Source:
 
     @property
     def metadata(self) -> pq.FileMetaData:
-        """What its footer says of its row groups."""
+        """The data of its footer about row groups."""
         return self._footer.metadata
 
     @property
@@ -98,7 +98,7 @@ class Source:
 
     @property
     def is_settled(self) -> bool:
-        """Whether what is read of it can be told from what it may become."""
+        """Whether bytes that are read of it can be told from its later states."""
         self._footer  # noqa: B018 (it has been looked at then)
         return self._known is not None and is_settled(self._identity or {}, self._opened_ns)
 
@@ -211,7 +211,7 @@ class Source:
         return table
 
     def _culprit(self, groups: Sequence[int], columns: list[str]) -> str:
-        """Which of some columns it is that can't be decoded, for a message; nothing where each one can."""
+        """The column that can't be decoded, for a message; nothing where each one can."""
         for name in columns:
             try:
                 table = self._file.read_row_groups(list(groups), columns=[name], use_threads=False)

@@ -1,4 +1,4 @@
-"""What a worker runs: a scan, a Python model, a SQL model or a preview (the tasks of docs/plan.md).
+"""The tasks of a worker: a scan, a Python model, a SQL model or a preview (the tasks of docs/plan.md).
 
 These functions need neither engine nor sandbox, and pass tables by pointer: a program may run a whole plan with them in
 one process.
@@ -85,7 +85,8 @@ def execute(
 
 
 def check_columns(table: pa.Table, declared: Sequence[str] | None) -> None:
-    """Hold a result to the columns its model declares: one that is missing fails, one too many is told on stderr."""
+    """Hold a result to the columns its model declares: one that is missing fails, one too many is reported on
+    stderr."""
     if declared is None or "*" in declared:
         return
     missing = [name for name in declared if table.schema.get_field_index(name) < 0]

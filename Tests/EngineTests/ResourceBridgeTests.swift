@@ -1,0 +1,81 @@
+import Scheduler
+import Testing
+
+@testable import Engine
+
+@Suite struct ResourceBridgeTests {
+    /// Writes down what is asked of it, and may tell more meanwhile.
+    private final class User: ResourceUser {
+        var events = 0
+        var log: [String] = []
+        var onPerform: (ResourceManager.Action) -> Void = { _ in }
+
+        func handleNextEvent() -> Bool {
+            guard events > 0 else { return false }
+            events -= 1
+            log.append("event")
+            return true
+        }
+
+        func perform(_ action: ResourceManager.Action) {
+            switch action {
+            case .grant(let run, let model, _): log.append("grant \(run).\(model)")
+            case .evict: log.append("evict")
+            case .shrinkPool: log.append("shrink")
+            case .refuse: log.append("refuse")
+            }
+            onPerform(action)
+        }
+    }
+
+    private func ask(_ model: Int, bytes: Int = 1 << 20) -> ResourceManager.Event {
+        .asked(
+            .init(
+                run: 1, model: model, rank: model, expectedBytes: bytes, memoryBytesMax: nil, inputs: [],
+                isRetry: false))
+    }
+
+    private func bridge(_ user: User, slots: Int = 2) -> ResourceBridge {
+        let bridge = ResourceBridge(
+            .init(memoryBytesMax: 1 << 30, slots: slots, workerBytesMin: 16 << 20, spilledComesBack: true))
+        bridge.user = user
+        return bridge
+    }
+
+    @Test func eventsOfRunsAreHandledBeforeWhatTheManagerWants() {
+        let user = User()
+        let bridge = bridge(user)
+        bridge.tell(.runBegan(1, isBatch: false, slots: 2, memoryBytesMax: nil))
+        user.events = 2
+        bridge.tell(ask(0))
+        #expect(user.log == ["event", "event", "grant 1.0"])
+    }
+
+    @Test func whatComesUpMeanwhileWaitsForTheActionsThatWereDecided() {
+        let user = User()
+        let bridge = bridge(user, slots: 1)
+        bridge.tell(.runBegan(1, isBatch: false, slots: 1, memoryBytesMax: nil))
+        user.onPerform = { [weak bridge] action in
+            guard case .grant(_, 0, _) = action else { return }
+            bridge?.tell(.givenBack(1, model: 0))
+            user.log.append("told")
+        }
+        bridge.tell(ask(0))
+        bridge.tell(ask(1))
+        #expect(user.log == ["grant 1.0", "told", "grant 1.1"])
+    }
+
+    @Test func thePoolIsToldOfWhenItHasChangedAndWheneverItWasAskedFor() {
+        let user = User()
+        let bridge = bridge(user)
+        bridge.tell(.runBegan(1, isBatch: false, slots: 2, memoryBytesMax: nil))
+        user.onPerform = { [weak bridge] action in
+            if case .shrinkPool = action { bridge?.answerPool(0) }
+        }
+        bridge.tellPool(1 << 29)
+        bridge.tellPool(1 << 29)
+        // Half of the memory is in the pool: what wants more than the rest has it shrunk, once, as it was answered.
+        bridge.tell(ask(0, bytes: 900 << 20))
+        #expect(user.log == ["shrink", "grant 1.0"])
+    }
+}
