@@ -29,8 +29,8 @@ public enum Doctor {
     /// Tries everything. Changes nothing and leaves nothing behind.
     public static func checks(environment: [String: String]) -> [Check] {
         [
-            installation(environment), kernel(), sandbox(environment), users(), cgroups(), shares(), hugePages(),
-            sealing(), overcommit(),
+            installation(environment), kernel(), sandbox(environment), files(), users(), cgroups(), shares(),
+            hugePages(), sealing(), overcommit(),
             memory(), eviction(environment), history(environment), kernelZero(),
         ]
     }
@@ -81,6 +81,31 @@ public enum Doctor {
         } catch {
             return Check(name: "sandbox", status: .missing, detail: "\(error)", remedy: nil)
         }
+    }
+
+    /// What keeps models from using sockets, FIFOs and locks of the files that they are shown.
+    private static func files() -> Check {
+        let name = "shown files"
+        let (overlay, landlock) = (SandboxProbe.canOverlay, SandboxProbe.landlockVersion)
+        var ways = ["mounted read-only"]
+        ways.append(
+            overlay
+                ? "projects through an overlay: sockets, FIFOs and locks in them are a worker's own"
+                : "sockets and FIFOs covered that are there when a run is planned; locks are the host's")
+        switch landlock {
+        case 6...: ways.append("Landlock \(landlock) for writing, devices, sockets and signals")
+        case 5: ways.append("Landlock 5 for writing and devices")
+        case 2...: ways.append("Landlock \(landlock) for writing")
+        default: ways.append("no Landlock")
+        }
+        let remedy =
+            overlay
+            ? "Linux 6.12 with Landlock among its security modules (lsm=landlock,…) keeps them from devices and abstract sockets too"
+            : "load the module overlay (modprobe overlay), and allow it in user namespaces"
+        let isAll = overlay && landlock >= 6
+        return Check(
+            name: name, status: isAll ? .present : .limited, detail: ways.joined(separator: "; "),
+            remedy: isAll ? nil : remedy)
     }
 
     private static func users() -> Check {

@@ -100,6 +100,12 @@ public enum Files {
         return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }
 
+    /// Whether a path is a regular file, or a link to one.
+    public static func isRegular(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+    }
+
     /// Whether there is something of that name that this process can see.
     public static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 

@@ -7,12 +7,11 @@ import Testing
 
 @Suite struct PlanTests {
     private func model(
-        _ name: String, inputs: [String] = [], readPaths: [String] = [], environment: String = "default",
-        key: String? = nil
+        _ name: String, inputs: [String] = [], environment: String = "default", key: String? = nil
     ) -> Plan.Model {
         var model = Plan.Model(
-            kind: readPaths.isEmpty ? "python" : "scan", name: name, environment: environment, inputs: inputs,
-            readPaths: readPaths, network: false, memoryBytesMax: nil, timeoutSeconds: nil, final: false, file: nil,
+            kind: "python", name: name, environment: environment, inputs: inputs,
+            network: false, memoryBytesMax: nil, timeoutSeconds: nil, final: false, file: nil,
             line: nil, task: [:])
         model.key = key
         return model
@@ -25,6 +24,12 @@ import Testing
         Plan(
             version: version, project: .init(name: "p", folder: folder), prepare: nil, warnings: nil,
             environments: [.init(id: "default", python: python, modules: modules)], models: models)
+    }
+
+    private func hiding(covered: [String] = [], rebuilt: [Plan.Hidden.Folder] = []) -> Plan {
+        var plan = plan([model("a")])
+        plan.hidden = Plan.Hidden(covered: covered, rebuilt: rebuilt)
+        return plan
     }
 
     @Test func aPlanInTopologicalOrderIsAccepted() throws {
@@ -42,9 +47,10 @@ import Testing
             plan([model("a\0b")]),
             plan([model(long)]),
             plan([model("a", environment: long)]),
-            plan([model("a", readPaths: ["relative"])]),
-            plan([model("a", readPaths: ["/" + long + long + long + long])]),
-            plan([model("a", readPaths: ["/a\0b"])]),
+            hiding(covered: ["relative"]),
+            hiding(covered: ["/" + long + long + long + long]),
+            hiding(rebuilt: [.init(folder: "/a\0b", shown: [])]),
+            hiding(rebuilt: [.init(folder: "/p", shown: ["x"])]),
             plan([model("a", key: "../../etc/passwd")]),
             plan([model("a", key: "")]),
             plan([model("a", key: String(repeating: "a", count: 200))]),
@@ -73,7 +79,7 @@ import Testing
     }
 
     @Test func figuresThatMakeNoSenseAreNoReasonToRefuseAPlan() throws {
-        var lying = model("a", readPaths: ["/data"])
+        var lying = model("a")
         lying.expectedBytes = .max
         lying.memoryBytesMax = .max
         lying.timeoutSeconds = 1e308

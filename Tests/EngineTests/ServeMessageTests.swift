@@ -17,7 +17,8 @@ import Testing
 
     private func file(_ text: String) throws -> ReceivedFile {
         try ReceivedFile(
-            DescriptorBox(try FileDescriptor.sealedMemory(named: "call", Array(text.utf8))), bytesMax: Limit.planBytesMax)
+            DescriptorBox(try FileDescriptor.sealedMemory(named: "call", Array(text.utf8))),
+            bytesMax: Limit.planBytesMax)
     }
 
     /// Why a call is refused; nil where it isn't.

@@ -25,7 +25,8 @@ import Testing
         _ members: String, _ file: DescriptorBox? = nil, limit: Int = 1 << 20
     ) throws -> WorkerMessage.Publication {
         let files = [try file ?? self.file()]
-        guard case .published(let publication) = try read(#"{"op":"published",\#(members)}"#, files, limit: limit) else {
+        guard case .published(let publication) = try read(#"{"op":"published",\#(members)}"#, files, limit: limit)
+        else {
             throw Malformed("another message")
         }
         return publication

@@ -75,10 +75,13 @@ struct Planner {
         let files = ["--files", "3", "--output", "\(PlannerLimits.outputBytesMax)"]
         let program = [installation.python, "-I", "-X", "utf8", "-c", start, installation.pythonFolder]
         var variables = ["ARROW_DEFAULT_MEMORY_POOL": "system"]
-        for name in ["HOME", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH"] { variables[name] = environment[name] }
+        for name in ["HOME", "XDG_CONFIG_HOME", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH"] {
+            variables[name] = environment[name]
+        }
         return ReaderSpec(
             arguments: program + files + arguments, environment: variables,
-            readPaths: try installation.interpreterFolders(installation.python) + [installation.pythonFolder, folder],
+            readPaths: try installation.interpreterFolders(installation.python) + [installation.pythonFolder, folder]
+                + IgnoreFiles.above(folder, environment),
             isSandboxed: isSandboxed, memoryBytesMax: limits.memoryBytesMax,
             outputBytesMax: UInt64(PlannerLimits.outputBytesMax))
     }

@@ -96,7 +96,8 @@ final class Run {
         for model in previewOf {
             models.append(
                 Scheduler.Model(
-                    inputs: [model], environment: ZygoteKey(plan.models[model], of: plan, seeing: view).name, role: .preview)
+                    inputs: [model], environment: ZygoteKey(plan.models[model], of: plan, seeing: view).name,
+                    role: .preview)
             )
         }
         scheduler = Scheduler(

@@ -15,7 +15,6 @@ import yaml
 
 from zerrow.errors import ZerrowError
 from zerrow.plan.findings import Findings
-from zerrow.plan.ignored import rules
 from zerrow.plan.names import did_you_mean, name_problem
 from zerrow.plan.parameters import PARAMETER_TYPES, ParameterDeclaration, default_problem
 from zerrow.plan.partitions import TYPES
@@ -305,14 +304,7 @@ class _Reader:
             self._error("project-file", "'prepare' must be a command, as a text or a list of texts", _line(node))
 
     def _read_show(self, node: yaml.Node) -> None:
-        patterns = self._texts(node, "'show'", "a list of paths or patterns, as in [data/rates.csv]")
-        for pattern in patterns:
-            try:
-                rules([pattern])
-            except ValueError as error:
-                self._error("project-file", f"'show' has {pattern!r}, which is no pattern: {error}", _line(node))
-                return
-        self.project.show = patterns
+        self.project.show = self._texts(node, "'show'", "a list of paths or patterns, as in [data/rates.csv]")
 
     def _read_timeout(self, node: yaml.Node) -> None:
         value = _value(node)
