@@ -151,7 +151,8 @@ extension Run {
                 worker.deadline = nil
                 // A worker that does not exist yet can't be killed: the zygote hangs.
                 if scheduler.isForking(worker.id), !worker.isEntering, worker.zygote.state == .ready {
-                    engine.zygotes.fail(worker.zygote, "it did not fork a worker within \(Int(Self.graceSeconds)) seconds")
+                    engine.zygotes.fail(
+                        worker.zygote, "it did not fork a worker within \(Int(Self.graceSeconds)) seconds")
                 } else {
                     feed(.timedOut(worker.id))
                 }
