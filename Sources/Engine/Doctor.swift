@@ -2,7 +2,7 @@ import Glibc
 import Sandbox
 import System
 
-/// What this machine offers, found out by trying.
+/// Finds out by trying what this machine offers to zerrow.
 public enum Doctor {
     /// One thing that zerrow uses.
     public struct Check: Sendable {
@@ -20,7 +20,7 @@ public enum Doctor {
         public let name: String
         /// Whether it is there.
         public let status: Status
-        /// What was found, and what it is for.
+        /// What was found, and the use that zerrow has for it.
         public let detail: String
         /// What to change.
         public let remedy: String?
@@ -173,7 +173,7 @@ public enum Doctor {
             remedy: folder == nil ? "no folder on a disk was found to spill to: name one with --spill-dir" : nil)
     }
 
-    /// What models needed before.
+    /// The history of models' needs.
     private static func history(_ environment: [String: String]) -> Check {
         if environment["ZERROW_HISTORY"] == "" {
             return Check(name: "history", status: .present, detail: "turned off by ZERROW_HISTORY", remedy: nil)
@@ -214,10 +214,10 @@ public enum Doctor {
         }
     }
 
-    /// Moves some pages and reads them in the file; what went wrong.
+    /// Moves some pages and reads them in the file; returns the reason if that fails, else nil.
     private static func moving(_ module: KernelZero) -> String? {
         let bytes = 16 * Machine.pageBytes
-        // Never freed: it is the file's once it was moved, and this process is about to end.
+        // The memory is never freed: once moved it is the file's, and this process is about to end.
         let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes, alignment: Machine.pageBytes)
         memory.initializeMemory(as: UInt8.self, repeating: 0x5A)
         do {

@@ -5,7 +5,7 @@ import Scheduler
 import Store
 import System
 
-/// Runs plans: keeps what is warm (zygotes, faulted-in segments) from run to run.
+/// Runs plans, and keeps zygotes and faulted-in segments warm from run to run.
 ///
 /// Owns everything it starts. `shutDown`, or the end of the process by whatever means, leaves no process, segment, cgroup or
 /// mount behind. Used on one thread, the one that made it: a zygote dies with the thread that started it.
@@ -18,6 +18,8 @@ public final class Engine {
     let identities: IdentityPool?
     let janitor: Janitor?
     let background: BackgroundWork
+    /// Opens sources for scans.
+    let fileBroker = FileBroker()
     /// The kernel module, opened once; `absent` also when the options turn it off.
     let kernelZero: KernelZero.Presence
     let zygotes: ZygotePool
@@ -31,11 +33,11 @@ public final class Engine {
     let notes = Notes()
     /// The most memory that is kept for later outputs, in bytes.
     let poolBytesMax: Int
-    /// Who may run, and what goes when memory is short.
+    /// The way to the resource manager, which decides which models may run, and which tables go when memory is short.
     let resources: ResourceBridge
     /// The tables that the engine holds, for its runs and its caches.
     let tables: TableRegistry
-    /// How tables leave memory, and come back.
+    /// The owner of all moves of tables: out of memory, and back.
     let mover: TableMover
     /// What scans have decoded, and are decoding.
     let decache = DeCache()
@@ -60,7 +62,7 @@ public final class Engine {
         self.environment = environment
         // Every table and segment that is alive holds descriptors.
         FileDescriptor.raiseLimit()
-        // Workers that run as other users than the engine cannot reopen its files; else files are sealed.
+        // Workers that run as other users can't reopen the engine's files for writing; otherwise files are sealed.
         let hasIdentities = options.isSandboxed && IdentityPool.isAvailable
         identities = hasIdentities ? IdentityPool() : nil
         poolBytesMax = (Self.memoryBytesThere ?? 0) / 8
@@ -97,8 +99,7 @@ public final class Engine {
     /// - Parameters:
     ///   - writtenFolders: folders that the run will write to.
     ///   - prepares: whether sources that are missing are made first, if the project says how.
-    ///   - isSandboxed: whether the planner is isolated by namespaces.
-    ///   - signals: one ends it early, as `EngineError.interrupted`.
+    ///   - signals: an arriving signal ends it early, as `EngineError.interrupted`.
     public static func plan(
         installation: Installation, environment: [String: String], folder: String, parameters: [String],
         query: String? = nil, writtenFolders: [String] = [], prepares: Bool = false, isSandboxed: Bool = true,
@@ -144,10 +145,10 @@ public final class Engine {
         return end(begun)
     }
 
-    /// Begins a run beside those that there are. The observer is the caller's to keep alive.
+    /// Begins a run beside the others. The caller keeps the observer alive.
     ///
     /// - Parameters:
-    ///   - prepared: what `prepare` gave for it.
+    ///   - saved: the files that `openSaved` gave for it.
     ///   - askedAt: when the run was asked for.
     func begin(
         _ plan: Plan, _ options: RunOptions, observer: (any RunObserver)?, _ prepared: RunPreparation,
@@ -166,7 +167,7 @@ public final class Engine {
         return run
     }
 
-    /// Takes the report of a run that has an outcome; the engine then knows it no more.
+    /// Takes the report of a run that has an outcome; the engine then forgets the run.
     func end(_ run: Run) -> RunReport {
         runs.removeAll { $0 === run }
         tell(.runEnded(run.number))
@@ -178,6 +179,7 @@ public final class Engine {
     /// Ends the zygotes, and with them all that they started.
     public func shutDown() {
         zygotes.shutDown()
+        fileBroker.stop()
         cgroups?.remove()
         janitor?.dismiss()
     }

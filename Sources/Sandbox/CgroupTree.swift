@@ -3,15 +3,15 @@ import Synchronization
 import System
 
 /// The engine's control groups: one folder, below it one group per run, and below these one per worker, each with a limit of its own.
-/// What is charged to a group counts in those above it.
+/// Memory charged to a group counts in the groups above it too.
 ///
 /// Version 2 where it has the memory controller, version 1 where that is what is mounted. Sources: the kernel's
 /// admin-guide/cgroup-v2 and cgroup-v1/memory.
 public final class CgroupTree {
-    /// Which interface the files speak.
+    /// The version of the files' interface.
     public enum Version: Sendable { case v1, v2 }
 
-    /// Which interface it is.
+    /// The version of the interface.
     public let version: Version
     /// The engine's folder.
     public let folder: String
@@ -33,7 +33,7 @@ public final class CgroupTree {
 
     /// The engine's groups; nil where none can be had.
     ///
-    /// Groups of engines that are dead are removed on the way. Limits of groups that workers leave for these hold on: a service's
+    /// Groups of engines that are dead are removed on the way. Limits of the groups that workers leave still hold: a service's
     /// `MemoryMax=`, for one.
     public static func make() -> CgroupTree? {
         for place in CgroupPlace.all() {
@@ -47,7 +47,7 @@ public final class CgroupTree {
         return nil
     }
 
-    /// What is charged to all runs together.
+    /// The memory charged to all runs together.
     public var memory: CgroupMemory { CgroupMemory(version: version, path: folder) }
 
     /// Limits all runs together: RAM only, so that swap stays a way out; nil: no limit.
@@ -87,10 +87,10 @@ public final class CgroupTree {
         remove([path])
     }
 
-    /// Removes all groups. What is alive in them is killed.
+    /// Removes all groups, and kills the processes in them.
     public func remove() { Self.remove(tree: folder, version: version) }
 
-    /// Those below others come first.
+    /// Removes the leftovers that can be removed by now; groups below others come first.
     private func collect() {
         if leftovers.isEmpty { return }
         let paths = leftovers.sorted { $0.utf8.count > $1.utf8.count }
@@ -110,7 +110,7 @@ public final class CgroupTree {
         return true
     }
 
-    /// Workers are in other groups than this process, but no more free for it.
+    /// Gives the tree the limits of the groups that workers leave: in other groups than this process, they are as limited.
     private func keepLimits(of groups: [String]) -> Bool {
         let left = groups.map { CgroupMemory(version: version, path: $0) }
         for file in ["/memory.high", "/memory.swap.max"] {
@@ -140,7 +140,7 @@ public final class CgroupTree {
         }
     }
 
-    /// Kills what is in a tree of groups and removes it; waits, at most some seconds, for the dead to be gone.
+    /// Kills the processes in a tree of groups and removes it; waits, at most some seconds, for the dead to be gone.
     static func remove(tree folder: String, version: Version) {
         for _ in 0..<500 {
             for group in groups(in: folder) {

@@ -25,7 +25,7 @@ public final class Janitor {
         return Janitor(child: child, pipe: writing)
     }
 
-    /// The engine has cleaned up itself.
+    /// Ends the janitor: the engine has cleaned up itself.
     public func dismiss() {
         guard pipe != nil else { return }
         pipe = nil

@@ -3,9 +3,9 @@ import System
 
 /// The control group of one run: below it are those of its workers. It has no processes of its own.
 ///
-/// Its folder goes with the last owner, or when the workers' have gone; what is alive in it goes with the tree.
+/// Its folder is removed with its last owner, or once its workers' are gone; processes alive in it end with the tree.
 public final class RunCgroup {
-    /// What is charged to the run: to its workers, and to segments that they touched first and that are still held.
+    /// The memory charged to the run: that of its workers, and segments that they touched first and that are still held.
     public let memory: CgroupMemory
     private let tree: CgroupTree
 

@@ -2,26 +2,26 @@ import Glibc
 
 /// Moving many ranges of this process's memory into a file: in one call, or in as few as the kernel allows.
 ///
-/// Memory that was moved is a private mapping of the file from then on: where an allocator drops its pages it is not zero but what
-/// the file has. So it must never be given back to the allocator that it came from.
+/// Memory that was moved is a private mapping of the file from then on: if an allocator drops its pages, they read as the file's
+/// bytes and not as zeros. So it must never be given back to the allocator that it came from.
 public struct Deanonymization: Sendable {
     /// Each range leaves up to two more mappings behind, of which a process may have 65,530 by default: half of them are left for
     /// everything else.
     static let rangesMax = 16_384
 
-    /// Where the first byte of each range is in the file; nil: it is where it was, untouched.
+    /// Where the first byte of each range is in the file; nil if the range is where it was, untouched.
     public private(set) var offsets: [UInt64?]
-    /// The bytes of the ranges that moved, but for those that were copied on the way.
+    /// The bytes of the ranges that moved, less those that were copied on the way.
     public private(set) var movedBytes: UInt64 = 0
     /// The bytes of the ranges that moved and that were copied on the way: they shared a page with something else, as a rule.
     public private(set) var copiedBytes: UInt64 = 0
     /// The size of the file, if anything was moved.
     public private(set) var fileBytes: UInt64?
-    /// How the pages went.
+    /// How many pages went which way.
     public private(set) var pages = PageCounts()
 
-    /// Moves what can be moved to the end of a shared-memory file. Nothing is half moved: a range is in the file as a whole, or
-    /// stays as it is.
+    /// Moves the ranges that can be moved to the end of a shared-memory file. Nothing is half moved: a range is in the file as a
+    /// whole, or stays as it is.
     ///
     /// - Parameters:
     ///   - memory: ranges that do not overlap, not empty, in the order of their addresses.
@@ -48,7 +48,7 @@ public struct Deanonymization: Sendable {
     struct Span: Equatable {
         /// The addresses.
         var bytes: Range<UInt>
-        /// Which of the ranges these are.
+        /// The indexes of the ranges that were joined.
         var members: Range<Int>
     }
 
@@ -58,8 +58,8 @@ public struct Deanonymization: Sendable {
         return memory.indices.sorted { memory[$0].count > memory[$1].count }.prefix(countMax).sorted()
     }
 
-    /// Joins ranges that touch: the page on their border is then no edge. Others that share a page stay apart, as what lies
-    /// between them is not to be published.
+    /// Joins ranges that touch: the page on their border is then no edge. Other ranges that share a page stay apart, because the
+    /// bytes between them must not be published.
     static func spans(_ indexes: [Int], _ memory: [UnsafeRawBufferPointer]) -> [Span] {
         var spans: [Span] = []
         for index in indexes {
@@ -75,7 +75,7 @@ public struct Deanonymization: Sendable {
         return spans
     }
 
-    /// Parts that one call can take; what is too large for any call is in none.
+    /// Batches that one call can take each; a span that is too large for any call is in none.
     static func batches(_ spans: [Span], rangesMax: UInt64, bytesMax: UInt64) -> [ArraySlice<Span>] {
         if rangesMax == 0 { return [] }
         var batches: [ArraySlice<Span>] = []
@@ -95,7 +95,7 @@ public struct Deanonymization: Sendable {
         return batches
     }
 
-    /// Moves a batch; where the kernel can't take some memory of it (a file's, a locked one), all but that.
+    /// Moves a batch; if the kernel can't take some memory of it (a file's, a locked one), moves the rest.
     ///
     /// - Returns: false when the next batch would fail as well: there is no room, or no permission.
     private mutating func move(
@@ -175,6 +175,6 @@ public struct Deanonymization: Sendable {
         return bytes.upperBound >= huge && (bytes.lowerBound + huge - 1) & ~(huge - 1) <= bytes.upperBound - huge
     }
 
-    /// What the calls count in.
+    /// The size of the pages that the calls count.
     private static let pageBytes: UInt = 4096
 }

@@ -30,7 +30,7 @@ extension FileDescriptor {
         } catch {
             guard error.meansNoUnnamedFiles else { throw error }
             let (file, path) = try PendingFile.named(in: folder)
-            // One that can't be removed is abandoned, and goes with the next.
+            // A file that can't be removed is abandoned, and is removed with the next one.
             try Files.remove(path)
             return try file.descriptor.duplicate()
         }
@@ -40,7 +40,7 @@ extension FileDescriptor {
         FileDescriptor(owning: try perform(.makeUnnamed, folder) { zerrow_unnamed_file(folder) })
     }
 
-    /// Gives a file that never had one a name. Nothing happens where there is a file of that name.
+    /// Gives a name to a file that never had one. Nothing happens if there is a file of that name.
     fileprivate func link(as path: String) throws(SystemError) {
         let source = "/proc/self/fd/\(raw)"
         do {
@@ -113,12 +113,12 @@ extension SystemError {
 
 /// A new file that gets its name when it is whole, and is gone if it never does.
 ///
-/// Where the file system has no files without a name, it has one that says what it is (`.zerrow-…`), and is locked. One
-/// that is not locked was left behind by a process that was killed: the next file of the kind in that folder takes it away.
+/// Where the file system has no files without a name, it has a name that marks it (`.zerrow-…`), and is locked. Such a file that
+/// is not locked was left behind by a process that was killed: the next one of the kind in that folder removes it.
 public final class PendingFile: Sendable {
     /// The file, for reading and writing by this user alone.
     public let file: DescriptorBox
-    /// The name that it has until then; nil where it has none.
+    /// The name that it has until then; nil if it has none.
     private let path: String?
 
     private static let prefix = ".zerrow-"
@@ -157,7 +157,7 @@ public final class PendingFile: Sendable {
                 if error.errno == EEXIST { continue }
                 throw error
             }
-            // Where nothing can be locked, nothing is taken for abandoned.
+            // If nothing can be locked here, nothing is taken for abandoned.
             let isLocked = (try? file.descriptor.lockIfFree()) ?? true
             // Between its making and its lock another process may have taken it away.
             if isLocked, Files.exists(path) { return (file, path) }
@@ -166,7 +166,7 @@ public final class PendingFile: Sendable {
     }
 
     private static func removeAbandoned(in folder: String) {
-        // What can't be opened is another user's.
+        // A file that can't be opened is another user's.
         for name in (try? Files.list(folder)) ?? [] where name.hasPrefix(prefix) {
             let path = "\(folder)/\(name)"
             guard let file = try? FileDescriptor.open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK),

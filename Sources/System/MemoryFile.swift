@@ -22,7 +22,7 @@ extension SystemCall {
     public static let seek: SystemCall = "lseek"
 }
 
-/// What can no longer be done to a memory file.
+/// The operations that a memory file no longer allows.
 public struct Seals: OptionSet, Sendable {
     /// The kernel's bits.
     public let rawValue: Int32
@@ -101,7 +101,7 @@ extension FileDescriptor {
             owner: value.st_uid, inode: UInt64(value.st_ino))
     }
 
-    /// Sets the size; what lies beyond it is freed.
+    /// Sets the size; bytes beyond it are freed.
     public func truncate(bytes: Int) throws(SystemError) {
         let raw = self.raw
         try perform(.truncate, "descriptor \(raw)") { ftruncate(raw, off_t(bytes)) }

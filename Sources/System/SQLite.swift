@@ -2,14 +2,14 @@ import Glibc
 
 /// A database of the machine's own SQLite library, which is loaded when the first one is opened.
 ///
-/// It is not linked: where the library is missing, all but the database works. Calls wait for the disk, and for others that
-/// have the file locked as long as whoever opens it says. Used on one thread at a time. Source: sqlite.org/c3ref.
+/// It is not linked: where the library is missing, all but the database works. Calls wait for the disk, and, as long as the
+/// opener allows, for others that have the file locked. Used on one thread at a time. Source: sqlite.org/c3ref.
 public final class SQLite {
-    /// What went wrong, in SQLite's words.
+    /// An error, in SQLite's words.
     public struct Failure: Error, Equatable, CustomStringConvertible {
         /// The result code; 0 when there is no library.
         public let code: Int32
-        /// What was being done, and why it failed.
+        /// The action that failed, and why it did.
         public let description: String
 
         /// Whether the file is no database, or a broken one.
@@ -73,7 +73,7 @@ public final class SQLite {
         }
     }
 
-    /// Runs statements that all count, or none.
+    /// Runs statements that all take effect, or none.
     public func inTransaction(_ body: () throws(Failure) -> Void) throws(Failure) {
         try run("begin immediate")
         do throws(Failure) {

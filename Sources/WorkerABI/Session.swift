@@ -3,9 +3,9 @@ import Glibc
 import SIPC
 import System
 
-/// What a worker has been given, and the last error: the object behind `zerrow_session`.
+/// The segments that a worker has been given, and its last error: the object behind `zerrow_session`.
 ///
-/// For one thread at a time; what it gives out keeps its own memory.
+/// For one thread at a time; streams and arrays that it gives out keep their own memory.
 final class Session {
     private var segments: [UInt64: MappedSegment] = [:]
     private var output: Output?
@@ -32,7 +32,7 @@ final class Session {
         }
     }
 
-    /// The memory of what was published; it stays allocated as long as the session lives, which in a worker is for ever.
+    /// The memory of published tables; it stays allocated as long as the session lives, which in a worker is for ever.
     private var kept: [Publisher.Kept] = []
 
     func addSegment(_ id: UInt64, _ file: consuming FileDescriptor) throws {
@@ -58,7 +58,7 @@ final class Session {
         output.kernelZero = kernelZero
     }
 
-    /// How the pages of what was moved went.
+    /// How the pages of moved memory went.
     var pages: PageCounts { output?.pages ?? PageCounts() }
 
     func open(_ descriptor: Int32, _ out: UnsafeMutablePointer<ArrowArrayStream>) throws {
@@ -96,7 +96,7 @@ final class Session {
     }
 
     func openFile(_ raw: Int32, _ out: UnsafeMutablePointer<ArrowArrayStream>) throws {
-        // Its number is its own: it is known to this one table only.
+        // The number may be any: only this one table knows it.
         let file = try MappedSegment(id: 1, FileDescriptor.duplicate(of: raw))
         try Descriptor(arrowFile: file).open([file], to: out)
     }

@@ -7,7 +7,7 @@ struct FolderOption {
     /// The option as it is written.
     let option: String
     let path: String
-    /// The permissions it is made with where it is not there, in a folder that is; nil: it has to be there.
+    /// The permissions with which it is made if it doesn't exist and its parent does; nil: it has to exist.
     var madeWithMode: mode_t?
 
     /// Its absolute path; made if it may be. Throws `EngineError.options`, which says what is wrong with it.
@@ -30,7 +30,7 @@ struct FolderOption {
         }
         guard Files.isFolder(path) else { throw problem("it is no folder; name one") }
         do {
-            // The permissions do not tell: a file system may be read-only, or take no files at all.
+            // Permissions do not tell everything: a file system may be read-only, or take no files at all.
             _ = try FileDescriptor.unnamed(in: path)
         } catch {
             throw problem("no file can be made there: \(SystemError.reason(error.errno)); name another folder")

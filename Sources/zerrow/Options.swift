@@ -23,7 +23,7 @@ enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
     case tty, json
 }
 
-/// How an engine is made.
+/// The options of an engine.
 struct EngineOptionGroup: ParsableArguments {
     @Flag(
         name: .customLong("no-sandbox"),
@@ -82,7 +82,7 @@ struct EngineOptionGroup: ParsableArguments {
         if let jobs, jobs < 1 { throw ValidationError("--jobs must be 1 or more") }
     }
 
-    /// What an engine that serves can't be told; nil if there is nothing.
+    /// The option that an engine that serves can't be given; nil if there is none.
     var ownEngineOption: String? {
         eviction != nil ? "--evict" : spillFolder != nil ? "--spill-dir" : cacheFolder != nil ? "--cache-dir" : nil
     }
@@ -95,7 +95,7 @@ struct EngineOptionGroup: ParsableArguments {
         }
     }
 
-    /// The same for the engine.
+    /// These options in the form that the engine takes.
     var engineOptions: EngineOptions {
         var options = EngineOptions()
         options.isSandboxed = !noSandbox
@@ -110,7 +110,7 @@ struct EngineOptionGroup: ParsableArguments {
     }
 }
 
-/// How a run is done.
+/// The options of a run.
 struct RunOptionGroup: ParsableArguments {
     @Flag(name: .customLong("keep-going"), help: "When a model fails, still run what does not need it.")
     var keepGoing = false

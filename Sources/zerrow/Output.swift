@@ -2,9 +2,9 @@ import Engine
 import Glibc
 import Terminal
 
-/// What the command prints, and where: results to stdout, everything else to stderr.
+/// The command's output: results go to stdout, everything else to stderr.
 enum Output {
-    /// Prints an error so that it is found: one line starts with `error:`. What a model's exception says cannot drive the
+    /// Prints an error so that it is found: one line starts with `error:`. The text of a model's exception cannot drive the
     /// terminal.
     static func error(_ message: String) {
         let text = message.linesWithoutControls(keepingColours: isColoured(2))

@@ -9,7 +9,7 @@ final class RunDisplay: RunObserver {
     private let isQuiet: Bool
     private let beganAt = MonotonicClock.nanoseconds()
     private var modelCount = 0
-    /// The models that have ended; one that is run again, as its table was dropped, has not.
+    /// The models that have ended; one that is run again, because its table was dropped, has not.
     private var ended: Set<String> = []
     private var failedCount = 0
     private var held: MemoryStatus?

@@ -36,8 +36,7 @@ import Testing
 
     private static func key(_ name: String = "default") -> ZygoteKey {
         ZygoteKey(
-            environment: name, python: "/bin/sh", modules: [], hasNetwork: false, project: "/project", shown: [],
-            places: [])
+            environment: name, python: "/bin/sh", modules: [], hasNetwork: false, project: "/project", place: "")
     }
 
     private let background: BackgroundWork

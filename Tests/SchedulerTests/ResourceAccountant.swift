@@ -90,7 +90,7 @@ struct ResourceAccountant {
             tables[key]!.residentBytes = bytes
             tables[key]!.evictedBy = []
         case .pool(let bytes):
-            // What has grown is news, no answer.
+            // A report of growth is no answer.
             if bytes <= poolBytes { isShrinking = false }
             poolBytes = bytes
         }
@@ -221,7 +221,7 @@ struct ResourceAccountant {
         }
     }
 
-    /// What is reserved and held.
+    /// The bytes that are reserved and held.
     func charged(to run: Int?) -> Int {
         let read = grants.values.reduce(into: Set<TableKey>()) { $0.formUnion($1.inputs) }
         var bytes = run == nil ? poolBytes : 0
@@ -232,7 +232,7 @@ struct ResourceAccountant {
         return bytes
     }
 
-    /// What a model could have if all else had ended, and all that can be evicted were; nil if nothing limits it.
+    /// The bytes that a model could have if all else had ended, and every evictable table were evicted; nil if nothing limits it.
     func possibleBytes(_ run: Int, _ inputs: [Int], _ own: Int?) -> Int? {
         let inputs = Set(inputs.map { TableKey.table(run: run, model: $0) })
         func rest(_ most: Int, _ run: Int?) -> Int {
@@ -247,7 +247,7 @@ struct ResourceAccountant {
         return [byRun, byEngine, own].compactMap(\.self).min()
     }
 
-    /// What must hold when all actions are given.
+    /// Checks the conditions that hold when all actions are given.
     func checkRest() throws {
         guard evicting.isEmpty, !isShrinking, grants.isEmpty else { return }
         // A run that doesn't ask is about to, or to end.

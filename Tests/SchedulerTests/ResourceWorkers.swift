@@ -8,7 +8,7 @@ extension ResourceWorld {
         workers[key] = Worker(
             number: workerCount, grant: grant,
             possibleBytes: accountant.possibleBytes(key.run, model.inputs, model.memoryBytesMax))
-        // What was evicted has to be read back first.
+        // Evicted tables have to be read back first.
         var ready = now
         for input in Set(model.inputs).sorted() {
             let held = accountant.tables[.table(run: key.run, model: input)]!
@@ -132,7 +132,7 @@ extension ResourceWorld {
             .max { ($0.value.bytes, $0.value.number) < ($1.value.bytes, $1.value.number) }?.key
     }
 
-    /// What is in memory in fact.
+    /// The bytes that are in memory in fact.
     private func residentBytes(of run: Int?) -> Int {
         let tables = accountant.tables.values.reduce(0) {
             run == nil || $1.table.owner == run ? $0 + $1.residentBytes : $0

@@ -7,7 +7,7 @@ struct ResourceWorld {
     typealias ModelKey = ResourceManager.ModelKey
     typealias Way = ResourceManager.Way
 
-    /// What became of it all.
+    /// The outcome of it all.
     struct Result: Equatable {
         /// When the last run ended.
         var seconds = 0.0
@@ -50,7 +50,7 @@ struct ResourceWorld {
     struct Worker {
         let number: Int
         let grant: Scheduler.Grant
-        /// What it could have had at most when it was granted.
+        /// The most that it could have had when it was granted.
         let possibleBytes: Int?
         /// How far it has come, in steps.
         var step = 0
@@ -200,8 +200,8 @@ struct ResourceWorld {
         return diskUntil
     }
 
-    /// Drops what nobody needs any more. Comes before what tells of tables: what it takes to make them again depends on
-    /// it.
+    /// Drops tables that nobody needs any more. This comes before the reports about tables, because the time to make a table
+    /// again depends on it.
     mutating func release(_ run: Int) -> [ResourceManager.Event] {
         guard isRunning[run] else { return [] }
         return flows[run].needless(flows[run].wanted()).map { model in
@@ -241,7 +241,7 @@ struct ResourceWorld {
             isRetry: flows[run].isRetry[model], expectedSeconds: workload.tellsSeconds ? state.seconds : nil)
     }
 
-    /// Tells what has changed about a table, if anything.
+    /// Reports a table's figures, if any has changed.
     private func figures(_ run: Int, _ model: Int, _ wanted: [Bool]) -> [ResourceManager.Event] {
         let key = TableKey.table(run: run, model: model)
         let table = table(run, model, wanted)

@@ -148,7 +148,7 @@ def check_fork(message: Message) -> tuple[str, int | None, int]:
 
 
 def read_view(file: int | None = None) -> View:
-    """What a worker is to see, from the file that came with its `fork`. Raises ProtocolError for what is none."""
+    """The view of a worker, from the file that came with its `fork`. Raises ProtocolError if it is none."""
     from zerrow.worker.abi import View
     from zerrow.worker.channel import ProtocolError
 
@@ -159,8 +159,13 @@ def read_view(file: int | None = None) -> View:
     try:
         view = json.loads(text)
         rebuilt = tuple((each["folder"], tuple(each["shown"])) for each in view["rebuilt"])
-        read = View(tuple(view["tmp"]), rebuilt, tuple(view["covered"]))
-        paths = [*read.tmp, *read.covered, *(path for folder, shown in rebuilt for path in (folder, *shown))]
+        read = View(tuple(view["tmp"]), rebuilt, tuple(view["covered"]), tuple(view["overlaid"]))
+        paths = [
+            *read.tmp,
+            *read.covered,
+            *read.overlaid,
+            *(path for folder, shown in rebuilt for path in (folder, *shown)),
+        ]
         if all(isinstance(path, str) and path[:1] == "/" and "\0" not in path for path in paths):
             return read
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -169,7 +174,7 @@ def read_view(file: int | None = None) -> View:
 
 
 def end_group(leader: int) -> None:
-    """Kill and collect what a worker without a pid namespace left in its process group."""
+    """Kill and collect the processes that a worker without a pid namespace left in its process group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
     with contextlib.suppress(ChildProcessError):
@@ -178,7 +183,7 @@ def end_group(leader: int) -> None:
 
 
 def end_orphans(workers: set[int]) -> None:
-    """Kill and collect what dead workers left in sessions of their own: all children of this process but `workers`."""
+    """Kill and collect processes of dead workers in sessions of their own: all children of this one but `workers`."""
     path = f"/proc/self/task/{os.getpid()}/children"
     while True:
         with contextlib.suppress(FileNotFoundError), open(path) as file:
@@ -213,7 +218,7 @@ def become_worker(
             library.enter(uid, view)
         else:
             os.setpgid(0, 0)
-        main.run(Channel(process.CHANNEL_DESCRIPTOR), library, cpus)
+        main.run(Channel(process.CHANNEL_DESCRIPTOR), library, cpus, view)
     except BaseException as error:
         print(f"the worker could not start: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
     finally:

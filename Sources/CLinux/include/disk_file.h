@@ -16,9 +16,9 @@ int zerrow_unnamed_file(const char *folder);
 /* Takes room on the disk for [0, bytes), and sets the size. Where the file system can't, zeros are written. */
 int zerrow_allocate(int fd, int64_t bytes);
 
-/* Begins to write what is dirty of a range, and waits for none of it. */
+/* Begins to write the dirty pages of a range, and waits for none of them. */
 int zerrow_begin_writeback(int fd, int64_t offset, int64_t bytes);
-/* Writes what is dirty of a range, and waits until it is written. EIO: it could not be. */
+/* Writes the dirty pages of a range, and waits until they are written. EIO: they could not be. */
 int zerrow_finish_writeback(int fd, int64_t offset, int64_t bytes);
 /* Lets the page cache forget a range that is written. */
 int zerrow_drop_cache(int fd, int64_t offset, int64_t bytes);

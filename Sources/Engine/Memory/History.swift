@@ -1,12 +1,12 @@
 import Glibc
 import System
 
-/// What models needed when they last ran, kept from run to run in a small database.
+/// The needs of models when they last ran, kept from run to run in a small database.
 ///
-/// It makes runs better and is never needed: whatever is wrong with it, runs go on without it. Used on the engine's thread, which
-/// never touches the file: what a run may need of it is read in the background before the run begins, and writing is done there too.
+/// It makes runs better and is never needed: if anything is wrong with it, runs go on without it. Used on the engine's thread, which
+/// never waits for processes that have the file locked: a read then finds nothing, and a thread of its own does the writing.
 final class History {
-    /// What one execution of a model took.
+    /// The resources that one execution of a model took.
     struct Need: Equatable, Sendable {
         /// The bytes of the tables that it read.
         var inputBytes: Int64
@@ -14,15 +14,15 @@ final class History {
         var memoryBytes: Int64
         /// The bytes of its result that were its own.
         var outputBytes: Int64
-        /// From its grant to its table.
+        /// The time from its grant to its table, in seconds.
         var seconds: Double
     }
 
-    /// Rows beyond this go, the longest unused first.
+    /// More rows than this are not kept: the longest unused ones are deleted.
     static let rowsMax = 20_000
-    /// No figure is larger, in bytes.
+    /// No figure is believed that is larger, in bytes.
     private static let bytesMax: Int64 = 1 << 52
-    /// By how much inputs may differ for what one needed to tell about the other.
+    /// The largest ratio of two inputs' sizes for which the need with one predicts the need with the other.
     private static let scaleMax = 64.0
 
     /// How long the thread that writes waits for others that have the file locked, in milliseconds.
@@ -37,7 +37,7 @@ final class History {
     private var readCount = 0
     /// What is not written yet.
     private var waiting: [Row] = []
-    /// What is being written.
+    /// Needs that are being written.
     private var writing: [Row] = []
 
     /// Whether something is being written.
@@ -122,10 +122,10 @@ final class History {
         return found
     }
 
-    /// What inputs of another size probably need.
+    /// The probable need with inputs of another size.
     private static func scaled(_ need: Need, to inputBytes: Int64) -> Need? {
         let (input, memory, output, seconds) = (need.inputBytes, need.memoryBytes, need.outputBytes, need.seconds)
-        // A damaged row says nothing.
+        // A damaged row is as good as none.
         guard [input, memory, output].allSatisfy({ (0...bytesMax).contains($0) }), seconds.isFinite, seconds >= 0
         else { return nil }
         let scale = Double(max(1, inputBytes)) / Double(max(1, input))
@@ -144,8 +144,8 @@ final class History {
         if waiting.count > Self.rowsMax { waiting.removeFirst(Self.rowsMax / 2) }
     }
 
-    /// Begins to write what was noted, on a thread of its own. What can't be written is lost, but where somebody has the file locked
-    /// for long: then it waits for the next call.
+    /// Begins to write the noted needs, on a thread of its own. Needs that can't be written are lost, unless somebody has the
+    /// file locked for long: then they wait for the next call.
     func save(by background: BackgroundWork) {
         guard writing.isEmpty, !waiting.isEmpty else { return }
         let (rows, path) = (waiting, path)

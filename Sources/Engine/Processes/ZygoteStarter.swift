@@ -7,6 +7,8 @@ struct ZygoteStarter: Sendable {
     private let installation: Installation
     private let isSandboxed: Bool
     private let hasArena: Bool
+    /// Folders that the engine itself writes to: no worker sees them.
+    private let writtenFolders: [String]
     /// Variables that are handed on.
     private let handedOn: [String: String]
     /// A worker's /tmp and /dev/shm are memory: a quarter of the machine's, each. In bytes.
@@ -19,6 +21,7 @@ struct ZygoteStarter: Sendable {
         self.installation = installation
         isSandboxed = options.isSandboxed
         hasArena = options.hasArena
+        writtenFolders = [options.cacheFolder, options.spillFolder].compactMap(\.self)
         handedOn = [
             "LANG": environment["LANG"] ?? "C.UTF-8",
             "ARROW_DEFAULT_MEMORY_POOL": environment["ARROW_DEFAULT_MEMORY_POOL"] ?? "system",
@@ -40,22 +43,22 @@ struct ZygoteStarter: Sendable {
             "PATH": Path.parent(key.python) + ":/usr/local/bin:/usr/bin:/bin",
             "HOME": "/tmp",
         ].merging(handedOn) { own, _ in own }
-        // A source that is gone is its scan's failure; the project's is everybody's.
-        let shown = zip(key.shown, key.places).filter { $0 == key.project || $1 != "-" }.map(\.0)
         if hasArena { variables["LD_PRELOAD"] = preloadedName }
         var spec = ZygoteSpec(
             arguments: [key.python, "-P", "-s", "-m", "zerrow.zygote"], environment: variables,
-            readPaths: try readPaths(python: key.python) + shown, hasNetwork: key.hasNetwork,
+            readPaths: try readPaths(python: key.python) + [key.project], hasNetwork: key.hasNetwork,
             isSandboxed: isSandboxed, tmpBytesMax: tmpBytesMax)
         if let name = preloadedName { spec.links = [name: installation.arenaLibrary] }
         return try Zygote.spawn(spec, control: control.descriptor, output: output.descriptor)
     }
 
-    /// Where the sources of a plan lie.
-    func sourceFolders(of plan: Plan) -> SourceFolders {
+    /// What workers of a plan see of its project.
+    func workerView(of plan: Plan) -> WorkerView {
         // An interpreter that is missing is told of where it is started.
         let needed = plan.environments.flatMap { (try? readPaths(python: $0.python)) ?? [] }
-        return SourceFolders(plan, staying: isSandboxed ? Zygote.places(showing: needed) : [])
+        return WorkerView(
+            plan, staying: isSandboxed ? Zygote.places(showing: needed) : [],
+            written: writtenFolders.compactMap { Path.resolved($0) }, mountPoints: Machine.mountPoints())
     }
 
     /// What a zygote of an environment reads: the interpreter's folders, and zerrow's own parts.

@@ -2,7 +2,7 @@ import FoundationEssentials
 
 /// What `--output json` prints: the run and each of its models.
 public struct RunReport: Codable, Sendable {
-    /// What went wrong, and in which model if it was in one.
+    /// A failure, with its model if it was in one.
     public struct Failure: Codable, Sendable {
         /// The model's name; null when the run itself failed.
         @Nullable public var model: String?

@@ -2,9 +2,9 @@ import Scheduler
 import Store
 import System
 
-/// From a result to a table, and to its end.
+/// How a result becomes a table, and how the table is released.
 extension Run {
-    /// Checks, trims and locks what a worker published, in the background: it may be large, or made to take long.
+    /// Checks, trims and locks the result that a worker published.
     func seal(_ model: Int, _ id: Scheduler.WorkerID) {
         guard let worker = workers.removeValue(forKey: id), let published = worker.published else {
             preconditionFailure("\(id) has published nothing")
@@ -81,7 +81,7 @@ extension Run {
         return "its input \(name(of: input)) isn't kept"
     }
 
-    /// Reports whether a model's result may be kept.
+    /// Records whether a model's result may be kept, and if not, why.
     func noteKeeping(of model: Int, unless reason: String?) {
         reports[model].isKept = reason == nil
         reports[model].because = reason
@@ -107,7 +107,7 @@ extension Run {
         return timing
     }
 
-    /// The worker is over and there is no table of it.
+    /// Ends a worker that is over and left no table.
     func discard(_ id: Scheduler.WorkerID) {
         guard let worker = workers.removeValue(forKey: id) else { return }
         if let text = worker.text, isPreview(worker.model) {
@@ -116,7 +116,7 @@ extension Run {
         free(worker)
     }
 
-    /// A model has its final status.
+    /// Reports a model's final status.
     func settle(_ model: Int, _ status: Scheduler.ModelStatus) {
         guard !isPreview(model) else {
             if case .failed(let failure) = status { observer?.note("\(name(of: model)) failed: \(failure)") }
@@ -149,7 +149,7 @@ extension Run {
         if plan.models[model].kind == "scan" { endDeCache() }
     }
 
-    /// Nobody will read the table any more; a final one may have to be written to a file first.
+    /// Releases a model's table, which nobody will read any more.
     func release(_ model: Int) {
         guard tables[model] != nil else { preconditionFailure("a table is released twice") }
         if !export(model) { letGo(of: model) }

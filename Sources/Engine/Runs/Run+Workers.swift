@@ -37,7 +37,7 @@ extension Run {
             worker.deadline = Deadline.after(seconds: Self.graceSeconds)
             workers[id] = worker
             worker.mark("fork")
-            let view = engine.options.isSandboxed ? [try view(of: model, from: zygote.key, process)] : []
+            let view = engine.options.isSandboxed ? [try viewFile(for: zygote.key, process)] : []
             try zygote.channel.send(
                 Datagram.fork(worker: worker.name, uid: identity?.uid, cpus: Machine.processorCount()),
                 [DescriptorBox(try theirs.descriptor.duplicate()), writing] + view)
@@ -46,16 +46,6 @@ extension Run {
             workers[id] = nil
             feed(.forkFailed(id, reason: "\(error)"))
         }
-    }
-
-    /// What a model's worker sees, as a file: there may be thousands of folders.
-    private func view(of model: Int, from key: ZygoteKey, _ process: Zygote) throws -> DescriptorBox {
-        let own = isPreview(model) ? [] : plan.models[model].readPaths
-        if own.isEmpty, let view = sourcelessViews[key] { return view }
-        let content = folders.view(reading: own).json(tmp: process.shownBelowTmp)
-        let view = DescriptorBox(try FileDescriptor.sealedMemory(named: "view", content.utf8))
-        if own.isEmpty { sourcelessViews[key] = view }
-        return view
     }
 
     func forked(_ worker: Worker, _ pidfd: DescriptorBox) {

@@ -1,14 +1,14 @@
-/// How one run is done. It travels from a client to the engine that serves it.
+/// The options of one run. They travel from a client to the engine that serves it.
 public struct RunOptions: Codable, Sendable, Equatable {
     /// Whether models that do not need a failed one still run.
     public var keepsGoing = false
-    /// How many of its models run at once; nil: as many as the engine lets.
+    /// How many of its models run at once; nil: as many as the engine allows.
     public var slots: Int?
-    /// The most memory that it may take, its tables included, in bytes; nil: what the engine lets it.
+    /// The most memory that it may take, its tables included, in bytes; nil: as much as the engine allows.
     public var memoryBytesMax: UInt64?
     /// Whether results are taken from earlier runs, and kept for later ones.
     public var usesCache = true
-    /// Whether what scans decode is shared with other scans.
+    /// Whether the columns that its scans decode are shared with other scans.
     public var usesDeCache = true
     /// Whether it gives way to interactive runs.
     public var isBatch = false

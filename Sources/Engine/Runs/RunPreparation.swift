@@ -2,8 +2,8 @@ import System
 
 /// What a run needs of file systems before it begins. They may be slow, so it is found out in the background.
 struct RunPreparation {
-    /// Where the sources of the plan lie.
-    let folders: SourceFolders
+    /// What workers see of the project.
+    let view: WorkerView
     /// The saved results that the run may use, by key.
     let saved: [String: DescriptorBox]
 }
@@ -16,19 +16,19 @@ extension Engine {
     ///
     /// - Parameter then: is called on the engine's thread.
     func prepare(_ plan: Plan, _ options: RunOptions, then: @escaping (RunPreparation) -> Void) {
-        var folders: SourceFolders?
+        var view: WorkerView?
         var saved: [String: DescriptorBox]?
         var isHistoryRead = false
         func goOn() {
-            if let folders, let found = saved, isHistoryRead {
+            if let view, let found = saved, isHistoryRead {
                 saved = nil
-                then(RunPreparation(folders: folders, saved: found))
+                then(RunPreparation(view: view, saved: found))
             }
         }
         background.begin(.prepare) { [zygoteStarter] in
-            zygoteStarter.sourceFolders(of: plan)
+            zygoteStarter.workerView(of: plan)
         } then: {
-            folders = $0
+            view = $0
             goOn()
         }
         openSaved(for: plan, options) {

@@ -3,21 +3,21 @@ import Scheduler
 import Store
 import System
 
-/// What scans share of what they have decoded (`docs/protocol.md`).
+/// How scans share the columns that they have decoded (`docs/protocol.md`).
 extension Run {
     /// Whether a model's scan asks DeCache, and gives to it.
     func usesDeCache(_ model: Int) -> Bool {
         guard !isPreview(model), plan.models[model].mayShareScan(options) else { return false }
-        // An engine of one run has no use for what no other scan of the run wants.
+        // If the engine has only this run, a scan that overlaps with no other one has nobody to share with.
         return engine.options.keepsResults || overlappingScans.contains(model)
     }
 
-    /// The most bytes of decoded columns that a scan may keep for others and that its own result doesn't name.
+    /// The most bytes of decoded columns that a scan may keep for others beside its own result.
     var decacheBytesMax: UInt64 {
         (options.memoryBytesMax ?? Engine.memoryBytesMax(engine.options) ?? (4 << 30)) / 8
     }
 
-    /// Lets go of pieces when nobody may want them any more: an engine of one run has no other scans to come.
+    /// Releases all pieces when every scan of the run has its status: an engine of one run has no other scans to come.
     func endDeCache() {
         guard !engine.options.keepsResults, engine.decache.count > 0,
             plan.models.indices.allSatisfy({ plan.models[$0].kind != "scan" || scheduler.status(of: $0) != nil })
@@ -26,7 +26,7 @@ extension Run {
         engine.answerScans()
     }
 
-    /// A scan says what it wants; it is answered when nobody else decodes any of it.
+    /// Takes in the units that a scan wants; it is answered when nobody else decodes any of them.
     ///
     /// - Returns: whether that was in order.
     func wants(_ worker: Worker, _ names: [WorkerMessage.BlockName]) -> Bool {
@@ -39,7 +39,7 @@ extension Run {
         return true
     }
 
-    /// A scan gives what it decoded. Nothing of it counts before the worker is dead and its result was accepted.
+    /// Takes in the pieces that a scan decoded. None counts before the worker is dead and its result was accepted.
     ///
     /// - Returns: whether that was in order.
     func decoded(_ worker: Worker, _ pieces: [WorkerMessage.DecodedPiece]) -> Bool {
@@ -58,7 +58,7 @@ extension Run {
     /// Sends a scan the pieces that hold some of what it wants; those that can't be lent from a disk are read back first.
     func answer(_ worker: Worker, _ pieces: [DeCache.Piece]) {
         worker.scan?.isAnswered = true
-        // Kept until they are lent, whoever wants to evict them.
+        // The tables are kept until they are lent, even if the cache evicts the pieces.
         for piece in pieces { engine.tables.retain(piece.table, by: .scan(worker.name)) }
         engine.tellHoldings()
         engine.mover.restore(pieces.map(\.table)) { [weak self] error in
@@ -137,11 +137,11 @@ extension Plan.Model {
     /// Whether the model is a scan that may share what it decodes with others.
     func mayShareScan(_ options: RunOptions) -> Bool { options.usesDeCache && kind == "scan" && cache != false }
 
-    /// Whether two scans read some column of some file both.
+    /// Whether two scans have a column of a file in common.
     fileprivate func scansSame(as other: Plan.Model) -> Bool {
         guard kind == "scan", other.kind == "scan" else { return false }
         func files(_ model: Plan.Model) -> Set<String> { Set(model.task["files"]?.array?.compactMap(\.string) ?? []) }
-        // No list of columns is all of them.
+        // A missing list of columns means all columns.
         func columns(_ model: Plan.Model) -> Set<String>? {
             (model.task["columns"]?.array?.compactMap(\.string)).map { Set($0) }
         }

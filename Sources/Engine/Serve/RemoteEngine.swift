@@ -5,10 +5,10 @@ public final class RemoteEngine {
     private let channel: Channel
     private let path: String
 
-    /// What came of asking it.
+    /// The engine's answer to a call.
     public enum Answer {
         case report(RunReport)
-        /// It would not; why, in words that follow "it".
+        /// The engine refused; the text says why, in words that follow "it".
         case refused(String)
     }
 

@@ -1,7 +1,7 @@
 import Glibc
 import System
 
-/// Where the engine of a user listens.
+/// The address at which a user's engine listens.
 public struct ServeAddress: Sendable {
     /// The socket.
     public let path: String
@@ -23,7 +23,7 @@ public struct ServeAddress: Sendable {
         return "/tmp/zerrow-\(geteuid())/engine.sock"
     }
 
-    /// Makes the folder, and makes sure that it is the user's alone: who can put another socket there reads projects.
+    /// Makes the folder, and makes sure that it is the user's alone: somebody who can put another socket there could read projects.
     func makeFolder() throws {
         let folder = Path.parent(path)
         if !Files.exists(folder) { try Files.makeDirectory(folder, mode: 0o700) }
@@ -33,9 +33,9 @@ public struct ServeAddress: Sendable {
         }
     }
 
-    /// What both ends must share: the very same build, and the same packages.
+    /// The identity that both ends must share: the very same build, and the same packages.
     static func build(of installation: Installation) -> String {
-        // What runs, not what its name stands for by now: it may have been built anew since.
+        // The running executable is asked, not the file of its name: that may have been built anew since.
         let executable = (try? Files.identity("/proc/self/exe")) ?? "unknown"
         return "\(executable) \(installation.home) \(installation.python)"
     }

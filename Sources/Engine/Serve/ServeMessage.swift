@@ -1,7 +1,7 @@
 import FoundationEssentials
 import System
 
-/// What travels in the payloads of a client and the engine that serves it (`docs/protocol.md`).
+/// The messages between a client and the engine that serves it (`docs/protocol.md`).
 enum ServeMessage {
     /// A payload, for a sealed memory file: a plan or a report may be long.
     static func payload(_ value: some Encodable) throws -> [UInt8] {
@@ -69,6 +69,6 @@ enum ServeMessage {
 }
 
 extension EngineOptions {
-    /// What must be the same for a run to be done by an engine that serves: how workers are isolated, and where memory is born.
+    /// The options that a client and its engine must have in common: how workers are isolated, and where memory is born.
     var manner: String { "sandbox \(isSandboxed), arena \(hasArena), kernelzero \(hasKernelZero)" }
 }

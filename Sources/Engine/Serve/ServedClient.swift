@@ -1,14 +1,14 @@
 import Scheduler
 import System
 
-/// The engine's side of one client: passes on what its run does. A client that goes away cancels its run.
+/// The engine's side of one client: passes on the events of its run. A client that goes away cancels its run.
 final class ServedClient: RunObserver {
     let channel: Channel
     /// Its run, from its call to the end.
     var run: Run?
-    /// It has asked for a run, which begins when the results that are saved for it have been looked at.
+    /// Whether it has asked for a run that begins when its saved results have been checked.
     var isAsking = false
-    /// It has cancelled that run.
+    /// Whether it has cancelled that run.
     var hasCancelled = false
     private var droppedLines = 0
 

@@ -2,7 +2,7 @@ import Glibc
 import Scheduler
 import System
 
-/// An engine that serves all runs of its user's: its zygotes, segments and caches stay warm from run to run.
+/// An engine that serves all runs of its user: its zygotes, segments and caches stay warm from run to run.
 ///
 /// Used on one thread, the one that made it.
 public final class Server {
@@ -16,9 +16,9 @@ public final class Server {
     private var isEnding = false
     private let note: (String) -> Void
 
-    /// Takes the address, in place of an engine that is dead.
+    /// Takes the address, also after an engine that died there.
     ///
-    /// - Parameter note: is told when runs begin and end.
+    /// - Parameter note: called with a line when runs begin and end.
     /// - Throws: `EngineError.serve` when another engine serves there.
     public init(_ engine: Engine, at address: ServeAddress, note: @escaping (String) -> Void) throws {
         try address.makeFolder()
@@ -27,7 +27,7 @@ public final class Server {
         guard try lockFile.descriptor.lockIfFree() else {
             throw EngineError.serve("another engine serves at \(path) already")
         }
-        // Whoever bound it is dead: the lock was free.
+        // The process that bound the socket is dead, because the lock was free.
         if Files.exists(path) { try Files.remove(path) }
         socket = try LocalSocket(listeningAt: path)
         self.engine = engine
@@ -35,7 +35,7 @@ public final class Server {
         self.note = note
     }
 
-    /// Serves until a signal comes (SIGUSR1 only empties the caches), then cancels what runs and returns when all of it is over.
+    /// Serves until a signal comes (SIGUSR1 only empties the caches), then cancels all runs and returns when they are over.
     public func serve(until signals: SignalDescriptor) {
         while !isEnding || clients.contains(where: { $0.run != nil || $0.isAsking }) {
             var watches = [
@@ -77,7 +77,7 @@ public final class Server {
 
     private func accept() {
         while let (socket, user) = try? socket.accept() {
-            // The file's mode keeps others out; root can pass it, and has no business here either.
+            // The file's mode keeps other users out; root can pass it, and is refused here too.
             guard user == geteuid() else { continue }
             clients.append(ServedClient(socket))
         }
@@ -139,7 +139,7 @@ public final class Server {
         }
     }
 
-    /// Begins a run that has been prepared; meanwhile its client may have gone, and anything ended.
+    /// Begins a run whose saved results were checked. Meanwhile its client may have gone, or the server may be ending.
     private func begin(
         _ call: ServeMessage.Call, _ client: ServedClient, _ prepared: RunPreparation, askedAt: UInt64
     ) {

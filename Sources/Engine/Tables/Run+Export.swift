@@ -1,7 +1,7 @@
 import Store
 import System
 
-/// Final tables leave the engine as standard Arrow IPC streams, written in the background.
+/// How final tables leave the engine: as standard Arrow IPC streams, with the metadata as it is, then the segments' bytes.
 extension Run {
     /// Begins to write a final table to `<export folder>/<model>.arrows`; the run is not over before that is done.
     ///

@@ -1,7 +1,7 @@
 import Synchronization
 import System
 
-/// The saved results of a plan, on the way to being found whole: a disk, or anybody, may have changed them since they were written.
+/// The check that a plan's saved results are whole: a disk, or anybody, may have changed them since they were written.
 ///
 /// Threads share it: each takes the next file that nobody has looked at.
 private final class SavedCheck: Sendable {
@@ -22,7 +22,7 @@ private final class SavedCheck: Sendable {
     func work() {
         HoldPoint.saved.pass()
         while let (key, file) = state.withLock({ $0.waiting.popLast() }) {
-            // What the disk can't give back is damaged too.
+            // A file that the disk can't read is damaged too.
             if (try? file.descriptor.hasArrowChecksum()) == true {
                 state.withLock { $0.whole[key] = file }
             } else {
@@ -38,7 +38,7 @@ private final class SavedCheck: Sendable {
 extension Engine {
     /// Opens the saved results that a plan may use and checks all their bytes, on threads of their own.
     ///
-    /// - Parameter then: is given those that are whole, by key, on the engine's thread; at once where none are saved.
+    /// - Parameter then: called with the whole ones, by key, on the engine's thread; at once if none are saved.
     func openSaved(for plan: Plan, _ options: RunOptions, then: @escaping ([String: DescriptorBox]) -> Void) {
         guard let saved, options.usesCache else { return then([:]) }
         let keys = Set(plan.models.compactMap(\.key)).filter { results[$0] == nil }

@@ -26,7 +26,7 @@ struct SavedResults: Sendable {
 
     /// The saved result, open for reading; nil where there is none.
     func open(_ key: String) -> DescriptorBox? {
-        // It is used: the pruning sees it by the file's time.
+        // The file's time tells the pruning that it is used.
         utimes(path(key), nil)
         return try? DescriptorBox(FileDescriptor.open(path(key)))
     }
@@ -34,7 +34,7 @@ struct SavedResults: Sendable {
     /// Removes a result that can't be read.
     func remove(_ key: String) { try? Files.remove(path(key)) }
 
-    /// Lets the results have half of what the disk has for them.
+    /// Removes the longest unused results, until all take at most half of the disk's room for them.
     func prune() {
         var entries: [(path: String, bytes: UInt64, usedAt: Int)] = []
         for name in (try? Files.list(folder)) ?? [] where name.hasSuffix(".arrow") {

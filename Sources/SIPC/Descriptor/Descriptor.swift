@@ -18,7 +18,7 @@ public struct Descriptor: Sendable {
     /// Number of references.
     public let referenceCount: Int
 
-    /// No segment is larger, so that offsets and lengths fit a signed number.
+    /// The greatest size of a segment, so that offsets and lengths fit a signed number.
     static let segmentBytesMax: UInt64 = 1 << 61
 
     let shapes: Shapes
@@ -144,7 +144,7 @@ public struct Descriptor: Sendable {
     /// The same table with the buffers of one segment elsewhere: in `new`, each where `place` says. Nil when it names no place
     /// for one.
     ///
-    /// - Parameter id: the segment that they leave; a descriptor that does not have it stays as it is.
+    /// - Parameter id: the segment that the buffers leave; a descriptor that does not have it stays as it is.
     public func moved(_ id: UInt64, to new: Segment, _ place: (Reference) -> UInt64?) -> [UInt8]? {
         var copy = bytes
         for index in segments.indices where segments[index].id == id {

@@ -42,7 +42,7 @@ public struct ResourceManager: Sendable {
     /// Names a run as long as the engine has it; the caller chooses it.
     public typealias RunID = Int
 
-    /// What there is to share.
+    /// The slots and the memory that all runs share.
     public struct Limits: Equatable, Sendable {
         /// How much memory all runs, caches and the pool may have together, in bytes; nil for no limit.
         public var memoryBytesMax: Int?
@@ -96,13 +96,13 @@ public struct ResourceManager: Sendable {
     var pool = Pool()
     /// The ask that room is being made for.
     var claim: ModelKey?
-    /// How much was tried to make it.
+    /// The phase in which that ask got its claim.
     var claimPhase = Phase.normal
-    /// Counts grants and uses of tables: the only time there is.
+    /// Counts grants and uses of tables; the manager knows no other time.
     var clock = 0
     /// Grants that went to interactive runs since a batch run had one, or since none was waiting.
     var streak = 0
-    /// What the event at hand has led to so far.
+    /// The actions that the events at hand have led to so far.
     var actions: [Action] = []
 
     /// A manager that knows of no run and no table.

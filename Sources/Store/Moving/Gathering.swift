@@ -2,15 +2,15 @@ import Glibc
 import SIPC
 import System
 
-/// What puts ranges of some segments together in a new one, in memory.
+/// The task of copying ranges of some segments together into a new segment in memory.
 struct Gathering: Sendable {
     let movers: Movers
     let lock: Lock
     let wanted: [SegmentID: RangeSet]
-    /// What is being done, for errors.
+    /// A few words about the task, for errors.
     let task: String
 
-    /// What is read, in bytes.
+    /// The bytes that are read.
     var bytes: Int { wanted.values.reduce(0) { $0 + $1.bytes } }
 
     func read() throws(StoreError) -> MoveWork.Made {
@@ -61,10 +61,10 @@ struct Gathering: Sendable {
         return placements
     }
 
-    /// How much is read at once.
+    /// How many bytes are read at once.
     private static let windowBytes = 4 << 20
 
-    /// Through the descriptors: memory that runs out is an error there, and a SIGBUS in a mapping.
+    /// Copies through the descriptors, because memory that runs out is an error there, and a SIGBUS in a mapping.
     private func copy(_ placements: [Placement], to file: DescriptorBox) throws {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.windowBytes, alignment: Machine.pageBytes)
         defer { buffer.deallocate() }
@@ -81,7 +81,7 @@ struct Gathering: Sendable {
                 try from.descriptor.readAll(part, at: start)
                 let place = placement.offset + start - placement.range.lowerBound
                 try file.descriptor.writeAll(UnsafeRawBufferPointer(part), at: place)
-                // It is in memory twice by now.
+                // The page cache's copy is no longer needed: the bytes are in the new file.
                 try from.descriptor.dropCache(start & ~(Machine.pageBytes - 1)..<start + count)
             }
         }

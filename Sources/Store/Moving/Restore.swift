@@ -1,7 +1,7 @@
 extension SegmentStore {
     /// Begins to read a table back into memory. It is pinned until `finish`.
     ///
-    /// - Parameter table: one that is on a disk, wholly or in part.
+    /// - Parameter table: a table that is on a disk, wholly or in part.
     /// - Returns: the work, for a thread that may wait.
     /// - Throws: `unsuitable` when nothing of the table is on a disk.
     public func beginRestore(_ table: TableID) throws(StoreError) -> MoveWork {

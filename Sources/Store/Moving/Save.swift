@@ -2,7 +2,8 @@ import Glibc
 import SIPC
 import System
 
-/// A table on its way to a file that outlives the engine: what a thread of its own needs to write it. It uses nothing of the store.
+/// A table on its way to a file that outlives the engine. It holds everything that a thread of its own needs, and uses nothing of
+/// the store.
 public final class SaveWork: Sendable {
     /// The table.
     public let table: TableID
@@ -20,7 +21,7 @@ public final class SaveWork: Sendable {
 
     /// Writes the table as a standard Arrow IPC file with its checksum, which gets its name when it is whole. On a thread that may wait; once.
     ///
-    /// Nothing happens where a file of that name is there already.
+    /// Nothing happens if a file of that name is there already.
     ///
     /// - Throws: `diskFull`, `system`; `unsuitable` when the table can't be an Arrow IPC file, or would be much larger there.
     public func write() throws(StoreError) {
@@ -64,7 +65,7 @@ extension SegmentStore {
 
     /// Takes in a table that was saved; it is read from its file, which must stay as it is.
     ///
-    /// - Parameter file: open for reading alone, and as it was written (`hasArrowChecksum`): its bytes are not looked at here.
+    /// - Parameter file: open for reading alone, and as it was written (`hasArrowChecksum`): its content isn't checked here.
     /// - Throws: `unsuitable` when it is no Arrow IPC file, or a damaged one; `system`.
     public func takeSaved(_ file: DescriptorBox) throws(StoreError) -> TableID {
         let id = nextSegmentID()

@@ -22,7 +22,7 @@ public struct SpillFolder: Sendable {
     }
 }
 
-/// What writes a table to a disk.
+/// The task of writing one table to a disk.
 private struct SpillWriter: Sendable {
     let movers: Movers
     let bytes: Int
@@ -63,7 +63,7 @@ private struct SpillWriter: Sendable {
         return MoveWork.Made(segment: segment, figures: figures)
     }
 
-    /// What of a file is in the page cache.
+    /// The bytes of a file that are in the page cache.
     private static func cachedBytes(_ file: DescriptorBox, bytes: Int) throws(SystemError) -> Int {
         let mapping = try Mapping(file.descriptor, count: bytes)
         return try mapping.residentRanges(in: 0..<bytes).reduce(0) { $0 + $1.count }
@@ -72,14 +72,14 @@ private struct SpillWriter: Sendable {
 
 /// Writes a file from its beginning to its end, and keeps next to nothing of it in the page cache: dirty pages are memory too.
 struct DiskOutput {
-    /// How much is written before the disk is asked to begin; at most three times as much is dirty.
+    /// How many bytes are written before the disk is asked to begin; at most three times as many are dirty.
     private static let windowBytes = 8 << 20
 
     private let file: DescriptorBox
     private var end = 0
-    /// Up to here the disk was asked to begin.
+    /// The offset up to which the disk was asked to begin.
     private var begun = 0
-    /// Up to here it has it.
+    /// The offset up to which the disk has the bytes.
     private var done = 0
 
     init(_ file: DescriptorBox) { self.file = file }
@@ -96,7 +96,7 @@ struct DiskOutput {
         }
     }
 
-    /// The disk begins with what is new, while what it began with before is waited for.
+    /// Has the disk begin with the newest window, and waits until it has finished the one before.
     private mutating func advance() throws(SystemError) {
         let page = Machine.pageBytes
         let last = begun
@@ -109,21 +109,21 @@ struct DiskOutput {
 
     mutating func finish() throws(SystemError) {
         try file.descriptor.synchronize()
-        // All of it: what lay across two windows has stayed.
+        // The whole file is dropped, because pages that lay across two windows have stayed.
         try file.descriptor.dropCache(0..<end)
     }
 }
 
 extension SegmentStore {
-    /// Tables of which more than this many times what they name would have to be written are not spilled: in a file, batches that
-    /// share a buffer each have their own.
+    /// The largest ratio of file to table. An Arrow file can't share buffers between batches, so a table whose batches share them
+    /// grows when it is written; beyond this factor it isn't spilled.
     static let spillBytesMax = 2
 
     /// Begins to move a table to a disk. It is pinned until `finish`: it can be lent and released meanwhile.
     ///
     /// - Parameters:
-    ///   - table: one that nobody reads, as a rule.
-    ///   - folder: where to.
+    ///   - table: a table, as a rule one that nobody reads.
+    ///   - folder: the folder to spill to.
     /// - Returns: the work, for a thread that may wait.
     ///   It fails as `unsuitable` when the table would be much larger there.
     /// - Throws: `unsuitable` when the table is on a disk already, or names nothing.

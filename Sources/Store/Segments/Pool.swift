@@ -13,7 +13,7 @@ struct Pool {
         let bytes: Int
         /// The memory it takes.
         var residentBytes: Int
-        /// Whose output it was last.
+        /// The model whose output it was last.
         let model: String
         /// What zeroes it; nil when that is done.
         var cleaning: CleanWork?
@@ -74,8 +74,8 @@ struct Pool {
 
     /// The most suitable file, of the given size and all zero; nil when there is none.
     ///
-    /// Preferred is what the same model had last: it will want the same places of the file again. Then the smallest that
-    /// holds what is expected, else the largest.
+    /// The file that the same model had last is preferred, because it will want the same places of it again. Then the smallest
+    /// that holds `expectedBytes`, else the largest.
     mutating func take(bytes: Int, expectedBytes: Int, model: String) -> Entry? {
         func rank(_ entry: Entry) -> (Int, Int) {
             let suffices = entry.residentBytes >= expectedBytes && expectedBytes > 0

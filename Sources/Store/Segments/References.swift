@@ -1,4 +1,4 @@
-/// The references of a table as they come from a worker: grouped by segment, believed in nothing but their arithmetic.
+/// The references of a table as they come from a worker: grouped by segment, with nothing but their arithmetic checked.
 public struct References: Sendable {
     /// The ranges of one segment.
     struct List: Sendable {

@@ -5,7 +5,7 @@ import System
 enum Place: Sendable {
     /// In a memory file: in RAM, or in swap.
     case memory
-    /// In a file on a disk, which is no memory: the kernel keeps of it in RAM what it has room for.
+    /// In a file on a disk, which is no memory: the kernel caches it in RAM as far as it has room.
     case disk
 }
 
@@ -25,11 +25,11 @@ final class Segment {
     let lock: Lock
     /// The size of the file, holes included.
     private(set) var bytes: Int
-    /// The size it was made with: what its producer moved into it comes after.
+    /// The size it was made with; memory that its producer moved into it comes after that.
     let bytesMade: Int
     /// How much longer its producer may make it by moving memory to its end.
     let growthBytesMax: Int
-    /// Whose output it was, by a name that stays the same from run to run.
+    /// The model whose output it was, by a name that stays the same from run to run.
     let model: String
     var phase: Phase
     /// Where its bytes are.
@@ -38,19 +38,19 @@ final class Segment {
     var writer: DescriptorBox?
     /// The descriptor that readers get; nil before it is published.
     var reader: DescriptorBox?
-    /// What the tables name.
+    /// The bytes that tables name.
     var named = RangeSet()
     /// The tables that name parts of it.
     var tables: Set<TableID> = [] { didSet { sharing = nil } }
-    /// Who names what alone, as far as it is known since `tables` has changed.
+    /// Which table names which bytes alone; nil when that isn't known since `tables` has changed.
     var sharing: Sharing?
-    /// What goes with its memory: the owner of what it is charged to.
+    /// An object kept alive as long as its memory: the owner of the control group that the memory is charged to.
     var companion: AnyObject?
-    /// What of it is known to be out of RAM, in swap, in bytes. Readers bring it back without a word.
+    /// The bytes known to be in swap and not in RAM. Readers bring them back without notice.
     var swappedBytes = 0
-    /// What is live of it is being copied to a new one.
+    /// Whether its live bytes are being copied to a new segment.
     var isBeingRewritten = false
-    /// A punch failed: memory is held that nobody names, and the next release tries again over the whole file.
+    /// Whether a punch failed: it holds memory that no table names, and the next release tries again over the whole file.
     var owesTrim = false
 
     init(
@@ -80,9 +80,9 @@ final class Segment {
     /// The seals an unlocked file must have: any other says that a worker added some.
     static func sealsBefore(_ lock: Lock) -> Seals { lock == .sealed ? [] : .seal }
 
-    /// Takes note of what the producer has appended, when it is dead.
+    /// Measures how much the producer has appended, when it is dead.
     ///
-    /// - Throws: `tampered` when the size is none that moving memory leaves behind.
+    /// - Throws: `tampered` when moving memory can't have left such a size.
     func measure() throws(StoreError) {
         guard let writer, growthBytesMax > 0 else { return }
         let size = try onSegment(id, "measuring the output") { () throws(SystemError) in
@@ -119,7 +119,7 @@ final class Segment {
         at places: [Int]
     ) throws(SystemError) {
         let mapping = try Mapping(old, count: size)
-        // Written through the descriptor: memory that runs out is an error there, and a SIGBUS in a mapping.
+        // Bytes are written through the descriptor: memory that runs out is an error there, and a SIGBUS in a mapping.
         for (range, place) in zip(ranges.ranges, places) {
             try new.writeAll(UnsafeRawBufferPointer(rebasing: mapping.bytes[range]), at: place)
         }
@@ -165,7 +165,7 @@ final class Segment {
     /// The memory that the file takes, in bytes, in RAM and in swap; none when it is on a disk.
     func residentBytes() throws(StoreError) -> Int { place == .memory ? try allocatedBytes() : 0 }
 
-    /// What the file takes of memory or of its disk, in bytes.
+    /// The bytes that the file takes, of memory or of its disk.
     func allocatedBytes() throws(StoreError) -> Int {
         guard let file = reader ?? writer else { preconditionFailure("segment \(id) has no descriptor") }
         return try onSegment(id, "measuring") { () throws(SystemError) in try file.descriptor.status().residentBytes }

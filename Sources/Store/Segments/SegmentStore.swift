@@ -1,7 +1,7 @@
 import Glibc
 import System
 
-/// Segments and tables: who holds what, and when memory goes.
+/// The owner of segments and tables: it knows which worker holds which table, and frees memory that no table names.
 ///
 /// A segment is born as the output of one worker. Publishing the worker's table trims and locks it; from then on tables
 /// name ranges of it, and what no table names is given back. A table lives until the engine has released it and every
@@ -52,8 +52,8 @@ public final class SegmentStore {
     ///   - worker: its producer, which has no other output.
     ///   - growthBytesMax: how much longer the worker may make it, by moving memory to its end.
     ///   - expectedBytes: how much memory it will probably use, to choose what to recycle; 0 when unknown.
-    ///   - model: whose output it is, by a name that stays the same from run to run: it gets the same memory again.
-    ///   - recycles: whether it may be memory that was used before; that is charged to whoever touched it first.
+    ///   - model: the model whose output it is, by a name that stays the same from run to run: it gets the same memory again.
+    ///   - recycles: whether it may be memory that was used before; that stays charged to the group that touched it first.
     public func makeOutputSegment(
         bytes: Int, for worker: WorkerID, growthBytesMax: Int = 0, expectedBytes: Int = 0, model: String = "",
         recycles: Bool = true
@@ -72,7 +72,8 @@ public final class SegmentStore {
         return Output(id: id, file: file, bytes: rounded, recycledBytes: recycled?.residentBytes ?? 0)
     }
 
-    /// Keeps an object for as long as the memory of a worker's output is held: the owner of the control group that it is charged to.
+    /// Keeps an object alive as long as the memory of a worker's output is held: the owner of the control group that it is
+    /// charged to.
     ///
     /// It is let go of when no table names the memory any more, also when the memory itself is kept for a later output.
     public func attach(_ companion: AnyObject, toOutputOf worker: WorkerID) {
@@ -82,7 +83,7 @@ public final class SegmentStore {
         output.companion = companion
     }
 
-    /// What was attached to the outputs that a table names bytes of, and that are in memory.
+    /// The objects attached to outputs that a table names bytes of, and that are in memory.
     public func companions(of table: TableID) -> [AnyObject] {
         memorySegments(of: table).compactMap { segments[$0]?.companion }
     }
@@ -92,7 +93,7 @@ public final class SegmentStore {
         return SegmentID(rawValue: lastSegment)
     }
 
-    /// Takes note of how long a worker has made its output by moving memory into it. Before its table is published.
+    /// Measures by how much a worker has lengthened its output by moving memory into it. Before its table is published.
     ///
     /// Only after the worker and everything it started are dead.
     ///
@@ -164,7 +165,7 @@ public final class SegmentStore {
     /// Whether the store still has a table.
     public func contains(_ table: TableID) -> Bool { tables[table] != nil }
 
-    /// The engine needs a table no more: it goes now, or with the last worker that may be reading it.
+    /// Releases a table that the engine no longer needs: it goes now, or with the last worker that may be reading it.
     ///
     /// - Throws: `system` when memory could not be given back. The table is gone nevertheless, and the memory goes with the next
     ///   release on the same segment.
@@ -174,7 +175,7 @@ public final class SegmentStore {
         try dropUnneeded([table])
     }
 
-    /// A worker and everything it started are dead: its output goes unless it was published, and so does what only it read.
+    /// Ends a worker that is dead with everything it started: its unpublished output goes, and released tables that only it read.
     ///
     /// - Throws: as `release`.
     public func end(_ worker: WorkerID) throws(StoreError) {
@@ -211,7 +212,7 @@ public final class SegmentStore {
         if let failure { throw failure }
     }
 
-    /// Frees what no table of a segment names any more.
+    /// Frees the bytes of a segment that no table names any more.
     ///
     /// - Parameter keepsForLater: whether the memory of a segment that is wholly free may be kept for a later output.
     /// - Returns: the memory that is freed, now or soon, in bytes.
@@ -230,7 +231,7 @@ public final class SegmentStore {
         return segment.place == .memory ? freed : 0
     }
 
-    /// What the tables of a segment name of it.
+    /// The bytes of a segment that its tables name.
     func naming(_ segment: Segment) -> RangeSet {
         segment.tables.reduce(RangeSet()) { $0.union(tables[$1]?.named[segment.id] ?? RangeSet()) }
     }

@@ -1,15 +1,17 @@
-"""What the planner finds wrong with a project, all of it and not just the first."""
+"""The mistakes that the planner finds in a project, all of them and not just the first."""
 
 from __future__ import annotations
 
 from zerrow.errors import PlanError, PlanWarning, ZerrowError
+from zerrow.plan.source_files import shown
 
 FINDINGS_MAX = 1000
 """Nobody reads more of them."""
 
 
 class Findings:
-    """Collects errors and warnings while a project is read. Whoever adds an error goes on with what is left."""
+    """Collects errors and warnings while a project is read. Code that adds an error goes on with the rest of the
+    project."""
 
     def __init__(self) -> None:
         self.errors: list[ZerrowError] = []
@@ -47,7 +49,7 @@ class Findings:
 
 def too_much(file: str | None, error: BaseException, findings: Findings) -> None:
     """Notes a file that nests deeper, or takes more memory, than the planner can follow."""
-    what = "the project" if file is None else file
+    what = "the project" if file is None else shown(file)
     if isinstance(error, RecursionError):
         code, why = "nested-too-deeply", "nests too deeply to be read"
         hint = "give parts of a long expression names of their own"

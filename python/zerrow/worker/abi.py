@@ -90,6 +90,7 @@ class _WorkerSpec(ctypes.Structure):
         ("tmp_entries", ctypes.POINTER(ctypes.c_char_p)),
         ("rebuilt", ctypes.POINTER(_RebuiltFolder)),
         ("covered", ctypes.POINTER(ctypes.c_char_p)),
+        ("overlaid", ctypes.POINTER(ctypes.c_char_p)),
     )
 
 
@@ -98,12 +99,23 @@ class View:
     """What a worker sees of what its zygote sees; all are absolute paths.
 
     `tmp` lies below /tmp and stays visible there. `rebuilt` has folders which are emptied, each with what stays visible
-    in it, and comes before those in it. `covered` can't be seen, be it a file or a folder.
+    in it, and comes before those in it. `covered` can't be seen, be it a file or a folder. `overlaid` has folders that
+    are shown through a file system of the worker's own.
     """
 
     tmp: tuple[str, ...] = ()
     rebuilt: tuple[tuple[str, tuple[str, ...]], ...] = ()
     covered: tuple[str, ...] = ()
+    overlaid: tuple[str, ...] = ()
+
+    def hides(self, path: str) -> bool:
+        """Whether an absolute path is one of those that can't be seen, or lies in one."""
+        if any(path == each or path.startswith(f"{each}/") for each in self.covered):
+            return True
+        for folder, shown in reversed(self.rebuilt):
+            if path.startswith(f"{folder}/"):
+                return not any(path == each or path.startswith(f"{each}/") for each in shown)
+        return False
 
 
 def _texts(paths: Sequence[str]) -> ctypes.Array[ctypes.c_char_p]:
@@ -229,11 +241,12 @@ class WorkerLibrary:
             _texts(view.tmp),
             (_RebuiltFolder * (len(folders) + 1))(*folders),
             _texts(view.covered),
+            _texts(view.overlaid),
         )
         self._isolate(self._library.zerrow_worker_enter(ctypes.byref(spec)))
 
     def guard(self, mapping: pa.Buffer) -> None:
-        """A mapped file that is made shorter reads as zeros there, instead of ending this process. Raises OSError.
+        """Have a mapped file that is made shorter read as zeros, instead of ending this process. Raises OSError.
 
         The mapping must stay as long as the process.
         """
@@ -242,7 +255,7 @@ class WorkerLibrary:
             raise OSError(-code, f"guarding a mapped file: {os.strerror(-code)}")
 
     def last_words(self, socket: int, message: bytes) -> None:
-        """Where a library ends this process from now on, it sends a message first; none where that is empty.
+        """Have a message sent first if a library ends this process from now on; none if the message is empty.
 
         Raises OSError.
         """
@@ -282,7 +295,7 @@ class Session:
         self._check(self._library.zerrow_session_kernelzero(self._handle, descriptor), "KernelZero")
 
     def pages(self) -> dict[str, int]:
-        """How the pages went of all that was moved; `refusal` is an errno or 0."""
+        """How the pages of all moved memory went; `refusal` is an errno or 0."""
         pages = _Pages()
         self._check(self._library.zerrow_session_pages(self._handle, ctypes.byref(pages)), "the moved pages")
         return {name: getattr(pages, name) for name in PAGE_COUNTS}
@@ -312,7 +325,7 @@ class Session:
         return Published(*(getattr(counts, name) for name in _COUNTS)), descriptor.value
 
     def refresh(self, descriptor: int) -> int:
-        """The SIPC descriptor of a table that this session published, true of its output segment as it is now.
+        """The SIPC descriptor of a table that this session published, with the present size of its output segment.
 
         Publishing more may have made that longer. Takes `descriptor`; the caller owns what is returned.
         """

@@ -101,9 +101,10 @@ class Exchange:
             self._given.append(piece)
 
     def publish(self) -> tuple[list[tuple[Block, int]], dict[str, int | float]]:
-        """Publish what was given: blocks with their SIPC descriptors, and the figures of the message `published`.
+        """Publish the pieces that were given: blocks with their SIPC descriptors, and the figures of the message
+        `published`.
 
-        After the result, so that what they share counts as the result's. The caller closes the descriptors.
+        After the result, so that bytes they share count as the result's. The caller closes the descriptors.
         """
         named, published = 0, []
         for piece in self._given:
