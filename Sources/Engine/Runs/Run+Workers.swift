@@ -169,7 +169,7 @@ extension Run {
 
     func printOutput(of worker: Worker, isLast: Bool = false) {
         let lines = isLast ? worker.output.lastLines() : worker.output.lines()
-        for line in lines { observer?.printed(name(of: worker.model), line: line) }
+        if !lines.isEmpty { observer?.printed(name(of: worker.model), lines: lines) }
     }
 
     // MARK: Zygotes
