@@ -51,7 +51,8 @@ final class ServedClient: RunObserver {
             var bytes = 0
             // A line of `Limit.lineBytesMax` has a message of its own: as JSON, no text takes more than six times as much.
             let part = rest.prefix { line in
-                bytes += line.utf8.count
+                // Its quotes and its comma count too.
+                bytes += line.utf8.count + 3
                 return bytes <= Limit.lineBytesMax / 2
             }
             send(printed: part.isEmpty ? rest.prefix(1) : part, by: model)
