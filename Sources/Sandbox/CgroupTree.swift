@@ -20,7 +20,8 @@ public final class CgroupTree {
     /// Groups that could not be removed yet: the kernel lets go of a dead process a little later than of its parent.
     private var leftovers: [String] = []
     /// Does what the kernel may take long for on another thread, and then calls the second one on this; at once where nobody has set it.
-    public var elsewhere: (_ work: @escaping @Sendable () -> Void, _ then: @escaping () -> Void) -> Void = { work, then in
+    public var elsewhere: (_ work: @escaping @Sendable () -> Void, _ then: @escaping () -> Void) -> Void = {
+        work, then in
         work()
         then()
     }

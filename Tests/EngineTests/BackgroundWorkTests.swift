@@ -102,7 +102,9 @@ import Testing
         var done = 0
         for number in 0..<300 {
             let kind = BackgroundWork.Kind.allCases[number % BackgroundWork.Kind.allCases.count]
-            background.begin(kind, of: number % 3) { pthread_equal(pthread_self(), own) == 0 } then: { isElsewhere in
+            background.begin(kind, of: number % 3) {
+                pthread_equal(pthread_self(), own) == 0
+            } then: { isElsewhere in
                 #expect(isElsewhere)
                 done += 1
             }

@@ -101,6 +101,8 @@ final class History {
 
     private func take(_ found: [String: [Need]]) {
         readCount -= 1
+        // An engine that serves for years has seen many versions of models.
+        if known.count > Self.rowsMax { known = [:] }
         for (code, needs) in found {
             for need in needs { known[code, default: [:]][Self.size(need.inputBytes)] = need }
         }

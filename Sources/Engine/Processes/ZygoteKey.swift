@@ -18,7 +18,9 @@ struct ZygoteKey: Hashable {
     /// Which folder that is, "-" for one that is not there: another one of the same name, made later, is not what a zygote
     /// shows that has been there before.
     var place: String
+}
 
+extension ZygoteKey {
     /// The key of a model of a plan.
     init(_ model: Plan.Model, of plan: Plan, seeing view: WorkerView) {
         guard let declared = plan.environments.first(where: { $0.id == model.environment }) else {

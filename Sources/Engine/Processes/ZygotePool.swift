@@ -49,12 +49,14 @@ final class ZygotePool {
     weak var users: (any ZygoteUsers)?
 
     private let background: BackgroundWork
+    private let deathSecondsMax: Double
     private let spawn: Spawn
     private var zygotes: [ZygoteKey: ZygoteProcess] = [:]
     private var dying: [Dying] = []
 
-    init(_ background: BackgroundWork, spawn: @escaping Spawn) {
+    init(_ background: BackgroundWork, deathSecondsMax: Double = deathSecondsMax, spawn: @escaping Spawn) {
         self.background = background
+        self.deathSecondsMax = deathSecondsMax
         self.spawn = spawn
     }
 
@@ -198,7 +200,7 @@ final class ZygotePool {
         dying.append(
             Dying(
                 zygote: zygote, process: process, runs: runs, alive: [process.descriptor] + workers,
-                deadline: Deadline.after(seconds: Self.deathSecondsMax)))
+                deadline: Deadline.after(seconds: deathSecondsMax)))
     }
 
     private func noteDeath(of process: ProcessDescriptor) {

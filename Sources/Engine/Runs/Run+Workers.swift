@@ -142,7 +142,8 @@ extension Run {
                 worker.deadline = nil
                 // A worker that does not exist yet can't be killed: the zygote hangs.
                 if scheduler.isForking(worker.id), !worker.isEntering, worker.zygote.state == .ready {
-                    engine.zygotes.fail(worker.zygote, "it did not fork a worker within \(Int(Self.graceSeconds)) seconds")
+                    engine.zygotes.fail(
+                        worker.zygote, "it did not fork a worker within \(Int(Self.graceSeconds)) seconds")
                 } else {
                     feed(.timedOut(worker.id))
                 }
@@ -169,7 +170,7 @@ extension Run {
 
     func printOutput(of worker: Worker, isLast: Bool = false) {
         let lines = isLast ? worker.output.lastLines() : worker.output.lines()
-        for line in lines { observer?.printed(name(of: worker.model), line: line) }
+        if !lines.isEmpty { observer?.printed(name(of: worker.model), lines: lines) }
     }
 
     // MARK: Zygotes

@@ -71,7 +71,7 @@ public final class RemoteEngine {
         case .began: observer.runBegan(plan)
         case .modelStarted(let model): observer.modelStarted(model)
         case .modelEnded(let end): observer.modelEnded(end.model, failure: end.failure)
-        case .printed(let model, let line): observer.printed(model, line: line)
+        case .printed(let model, let lines): observer.printed(model, lines: lines)
         case .memory(let status): observer.memory(status)
         case .note(let text): observer.note(text)
         case .refused, .ended: break

@@ -10,8 +10,8 @@ enum ServerMessage {
     case modelStarted(String)
     /// A model has its final status.
     case modelEnded(ServeMessage.ModelEnd)
-    /// A line that a model printed.
-    case printed(model: String, line: String)
+    /// Lines that a model printed.
+    case printed(model: String, lines: [String])
     /// What is held now.
     case memory(MemoryStatus)
     /// Something to tell the user.
@@ -30,7 +30,7 @@ enum ServerMessage {
         case .began: self = .began
         case .modelStarted: self = .modelStarted(model)
         case .modelEnded: self = .modelEnded(try payload(ServeMessage.ModelEnd.self))
-        case .printed: self = .printed(model: model, line: message.body["line"]?.string ?? "")
+        case .printed: self = .printed(model: model, lines: message.body["lines"]?.array?.map { $0.string ?? "" } ?? [])
         case .memory: self = .memory(try payload(MemoryStatus.self))
         case .note: self = .note(message.body["text"]?.string ?? "")
         case .ended: self = .ended(try payload(ServeMessage.RunEnd.self))
