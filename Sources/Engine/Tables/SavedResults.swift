@@ -59,11 +59,9 @@ struct SavedResults: Sendable {
         }
     }
 
-    /// Whether there is something for a key, or it is none: then nothing is saved for it.
+    /// Whether the name of the file for a key is taken, by whatever. Nothing is ever saved under what is no key.
     func isTaken(_ key: String) -> Bool {
-        guard let name = Self.name(key) else { return true }
-        // What can't be asked can't be written either.
-        return (try? folder.status(of: name)).map { _ in true } ?? false
+        Self.name(key).map { (try? folder.status(of: $0)) != nil } ?? false
     }
 
     /// Begins to save a table for a key.
