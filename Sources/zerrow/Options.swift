@@ -126,6 +126,19 @@ struct RunOptionGroup: ParsableArguments {
     @Flag(name: .customLong("no-decache"), help: "Decode all that is scanned: share nothing of it with other scans.")
     var noDeCache = false
 
+    @Option(
+        name: .long, parsing: .unconditional,
+        help: ArgumentHelp(
+            "The most seconds that a model may run which has no timeout of its own; instead of the project file's.",
+            valueName: "seconds"))
+    var timeout: Double?
+
+    func validate() throws {
+        if let timeout, !(timeout > 0 && timeout.isFinite) {
+            throw ValidationError("--timeout must be a positive number of seconds")
+        }
+    }
+
     @Flag(name: .long, help: "Let interactive runs of the same engine go first.")
     var batch = false
 }

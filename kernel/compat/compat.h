@@ -35,7 +35,7 @@
 #if defined(KZ_HAS_RMAP_OF_PAGE) && defined(KZ_HAS_DOUBLE_MAP) && !defined(KZ_HAS_LARGE_MAPCOUNT)
 #define KZ_RMAP_OF_PAGES 1
 #elif defined(KZ_HAS_RMAP_OF_FOLIO) && defined(KZ_HAS_LARGE_MAPCOUNT) && \
-	defined(KZ_HAS_MTHP_STAT_ANON) && !defined(KZ_HAS_DOUBLE_MAP)
+	defined(KZ_HAS_MTHP_STAT_ANON) && !defined(KZ_HAS_MAPCOUNT_BY_PROCESS)
 #define KZ_RMAP_OF_FOLIOS 1
 #else
 #error "KernelZero does not know how this kernel counts who maps a page: docs/kernelzero.md, \"Supported kernels\""

@@ -87,6 +87,8 @@ public struct Plan: Codable, Sendable {
     public var warnings: [Problem]?
     /// The environments that models name.
     public var environments: [Environment]
+    /// The most seconds that a model may run which says nothing itself, scans excepted; nil: for ever.
+    public var timeoutSeconds: Double?
     /// The models, in a topological order.
     public var models: [Model]
     /// What of the project's folder models must not see; nil for nothing.
@@ -97,6 +99,7 @@ public struct Plan: Codable, Sendable {
     enum CodingKeys: String, CodingKey {
         case version, project, prepare, warnings, environments, models, hidden
         case handedOver = "handed_over"
+        case timeoutSeconds = "timeout_s"
     }
 
     /// How what is not for models is hidden in the project's folder; all are absolute paths.

@@ -8,6 +8,8 @@ final class Channel {
     let socket: MessageSocket
     private var queue: [Outgoing] = []
     private(set) var isClosed = false
+    /// When to try again after the kernel had no room for descriptors, in nanoseconds of the monotonic clock.
+    private var retriesAt: UInt64?
     /// The bytes that wait to be sent, payloads included.
     private(set) var waitingBytes = 0
 
@@ -35,8 +37,16 @@ final class Channel {
         waitingBytes = 0
     }
 
-    /// What to wait for.
-    var interest: Poll.Events { queue.isEmpty ? .read : [.read, .write] }
+    /// How long a message waits that the kernel had no room for, in nanoseconds.
+    private static let retryPeriod: UInt64 = 20_000_000
+
+    /// What to wait for. A socket polls writable also while the kernel takes no descriptors of this user: then its queue waits for time.
+    var interest: Poll.Events { queue.isEmpty || isPausing ? .read : [.read, .write] }
+
+    private var isPausing: Bool {
+        guard let retriesAt else { return false }
+        return MonotonicClock.nanoseconds() < retriesAt
+    }
 
     /// Sends a message, or queues it; the descriptors are held until it is sent. To a peer that is gone, nothing is sent.
     ///
@@ -60,6 +70,8 @@ final class Channel {
 
     /// Sends what is queued as far as the socket takes it.
     func flush() {
+        guard !isPausing else { return }
+        retriesAt = nil
         while let next = queue.first, !isClosed {
             do {
                 if let payload = next.payload, next.descriptors.isEmpty {
@@ -68,7 +80,11 @@ final class Channel {
                 try socket.send(next.bytes, descriptors: queue[0].descriptors.map(\.raw), wait: false)
                 queue.removeFirst()
                 waitingBytes -= next.count
-            } catch  where error.errno == EAGAIN || error.errno == ETOOMANYREFS || error.errno == ENOBUFS {
+            } catch  where error.errno == EAGAIN {
+                return
+            } catch  where error.errno == ETOOMANYREFS || error.errno == ENOBUFS {
+                // Somebody has too many descriptors on their way, or too much in sockets; no event tells of the end of that.
+                retriesAt = MonotonicClock.nanoseconds() + Self.retryPeriod
                 return
             } catch {
                 // The peer is dead or dying; its end is reported by whoever waits for it.

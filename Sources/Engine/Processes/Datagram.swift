@@ -45,7 +45,10 @@ extension Datagram {
         message(Op.ToWorker.table, ["input": .integer(Int64(input))])
     }
 
-    /// Pieces on their way to a scan.
+    /// Whether descriptors that a worker holds were taken out of it.
+    static func taken(_ isTaken: Bool) -> JSONValue { message(Op.ToWorker.taken, ["ok": .bool(isTaken)]) }
+
+    /// The answer to `wants`, or a part of it.
     static func pieces(isLast: Bool) -> JSONValue { message(Op.ToWorker.pieces, ["last": .bool(isLast)]) }
 
     /// The call to run the task.

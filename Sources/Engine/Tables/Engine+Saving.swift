@@ -29,12 +29,10 @@ extension Engine {
 
     /// Saves a model's result for later engines, on a thread of its own.
     func save(_ table: TableID, key: String) {
-        guard let saved, !saved.isTaken(key),
-            let work = (try? saved.beginSave(table, key: key, of: store)).flatMap(\.self)
-        else { return }
+        guard let saved, let work = saved.beginSave(table, key: key, of: store) else { return }
         savesLeft += 1
         tables.retain(table, by: .save(key))
-        background.begin { () -> StoreError? in
+        background.begin(.save) { () -> StoreError? in
             do throws(StoreError) {
                 try work.write()
                 saved.prune()

@@ -21,6 +21,7 @@ private final class SavedCheck: Sendable {
 
     /// Opens and reads files until none is left, at the speed of the memory or of the disk; what is no good is removed.
     func work() {
+        HoldPoint.saved.pass()
         while let key = state.withLock({ $0.waiting.popLast() }) {
             switch saved.open(key) {
             case .missing: continue
@@ -68,12 +69,12 @@ extension Engine {
         then: @escaping ([String: DescriptorBox]) -> Void
     ) {
         guard let saved, options.usesCache else { return then([:]) }
-        let keys = Set(plan.models.compactMap(\.key)).filter { results[$0] == nil && saved.isTaken($0) }
+        let keys = Set(plan.models.compactMap(\.key)).filter { results[$0] == nil }
         if keys.isEmpty { return then([:]) }
         let check = SavedCheck(saved, keys.sorted())
         var threadsLeft = min(keys.count, Machine.processorCount())
         for _ in 0..<threadsLeft {
-            background.begin {
+            background.begin(.prepare) {
                 check.work()
             } then: {
                 threadsLeft -= 1

@@ -59,15 +59,12 @@ struct SavedResults: Sendable {
         }
     }
 
-    /// Whether the name of the file for a key is taken, by whatever. Nothing is ever saved under what is no key.
-    func isTaken(_ key: String) -> Bool {
-        Self.name(key).map { (try? folder.status(of: $0)) != nil } ?? false
-    }
-
     /// Begins to save a table for a key.
-    func beginSave(_ table: TableID, key: String, of store: SegmentStore) throws(StoreError) -> SaveWork? {
+    ///
+    /// - Returns: nil for what is no key.
+    func beginSave(_ table: TableID, key: String, of store: SegmentStore) -> SaveWork? {
         guard let name = Self.name(key) else { return nil }
-        return try store.beginSave(table, in: folder, as: name, key: key)
+        return store.beginSave(table, in: folder, as: name, key: key)
     }
 
     /// Removes what is there for a key and can't be used. A folder stays, as it may be somebody's work.

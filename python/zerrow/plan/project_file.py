@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shlex
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,7 @@ from zerrow.plan.yaml_text import Refused, compose
 from zerrow.plan.yaml_text import value as _value
 
 _NAMES = ("zerrow_project.yml", "zerrow_project.yaml")
-_KEYS = ("project", "parameters", "sources", "prepare", "python", "show")
+_KEYS = ("project", "parameters", "sources", "prepare", "python", "show", "timeout")
 _TOLERATED_KEYS = ("defaults", "include_paths")
 _PROJECT_KEYS = ("name", "id", "description")
 _PARAMETER_KEYS = ("type", "default", "required", "description")
@@ -62,6 +63,7 @@ class ProjectFile:
     sources: dict[str, SourceDeclaration] = field(default_factory=dict)
     prepare: list[str] | None = None
     show: tuple[str, ...] = ()
+    timeout_s: float | None = None
 
 
 def find_project_file(folder: Path) -> Path:
@@ -135,6 +137,7 @@ class _Reader:
             "prepare": self._read_prepare,
             "python": self._read_python,
             "show": self._read_show,
+            "timeout": self._read_timeout,
         }
         if root is None:
             self._error("project-file", "the project file is empty", 1, "name source tables under 'sources:'")
@@ -310,6 +313,13 @@ class _Reader:
                 self._error("project-file", f"'show' has {pattern!r}, which is no pattern: {error}", _line(node))
                 return
         self.project.show = patterns
+
+    def _read_timeout(self, node: yaml.Node) -> None:
+        value = _value(node)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
+            self.project.timeout_s = float(value)
+        else:
+            self._error("project-file", "'timeout' must be a positive number of seconds", _line(node))
 
     def _read_python(self, node: yaml.Node) -> None:
         for key, line, value in self._entries(node, "'python'"):
