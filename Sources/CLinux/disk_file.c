@@ -44,3 +44,8 @@ int zerrow_is_in_memory(int fd) {
         return -1;
     return status.f_type == TMPFS_MAGIC || status.f_type == RAMFS_MAGIC || status.f_type == HUGETLBFS_MAGIC;
 }
+
+uint64_t zerrow_file_system_of(const char *path) {
+    struct statfs status;
+    return statfs(path, &status) == 0 ? (uint64_t)(uint32_t)status.f_type : 0;
+}

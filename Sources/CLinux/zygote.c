@@ -51,6 +51,8 @@ static int set_attributes(int fd, const char *path, unsigned int flags, uint64_t
     return (int)syscall(SYS_mount_setattr, fd, path, flags, &attributes, sizeof(attributes));
 }
 
+static int has_namespaces(const struct zerrow_zygote_spec *spec) { return !spec->reader || spec->reader->is_isolated; }
+
 static _Noreturn void fail(const struct child *child, int stage, int entry) {
     struct zerrow_zygote_failure failure = {.stage = stage, .error = errno, .entry = entry};
     while (write(child->failure, &failure, sizeof(failure)) < 0 && errno == EINTR)
@@ -162,14 +164,15 @@ static void enter_root(struct child *child) {
         fail(child, ZERROW_STAGE_PIVOT, 0);
 }
 
-/* 0 reads nothing, 1 and 2 are the output, 3 is the control socket, and nothing else is open after the exec. */
+/* 0 reads nothing, 1 is the output, 2 what is said of errors, 3 is the control socket, and nothing else is open after the exec. */
 static void place_descriptors(struct child *child) {
     int output = fcntl(child->spec->output, F_DUPFD, 16);
+    int errors = fcntl(child->spec->errors, F_DUPFD, 16);
     int control = fcntl(child->spec->control, F_DUPFD, 16);
     int failure = fcntl(child->failure, F_DUPFD_CLOEXEC, 16);
     int nothing = open("/dev/null", O_RDONLY);
-    if (output < 0 || control < 0 || failure < 0 || nothing < 0 || dup2(nothing, 0) < 0 || dup2(output, 1) < 0 ||
-        dup2(output, 2) < 0 || dup2(control, 3) < 0 || dup2(failure, 4) < 0 || fcntl(4, F_SETFD, FD_CLOEXEC) < 0)
+    if (output < 0 || errors < 0 || control < 0 || failure < 0 || nothing < 0 || dup2(nothing, 0) < 0 ||
+        dup2(output, 1) < 0 || dup2(errors, 2) < 0 || dup2(control, 3) < 0 || dup2(failure, 4) < 0 || fcntl(4, F_SETFD, FD_CLOEXEC) < 0)
         fail(child, ZERROW_STAGE_DESCRIPTORS, 0);
     child->failure = 4;
     if (syscall(SYS_close_range, 5U, ~0U, 0U) < 0)
@@ -184,14 +187,9 @@ static void reset_signals(void) {
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static _Noreturn void run_child(struct child *child) {
+/* The process becomes user 0 of its namespace, and sees nothing but its private root from then on. */
+static void isolate(struct child *child) {
     const struct zerrow_zygote_spec *spec = child->spec;
-    char go;
-    ssize_t count;
-    while ((count = read(child->may_go, &go, 1)) < 0 && errno == EINTR)
-        ;
-    if (count != 1)
-        _exit(127);
     open_entries(child);
     /* With one id the groups of the caller stay: they can't be given up without privilege. */
     if (spec->id_count > 1 && syscall(SYS_setgroups, 0, NULL) < 0)
@@ -203,6 +201,20 @@ static _Noreturn void run_child(struct child *child) {
     make_devices(child);
     enter_root(child);
     (void)!sethostname("zerrow", 6);
+}
+
+static _Noreturn void run_child(struct child *child) {
+    const struct zerrow_zygote_spec *spec = child->spec;
+    char go;
+    ssize_t count;
+    while ((count = read(child->may_go, &go, 1)) < 0 && errno == EINTR)
+        ;
+    if (count != 1)
+        _exit(127);
+    if (has_namespaces(spec))
+        isolate(child);
+    else if (chdir("/") < 0)
+        fail(child, ZERROW_STAGE_ROOT, 2);
     /* No controlling terminal: nothing of the user's to type into, and no Ctrl-C that is meant for the engine. */
     setsid();
     /* After the ids have changed, which resets it. The parent may have died before: then the pipe has ended. */
@@ -212,6 +224,11 @@ static _Noreturn void run_child(struct child *child) {
     umask(022);
     place_descriptors(child);
     reset_signals();
+    int code = spec->reader ? zerrow_reader_confine(spec->reader) : 0;
+    if (code < 0) {
+        errno = -code;
+        fail(child, ZERROW_STAGE_CONFINE, 0);
+    }
     execve(spec->arguments[0], (char *const *)spec->arguments, (char *const *)spec->environment);
     fail(child, ZERROW_STAGE_EXEC, 0);
 }
@@ -230,6 +247,8 @@ static int write_file(pid_t pid, const char *name, const char *text) {
 }
 
 static int map_ids(pid_t pid, const struct zerrow_zygote_spec *spec) {
+    if (!has_namespaces(spec))
+        return 0;
     char users[64], groups[64];
     snprintf(users, sizeof(users), "0 %u %u\n", spec->id_first, spec->id_count);
     snprintf(groups, sizeof(groups), "0 %u %u\n", spec->group_first, spec->id_count);
@@ -265,13 +284,16 @@ int zerrow_zygote_spawn(const struct zerrow_zygote_spec *spec, pid_t *pid, int *
         return give_up(0, -1, failure, ZERROW_STAGE_CLONE, error);
     }
     struct child child = {.spec = spec, .may_go = go[0], .failure = report[1]};
+    uint64_t namespaces = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
+                          (spec->has_network ? 0 : CLONE_NEWNET);
     struct clone_args arguments = {
-        .flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD |
-                 (spec->has_network ? 0 : CLONE_NEWNET),
+        .flags = CLONE_PIDFD | (has_namespaces(spec) ? namespaces : 0),
         .pidfd = (uint64_t)(uintptr_t)pidfd,
         .exit_signal = SIGCHLD,
     };
-    pid_t made = (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
+    /* Containers that forbid namespaces often know no clone3 either. */
+    pid_t made = has_namespaces(spec) ? (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments))
+                                      : (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
     if (made == 0) {
         close(go[1]);
         run_child(&child);
@@ -279,6 +301,12 @@ int zerrow_zygote_spawn(const struct zerrow_zygote_spec *spec, pid_t *pid, int *
     int error = errno;
     close(go[0]);
     close(report[1]);
+    if (made > 0 && !has_namespaces(spec) && (*pidfd = (int)syscall(SYS_pidfd_open, made, 0)) < 0) {
+        error = errno;
+        kill(made, SIGKILL);
+        waitpid(made, NULL, 0);
+        made = -1;
+    }
     int stage = made < 0 ? ZERROW_STAGE_CLONE : map_ids(made, spec) < 0 ? ZERROW_STAGE_ID_MAP : ZERROW_STAGE_NONE;
     if (stage == ZERROW_STAGE_ID_MAP)
         error = errno;

@@ -30,8 +30,8 @@ public final class Engine {
     let saved: SavedResults?
     /// How many results are being saved.
     var savesLeft = 0
-    /// The engine's messages that belong to no run.
-    var notes = Notes()
+    /// What the engine has to say that belongs to no run.
+    let notes = Notes()
     /// The most memory that is kept for later outputs, in bytes.
     let poolBytesMax: Int
     /// The way to the resource manager, which decides which models may run, and which tables go when memory is short.
@@ -40,16 +40,16 @@ public final class Engine {
     let tables: TableRegistry
     /// The owner of all moves of tables: out of memory, and back.
     let mover: TableMover
-    /// The catalog of the columns that scans have decoded or are decoding.
-    var decache = DeCache()
+    /// What scans have decoded, and are decoding.
+    let decache = DeCache()
     /// Whole scans that several runs want.
-    var scans = SharedScans()
+    let scans = SharedScans()
     /// The results that are kept for later runs.
-    var results = ResultsCache()
+    let results = ResultsCache()
     /// What models are expected to need.
     let forecast: MemoryForecast
     /// The runs that are not over.
-    var runs: [Run] = []
+    private(set) var runs: [Run] = []
     private var runCount = 0
     /// The interval in which memory is measured.
     var measuring = Interval(seconds: 0.25)
@@ -94,11 +94,12 @@ public final class Engine {
     ///   - signals: an arriving signal ends it early, as `EngineError.interrupted`.
     public static func plan(
         installation: Installation, environment: [String: String], folder: String, parameters: [String],
-        query: String? = nil, writtenFolders: [String] = [], prepares: Bool = false,
+        query: String? = nil, writtenFolders: [String] = [], prepares: Bool = false, isSandboxed: Bool = true,
         signals: SignalDescriptor? = nil, note: (String) -> Void = { _ in }
     ) throws -> Plan {
         try Planner(
-            installation: installation, environment: environment, writtenFolders: writtenFolders, signals: signals
+            installation: installation, environment: environment, writtenFolders: writtenFolders,
+            isSandboxed: isSandboxed, signals: signals
         ).plan(folder: folder, parameters: parameters, query: query, prepares: prepares, note: note)
     }
 
@@ -194,20 +195,16 @@ public final class Engine {
         return nil
     }
 
-    /// The paths that a zygote of an environment reads: the interpreter's folders, and zerrow's own parts.
-    private func readPaths(python: String, of environment: String) throws -> [String] {
-        guard let real = Path.resolved(python) else {
-            throw EngineError.zygote("the interpreter \(python) of environment '\(environment)' does not exist")
-        }
-        // …/bin/python in both: the environment's folder, and the one that Python itself is installed in.
-        return [Path.parent(Path.parent(python)), Path.parent(Path.parent(real))]
+    /// What a zygote of an environment reads: the interpreter's folders, and zerrow's own parts.
+    private func readPaths(python: String) throws -> [String] {
+        try installation.interpreterFolders(python)
             + [installation.pythonFolder, installation.workerLibrary, installation.arenaLibrary]
     }
 
     /// Where the sources of a plan lie.
     func sourceFolders(of plan: Plan) -> SourceFolders {
-        // A missing interpreter is reported where its zygote is started.
-        let needed = plan.environments.flatMap { (try? readPaths(python: $0.python, of: $0.id)) ?? [] }
+        // An interpreter that is missing is told of where it is started.
+        let needed = plan.environments.flatMap { (try? readPaths(python: $0.python)) ?? [] }
         return SourceFolders(plan, staying: options.isSandboxed ? Zygote.places(showing: needed) : [])
     }
 
@@ -248,8 +245,8 @@ public final class Engine {
         let shown = zip(key.shown, key.places).filter { $0 == key.project || $1 != "-" }.map(\.0)
         if options.hasArena { variables["LD_PRELOAD"] = preloadedName }
         var spec = ZygoteSpec(
-            arguments: [key.python, "-m", "zerrow.zygote"], environment: variables,
-            readPaths: try readPaths(python: key.python, of: key.environment) + shown, hasNetwork: key.hasNetwork,
+            arguments: [key.python, "-P", "-s", "-m", "zerrow.zygote"], environment: variables,
+            readPaths: try readPaths(python: key.python) + shown, hasNetwork: key.hasNetwork,
             isSandboxed: options.isSandboxed, tmpBytesMax: tmpBytesMax)
         if let name = preloadedName { spec.links = [name: installation.arenaLibrary] }
         let zygote = try Zygote.spawn(

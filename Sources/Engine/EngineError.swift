@@ -30,7 +30,7 @@ public enum EngineError: Error, CustomStringConvertible {
         case .zygote(let message): message
         case .protocolBroken(let message): message
         case .messageTooLong(let op, let bytes):
-            "the message '\(op)' has \(bytes) bytes, and at most \(Datagram.bytesMax) can be sent"
+            "the message '\(op)' has \(bytes) bytes, and at most \(Limit.messageBytesMax) can be sent"
         case .serve(let message): message
         case .interrupted: "interrupted"
         case .installation(let message): message

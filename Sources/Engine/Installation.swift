@@ -16,8 +16,17 @@ public struct Installation: Sendable {
     /// The folder of zerrow's Python package.
     public var pythonFolder: String { home + "/python" }
 
-    /// The engine's part in the keys of results: the build IDs of everything that makes tables or moves them. Packages and the
-    /// Python code have parts of their own there.
+    /// The folders that an interpreter needs: its environment's, and the one that Python itself is installed in.
+    ///
+    /// - Throws: `EngineError.zygote` when there is no such interpreter.
+    func interpreterFolders(_ python: String) throws(EngineError) -> [String] {
+        guard let real = Path.resolved(python) else { throw .zygote("the interpreter \(python) does not exist") }
+        // …/bin/python in both.
+        return [Path.parent(Path.parent(python)), Path.parent(Path.parent(real))]
+    }
+
+    /// What stands for the engine in the keys of results: the builds of all that makes tables, or moves them. Packages and the
+    /// Python code have their own part there.
     func build() throws(SystemError) -> String {
         // The running executable is read, not the file of its name: that may have been built anew since.
         let parts = [try BuildID.of("/proc/self/exe"), try BuildID.of(workerLibrary), try BuildID.of(arenaLibrary)]

@@ -54,6 +54,7 @@ public struct SandboxError: Error, CustomStringConvertible {
             case ZERROW_STAGE_IDENTITY.rawValue: ("changing the user", NamespacePolicy.current.remedy)
             case ZERROW_STAGE_DEVICES.rawValue: ("making /dev and /tmp", NamespacePolicy.current.remedy)
             case ZERROW_STAGE_DESCRIPTORS.rawValue: ("passing descriptors", nil)
+            case ZERROW_STAGE_CONFINE.rawValue: ("giving up its rights", NamespacePolicy.current.remedy)
             default: ("making the private root", NamespacePolicy.current.remedy)
             }
         self.init(step, errno: failure.error, remedy: remedy)

@@ -73,40 +73,18 @@ public final class Zygote {
         var environment = spec.environment
         environment["ZERROW_NETWORK"] = spec.hasNetwork ? "1" : "0"
         environment["ZERROW_TMP_BYTES_MAX"] = "\(spec.tmpBytesMax)"
-        let arguments = CStringList(spec.arguments)
-        let variables = CStringList(environment.map { "\($0.key)=\($0.value)" })
-        let paths = CStringList(root.entries.map(\.path))
-        let links = CStringList(root.entries.map { $0.link ?? "" })
-        let entries = root.entries.indices.map { index in
-            zerrow_zygote_entry(
-                path: paths.pointers[index],
-                link: root.entries[index].link == nil ? nil : UnsafePointer(links.pointers[index]))
-        }
         let map = IdentityMap.available
-        var pid: pid_t = -1
-        var pidfd: Int32 = -1
-        var failure = zerrow_zygote_failure()
-        let (controlRaw, outputRaw) = (control.raw, output.raw)
-        let code = entries.withUnsafeBufferPointer { entries in
-            withExtendedLifetime((arguments, variables, paths, links)) {
-                var c = zerrow_zygote_spec()
-                c.arguments = arguments.constant
-                c.environment = variables.constant
-                c.entries = entries.baseAddress
-                c.entry_count = entries.count
-                c.control = controlRaw
-                c.output = outputRaw
-                c.id_first = map.userFirst
-                c.group_first = map.groupFirst
-                c.id_count = map.count
-                c.has_network = spec.hasNetwork ? 1 : 0
-                c.tmp_bytes_max = spec.tmpBytesMax
-                return zerrow_zygote_spawn(&c, &pid, &pidfd, &failure)
-            }
-        }
-        guard code == 0 else { throw SandboxError(failure, root.entries) }
-        return Zygote(
-            pid: pid, pidfd: ProcessDescriptor(FileDescriptor(owning: pidfd)), shownBelowTmp: root.belowTmp)
+        var c = zerrow_zygote_spec()
+        c.control = control.raw
+        c.output = output.raw
+        c.errors = output.raw
+        c.id_first = map.userFirst
+        c.group_first = map.groupFirst
+        c.id_count = map.count
+        c.has_network = spec.hasNetwork ? 1 : 0
+        c.tmp_bytes_max = spec.tmpBytesMax
+        let (pid, pidfd) = try root.spawn(spec.arguments, environment, c)
+        return Zygote(pid: pid, pidfd: pidfd, shownBelowTmp: root.belowTmp)
     }
 
     /// The memory that a worker has when it is forked, in bytes: the zygote's pages that belong to no file. 0 when it is gone.
@@ -130,5 +108,37 @@ public final class Zygote {
     deinit {
         kill()
         wait()
+    }
+}
+
+extension PrivateRoot {
+    /// Starts a program that sees this and nothing else; `spec` says the rest. It is the caller's to reap.
+    func spawn(
+        _ arguments: [String], _ environment: [String: String], _ spec: zerrow_zygote_spec
+    ) throws(SandboxError) -> (pid_t, ProcessDescriptor) {
+        let words = CStringList(arguments)
+        let variables = CStringList(environment.map { "\($0.key)=\($0.value)" })
+        let paths = CStringList(entries.map(\.path))
+        let links = CStringList(entries.map { $0.link ?? "" })
+        let list = entries.indices.map { index in
+            zerrow_zygote_entry(
+                path: paths.pointers[index],
+                link: entries[index].link == nil ? nil : UnsafePointer(links.pointers[index]))
+        }
+        var pid: pid_t = -1
+        var pidfd: Int32 = -1
+        var failure = zerrow_zygote_failure()
+        let code = list.withUnsafeBufferPointer { list in
+            withExtendedLifetime((words, variables, paths, links)) {
+                var c = spec
+                c.arguments = words.constant
+                c.environment = variables.constant
+                c.entries = list.baseAddress
+                c.entry_count = list.count
+                return zerrow_zygote_spawn(&c, &pid, &pidfd, &failure)
+            }
+        }
+        guard code == 0 else { throw SandboxError(failure, entries) }
+        return (pid, ProcessDescriptor(FileDescriptor(owning: pidfd)))
     }
 }

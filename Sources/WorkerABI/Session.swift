@@ -71,7 +71,7 @@ final class Session {
         let (descriptor, counts, table) = try publisher.publish(stream) { output.freeze() }
         output.remember(table)
         kept.append(table)
-        return (try FileDescriptor.sealedMemory(named: "zerrow-descriptor", descriptor).release(), counts)
+        return (try Self.file(descriptor).release(), counts)
     }
 
     func refresh(_ descriptor: Int32) throws -> Int32 {
@@ -81,7 +81,7 @@ final class Session {
         guard let fresh = known.moved(Output.id, to: segment, { $0.offset }) else {
             preconditionFailure("every reference has its own place")
         }
-        return try FileDescriptor.sealedMemory(named: "zerrow-descriptor", fresh).release()
+        return try Self.file(fresh).release()
     }
 
     func writeStream(_ descriptor: Int32, to raw: Int32) throws {
@@ -99,6 +99,13 @@ final class Session {
         // The number may be any: only this one table knows it.
         let file = try MappedSegment(id: 1, FileDescriptor.duplicate(of: raw))
         try Descriptor(arrowFile: file).open([file], to: out)
+    }
+
+    /// A memory file with a descriptor. It isn't sealed: whoever receives it puts in the real number of the output, and seals it.
+    private static func file(_ descriptor: [UInt8]) throws(SystemError) -> FileDescriptor {
+        let file = try FileDescriptor.memory(named: "zerrow-descriptor", bytes: descriptor.count, sealable: true)
+        try file.writeAll(descriptor, at: 0)
+        return file
     }
 
     private func read(_ raw: Int32) throws -> Descriptor {

@@ -21,7 +21,10 @@ extern "C" {
 
 typedef struct zerrow_session zerrow_session;
 
-/* 1. A library of another version has another ABI: don't call it. */
+/*
+ * 2. A library of another version has other functions, or they do something else: don't call it. What callers declare
+ * by themselves they compare with zerrow_abi_layout() (abi_layout.h), which the library exports too.
+ */
 uint32_t zerrow_abi_version(void);
 
 /* A new session, freed by zerrow_session_free(). Freeing NULL does nothing. */
@@ -98,14 +101,14 @@ struct zerrow_pages {
     uint64_t ranges;
     uint64_t refused_ranges; /* not moved but copied by this library */
     uint64_t refusal;        /* the errno of the last refusal; 0 for none */
-    uint64_t moved;
-    uint64_t moved_huge; /* as parts of 2 MiB pages */
-    uint64_t moved_swap;
-    uint64_t holes;
-    uint64_t copied_edge; /* these four by KernelZero, and counted as copied_bytes: kernelzero.h says why */
-    uint64_t copied_shared;
-    uint64_t copied_pinned;
-    uint64_t copied_other;
+    uint64_t moved_pages;
+    uint64_t moved_huge_pages; /* as parts of 2 MiB pages */
+    uint64_t moved_swap_pages;
+    uint64_t hole_pages;
+    uint64_t copied_edge_pages; /* these four by KernelZero, and counted as copied_bytes: kernelzero.h says why */
+    uint64_t copied_shared_pages;
+    uint64_t copied_pinned_pages;
+    uint64_t copied_other_pages;
 };
 int zerrow_session_pages(zerrow_session *, struct zerrow_pages *);
 

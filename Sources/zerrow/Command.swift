@@ -1,4 +1,5 @@
 import ArgumentParser
+import System
 
 /// The command line: parse, call the engine, print.
 @main
@@ -25,6 +26,7 @@ struct Command: ParsableCommand {
 
     /// Parses and runs. Wrong usage is exit code 2, as DESIGN's command line has it; the library's own is 64.
     static func main() {
+        TrapReport.begin()
         Output.openMissingStreams()
         do {
             var command = try parseAsRoot()

@@ -35,7 +35,7 @@ enum Session {
                 installation: installation, environment: environment, folder: project.project,
                 parameters: project.parameters, query: query,
                 writtenFolders: [options.exportFolder, group.cacheFolder, group.spillFolder].compactMap(\.self),
-                prepares: true, signals: signals, note: display.note)
+                prepares: true, isSandboxed: !group.noSandbox, signals: signals, note: display.note)
             for warning in plan.warnings ?? [] { display.note("warning: " + warning.text) }
             if group.noSandbox { display.note("warning: --no-sandbox: models run without isolation") }
             let planned = PlannedRun(
@@ -84,11 +84,11 @@ enum Session {
     }
 
     /// Reads a project without running or making anything.
-    static func plan(_ project: ProjectOptions) throws -> Plan {
+    static func plan(_ project: ProjectOptions, noSandbox: Bool) throws -> Plan {
         let environment = Environment.variables
         return try Engine.plan(
             installation: try Installation.find(environment: environment), environment: environment,
-            folder: project.project, parameters: project.parameters)
+            folder: project.project, parameters: project.parameters, isSandboxed: !noSandbox)
     }
 
     /// The reasons why nothing was run.

@@ -6,7 +6,7 @@ import Testing
 
 /// Calls shared scans by reference.
 private final class Desk {
-    private var scans = SharedScans()
+    private let scans = SharedScans()
     /// The runs that asked anew, because whom they waited for made nothing.
     private(set) var askedAnew: [Int] = []
 

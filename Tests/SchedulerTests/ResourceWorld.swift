@@ -17,6 +17,8 @@ struct ResourceWorld {
         var evictions: [Way: Int] = [:]
         /// Models that were run again because their tables had been dropped.
         var reruns = 0
+        /// Runs that were cancelled in the end, as a model of theirs had stopped for ever.
+        var hungRuns = 0
     }
 
     /// A line of the trace.
@@ -40,6 +42,9 @@ struct ResourceWorld {
         case step(ModelKey, worker: Int)
         case evicted(TableKey, Way)
         case poolShrunk(Int)
+        /// A worker that does nothing is seen to; it gets on again.
+        case stalled(ModelKey, worker: Int)
+        case resumed(ModelKey, worker: Int)
     }
 
     struct Worker {
@@ -52,6 +57,7 @@ struct ResourceWorld {
         var bytes = 0
         /// What it read, and makes of it.
         var content = 0
+        var hasStalled = false
     }
 
     let workload: ResourceWorkload
@@ -113,10 +119,12 @@ struct ResourceWorld {
                 moments.add(.cancel(run: run), at: state.beginsAt + Double(random.below(40)) / 4)
             }
         }
-        while let (time, moment) = moments.next() {
-            now = time
-            try happen(moment)
-        }
+        repeat {
+            while let (time, moment) = moments.next() {
+                now = time
+                try happen(moment)
+            }
+        } while try cancelHungRun()
         if let run = flows.indices.first(where: { isRunning[$0] }) {
             throw Violation(description: "deadlock: nothing is outstanding and run \(run) isn't over")
         }
@@ -136,6 +144,12 @@ struct ResourceWorld {
             if isRunning[run] { try feed(stop(run)) }
         case .step(let key, let number):
             // Its worker may have been killed.
+            if workers[key]?.number == number { try step(key) }
+        case .stalled(let key, let number):
+            if workers[key]?.number == number { try feed([.stalled(key.run, model: key.model)]) }
+        case .resumed(let key, let number):
+            guard workers[key]?.number == number else { return }
+            try feed([.progressing(key.run, model: key.model)])
             if workers[key]?.number == number { try step(key) }
         case .evicted(let key, let way): try evicted(key, way)
         case .poolShrunk(let bytes):

@@ -24,16 +24,16 @@ private func piece(_ table: UInt64, _ block: ScanBlock) -> DeCache.Piece {
 private func table(_ number: UInt64) -> TableID { TableID(rawValue: number) }
 
 @Suite struct DeCacheTests {
-    var cache = DeCache()
+    let cache = DeCache()
 
     /// Has a worker decode blocks, from asking to its end.
-    private mutating func fill(_ pieces: [DeCache.Piece], by worker: WorkerID = "first") {
+    private func fill(_ pieces: [DeCache.Piece], by worker: WorkerID = "first") {
         cache.ask(pieces.map(\.block), for: worker)
         #expect(cache.answers().map(\.worker) == [worker])
         cache.add(pieces, by: worker)
     }
 
-    @Test mutating func whoAsksFirstDecodesAllAndTheNextGetsIt() {
+    @Test func whoAsksFirstDecodesAllAndTheNextGetsIt() {
         let wants = [block(["a", "b"], [0..<4])]
         cache.ask(wants, for: "first")
         #expect(cache.answers() == [DeCache.Answer(worker: "first", pieces: [])])
@@ -46,7 +46,7 @@ private func table(_ number: UInt64) -> TableID { TableID(rawValue: number) }
         #expect(cache.figures == DeCache.Figures(reusedUnits: 1, claimedUnits: 8, addedUnits: 8, waits: 0))
     }
 
-    @Test mutating func whoWantsWhatAnotherDecodesWaitsUntilThatHasEnded() {
+    @Test func whoWantsWhatAnotherDecodesWaitsUntilThatHasEnded() {
         cache.ask([block(["a"], [0..<4])], for: "first")
         _ = cache.answers()
         cache.ask([block(["a", "b"], [3..<6])], for: "second")
@@ -62,7 +62,7 @@ private func table(_ number: UInt64) -> TableID { TableID(rawValue: number) }
         #expect(cache.figures.waits == 2)
     }
 
-    @Test mutating func otherFilesColumnsGroupsAndWaysOfDecodingAreNotWaitedFor() {
+    @Test func otherFilesColumnsGroupsAndWaysOfDecodingAreNotWaitedFor() {
         cache.ask([block(["a"], [0..<4])], for: "first")
         let others = [
             block(["b"], [0..<4]), block(["a"], [4..<5]), block(["a"], [0..<4], read: "dictionary"),
@@ -72,7 +72,7 @@ private func table(_ number: UInt64) -> TableID { TableID(rawValue: number) }
         #expect(cache.answers().map(\.worker) == ["first", "second"])
     }
 
-    @Test mutating func aWaitingWorkerThatEndsIsForgottenAndHoldsNobodyUp() {
+    @Test func aWaitingWorkerThatEndsIsForgottenAndHoldsNobodyUp() {
         cache.ask([block(["a"], [0..<4])], for: "first")
         _ = cache.answers()
         cache.ask([block(["a", "b"], [0..<4])], for: "second")
@@ -85,7 +85,7 @@ private func table(_ number: UInt64) -> TableID { TableID(rawValue: number) }
         cache.end("nobody")
     }
 
-    @Test mutating func onlyPiecesThatHoldSomethingNewAreGiven() {
+    @Test func onlyPiecesThatHoldSomethingNewAreGiven() {
         let large = piece(1, block(["a", "b"], [0..<10]))
         let small = piece(2, block(["c"], [0..<2]))
         fill([small, large])
@@ -97,7 +97,7 @@ private func table(_ number: UInt64) -> TableID { TableID(rawValue: number) }
         #expect(cache.answers().first?.pieces == [large])
     }
 
-    @Test mutating func whatWasNotTheWorkersToDecodeIsReleased() {
+    @Test func whatWasNotTheWorkersToDecodeIsReleased() {
         fill([piece(1, block(["a"], [0..<4]))])
         cache.ask([block(["a", "b"], [0..<5])], for: "second")
         _ = cache.answers()
@@ -110,7 +110,7 @@ private func table(_ number: UInt64) -> TableID { TableID(rawValue: number) }
         #expect(cache.takeReleased() == [table(6)])
     }
 
-    @Test mutating func piecesOfAFileThatHasChangedAreForgotten() {
+    @Test func piecesOfAFileThatHasChangedAreForgotten() {
         fill([piece(1, block(["a"], [0..<4])), piece(2, block(["a"], [0..<4], of: file("/data/b.parquet")))])
         let changed = file(changed: 2)
         cache.ask([block(["a"], [0..<4], of: changed)], for: "second")
@@ -120,13 +120,13 @@ private func table(_ number: UInt64) -> TableID { TableID(rawValue: number) }
     }
 
     @Test(arguments: [file(changed: 1, inode: 8), file(changed: 9)])
-    mutating func eachPartOfAnIdentityCounts(other: FileIdentity) {
+    func eachPartOfAnIdentityCounts(other: FileIdentity) {
         fill([piece(1, block(["a"], [0..<4]))])
         cache.ask([block(["a"], [0..<4], of: other)], for: "second")
         #expect(cache.answers().first?.pieces == [])
     }
 
-    @Test mutating func aRunThatWasPlannedBeforeTheChangeLeavesNewPiecesAlone() {
+    @Test func aRunThatWasPlannedBeforeTheChangeLeavesNewPiecesAlone() {
         let new = piece(1, block(["a"], [0..<4], of: file(changed: 2)))
         fill([new])
         cache.ask([block(["a"], [0..<4])], for: "late")
@@ -137,7 +137,7 @@ private func table(_ number: UInt64) -> TableID { TableID(rawValue: number) }
         #expect(cache.answers().first?.pieces == [new])
     }
 
-    @Test mutating func whatWasUsedLongestAgoIsTheFirstToGo() {
+    @Test func whatWasUsedLongestAgoIsTheFirstToGo() {
         fill([piece(1, block(["a"], [0..<4])), piece(2, block(["b"], [0..<4]))])
         fill([piece(3, block(["c"], [0..<4]))], by: "second")
         #expect(cache.leastRecentlyUsed == [1, 2, 3].map(table))
@@ -201,7 +201,7 @@ private struct Naive {
 
     @Test(arguments: 0..<300) func itAgreesWithSetsOfUnits(seed: UInt64) {
         var random = RandomSource(seed: seed)
-        var cache = DeCache()
+        let cache = DeCache()
         var naive = Naive()
         var clock: Int64 = 1
         var files = ["/x", "/y"].map { file($0, changed: clock) }
@@ -245,7 +245,7 @@ private struct Naive {
             check(cache.answers(), &naive, seed)
             #expect(Set(cache.leastRecentlyUsed) == Set(naive.pieces.keys), "seed \(seed)")
         }
-        endAll(&cache, &naive, seed)
+        endAll(cache, &naive, seed)
     }
 
     private func wantedBlocks(_ files: [FileIdentity], _ random: inout RandomSource) -> [ScanBlock] {
@@ -300,7 +300,7 @@ private struct Naive {
     }
 
     /// However it stands, all who wait are answered once all who were answered have ended.
-    private func endAll(_ cache: inout DeCache, _ naive: inout Naive, _ seed: UInt64) {
+    private func endAll(_ cache: DeCache, _ naive: inout Naive, _ seed: UInt64) {
         while let worker = naive.claims.keys.first {
             cache.end(worker)
             naive.claims[worker] = nil

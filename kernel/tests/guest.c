@@ -31,6 +31,8 @@ static const struct {
 	{"/proc/sys/vm/nr_hugepages", "0"},
 	{"/proc/sys/vm/unprivileged_userfaultfd", "1"},
 	{"/sys/kernel/mm/ksm/run", "0"},
+	{"/proc/sys/vm/page-cluster", "3"},
+	{"/proc/sys/kernel/sched_rt_runtime_us", "950000"},
 };
 
 static void mount_at(const char *type, const char *path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 SETTLED_NS = 2_000_000_000
@@ -26,7 +27,7 @@ _FINE_TYPES = frozenset(
 )
 """File systems that note nanoseconds, by the clock of the machine that asks for them."""
 
-_NUMBER_MAX = 2**63 - 1  # larger ones don't travel through every JSON reader
+NUMBER_MAX = 2**63 - 1  # larger ones don't travel through every JSON reader
 
 
 def identity(path: str, file: int | str | None = None) -> dict[str, Any]:
@@ -37,41 +38,51 @@ def identity(path: str, file: int | str | None = None) -> dict[str, Any]:
     status = os.stat(path if file is None else file)
     return {
         "path": path,
-        "device": status.st_dev & _NUMBER_MAX,
-        "inode": status.st_ino & _NUMBER_MAX,
+        "device": status.st_dev & NUMBER_MAX,
+        "inode": status.st_ino & NUMBER_MAX,
         "bytes": status.st_size,
         "mtime_ns": status.st_mtime_ns,
         "ctime_ns": status.st_ctime_ns,
     }
 
 
-def is_settled(identity: dict[str, Any], now_ns: int) -> bool:
+def is_settled(identity: dict[str, Any], now_ns: int, file_system: int | None = None) -> bool:
     """Whether a file had been left alone, at a time before it was looked at, long enough to be known by its times."""
     if max(identity["mtime_ns"], identity["ctime_ns"]) < now_ns - SETTLED_NS:
         return True
     # Nobody can set the time of the last status change, and each change of the content sets it.
-    return identity["ctime_ns"] < now_ns - TICK_NS and has_fine_times(identity)
+    return identity["ctime_ns"] < now_ns - TICK_NS and has_fine_times(identity, file_system)
 
 
-def settles(known: dict[str, Any], now_ns: int) -> bool:
-    """The same, but waits for a tick of the clock where that makes a file known by its times that was just changed."""
-    if is_settled(known, now_ns):
+def settles(
+    known: dict[str, Any],
+    now_ns: int,
+    file_system: int | None = None,
+    look: Callable[[str], dict[str, Any]] = identity,
+) -> bool:
+    """The same, but waits for a tick of the clock where that makes a file known by its times that was just changed.
+
+    `look` gives the identity of a file, and `file_system` is the kind of the one that it is on, for who doesn't see it.
+    """
+    if is_settled(known, now_ns, file_system):
         return True
     left_ns = known["ctime_ns"] + TICK_NS - time.time_ns()
-    if left_ns > TICK_NS or not has_fine_times(known):
+    if left_ns > TICK_NS or not has_fine_times(known, file_system):
         return False
     time.sleep(max(0, left_ns + 1_000_000) / 1e9)
     try:
-        return identity(known["path"]) == known
+        return look(known["path"]) == known
     except OSError:
         return False
 
 
-def has_fine_times(identity: dict[str, Any]) -> bool:
+def has_fine_times(identity: dict[str, Any], file_system: int | None = None) -> bool:
     """Whether the times of a file tell one change from another that comes a tick of the clock later."""
     # Some keep whole seconds only, whatever their kind.
     if identity["ctime_ns"] % 1_000_000 == 0:
         return False
+    if file_system is not None:
+        return file_system in _FINE_TYPES
     import ctypes  # it takes milliseconds, and files are old as a rule
 
     status = ctypes.create_string_buffer(512)

@@ -187,7 +187,7 @@ def test_what_was_just_changed_has_the_key_that_it_has_later(shop: Any, monkeypa
 
 
 def test_where_times_are_coarse_what_was_just_changed_is_not_kept(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zerrow.identity.has_fine_times", lambda _: False)
+    monkeypatch.setattr("zerrow.identity.has_fine_times", lambda *_: False)
     shop.write({"m.py": HEAD + A + B})
     reason = "sales.parquet was changed less than two seconds before the run"
     assert keys(shop) == {"sales": None, "a": None, "b": None}

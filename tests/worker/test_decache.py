@@ -202,7 +202,7 @@ def test_a_file_that_may_change_without_its_times_telling_is_not_settled(
     known = identity.identity(str(path))
     assert identity.settles(known, time.time_ns())
     assert Source(0, str(path), [], known).is_settled
-    monkeypatch.setattr(identity, "has_fine_times", lambda _: False)
+    monkeypatch.setattr(identity, "has_fine_times", lambda *_: False)
     assert not Source(0, str(path), [], known).is_settled
 
 

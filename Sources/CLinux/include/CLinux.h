@@ -2,6 +2,7 @@
 #ifndef ZERROW_CLINUX_H
 #define ZERROW_CLINUX_H
 
+#include "abi_layout.h"
 #include "checksum.h"
 #include "child.h"
 #include "disk_file.h"
@@ -13,9 +14,11 @@
 #include "memory_file.h"
 #include "message.h"
 #include "private_mounts.h"
+#include "reader_sandbox.h"
 #include "signals.h"
 #include "socket_scope.h"
 #include "system_call_filter.h"
+#include "trap_report.h"
 #include "worker_sandbox.h"
 #include "zygote.h"
 

@@ -29,4 +29,7 @@ int zerrow_read_ahead(int fd, int64_t offset, int64_t bytes);
 /* 1: the file's content lies in memory (tmpfs, ramfs, hugetlbfs), 0: it does not. */
 int zerrow_is_in_memory(int fd);
 
+/* The kind of the file system that a path leads to, as statfs(2) numbers them; 0 where that can't be told. */
+uint64_t zerrow_file_system_of(const char *path);
+
 #endif

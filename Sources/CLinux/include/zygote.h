@@ -1,11 +1,14 @@
 /*
- * Spawning a zygote: a process in namespaces of its own, with a private root that shows a few folders read-only.
+ * Spawning a process in namespaces of its own, with a private root that shows a few folders read-only: a zygote, which
+ * isolates others, or a reader, which keeps no privilege at all.
  *
  * Everything between the clone and the exec runs in the child of a process that may have threads, so it is C that uses
  * nothing but system calls. Sources: clone3(2), user_namespaces(7), mount_setattr(2), open_tree(2), pivot_root(2).
  */
 #ifndef ZERROW_ZYGOTE_H
 #define ZERROW_ZYGOTE_H
+
+#include "reader_sandbox.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -26,9 +29,10 @@ struct zerrow_zygote_spec {
     /* Ancestors before what lies below them. */
     const struct zerrow_zygote_entry *entries;
     size_t entry_count;
-    /* Borrowed: become descriptor 3, and 1 and 2. */
+    /* Borrowed: become descriptors 3, 1 and 2. */
     int control;
     int output;
+    int errors;
     /* User and group ids 0 … id_count - 1 inside are id_first … outside. One id needs no privilege: the caller's own.
      */
     uint32_t id_first;
@@ -38,6 +42,8 @@ struct zerrow_zygote_spec {
     int has_network;
     /* The size of /tmp and of /dev/shm, each. */
     uint64_t tmp_bytes_max;
+    /* NULL for a zygote. A reader that is not isolated has no namespaces: of the rest of this only descriptors count. */
+    const struct zerrow_reader *reader;
 };
 
 /* How far the child had come when something failed. */
@@ -52,6 +58,7 @@ enum zerrow_zygote_stage {
     ZERROW_STAGE_PROC,
     ZERROW_STAGE_PIVOT,
     ZERROW_STAGE_DESCRIPTORS,
+    ZERROW_STAGE_CONFINE,
     ZERROW_STAGE_EXEC,
 };
 
@@ -63,8 +70,8 @@ struct zerrow_zygote_failure {
 };
 
 /*
- * Starts the zygote and waits until it has exec'ed. It is the first process of its pid namespace, dies with the calling
- * thread, and keeps all capabilities in its user namespace, which it needs to isolate workers.
+ * Starts the process and waits until it has exec'ed. It is the first process of its pid namespace and dies with the
+ * calling thread. A zygote keeps all capabilities in its user namespace, which it needs to isolate workers.
  *
  * Returns 0 with *pid and *pidfd (close-on-exec, the caller's), or -1 with *failure; then nothing is left behind.
  */

@@ -6,11 +6,17 @@ import System
 struct Watch {
     let raw: Int32
     let events: Poll.Events
+    /// Whether there is something to do in any case: what was read before and left for now.
+    let isReady: Bool
     let handler: (Poll.Events) -> Void
 
-    init(_ raw: Int32, _ events: Poll.Events = .read, _ handler: @escaping (Poll.Events) -> Void) {
+    init(
+        _ raw: Int32, _ events: Poll.Events = .read, isReady: Bool = false,
+        _ handler: @escaping (Poll.Events) -> Void
+    ) {
         self.raw = raw
         self.events = events
+        self.isReady = isReady
         self.handler = handler
     }
 }
@@ -25,14 +31,24 @@ extension Engine {
             watches.append(Watch(zygote.channel.socket.raw, zygote.channel.interest) { _ in self.handle(zygote) })
             if !zygote.output.isClosed {
                 // Warnings of packages while they are imported are of interest only if the zygote fails.
-                watches.append(Watch(zygote.output.descriptor.raw) { _ in zygote.record(zygote.output.lines()) })
+                watches.append(
+                    Watch(zygote.output.descriptor.raw, isReady: zygote.output.hasMore) { _ in
+                        zygote.record(zygote.output.lines())
+                    })
             }
         }
         for run in runs { run.watch(&watches) }
-        guard let ready = try? Poll.wait(watches.map { ($0.raw, $0.events) }, timeoutMilliseconds: 100) else {
-            preconditionFailure("poll failed on descriptors of our own")
+        do throws(SystemError) {
+            let isReady = watches.contains(where: \.isReady)
+            let ready = try Poll.wait(
+                watches.map { ($0.raw, $0.events) }, timeoutMilliseconds: isReady ? 0 : 100)
+            for (watch, events) in zip(watches, ready) where events.rawValue != 0 || watch.isReady {
+                watch.handler(events)
+            }
+        } catch {
+            // The kernel has no memory for so many descriptors (ENOMEM): workers end, or run out of time, meanwhile.
+            usleep(100_000)
         }
-        for (watch, events) in zip(watches, ready) where events.rawValue != 0 { watch.handler(events) }
         checkDeadlines()
         measureMemory()
         for run in runs { run.observer?.tick() }
@@ -58,28 +74,27 @@ extension Engine {
 
     private func handle(_ zygote: ZygoteProcess) {
         zygote.channel.flush()
-        while zygote.state != .dead {
-            switch zygote.channel.receive() {
+        for _ in 0..<Limit.messagesPerTurn where zygote.state != .dead {
+            switch zygote.channel.receive(ZygoteMessage.init) {
             case .nothing: return
             case .closed: fail(zygote, "it ended")
             case .malformed(let what): fail(zygote, "it sent \(what)")
-            case .message(let message, let descriptors): handle(message, descriptors, from: zygote)
+            case .message(let message): handle(message, from: zygote)
             }
         }
     }
 
-    private func handle(_ message: Datagram, _ descriptors: [DescriptorBox], from zygote: ZygoteProcess) {
-        if message.op == "ready" {
+    private func handle(_ message: ZygoteMessage, from zygote: ZygoteProcess) {
+        guard let name = message.worker else {
+            guard zygote.state == .starting else { return fail(zygote, "it said that it is ready, a second time") }
             zygote.state = .ready
             for run in runs where run.uses(zygote) { run.feed(.zygoteReady(environment: zygote.key.name)) }
             return
         }
-        guard let name = message.body["worker"]?.string else {
-            return fail(zygote, "it sent a message without a worker")
-        }
         // A worker of a run that is over can be no more: a run ends when all its workers are over.
         guard let (run, worker) = worker(named: name) else { return }
-        if let complaint = run.handle(message, descriptors, of: worker) { fail(zygote, complaint) }
+        guard worker.key == zygote.key else { return fail(zygote, "it told of a worker that is not its own") }
+        if let complaint = run.handle(message, of: worker) { fail(zygote, complaint) }
     }
 
     /// A zygote is dead, or is killed now; its workers die with it, as it is the first process of their pid namespace.

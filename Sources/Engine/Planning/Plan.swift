@@ -152,25 +152,4 @@ extension Plan {
         guard let data = try? encoder.encode(self) else { preconditionFailure("a plan that JSON cannot hold") }
         return String(decoding: data, as: UTF8.self)
     }
-
-    /// Checks what the rest of the engine relies on: each input is a model before its reader, names are unique and
-    /// environments exist. The planner keeps to this; a plan that does not is `EngineError.planner`.
-    func check() throws {
-        guard version == Plan.version else {
-            throw EngineError.planner("the planner speaks version \(version) of the plan, this engine \(Plan.version)")
-        }
-        let known = Set(environments.map(\.id))
-        var seen: Set<String> = []
-        for model in models {
-            guard known.contains(model.environment) else {
-                throw EngineError.planner("model '\(model.name)' names an unknown environment '\(model.environment)'")
-            }
-            for input in model.inputs where !seen.contains(input) {
-                throw EngineError.planner("model '\(model.name)' comes before its input '\(input)' in the plan")
-            }
-            guard seen.insert(model.name).inserted else {
-                throw EngineError.planner("two models of the plan are named '\(model.name)'")
-            }
-        }
-    }
 }

@@ -1,13 +1,19 @@
 import FoundationEssentials
 import Glibc
+import Sandbox
 import System
 
 /// Runs the Python front end, which reads a project without importing its code (`docs/plan.md`).
+///
+/// What it reads is a stranger's, so it is a process without any rights: it sees the project, Python and zerrow's own code,
+/// and asks for what the project's sources are (`SourceAnswers`).
 struct Planner {
     let installation: Installation
     let environment: [String: String]
     /// Folders that runs write to: what is there is no part of the project.
     let writtenFolders: [String]
+    /// Whether it has namespaces of its own; without them it is isolated as far as an ordinary process can be.
+    var isSandboxed = true
     /// Where signals arrive that end it early, as `EngineError.interrupted`.
     var signals: SignalDescriptor?
 
@@ -36,33 +42,72 @@ struct Planner {
     private func read(
         _ folder: String, _ parameters: [String], _ query: String?, isToRun: Bool
     ) throws -> Plan {
-        var arguments = [
-            installation.python, "-m", "zerrow.plan", "--project", folder, "--engine", try installation.build(),
-        ]
+        let folder = try Self.found(folder)
+        var arguments = ["--project", folder, "--engine", try installation.build()]
         arguments.append(isToRun ? "--hand-over" : "--check-filters")
         for parameter in parameters { arguments += ["--param", parameter] }
         if let query { arguments += ["--query", query] }
-        for folder in writtenFolders { arguments += ["--writes", folder] }
-        let (ending, output, errors) = try captured(arguments)
-        switch ending {
+        // Links are followed here: the planner sees none that lead there.
+        for folder in writtenFolders { arguments += ["--writes", Path.resolved(folder) ?? folder] }
+        let limits = try PlannerLimits(environment, machineBytes: Engine.memoryBytesThere.map { UInt64($0) })
+        let result = try PlannerProcess(spec: try spec(arguments, folder, limits), limits: limits, signals: signals)
+            .run()
+        switch result.ending {
         case .exited(0):
-            do {
-                let plan = try JSONDecoder().decode(Plan.self, from: Data(output))
-                try plan.check()
-                return plan
-            } catch let error as DecodingError {
-                throw EngineError.planner("its answer does not read as a plan: \(error)")
-            }
+            let plan = try PlannerAnswer.plan(result.output)
+            try check(plan, folder)
+            return plan
         case .exited(1):
-            struct Answer: Decodable { var errors: [Plan.Problem] }
-            if let answer = try? JSONDecoder().decode(Answer.self, from: Data(output)), !answer.errors.isEmpty {
-                throw EngineError.project(answer.errors)
-            }
+            if let problems = PlannerAnswer.problems(result.output) { throw EngineError.project(problems) }
             fallthrough
         default:
-            throw EngineError.planner("\(ending)\n" + String(decoding: errors.suffix(4000), as: UTF8.self))
+            let place = result.place.map { ", at \($0)" } ?? ""
+            throw EngineError.planner("\(result.ending)\(place)\n" + String(decoding: result.errors, as: UTF8.self))
         }
     }
+
+    /// What the planner is as a process.
+    private func spec(_ arguments: [String], _ folder: String, _ limits: PlannerLimits) throws -> ReaderSpec {
+        // Isolated: neither the current folder nor the caller's variables and packages are searched for modules.
+        let start = "import sys; sys.path.insert(0, sys.argv[1]); from zerrow.plan.__main__ import main; "
+            + "sys.exit(main(sys.argv[2:]))"
+        let files = ["--files", "3", "--output", "\(PlannerLimits.outputBytesMax)"]
+        let program = [installation.python, "-I", "-X", "utf8", "-c", start, installation.pythonFolder]
+        var variables = ["ARROW_DEFAULT_MEMORY_POOL": "system"]
+        for name in ["HOME", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH"] { variables[name] = environment[name] }
+        return ReaderSpec(
+            arguments: program + files + arguments, environment: variables,
+            readPaths: try installation.interpreterFolders(installation.python) + [installation.pythonFolder, folder],
+            isSandboxed: isSandboxed, memoryBytesMax: limits.memoryBytesMax,
+            outputBytesMax: UInt64(PlannerLimits.outputBytesMax))
+    }
+
+    /// The real path of a project's folder; what isn't there is said as the planner would.
+    private static func found(_ folder: String) throws -> String {
+        if let real = Path.resolved(folder) { return real }
+        let whole = folder.hasPrefix("/") ? folder : (Path.resolved(".") ?? ".") + "/" + folder
+        throw EngineError.project([
+            Plan.Problem(
+                code: "no-project", message: "\(whole) is not a folder", model: nil, file: nil, line: nil,
+                hint: "name a project's folder with -p")
+        ])
+    }
+
+    /// A plan says which folder and which interpreter zygotes are shown; a planner that a project has got hold of could name others.
+    private func check(_ plan: Plan, _ folder: String) throws {
+        let (place, name) = (Path.parent(installation.python), installation.python.split(separator: "/").last ?? "")
+        let python = (Path.resolved(place) ?? place) + "/" + name
+        guard plan.project.folder == folder, plan.environments.allSatisfy({ $0.python == python }) else {
+            throw EngineError.planner("its plan is for another folder, or another interpreter, than it was asked for")
+        }
+    }
+
+    /// Why an answer is not read.
+    static let tooLong = EngineError.project([
+        Plan.Problem(
+            code: "plan-too-long", message: "the plan has more than \(PlannerLimits.outputBytesMax >> 20) MiB",
+            model: nil, file: nil, line: nil, hint: "make several projects of it, or sources of fewer, larger files")
+    ])
 
     /// Runs a project's prepare command, which makes missing sources; its output goes to this process's standard error.
     private func prepare(_ prepare: Plan.Prepare, folder: String) throws {
@@ -85,19 +130,5 @@ struct Planner {
         variables["PYTHONPATH"] = installation.pythonFolder
         variables["PATH"] = Path.parent(installation.python) + ":" + (environment["PATH"] ?? "/usr/bin:/bin")
         return variables
-    }
-
-    private func captured(_ arguments: [String]) throws -> (ChildProcess.Ending, [UInt8], [UInt8]) {
-        // Files, not pipes: neither stream can fill up and stop the program.
-        let output = try FileDescriptor.memory(named: "plan-output", bytes: 0, sealable: false)
-        let errors = try FileDescriptor.memory(named: "plan-errors", bytes: 0, sealable: false)
-        let child = try ChildProcess(
-            arguments, environment: pythonEnvironment, folder: ".", output: .descriptor(output.raw),
-            errors: .descriptor(errors.raw))
-        let signal = try child.waitForEnd(or: signals)
-        if signal != nil { child.signal(SIGKILL) }
-        let ending = try child.wait()
-        if signal != nil { throw EngineError.interrupted }
-        return (ending, try output.bytes(0..<output.status().bytes), try errors.bytes(0..<errors.status().bytes))
     }
 }

@@ -21,6 +21,7 @@ extension Run {
 
     /// Limits the worker's memory to its grant.
     func limit(_ worker: Worker) {
+        worker.descriptorBytesLeft = Worker.descriptorBytesMax(memoryBytesMax: worker.grant?.memoryBytesMax)
         guard let bytes = worker.grant?.memoryBytesMax, let cgroup = worker.cgroup else { return }
         cgroup.setMemoryMax(UInt64(bytes))
     }
@@ -59,8 +60,8 @@ extension Run {
             for segment in loan.segments { segments[segment.id] = segment.file }
         }
         let ids = segments.keys.sorted()
-        for start in stride(from: 0, to: ids.count, by: Datagram.descriptorsMax) {
-            let chunk = ids[start..<min(start + Datagram.descriptorsMax, ids.count)]
+        for start in stride(from: 0, to: ids.count, by: Limit.descriptorsMax) {
+            let chunk = ids[start..<min(start + Limit.descriptorsMax, ids.count)]
             try worker.channel.send(Datagram.segments(chunk.map(\.rawValue)), chunk.map { segments[$0]! })
         }
     }

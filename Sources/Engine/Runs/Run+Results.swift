@@ -7,15 +7,31 @@ import System
 extension Run {
     /// Checks, trims and locks the result that a worker published.
     func seal(_ model: Int, _ id: Scheduler.WorkerID) {
-        guard let worker = workers.removeValue(forKey: id), let published = worker.published else {
-            preconditionFailure("\(id) has published nothing")
+        guard let worker = workers.removeValue(forKey: id), let published = worker.published,
+            let output = worker.segment
+        else { preconditionFailure("\(id) has published nothing") }
+        let files = [published.descriptor] + (worker.scan?.pieces ?? []).map(\.descriptor)
+        let bytes = DecodedTable.bytes(toDecode: files)
+        guard bytes > DecodedTable.quickBytesMax else {
+            return seal(model, worker, DecodedTable.decode(files, output: output))
         }
+        // It is the run's memory, though it is the engine that holds it for a while.
+        engine.tell(.used(number, model: model, bytes: Int(clamping: worker.outputBytes) + bytes))
+        engine.background.begin {
+            DecodedTable.decode(files, output: output)
+        } then: { [weak self] tables in
+            self?.seal(model, worker, tables)
+        }
+    }
+
+    /// Checks, trims and locks what a worker published.
+    private func seal(_ model: Int, _ worker: Worker, _ decoded: Result<[DecodedTable], any Error>) {
         defer { free(worker) }
         do {
             let pieces = worker.scan?.pieces ?? []
-            let descriptors = try [Descriptor(published.descriptor)] + pieces.map { try Descriptor($0.descriptor) }
+            let decoded = try decoded.get()
             if let cgroup = worker.cgroup { engine.store.attach(cgroup, toOutputOf: worker.storeID) }
-            let published = try publish(descriptors, by: worker)
+            let published = try publish(decoded, by: worker)
             let seconds = Double(MonotonicClock.nanoseconds() - worker.sentAt) / 1e9
             tables[model] = published[0]
             worker.cgroup?.allowSwap()
@@ -31,7 +47,7 @@ extension Run {
                     by: worker.storeID)
             }
             worker.mark("ready")
-            report(descriptors[0], of: worker)
+            report(rows: decoded[0].rows, of: worker)
             isFromCache.remove(model)
             shareScan(model)
             noteKeeping(of: model, unless: reasonNotToKeep(model, worker))
@@ -64,8 +80,8 @@ extension Run {
         reports[model].because = reason
     }
 
-    /// Reports a worker's result, once its table is there.
-    private func report(_ descriptor: Descriptor, of worker: Worker) {
+    /// Notes what a worker published, once its table is there.
+    private func report(rows: UInt64, of worker: Worker) {
         guard let published = worker.published else { return }
         let now = elapsed()
         let model = worker.model
@@ -73,47 +89,22 @@ extension Run {
         reports[model].timing = timing(of: worker, published.timing)
         reports[model].decache = published.decache
         reports[model].output = RunReport.Output(
-            rows: Int64(clamping: descriptor.rows), counts: published.counts, moves: published.moves)
+            rows: Int64(clamping: rows), counts: published.counts, moves: published.moves)
     }
 
-    /// Gives the worker's own segment its real id, and publishes its tables in the store, which checks that they name nothing but
-    /// its output and what it was lent.
-    private func publish(_ descriptors: [Descriptor], by worker: Worker) throws -> [TableID] {
-        guard let output = worker.segment else { preconditionFailure("a worker that published had an output") }
+    /// Gives a worker's tables to the store, which checks that the worker names nothing but what it was lent.
+    private func publish(_ decoded: [DecodedTable], by worker: Worker) throws -> [TableID] {
         try engine.store.measureOutput(of: worker.storeID)
-        let tables = try descriptors.map { descriptor in
-            let ids = descriptor.segments.map { $0.id == 0 ? output : SegmentID(rawValue: $0.id) }
-            try check(descriptor.segments, ids, of: worker)
-            let bytes = descriptor.renumbered(ids.map(\.rawValue))
-            return SegmentStore.Publication(
-                descriptor: DescriptorBox(try FileDescriptor.sealedMemory(named: "descriptor", bytes)),
-                references: try references(of: descriptor, ids))
-        }
+        for table in decoded { try check(table.segments, of: worker) }
+        let tables = decoded.map { SegmentStore.Publication(descriptor: $0.descriptor, references: $0.references) }
         return try engine.store.publish(by: worker.storeID, tables: tables)
     }
 
-    private func references(of descriptor: Descriptor, _ ids: [SegmentID]) throws -> References {
-        var references = References()
-        var failure: StoreError?
-        descriptor.forEachReference { reference in
-            do throws(StoreError) {
-                try references.add(ids[Int(reference.segment)], offset: reference.offset, length: reference.length)
-            } catch {
-                failure = failure ?? error
-            }
-        }
-        if let failure { throw failure }
-        guard references.segmentCount == ids.count else {
-            throw EngineError.protocolBroken("it lists a segment that it does not name anything of")
-        }
-        return references
-    }
-
-    /// Checks the facts that readers rely on: each segment is listed once, with the size that its file has.
-    private func check(_ segments: [SIPC.Segment], _ ids: [SegmentID], of worker: Worker) throws {
-        guard Set(ids).count == ids.count else { throw EngineError.protocolBroken("it lists a segment twice") }
-        for (segment, id) in zip(segments, ids) {
-            guard let bytes = engine.store.fileBytes(of: id, namedBy: worker.storeID) else {
+    /// Checks what readers rely on: each segment under the size that its file has.
+    private func check(_ segments: [SIPC.Segment], of worker: Worker) throws {
+        for segment in segments {
+            guard let bytes = engine.store.fileBytes(of: SegmentID(rawValue: segment.id), namedBy: worker.storeID)
+            else {
                 throw EngineError.protocolBroken("it lists segment \(segment.id), which its worker was never given")
             }
             guard segment.bytes == UInt64(bytes) else {

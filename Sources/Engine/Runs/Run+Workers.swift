@@ -136,7 +136,10 @@ extension Run {
                     })
             }
             if !worker.output.isClosed {
-                watches.append(Watch(worker.output.descriptor.raw) { _ in self.printOutput(of: worker) })
+                watches.append(
+                    Watch(worker.output.descriptor.raw, isReady: worker.output.hasMore) { _ in
+                        self.printOutput(of: worker)
+                    })
             }
         }
     }
@@ -172,8 +175,9 @@ extension Run {
         return (try? Poll.wait([(pidfd.raw, .read)], timeoutMilliseconds: 0))?.first?.contains(.read) ?? false
     }
 
-    func printOutput(of worker: Worker) {
-        for line in worker.output.lines() { observer?.printed(name(of: worker.model), line: line) }
+    func printOutput(of worker: Worker, isLast: Bool = false) {
+        let lines = isLast ? worker.output.lastLines() : worker.output.lines()
+        for line in lines { observer?.printed(name(of: worker.model), line: line) }
     }
 
     // MARK: Zygotes
@@ -186,21 +190,16 @@ extension Run {
     /// A zygote's message about a worker of this run.
     ///
     /// - Returns: what was wrong with it; nil when it was in order.
-    func handle(_ message: Datagram, _ descriptors: [DescriptorBox], of worker: Worker) -> String? {
+    func handle(_ message: ZygoteMessage, of worker: Worker) -> String? {
         let isForking = scheduler.isForking(worker.id)
-        switch message.op {
-        case "forked" where isForking && worker.pidfd == nil:
-            guard descriptors.count == 1 else { return "it sent no descriptor of a worker" }
-            forked(worker, descriptors[0])
-        case "fork-failed" where isForking && worker.pidfd == nil:
-            let reason = message.body["message"]?.string ?? "no reason given"
+        switch message {
+        case .forked(_, let pidfd) where isForking && worker.pidfd == nil: forked(worker, pidfd)
+        case .forkFailed(_, let reason) where isForking && worker.pidfd == nil:
             workers[worker.id] = nil
             free(worker)
             feed(.forkFailed(worker.id, reason: reason))
-        case "exited" where !isForking || worker.isEntering:
-            exited(worker, message)
-        default:
-            return "it sent an unexpected message '\(message.op.prefix(40))'"
+        case .exited(_, let exit) where !isForking || worker.isEntering: exited(worker, exit)
+        case .ready, .forked, .forkFailed, .exited: return "it sent an unexpected message '\(message.op.rawValue)'"
         }
         return nil
     }
@@ -223,51 +222,49 @@ extension Run {
     /// - Returns: whether there may be more.
     @discardableResult
     func handleMessages(of worker: Worker) -> Bool {
-        for _ in 0..<64 {
+        for _ in 0..<Limit.messagesPerTurn {
             guard !worker.channel.isClosed, scheduler.isAlive(worker.id) else { return false }
-            switch worker.channel.receive() {
+            let arrival = worker.channel.receive { (message, files) throws(Malformed) in
+                try WorkerMessage(message, files, descriptorBytesMax: worker.descriptorBytesLeft)
+            }
+            switch arrival {
             case .nothing, .closed: return false
             case .malformed(let what): feed(.misbehaved(worker.id, reason: "it sent \(what)"))
-            case .message(let message, let descriptors): handle(message, descriptors, from: worker)
+            case .message(let message): handle(message, from: worker)
             }
         }
         return true
     }
 
-    private func handle(_ message: Datagram, _ descriptors: [DescriptorBox], from worker: Worker) {
-        switch message.op {
-        case "started":
+    private func handle(_ message: WorkerMessage, from worker: Worker) {
+        switch message {
+        case .started:
             worker.deadline = nil
             worker.mark("started")
             feed(.started(worker.id))
-        case "running":
+        case .running:
             worker.mark("running")
             feed(.running(worker.id))
-        case "wants":
-            if !wants(worker, descriptors) {
-                feed(.misbehaved(worker.id, reason: "it asked for what it can't have"))
-            }
-        case "decoded":
-            if !decoded(worker, descriptors) {
-                feed(.misbehaved(worker.id, reason: "it gave what nobody asked for"))
-            }
-        case "done":
+        case .wants(let blocks):
+            if !wants(worker, blocks) { feed(.misbehaved(worker.id, reason: "it asked for what it can't have")) }
+        case .decoded(let pieces):
+            if !decoded(worker, pieces) { feed(.misbehaved(worker.id, reason: "it gave what nobody asked for")) }
+        case .done(let text):
             lastMessageCame(from: worker)
-            worker.text = message.body["text"]?.string
+            worker.text = text
             feed(.done(worker.id))
-        case "failed":
+        case .failed(let error):
             lastMessageCame(from: worker)
-            feed(.failed(worker.id, Scheduler.WorkerError(message.body["error"])))
-        case "published":
+            feed(.failed(worker.id, error))
+        case .published(let publication):
             lastMessageCame(from: worker)
-            if worker.published == nil, let published = Worker.Published(message, descriptors) {
-                worker.published = published
-                worker.mark("published")
-                feed(.published(worker.id))
-            } else {
-                feed(.misbehaved(worker.id, reason: "it sent a broken result"))
+            guard worker.published == nil else {
+                return feed(.misbehaved(worker.id, reason: "it sent a broken result: a second one"))
             }
-        default: feed(.misbehaved(worker.id, reason: "it sent an unknown message '\(message.op.prefix(40))'"))
+            worker.published = publication
+            worker.descriptorBytesLeft -= publication.descriptor.bytes
+            worker.mark("published")
+            feed(.published(worker.id))
         }
     }
 
@@ -284,13 +281,9 @@ extension Run {
         worker.deadline = nil
     }
 
-    func exited(_ worker: Worker, _ message: Datagram) {
+    func exited(_ worker: Worker, _ exit: Worker.Exit) {
         if worker.isEntering { entered(worker) }
-        worker.exit = Worker.Exit(
-            status: Int32(clamping: message.body["status"]?.integer ?? 0),
-            signal: message.body["signal"]?.integer.map { Int32(clamping: $0) },
-            memoryBytesMax: UInt64(clamping: message.body["memory_bytes_max"]?.integer ?? 0),
-            cpuMilliseconds: message.body["cpu_ms"]?.number ?? 0)
+        worker.exit = exit
         worker.mark("exited")
         // It is dead: what is left is what the socket holds.
         while handleMessages(of: worker) {}
@@ -300,9 +293,9 @@ extension Run {
     /// The worker and all it started are dead, and what it said has been read.
     func end(_ worker: Worker) {
         guard let exit = worker.exit, scheduler.isAlive(worker.id) else { return }
-        printOutput(of: worker)
+        printOutput(of: worker, isLast: true)
         worker.wasKilledForMemory = (worker.cgroup?.outOfMemoryKills ?? 0) > 0
-        worker.outputBytes = UInt64(engine.store.outputResidentBytes(of: worker.storeID))
+        worker.outputBytes = UInt64(clamping: engine.store.outputResidentBytes(of: worker.storeID))
         engine.forecast.noteOutput(of: outputKey(of: worker.model), bytes: worker.outputBytes)
         worker.memoryBytes = memoryBytesMax(of: worker, exit)
         if !isPreview(worker.model), worker.grant != nil {

@@ -33,4 +33,13 @@ public struct RunOptions: Codable, Sendable, Equatable {
         case previewRows = "preview_rows"
         case previewWidth = "preview_width"
     }
+
+    /// Checks what a client may have asked for that makes no sense.
+    func check() throws(Malformed) {
+        guard slots ?? 1 >= 1 else { throw Malformed("a run without a slot") }
+        guard memoryBytesMax ?? 1 >= 1 else { throw Malformed("a run without memory") }
+        guard exportFolder?.hasPrefix("/") ?? true else {
+            throw Malformed("a folder to export to that is not absolute")
+        }
+    }
 }

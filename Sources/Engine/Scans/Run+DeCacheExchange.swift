@@ -28,10 +28,10 @@ extension Run {
 
     /// Takes in the units that a scan wants; it is answered when nobody else decodes any of them.
     ///
-    /// - Returns: whether the message was in order.
-    func wants(_ worker: Worker, _ descriptors: [DescriptorBox]) -> Bool {
-        guard worker.grant != nil, usesDeCache(worker.model), worker.scan == nil, descriptors.count == 1,
-            let blocks = blocks("units", descriptors[0], of: worker.model)
+    /// - Returns: whether that was in order.
+    func wants(_ worker: Worker, _ names: [WorkerMessage.BlockName]) -> Bool {
+        guard worker.grant != nil, usesDeCache(worker.model), worker.scan == nil,
+            let blocks = blocks(names, of: worker.model)
         else { return false }
         worker.scan = Worker.Scan()
         engine.decache.ask(blocks, for: worker.storeID)
@@ -41,15 +41,17 @@ extension Run {
 
     /// Takes in the pieces that a scan decoded. None counts before the worker is dead and its result was accepted.
     ///
-    /// - Returns: whether the message was in order.
-    func decoded(_ worker: Worker, _ descriptors: [DescriptorBox]) -> Bool {
-        guard worker.scan?.isAnswered == true, worker.published == nil, let list = descriptors.first,
-            let blocks = blocks("pieces", list, of: worker.model), blocks.count == descriptors.count - 1
+    /// - Returns: whether that was in order.
+    func decoded(_ worker: Worker, _ pieces: [WorkerMessage.DecodedPiece]) -> Bool {
+        guard var scan = worker.scan, scan.isAnswered, worker.published == nil,
+            scan.messageCount < Limit.decodedMessagesMax,
+            scan.pieces.count + pieces.count <= Limit.decodedPiecesMax,
+            let blocks = blocks(pieces.map(\.block), of: worker.model)
         else { return false }
-        for (block, file) in zip(blocks, descriptors.dropFirst()) {
-            guard let bytes = Worker.Published.bytes(of: file) else { return false }
-            worker.scan?.pieces.append((block, bytes))
-        }
+        scan.messageCount += 1
+        scan.pieces += zip(blocks, pieces).map { ($0, $1.descriptor) }
+        worker.descriptorBytesLeft -= pieces.reduce(0) { $0 + $1.descriptor.bytes }
+        worker.scan = scan
         return true
     }
 
@@ -81,14 +83,14 @@ extension Run {
             }
             try send(segmentsOf: loans, to: worker)
             let files = plan.models[worker.model].scannedFiles
-            let size = Datagram.descriptorsMax - 1
+            let size = Limit.descriptorsMax - 1
             for start in stride(from: 0, through: max(0, pieces.count - 1), by: size) {
                 let chunk = start..<min(start + size, pieces.count)
                 let blocks = chunk.map { pieces[$0].block.json(in: files) }
                 let list = DescriptorBox(
                     try FileDescriptor.sealedMemory(named: "pieces", JSONValue.object(["pieces": .array(blocks)]).utf8))
                 try worker.channel.send(
-                    ["op": "pieces", "last": .bool(chunk.upperBound == pieces.count)],
+                    Datagram.pieces(isLast: chunk.upperBound == pieces.count),
                     [list] + chunk.map { loans[$0].descriptor })
             }
         } catch {
@@ -96,15 +98,15 @@ extension Run {
         }
     }
 
-    /// Blocks as a worker names them; nil when one is invalid, or of no file of the model's.
-    private func blocks(_ member: String, _ file: DescriptorBox, of model: Int) -> [ScanBlock]? {
-        guard let bytes = Worker.Published.bytes(of: file), let list = JSONValue(parsing: bytes)?[member]?.array else {
-            return nil
-        }
+    /// Blocks of the files that the model scans; nil when one of them is none, or of no file of the model's.
+    private func blocks(_ names: [WorkerMessage.BlockName], of model: Int) -> [ScanBlock]? {
         let files = plan.models[model].scannedFiles
         var blocks: [ScanBlock] = []
-        for entry in list {
-            guard let block = ScanBlock(entry, files) else { return nil }
+        for name in names {
+            guard files.indices.contains(name.file),
+                let block = ScanBlock(
+                    file: files[name.file], read: name.read, columns: name.columns, groups: name.groups)
+            else { return nil }
             blocks.append(block)
         }
         return blocks
@@ -164,23 +166,6 @@ extension Plan.Model {
 }
 
 extension ScanBlock {
-    /// A block of one of these files, as a worker names it.
-    fileprivate init?(_ body: JSONValue, _ files: [FileIdentity]) {
-        guard let number = body["file"]?.integer, let file = Int(exactly: number), files.indices.contains(file),
-            let read = body["read"]?.string, let columns = body["columns"]?.array, let groups = body["groups"]?.array
-        else { return nil }
-        var ranges: [Range<Int>] = []
-        for range in groups {
-            guard let ends = range.array, ends.count == 2, let lower = ends[0].integer, let upper = ends[1].integer,
-                lower >= 0, lower < upper, upper < Int64(Int32.max)
-            else { return nil }
-            ranges.append(Int(lower)..<Int(upper))
-        }
-        let names = columns.compactMap(\.string)
-        guard names.count == columns.count else { return nil }
-        self.init(file: files[file], read: read, columns: names, groups: ranges)
-    }
-
     /// The block as a worker reads it.
     fileprivate func json(in files: [FileIdentity]) -> JSONValue {
         [

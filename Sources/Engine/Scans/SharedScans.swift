@@ -8,9 +8,9 @@ import Store
 /// or, if there is none, ask anew. This cannot deadlock: a run only ever waits for the run that makes the scan, and that one already
 /// holds a grant, so it waits for nobody.
 ///
-/// This struct keeps table numbers only. It does not keep tables alive: an entry disappears when the last run that uses the table
+/// It keeps table numbers only. It does not keep tables alive: an entry disappears when the last run that uses the table
 /// releases it. Decoded columns that survive runs are kept by `DeCache`.
-struct SharedScans {
+final class SharedScans {
     /// A run's ask for a grant.
     struct Ask: Equatable {
         var run: Int
@@ -60,8 +60,8 @@ struct SharedScans {
 
     /// Takes in a run's ask for a scan.
     ///
-    /// - Returns: whether the resource manager is to be asked now; if not, `takeWoken` gives the ask when its time has come.
-    mutating func ask(_ ask: Ask, key: String) -> Bool {
+    /// - Returns: whether the resource manager is to be asked now; else `takeWoken` gives the ask when its time has come.
+    func ask(_ ask: Ask, key: String) -> Bool {
         if results[key] != nil {
             woken.append((ask, key))
             return false
@@ -74,16 +74,16 @@ struct SharedScans {
         return true
     }
 
-    /// Removes the ask of a model that no longer asks.
-    mutating func withdraw(_ owner: ResourceManager.ModelKey, key: String) {
+    /// A model doesn't ask any more.
+    func withdraw(_ owner: ResourceManager.ModelKey, key: String) {
         woken.removeAll { $0.ask.owner == owner }
         scans[key]?.asking.removeAll { $0.owner == owner }
         scans[key]?.waiting.removeAll { $0.owner == owner }
         removeIfEmpty(key)
     }
 
-    /// Decides about a grant that has come for a model.
-    mutating func grant(_ owner: ResourceManager.ModelKey, key: String) -> Decision {
+    /// A grant has come for a model that asks.
+    func grant(_ owner: ResourceManager.ModelKey, key: String) -> Decision {
         var scan = scans[key] ?? Scan()
         guard let place = scan.asking.firstIndex(where: { $0.owner == owner }) else {
             // The ask was withdrawn while the grant was on its way.
@@ -104,8 +104,8 @@ struct SharedScans {
         return .begin(waiting: waiting)
     }
 
-    /// Notes that a model has given back its grant: if it made the scan, the asks that waited for it wait no more.
-    mutating func end(_ owner: ResourceManager.ModelKey, key: String) {
+    /// A model has given back its grant: if it made the scan, those who waited for it wait no more.
+    func end(_ owner: ResourceManager.ModelKey, key: String) {
         guard scans[key]?.maker == owner else { return }
         scans[key]!.maker = nil
         woken += scans[key]!.waiting.map { ($0, key) }
@@ -113,27 +113,27 @@ struct SharedScans {
         removeIfEmpty(key)
     }
 
-    /// The next ask that waits no more, with the result that it shares; without one, it asks anew.
-    mutating func takeWoken() -> (ask: Ask, result: Result?, key: String)? {
+    /// The next one that waits no more: it shares the result, if there is one, or asks anew.
+    func takeWoken() -> (ask: Ask, result: Result?, key: String)? {
         guard !woken.isEmpty else { return nil }
         let (ask, key) = woken.removeFirst()
         return (ask, results[key], key)
     }
 
-    private mutating func removeIfEmpty(_ key: String) {
+    private func removeIfEmpty(_ key: String) {
         if scans[key]?.isEmpty == true { scans[key] = nil }
     }
 
     // MARK: Results
 
-    /// Takes in a scan's table, which a run holds. An earlier one of the same key is forgotten.
-    mutating func add(_ result: Result, key: String) {
+    /// A scan's table is there, and a run holds it. An earlier one is forgotten.
+    func add(_ result: Result, key: String) {
         results[key] = result
         keys[result.table] = key
     }
 
-    /// Forgets a table that no run holds any more. If another one has taken its place, that stays.
-    mutating func forget(_ table: TableID) {
+    /// No run holds the table any more. Nothing happens where another one has taken its place.
+    func forget(_ table: TableID) {
         guard let key = keys.removeValue(forKey: table) else { return }
         if results[key]?.table == table { results[key] = nil }
     }

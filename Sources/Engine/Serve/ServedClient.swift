@@ -3,9 +3,6 @@ import System
 
 /// The engine's side of one client: passes on the events of its run. A client that goes away cancels its run.
 final class ServedClient: RunObserver {
-    /// When so many messages wait for a client that does not read, lines that models print are dropped.
-    private static let waitingMax = 10_000
-
     let channel: Channel
     /// Its run, from its call to the end.
     var run: Run?
@@ -17,28 +14,32 @@ final class ServedClient: RunObserver {
 
     init(_ socket: MessageSocket) { channel = Channel(socket) }
 
-    /// Sends a message. A client that it can't be sent to is cut off, because it would wait for ever.
-    private func send(_ body: JSONValue, _ descriptors: [DescriptorBox] = []) {
-        do { try channel.send(body, descriptors) } catch { channel.close() }
+    /// A client that can't be told something is cut off, as it would wait for ever; and one for which too much waits.
+    private func send(_ op: Op.ToClient, _ members: [String: JSONValue] = [:], payload: [UInt8]? = nil) {
+        do throws(EngineError) {
+            guard channel.waitingBytes <= Limit.queuedBytesMax else { return channel.close() }
+            try channel.send(Datagram.message(op, members), payload: payload)
+        } catch {
+            channel.close()
+        }
     }
 
-    private func send(_ op: String, payload: some Encodable) {
-        // Making a payload fails only when memory is out: the client learns the rest from the report.
-        if let payload = try? ServeMessage.payload(payload) { send(["op": .string(op)], [payload]) }
+    private func send(_ op: Op.ToClient, encoded value: some Encodable) {
+        do { send(op, payload: try ServeMessage.payload(value)) } catch { channel.close() }
     }
 
-    func refuse(_ reason: String) { send(["op": "refused", "message": .string(Self.short(reason))]) }
+    func refuse(_ reason: String) { send(.refused, ["message": .string(Self.short(reason))]) }
 
-    func runBegan(_ plan: Plan) { send(["op": "began"]) }
+    func runBegan(_ plan: Plan) { send(.began) }
 
-    func modelStarted(_ model: String) { send(["op": "model-started", "model": .string(model)]) }
+    func modelStarted(_ model: String) { send(.modelStarted, ["model": .string(model)]) }
 
     func modelEnded(_ model: RunReport.Model, failure: String?) {
-        send("model-ended", payload: ServeMessage.ModelEnd(model: model, failure: failure))
+        send(.modelEnded, encoded: ServeMessage.ModelEnd(model: model, failure: failure))
     }
 
     func printed(_ model: String, line: String) {
-        if channel.waitingCount >= Self.waitingMax {
+        if channel.waitingCount >= Limit.queuedLinesMax || channel.waitingBytes >= Limit.queuedBytesMax / 2 {
             droppedLines += 1
             return
         }
@@ -46,27 +47,25 @@ final class ServedClient: RunObserver {
             note("\(droppedLines) printed lines were dropped: they were not read fast enough")
             droppedLines = 0
         }
-        send(["op": "printed", "model": .string(model), "line": .string(line)])
+        send(.printed, ["model": .string(model), "line": .string(line)])
     }
-
-    /// The most bytes of a note: as JSON it may take six times as much, and it has to fit into a message.
-    private static let noteBytesMax = 20_000
 
     func note(_ text: String) {
-        send(["op": "note", "text": .string(Self.short(text))])
+        send(.note, ["text": .string(Self.short(text))])
     }
 
+    /// As JSON, no text takes more than six times as much, and it has to fit into a message.
     private static func short(_ text: String) -> String {
-        String(decoding: text.utf8.prefix(noteBytesMax), as: UTF8.self)
+        String(decoding: text.utf8.prefix(Limit.noteBytesMax), as: UTF8.self)
     }
 
     func memory(_ status: MemoryStatus) {
-        if channel.waitingCount == 0 { send("memory", payload: status) }
+        if channel.waitingCount == 0 { send(.memory, encoded: status) }
     }
 
     /// The run is over.
     func ended(_ report: RunReport) {
         run = nil
-        send("ended", payload: ServeMessage.RunEnd(report: report, previews: report.previews))
+        send(.ended, encoded: ServeMessage.RunEnd(report: report, previews: report.previews))
     }
 }

@@ -85,12 +85,14 @@ public final class Server {
 
     private func hear(_ client: ServedClient) {
         client.channel.flush()
-        while !client.channel.isClosed {
-            switch client.channel.receive() {
+        for _ in 0..<Limit.messagesPerTurn where !client.channel.isClosed {
+            switch client.channel.receive(ClientMessage.init) {
             case .nothing: return
             case .closed: break
-            case .malformed: client.channel.close()
-            case .message(let message, let descriptors): handle(message, descriptors, from: client)
+            case .malformed(let what):
+                client.refuse("it can't read what its client sent: \(what)")
+                client.channel.close()
+            case .message(let message): handle(message, from: client)
             }
         }
     }
@@ -101,32 +103,39 @@ public final class Server {
         run.cancel()
     }
 
-    private func handle(_ message: Datagram, _ descriptors: [DescriptorBox], from client: ServedClient) {
-        switch message.op {
-        case "run" where client.run == nil && !client.isAsking: begin(message, descriptors, client)
-        case "cancel" where client.isAsking: client.hasCancelled = true
-        case "cancel": client.run?.cancel()
-        default: client.channel.close()
+    private func handle(_ message: ClientMessage, from client: ServedClient) {
+        switch message {
+        case .run(let build, let manner, let call) where client.run == nil && !client.isAsking:
+            begin(build, manner, call, client)
+        case .cancel where client.isAsking: client.hasCancelled = true
+        case .cancel: client.run?.cancel()
+        case .run: client.channel.close()
         }
     }
 
-    private func begin(_ message: Datagram, _ descriptors: [DescriptorBox], _ client: ServedClient) {
-        guard message.body["build"]?.string == ServeAddress.build(of: engine.installation) else {
+    private func begin(_ build: String?, _ manner: String?, _ file: ReceivedFile, _ client: ServedClient) {
+        guard build == ServeAddress.build(of: engine.installation) else {
             return client.refuse("it is of another build or installation")
         }
-        guard message.body["manner"]?.string == engine.options.manner else {
+        guard manner == engine.options.manner else {
             return client.refuse("it was started with other options: \(engine.options.manner)")
         }
         guard !isEnding else { return client.refuse("it is ending") }
-        do {
-            let call = try ServeMessage.value(ServeMessage.Call.self, descriptors)
-            try call.plan.check()
-            guard call.options.slots ?? 1 >= 1 else { return client.refuse("a run needs a slot") }
-            let askedAt = MonotonicClock.nanoseconds()
-            client.isAsking = true
-            engine.openSaved(for: call.plan, call.options) { self.begin(call, client, saved: $0, askedAt: askedAt) }
-        } catch {
-            client.refuse("it could not begin the run: \(error)")
+        let askedAt = MonotonicClock.nanoseconds()
+        client.isAsking = true
+        // A plan of thousands of models takes its time to be read.
+        engine.background.begin { () -> Result<ServeMessage.Call, EngineError> in
+            ServeMessage.Call.read(file)
+        } then: { result in
+            switch result {
+            case .success(let call):
+                self.engine.openSaved(for: call.plan, call.options) {
+                    self.begin(call, client, saved: $0, askedAt: askedAt)
+                }
+            case .failure(let error):
+                client.isAsking = false
+                client.refuse("it could not begin the run: \(error)")
+            }
         }
     }
 

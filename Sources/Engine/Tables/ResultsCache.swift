@@ -3,8 +3,8 @@ import Store
 
 /// The results that an engine keeps from run to run, by the plan's keys: equal keys, equal tables.
 ///
-/// It holds tables as any other holder does; they are evicted when memory is short, the cheapest to make again first.
-struct ResultsCache {
+/// It holds tables as anybody does; they go when memory is short, the cheapest to make again first.
+final class ResultsCache {
     /// A kept result.
     struct Entry {
         let table: TableID
@@ -20,7 +20,7 @@ struct ResultsCache {
     /// Takes in a result, unless there is one with that key.
     ///
     /// - Returns: whether it was taken in.
-    mutating func add(_ entry: Entry, key: String) -> Bool {
+    func add(_ entry: Entry, key: String) -> Bool {
         guard entries[key] == nil else { return false }
         entries[key] = entry
         return true
@@ -29,8 +29,8 @@ struct ResultsCache {
     /// The keys of all results.
     var keys: [String] { Array(entries.keys) }
 
-    /// Forgets a result; the caller releases its table.
-    mutating func remove(_ key: String) { entries[key] = nil }
+    /// Forgets a result; its table is the caller's to let go of.
+    func remove(_ key: String) { entries[key] = nil }
 }
 
 extension Engine {

@@ -27,7 +27,7 @@ public struct Reference: Sendable, Equatable {
 }
 
 /// Sizes and places of the container's parts.
-enum Container {
+public enum Container {
     static let magic = Array("SIPC".utf8) + [0x0d, 0x0a, 0x1a, 0x0a]
     static let version: UInt32 = 1
     static let headerBytes = 64
@@ -36,7 +36,7 @@ enum Container {
     static let referenceBytes = 24
     static let nodeOffsetBytes = 8
     /// Buffers of the contiguous body that the metadata describes are aligned to this.
-    static let alignment = 64
+    public static let alignment = 64
     /// In `messageBytes`: the message has no node offsets.
     static let noNodeOffsets: UInt64 = .max
 

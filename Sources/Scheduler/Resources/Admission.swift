@@ -52,16 +52,15 @@ extension ResourceManager {
         }
     }
 
-    /// Expected bytes may come from a file that somebody has damaged: their sums must not overflow.
-    private static let expectedBytesMax = 1 << 52
-    /// How many asks of a run are looked at while some model runs.
+    /// How many asks of a run are looked at while something else runs anyhow.
     private static let asksMax = 64
     /// How often an ask is overtaken before it accepts less than it could have without tables that can't be evicted.
     private static let patience = 2 * overtakesMax
 
     /// Grants or refuses one ask, or has room made for one. False if nothing can be done before the next event.
     mutating func admitNext() -> Bool {
-        guard grants.count < limits.slots else { return false }
+        // Who may borrow a slot need not wait for whom room is made for, but can't start either.
+        guard hasFreeSlot || runs.keys.contains(where: { mayBorrow($0) && !runs[$0]!.asks.isEmpty }) else { return false }
         if let claim, admitClaimant(claim) { return true }
         let order = runOrder()
         guard !order.isEmpty else { return false }
@@ -91,7 +90,9 @@ extension ResourceManager {
         return run.asks[index].ask
     }
 
-    private func mayUseSlot(_ run: RunID) -> Bool { runs[run]!.used < runs[run]!.slots }
+    private func mayUseSlot(_ run: RunID) -> Bool {
+        runs[run]!.used < runs[run]!.slots && (hasFreeSlot || mayBorrow(run))
+    }
 
     /// The runs that ask and may use one more slot, in the order in which they are served.
     func runOrder() -> [RunID] {
@@ -111,10 +112,9 @@ extension ResourceManager {
         for run in order {
             guard !isEngineBlocked else { break }
             if phase != .normal, !isStuck(run) { continue }
-            let most = grants.isEmpty ? Int.max : Self.asksMax
-            // If no ask of this run fits as it is, room is made for the one that reads the most resident bytes: once it has run,
-            // these inputs can be freed, while a model that begins a new chain only adds tables. None starves: a run has finitely
-            // many models.
+            let most = isAnyActive ? Self.asksMax : Int.max
+            // Whom room is made for, if nothing else of its run fits as it is: who reads most of what is in memory. When it is done, that
+            // may go; one that only begins a chain would make more tables wait. A run's work is finite: nobody starves by that.
             var next: (room: Room, key: ModelKey, phase: Phase, inputBytes: Int)?
             for state in runs[run]!.asks.prefix(most) {
                 let isPatient = state.overtakes < Self.patience
@@ -141,8 +141,8 @@ extension ResourceManager {
                 case .waits(let engine):
                     passed.append((state.key, engine))
                     guard state.overtakes >= Self.overtakesMax else { continue }
-                    // The models in its way have to end. If none runs there, there is nothing to wait for.
-                    if engine, !grants.isEmpty { isEngineBlocked = true }
+                    // Whoever is in its way has to end. When nobody gets on there, there is nothing to wait for.
+                    if engine, isAnyActive { isEngineBlocked = true }
                 }
                 if isEngineBlocked || (runs[run]!.used > 0 && state.overtakes >= Self.overtakesMax) { break }
             }
@@ -210,10 +210,10 @@ extension ResourceManager {
         guard let room = room(for: lack, run: ask.run, except: ask.inputs, phase) else {
             return .waits(engine: engineLack > 0)
         }
-        let isEngineIdle = isPatient ? isIdle(run, .engine) : grants.isEmpty
+        let isEngineIdle = isPatient ? isIdle(run, .engine) : !isAnyActive
         if phase != .normal, engineLack > 0, !isEngineIdle { return .waits(engine: true) }
-        // Starting the model at once saves only part of its time: if making room costs more, waiting for an end is better.
-        let canWait = (runLack > 0 && run.used > 0) || (engineLack > 0 && !grants.isEmpty)
+        // Starting it at once saves only so much: if making room costs more, waiting for what runs is better.
+        let canWait = (runLack > 0 && run.used > 0) || (engineLack > 0 && isAnyActive)
         if canWait, let seconds = ask.expectedSeconds, room.seconds > seconds * EvictionCost.waitFactor {
             return .waits(engine: engineLack > 0)
         }
@@ -225,7 +225,7 @@ extension ResourceManager {
     private func isIdle(_ run: RunState, _ whose: Refusal.Limit) -> Bool {
         switch whose {
         case .run: run.used == 0
-        case .engine: grants.isEmpty && runs.values.allSatisfy { !$0.asks.isEmpty }
+        case .engine: !isAnyActive && runs.values.allSatisfy { !$0.asks.isEmpty || $0.used > 0 }
         }
     }
 
@@ -244,7 +244,7 @@ extension ResourceManager {
 
     /// What an ask needs: at most the memory there would be if all else had ended and every evictable table were evicted.
     func need(_ ask: Ask) -> Need {
-        let wanted = ask.isRetry ? Int.max : min(ask.expectedBytes, Self.expectedBytesMax)
+        let wanted = ask.isRetry ? Int.max : ask.expectedBytes
         var need = Need(reserved: min(wanted, ask.memoryBytesMax ?? wanted), run: 0, engine: 0)
         // The inputs' bytes while they are read; the part of them that isn't counted yet; the part that counts as fixed already.
         var run = (all: 0, missing: 0, fixed: 0)
@@ -273,8 +273,8 @@ extension ResourceManager {
             if possible < need.reserved { (need.reserved, need.shortOf) = (max(0, possible), .engine) }
         }
         if need.reserved == Int.max {
-            // A retry that no limit bounds.
-            need.reserved = min(ask.expectedBytes, Self.expectedBytesMax)
+            // A retry that nothing limits.
+            need.reserved = ask.expectedBytes
         }
         need.run = need.reserved + run.missing
         need.engine = need.reserved + engine.missing

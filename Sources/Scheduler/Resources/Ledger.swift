@@ -88,6 +88,8 @@ extension ResourceManager {
         var isCrossed = false
         /// Bytes of the tables that it has made: they count for themselves.
         var handedOver = 0
+        /// Whether it keeps its slot without getting on.
+        var isStalled = false
 
         /// The bytes that it counts with.
         var bytes: Int { max(0, max(reserved, used) - handedOver) }

@@ -28,6 +28,12 @@ extension ResourceManager {
         /// The memory that a granted model's worker uses now, in bytes, as measured; the pages of its output segment included.
         case used(RunID, model: Int, bytes: Int)
 
+        /// A granted model doesn't get on: it has hardly used the processor for some time, or has had its slot for long while another run
+        /// had none. Its slot is not taken away, but a run that has none is lent one more. Ignored if it is over.
+        case stalled(RunID, model: Int)
+        /// A model that was stalled gets on. Ignored if it is over.
+        case progressing(RunID, model: Int)
+
         /// A table is there, complete; or the figures of one that is there have changed.
         case tableHeld(TableKey, TableFacts)
         /// A table was read, or its next reader is known better: how many models of its run are granted before that one. Ignored

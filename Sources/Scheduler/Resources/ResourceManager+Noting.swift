@@ -3,7 +3,8 @@ extension ResourceManager {
     mutating func runBegan(_ run: RunID, _ isBatch: Bool, _ slots: Int, _ memoryBytesMax: Int?) {
         precondition(runs[run] == nil, "run \(run) began already")
         precondition(slots >= 0 && memoryBytesMax ?? 0 >= 0, "slots and memory can't be negative")
-        runs[run] = RunState(isBatch: isBatch, slots: slots, memoryBytesMax: memoryBytesMax)
+        runs[run] = RunState(
+            isBatch: isBatch, slots: slots, memoryBytesMax: memoryBytesMax.map { min($0, Self.bytesMax) })
     }
 
     mutating func runEnded(_ run: RunID) {
@@ -29,6 +30,9 @@ extension ResourceManager {
         }
         precondition(runs[ask.run]!.ranks[ask.model] == nil, "model \(ask.model) of run \(ask.run) asks twice")
         precondition(ask.expectedBytes >= 0 && ask.memoryBytesMax ?? 0 >= 0, "bytes can't be negative")
+        var ask = ask
+        ask.expectedBytes = min(ask.expectedBytes, Self.bytesMax)
+        ask.memoryBytesMax = ask.memoryBytesMax.map { min($0, Self.bytesMax) }
         runs[ask.run]!.insert(ask)
     }
 
@@ -60,6 +64,7 @@ extension ResourceManager {
 
     mutating func used(_ key: ModelKey, _ bytes: Int) {
         precondition(bytes >= 0, "bytes can't be negative")
+        let bytes = min(bytes, Self.bytesMax)
         guard let before = grants[key]?.bytes else {
             preconditionFailure("model \(key.model) of run \(key.run) has no grant and uses memory")
         }

@@ -58,7 +58,7 @@ extension ResourceManager {
     }
 
     /// Names a model of a run.
-    public struct ModelKey: Hashable, Sendable {
+    public struct ModelKey: Hashable, Comparable, Sendable {
         /// The run.
         public let run: RunID
         /// The model's index in the run's graph.
@@ -68,6 +68,11 @@ extension ResourceManager {
         public init(_ run: RunID, _ model: Int) {
             self.run = run
             self.model = model
+        }
+
+        /// By run, then by model.
+        public static func < (left: ModelKey, right: ModelKey) -> Bool {
+            (left.run, left.model) < (right.run, right.model)
         }
     }
 

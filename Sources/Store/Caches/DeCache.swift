@@ -5,9 +5,9 @@
 /// every wait ends; and since a claim meets neither a piece nor another claim, no unit is decoded twice. A request may overtake a
 /// waiting one only if the two lack no unit in common.
 ///
-/// The catalog's owner sends a worker its answer at once, lends it the pieces, releases the tables that `takeReleased` returns,
-/// and asks for `answers` after each call that changes something.
-public struct DeCache: Sendable {
+/// Whoever owns it gives a worker's answer at once, lends it the pieces, releases what `takeReleased` gives, and asks for
+/// `answers` after each call that changes something.
+public final class DeCache {
     /// A table of the store that holds a block.
     public struct Piece: Sendable, Equatable {
         /// The table: a row for each of its groups' rows, in the groups' order.
@@ -72,8 +72,8 @@ public struct DeCache: Sendable {
 
     /// Takes in a worker's request, which `answers` answers. Pieces of older files at the same paths are forgotten.
     ///
-    /// Traps when the worker has asked before: the owner checks `hasAsked` first, since a worker may send anything.
-    public mutating func ask(_ wants: [ScanBlock], for worker: WorkerID) {
+    /// Traps when the worker has asked before: its owner looks at `hasAsked`, as workers may send anything.
+    public func ask(_ wants: [ScanBlock], for worker: WorkerID) {
         precondition(!hasAsked(worker), "worker \(worker) has asked already")
         waiting.append(Request(worker: worker, wants: wants))
         for block in wants { forgetOlder(than: block.file) }
@@ -85,7 +85,7 @@ public struct DeCache: Sendable {
     }
 
     /// The answers that can be given now, in the order of asking. Each is given once; from then on the worker decodes what it lacks.
-    public mutating func answers() -> [Answer] {
+    public func answers() -> [Answer] {
         if waiting.isEmpty { return [] }
         var ahead = claims.values.reduce(into: ScanUnits()) { $0.formUnion($1) }
         var answers: [Answer] = []
@@ -112,8 +112,8 @@ public struct DeCache: Sendable {
 
     /// Takes in the pieces that a worker has decoded, once its tables are published and it is dead: its claim ends.
     ///
-    /// Pieces outside its claim are released, and so are pieces of a file that a newer one has replaced at its path.
-    public mutating func add(_ pieces: [Piece], by worker: WorkerID) {
+    /// What was not its to decode is released, and so are pieces of a file of which newer ones are there.
+    public func add(_ pieces: [Piece], by worker: WorkerID) {
         var claim = claims[worker] ?? ScanUnits()
         use += 1
         for piece in pieces {
@@ -131,8 +131,8 @@ public struct DeCache: Sendable {
         end(worker)
     }
 
-    /// Ends a worker's request or claim, in whatever way the worker has ended. Nothing happens if it has neither.
-    public mutating func end(_ worker: WorkerID) {
+    /// A worker has ended, in whatever way: it waits and claims no more. Nothing happens where it did neither.
+    public func end(_ worker: WorkerID) {
         claims[worker] = nil
         waiting.removeAll { $0.worker == worker }
     }
@@ -150,8 +150,8 @@ public struct DeCache: Sendable {
     /// The units that a table holds; nil when it is no piece.
     public func block(of table: TableID) -> ScanBlock? { held[table]?.piece.block }
 
-    /// Forgets a piece that is evicted; the caller releases its table. Nothing happens if the table is no piece.
-    public mutating func remove(_ table: TableID) {
+    /// Forgets a piece that is evicted; its table is the caller's to release. Nothing happens where it is none.
+    public func remove(_ table: TableID) {
         guard let entry = held.removeValue(forKey: table) else { return }
         let path = entry.piece.block.file.path
         tables[path]?.removeAll { $0 == table }
@@ -159,20 +159,20 @@ public struct DeCache: Sendable {
     }
 
     /// Forgets every piece; their tables are among those to release.
-    public mutating func removeAll() {
+    public func removeAll() {
         released += held.keys.sorted()
         held = [:]
         tables = [:]
     }
 
     /// The tables that the cache let go of since the last call, for the caller to release.
-    public mutating func takeReleased() -> [TableID] {
+    public func takeReleased() -> [TableID] {
         defer { released = [] }
         return released
     }
 
-    /// Lists a piece among those of its file, behind all that are no smaller.
-    private mutating func file(_ piece: Piece) {
+    /// Enters a piece among those of its file, behind all that are no smaller.
+    private func file(_ piece: Piece) {
         let others = tables[piece.block.file.path] ?? []
         let place = others.firstIndex { (held[$0]?.piece.block.units ?? 0) < piece.block.units } ?? others.count
         tables[piece.block.file.path, default: []].insert(piece.table, at: place)
@@ -180,8 +180,8 @@ public struct DeCache: Sendable {
 
     /// Forgets the pieces of an older file at the same path: of another file, or of the same one with other content.
     ///
-    /// A run that was planned before the file changed may still ask; its older file leaves the pieces of the newer one alone.
-    private mutating func forgetOlder(than file: FileIdentity) {
+    /// A run that was planned before the file changed may still come: what it asks for is not what is there.
+    private func forgetOlder(than file: FileIdentity) {
         for table in tables[file.path] ?? [] {
             guard let other = held[table]?.piece.block.file, other != file else { continue }
             if other.ctimeNanoseconds <= file.ctimeNanoseconds {

@@ -52,7 +52,7 @@ struct Gathering: Sendable {
         var end = 0
         for segment in wanted.keys.sorted() {
             for range in wanted[segment]?.ranges ?? [] {
-                end += (range.lowerBound - end) & 63
+                end += (range.lowerBound - end) & (Container.alignment - 1)
                 placements.append(Placement(segment: segment.rawValue, range: range, offset: end))
                 end += range.count
             }

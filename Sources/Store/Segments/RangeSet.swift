@@ -92,6 +92,15 @@ public struct RangeSet: Sendable, Equatable {
         return RangeSet(ranges.map { $0.lowerBound & ~(page - 1)..<($0.upperBound + page - 1) & ~(page - 1) })
     }
 
+    /// More ranges than this are put together to pages: memory is given back in pages, and a table of a million batches must not take a
+    /// hundred megabytes to keep in mind.
+    static let rangesMax = 1 << 16
+
+    /// The set, or if it has very many ranges all of their pages that lie in another set, which holds it.
+    func coarse(in other: RangeSet) -> RangeSet {
+        ranges.count <= Self.rangesMax ? self : inWholePages().intersection(other)
+    }
+
     /// The gaps between the ranges within a bound that holds them all, in order.
     func gaps(in bound: Range<Int>) -> RangeSet { RangeSet([bound]).subtracting(self) }
 

@@ -34,6 +34,13 @@ public struct References: Sendable {
         lists[last].ranges.append(Range(uncheckedBounds: (lower, upper)))
     }
 
+    /// Brings the ranges into order, and joins those that overlap or touch: what a table names stays the same.
+    ///
+    /// It takes time in proportion to them, and may be done away from where the store is used.
+    public mutating func merge() {
+        for index in lists.indices { lists[index].ranges = RangeSet(lists[index].ranges).ranges }
+    }
+
     private mutating func place(of segment: SegmentID) -> Int {
         if let place = places[segment] { return place }
         places[segment] = lists.count

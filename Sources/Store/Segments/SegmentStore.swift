@@ -158,7 +158,12 @@ public final class SegmentStore {
             let message = "a reference ends at byte \(bounds.upperBound) of the output, which has \(output.bytes)"
             throw StoreError(.badReference, output.id, message)
         }
-        return named
+        return named.reduce(into: [:]) { coarse, entry in
+            coarse[entry.key] =
+                entry.key == output.id
+                ? entry.value.coarse(in: RangeSet([0..<output.bytes]))
+                : entry.value.coarse(in: lent(entry.key, to: worker))
+        }
     }
 
     /// If a table names next to nothing of an output, moves these bytes to a new file and keeps the output's memory for a later
@@ -189,13 +194,19 @@ public final class SegmentStore {
 
     /// Checks that the bytes of an input that a worker names are bytes that tables lent to it name.
     private func checkLent(_ ranges: RangeSet, of id: SegmentID, to worker: WorkerID) throws(StoreError) {
+        let lent = lent(id, to: worker)
+        guard let stray = ranges.ranges.first(where: { lent.index(holding: $0) == nil }) else { return }
+        throw StoreError(
+            .badReference, id, "worker \(worker) names bytes \(stray) of it, which no table lent to the worker names")
+    }
+
+    /// What tables that were lent to a worker name of a segment.
+    private func lent(_ id: SegmentID, to worker: WorkerID) -> RangeSet {
         var lent = RangeSet()
         for table in loans[worker] ?? [] {
             if let part = tables[table]?.named[id] { lent = lent.union(part) }
         }
-        guard let stray = ranges.ranges.first(where: { lent.index(holding: $0) == nil }) else { return }
-        throw StoreError(
-            .badReference, id, "worker \(worker) names bytes \(stray) of it, which no table lent to the worker names")
+        return lent
     }
 
     /// Lends a table to a worker: it stays until the worker has ended, whether it is released or not.

@@ -20,9 +20,14 @@ struct PlanCommand: ParsableCommand {
         name: [.customShort("O"), .long], help: "tty: a tree for people. json: the plan as one JSON object on stdout.")
     var output = OutputFormat.tty
 
+    @Flag(
+        name: .customLong("no-sandbox"),
+        help: "Read the project in an ordinary process, without namespaces. For machines that forbid them.")
+    var noSandbox = false
+
     func run() throws {
         do {
-            let plan = try Session.plan(project)
+            let plan = try Session.plan(project, noSandbox: noSandbox)
             for warning in plan.warnings ?? [] { Output.note("warning: " + warning.text) }
             switch output {
             case .json: Output.result(plan.json)

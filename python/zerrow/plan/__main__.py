@@ -16,6 +16,8 @@ sys.modules.setdefault("numpy", None)  # type: ignore[arg-type]
 gc.disable()
 
 from zerrow.errors import PlanError, ZerrowError  # noqa: E402
+from zerrow.plan.host_files import OWN_FILES, AskedFiles, HostFiles  # noqa: E402
+from zerrow.plan.place import tell_of_places  # noqa: E402
 from zerrow.plan.planner import plan_project  # noqa: E402
 
 
@@ -35,7 +37,18 @@ def main(arguments: list[str] | None = None) -> int:
         "--check-filters", action="store_true", help="ask the engine that evaluates filters what it says of them"
     )
     parser.add_argument("--hand-over", action="store_true", help="put the code that workers run into the plan")
+    parser.add_argument(
+        "--files", type=int, metavar="DESCRIPTOR", help="ask the engine at this socket what files outside are"
+    )
+    parser.add_argument(
+        "--output", type=int, default=1 << 30, metavar="BYTES", help="the longest plan that is printed"
+    )
     options = parser.parse_args(arguments)
+    host: HostFiles = OWN_FILES
+    if options.files is not None:
+        asked = AskedFiles(options.files)
+        tell_of_places(asked.note)
+        host = asked
     given: dict[str, str] = {}
     for pair in options.param:
         name, equals, value = pair.partition("=")
@@ -51,6 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
             engine=options.engine,
             checks_filters=options.check_filters,
             hands_over=options.hand_over,
+            host=host,
         )
     except PlanError as error:
         failure = {
@@ -60,20 +74,35 @@ def main(arguments: list[str] | None = None) -> int:
         _print(failure, errors="replace")
         return 1
     try:
-        _print(plan)
+        _print(plan, bytes_max=options.output)
     except UnicodeEncodeError as error:
         # Only names that the file system gave can be no text.
         path = os.fsencode(str(error.object)[: error.end].rpartition('"')[2]).decode(errors="backslashreplace")
         message = f"the project can't be planned: the name of {path} is not UTF-8"
         problem = ZerrowError(message, code="unreadable", hint="rename it")
-        _print({"errors": [problem.as_json()], "warnings": []})
-        return 1
+        return _fail(problem)
+    except _TooLong as error:
+        message = f"the plan has {error.args[0]} bytes, more than {options.output >> 20} MiB"
+        hint = "make several projects of it, or sources of fewer, larger files"
+        return _fail(ZerrowError(message, code="plan-too-long", hint=hint))
     return 0
 
 
-def _print(answer: dict[str, Any], errors: str = "strict") -> None:
-    """Prints JSON; raises UnicodeEncodeError, with nothing printed, for what is no text."""
-    sys.stdout.buffer.write(json.dumps(answer, ensure_ascii=False).encode(errors=errors) + b"\n")
+class _TooLong(Exception):
+    """An answer has too many bytes."""
+
+
+def _fail(problem: ZerrowError) -> int:
+    _print({"errors": [problem.as_json()], "warnings": []})
+    return 1
+
+
+def _print(answer: dict[str, Any], errors: str = "strict", bytes_max: int | None = None) -> None:
+    """Prints JSON. Raises, with nothing printed, UnicodeEncodeError for what is no text, and _TooLong."""
+    content = json.dumps(answer, ensure_ascii=False, allow_nan=False).encode(errors=errors) + b"\n"
+    if bytes_max is not None and len(content) > bytes_max:
+        raise _TooLong(len(content))
+    sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()
 
 

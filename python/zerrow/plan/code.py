@@ -17,7 +17,9 @@ from zerrow import pieces
 from zerrow.plan.aliases import OWN
 from zerrow.plan.code_file import CodeFile, Statement
 from zerrow.plan.declarations import PythonModel
+from zerrow.plan.place import now_at
 from zerrow.plan.python_file import FILE_BYTES_MAX, SourceText
+from zerrow.plan.text_files import Unreadable, is_within, read_file
 from zerrow.plan.world import Mention, outside, unseeded
 
 _FOLLOWED_MAX = 20
@@ -129,15 +131,14 @@ class CodeReader:
     def _read(self, name: str) -> SourceText:
         """A module's file. One that can't be read, or must not be, has no text: the worker looks for it itself."""
         path = self._folder / name
+        now_at(name)
         try:
             # A file elsewhere that a link leads to is not handed to models, which may not see it.
-            if self._folder not in path.resolve().parents:
-                raise PermissionError(f"{name} is a link that leaves the project folder")
-            if path.stat().st_size > FILE_BYTES_MAX:
-                raise OSError(f"{name} is larger than {FILE_BYTES_MAX >> 20} MiB")
-            return SourceText(path.read_bytes(), None)
-        except OSError as error:
-            self._unread[name] = str(error)
+            if not is_within(path, self._folder):
+                raise Unreadable("it is a link that leaves the project folder")
+            return SourceText(read_file(path, FILE_BYTES_MAX), None)
+        except Unreadable as error:
+            self._unread[name] = f"{name} {str(error).removeprefix('it ')}"
             return SourceText(b"", None)
 
     def _module_files(self, module: str, importer: str) -> list[str]:

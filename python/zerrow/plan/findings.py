@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from zerrow.errors import PlanError, PlanWarning, ZerrowError
 
+FINDINGS_MAX = 1000
+"""Nobody reads more of them."""
+
 
 class Findings:
     """Collects errors and warnings while a project is read. Code that adds an error goes on with the rest of the
@@ -24,13 +27,15 @@ class Findings:
         hint: str | None = None,
     ) -> None:
         """Notes something that makes a run impossible."""
-        self.errors.append(ZerrowError(message, code=code, model=model, file=file, line=line, hint=hint))
+        if len(self.errors) < FINDINGS_MAX:
+            self.errors.append(ZerrowError(message, code=code, model=model, file=file, line=line, hint=hint))
 
     def warning(
         self, code: str, message: str, *, file: str | None = None, line: int | None = None, hint: str | None = None
     ) -> None:
         """Notes something that is probably not meant."""
-        self.warnings.append(PlanWarning(code, message, file, line, hint))
+        if len(self.warnings) < FINDINGS_MAX:
+            self.warnings.append(PlanWarning(code, message, file, line, hint))
 
     def raise_errors(self) -> None:
         """Raises PlanError if anything was wrong, in the order of files and lines, each thing once."""
@@ -39,3 +44,15 @@ class Findings:
         unique = {(error.code, error.message, error.model, error.file, error.line): error for error in self.errors}
         ordered = sorted(unique.values(), key=lambda error: (error.file or "", error.line or 0))
         raise PlanError(ordered, self.warnings)
+
+
+def too_much(file: str | None, error: BaseException, findings: Findings) -> None:
+    """Notes a file that nests deeper, or takes more memory, than the planner can follow."""
+    what = "the project" if file is None else file
+    if isinstance(error, RecursionError):
+        code, why = "nested-too-deeply", "nests too deeply to be read"
+        hint = "give parts of a long expression names of their own"
+    else:
+        code, why = "plan-memory", "takes more memory to read than the planner may use"
+        hint = "make it smaller, or give the planner more with ZERROW_PLAN_MEMORY=8G"
+    findings.error(code, f"{what} {why}", file=file, hint=hint)

@@ -21,6 +21,8 @@ import struct
 import sys
 from typing import Any, BinaryIO
 
+from zerrow.plan.host_files import OWN_FILES, HostFiles
+
 _PROCESSOR_SECONDS_MAX = 10
 """What reading one footer may take, and a second more for each MiB of it."""
 _MEMORY_BYTES_MAX = 4 << 30
@@ -32,12 +34,14 @@ _NOTE = struct.Struct("<q")
 class FooterReader:
     """The planner's side. It has a process from `start` to `close`."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: HostFiles = OWN_FILES) -> None:
+        """`host` is where the files are."""
+        self._host = host
         self._child: _Child | None = None
 
     def start(self) -> None:
         """Have a process that gets ready."""
-        self._child = self._child or _Child()
+        self._child = self._child or _Child(self._host)
 
     def read(self, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Their answers. There is no process afterwards. Raises OSError where none can be had that reads."""
@@ -66,24 +70,28 @@ class FooterReader:
 class _Child:
     """A process that answers requests."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: HostFiles) -> None:
         # The number of the file that is being read, and 1.
         self._note = mmap.mmap(-1, mmap.PAGESIZE)
         self._errors = os.memfd_create("zerrow-footers", os.MFD_CLOEXEC)
         requests, to_child = os.pipe()
         from_child, answers = os.pipe()
+        self._life, end_of_life = os.pipe()
         parent = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
             try:
                 os.close(to_child)
                 os.close(from_child)
+                os.close(self._life)
+                _end_with(end_of_life)
                 with open(requests, "rb") as reading, open(answers, "wb") as writing:
-                    _serve(reading, writing, self._note, self._errors, parent)
+                    _serve(reading, writing, self._note, self._errors, parent, host)
             finally:
                 os._exit(1)
         os.close(requests)
         os.close(answers)
+        os.close(end_of_life)
         self._to_child, self._from_child = os.fdopen(to_child, "wb"), os.fdopen(from_child, "rb")
 
     def ask(self, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -106,6 +114,7 @@ class _Child:
         with contextlib.suppress(BrokenPipeError):
             self._to_child.close()
         self._from_child.close()
+        os.close(self._life)
         file = _NOTE.unpack_from(self._note)[0] - 1
         self._note.close()
         said = os.pread(self._errors, 4096, max(0, os.fstat(self._errors).st_size - 4096)).decode(errors="replace")
@@ -124,7 +133,22 @@ def _reason(status: int, said: str) -> str:
     return f"its footer ends the reader ({name})" + (f": {thrown[-1][:200]}" if thrown else "")
 
 
-def _serve(requests: BinaryIO, answers: BinaryIO, note: mmap.mmap, errors: int, parent: int) -> None:
+def _end_with(pipe: int) -> None:
+    """Have this process end at once when nobody reads a pipe any more that it could write to: the planner is dead.
+
+    Python can't ask for the signal that comes with a parent's death; the kernel sends SIGIO, which ends a process, when
+    the other end of such a pipe is closed.
+    """
+    import fcntl
+
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def _serve(
+    requests: BinaryIO, answers: BinaryIO, note: mmap.mmap, errors: int, parent: int, host: HostFiles
+) -> None:
     """Answer requests until the planner is gone; the process is this one's."""
     import faulthandler
     import resource
@@ -152,7 +176,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO, note: mmap.mmap, errors: int, 
 
     while line := requests.readline():
         for request in json.loads(line):
-            answer = read_source(request, begin)
+            answer = read_source(request, begin, host.tail)
             _NOTE.pack_into(note, 0, 0)
             signal.setitimer(signal.ITIMER_PROF, 0)
             answers.write(json.dumps(answer).encode() + b"\n")

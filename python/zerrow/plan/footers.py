@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
 
+from zerrow.plan.host_files import OWN_FILES
 from zerrow.plan.source_files import shown
 from zerrow.worker.failures import WorkerFailure
-from zerrow.worker.footer import Footer, common_schema, footer_bytes
+from zerrow.worker.footer import Footer, common_schema
 from zerrow.worker.partitions import partition_value, with_partitions
 
 _INDEX_BYTES = 4  # what a dictionary-encoded value takes once decoded
@@ -34,14 +34,17 @@ class _Conflict(Exception):
     """Files of a source that don't fit each other."""
 
 
-def read_source(request: dict[str, Any], begin: Callable[[int, int], None]) -> dict[str, Any]:
+def read_source(
+    request: dict[str, Any], begin: Callable[[int, int], None], tail: Callable[[str], bytes] = OWN_FILES.tail
+) -> dict[str, Any]:
     """The answer to a request of zerrow.plan.footer_reader, which says what is in both.
 
-    `begin` is told the number of each file and the bytes of its footer before that is read.
+    `begin` is told the number of each file and the bytes of its footer before that is read; `tail` gives a file's end
+    from its footer on.
     """
     bad: dict[int, str] = {int(file): why for file, why in request["bad"].items()}
     answer: dict[str, Any] = {"errors": []}
-    table = _Table(request, bad, begin)
+    table = _Table(request, bad, begin, tail)
     try:
         schema = with_partitions(common_schema(table.schemas(), _Conflict), request["partitions"])
         table.add_partitions(schema)
@@ -61,7 +64,7 @@ def read_source(request: dict[str, Any], begin: Callable[[int, int], None]) -> d
         "errors": [],
         "kinds": {field.name: _kind(field.type) for field in schema},
         "schema": base64.b64encode(schema.serialize()).decode(),
-        "bytes": {name: min(int(size), _BYTES_MAX) for name, size in table.bytes.items()},
+        "bytes": {name: max(0, min(int(size), _BYTES_MAX)) for name, size in table.bytes.items()},
         "dictionary": [name for name in schema.names if table.stored.get(name)],
     }
 
@@ -69,13 +72,20 @@ def read_source(request: dict[str, Any], begin: Callable[[int, int], None]) -> d
 class _Table:
     """Gathers what the files of a source say, one after the other."""
 
-    def __init__(self, request: dict[str, Any], bad: dict[int, str], begin: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        request: dict[str, Any],
+        bad: dict[int, str],
+        begin: Callable[[int, int], None],
+        tail: Callable[[str], bytes],
+    ) -> None:
         self.bytes: dict[str, float] = {}
         self.stored: dict[str, bool] = {}
         self.repeated: list[int] = []
         self._request = request
         self._bad = bad
         self._begin = begin
+        self._tail = tail
         self._rows = [0] * len(request["files"])
 
     def schemas(self) -> Iterator[tuple[str, pa.Schema]]:
@@ -114,11 +124,7 @@ class _Table:
             self.stored[name] = is_text
 
     def _footer(self, number: int, file: str) -> Footer:
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            content = footer_bytes(descriptor)
-        finally:
-            os.close(descriptor)
+        content = self._tail(file)
         self._begin(number, len(content))
         return Footer(content)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zerrow.identity import settles
 from zerrow.plan.code import Code, CodeReader
 from zerrow.plan.declarations import Declaration, PythonModel, SqlModel
+from zerrow.plan.host_files import OWN_FILES, HostFiles
 from zerrow.plan.project import Project
 from zerrow.plan.surroundings import ProjectFiles, environment, installed_folders, just_changed, own_code
 
@@ -29,7 +30,13 @@ class Keys:
     """Makes the keys of one plan's models, which come in the graph's order."""
 
     def __init__(
-        self, project: Project, sources: dict[str, Source], planned_ns: int, left_out: list[str], engine: str
+        self,
+        project: Project,
+        sources: dict[str, Source],
+        planned_ns: int,
+        left_out: list[str],
+        engine: str,
+        host: HostFiles = OWN_FILES,
     ) -> None:
         """`planned_ns` is a time before the sources were looked at; `left_out` names folders that the run writes to.
 
@@ -38,6 +45,7 @@ class Keys:
         self._planned_ns = planned_ns
         self._project = project
         self._engine = engine
+        self._host = host
         self._left_out = frozenset([*left_out, *(file for source in sources.values() for file in source.files)])
         models = [model for model in project.models.values() if isinstance(model, PythonModel)]
         self._code = CodeReader(project.file.folder, models, project.texts, installed_folders())
@@ -148,12 +156,24 @@ class Keys:
         read = [columns, condition, dictionary, source.partitions, source.schema]
         return _hash(["scan", source.identities, read, self._environment, self._own])
 
+    def _look(self, path: str) -> dict[str, Any]:
+        """The identity that a source's file has now."""
+        status = next(iter(self._host.status([path])))
+        if status.problem:
+            raise OSError(status.problem, path)
+        return status.identity
+
     def _scan_problem(self, scan: Scan) -> str | None:
         """Why the files that a scan reads can't be told from their later states; None where they can."""
         source = scan.source
         name = source.declaration.name
         if name not in self._settled:
-            changing = (each["path"] for each in source.identities if not settles(each, self._planned_ns))
+            kinds = source.file_systems or (None,) * len(source.identities)
+            changing = (
+                each["path"]
+                for each, kind in zip(source.identities, kinds, strict=True)
+                if not settles(each, self._planned_ns, kind, self._look)
+            )
             path = next(changing, None)
             self._settled[name] = None if path is None else just_changed(os.path.basename(path))
             if not source.identities:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from zerrow.plan.host_files import OWN_FILES, HostFiles
 from zerrow.plan.names import is_text
 
 FOLDERS_MAX = 16
@@ -66,7 +67,7 @@ def hidden(project: str, files: Iterable[str]) -> Hidden:
     return found
 
 
-def read_paths(project: str, files: Iterable[str]) -> list[str]:
+def read_paths(project: str, files: Iterable[str], host: HostFiles = OWN_FILES) -> list[str]:
     """What a worker has to see in order to read `files` (real paths): their folders, or what holds nothing else."""
     folders: dict[str, set[str]] = {}
     alone = []
@@ -78,7 +79,7 @@ def read_paths(project: str, files: Iterable[str]) -> list[str]:
             folders.setdefault(folder, set()).add(name)
     found = set(folders)
     if len(found) > FOLDERS_MAX:
-        _join(found, folders)
+        _join(found, folders, host)
     outside = [folder for folder in found if not f"{folder}/".startswith(project.rstrip("/") + "/")]
     if len(outside) > OUTSIDE_MAX and (common := os.path.commonpath(outside)) not in _SHARED:
         found = found.difference(outside) | {common}
@@ -122,7 +123,7 @@ def _hide(path: str, tree: dict[str, _Folder], found: Hidden, is_project: bool =
     return True
 
 
-def _join(found: set[str], files: dict[str, set[str]]) -> None:
+def _join(found: set[str], files: dict[str, set[str]], host: HostFiles) -> None:
     """Puts in the place of folders what holds nothing but them and `files`, deepest first, until they are few."""
     levels: dict[int, set[str]] = {}
     for folder in found:
@@ -130,8 +131,8 @@ def _join(found: set[str], files: dict[str, set[str]]) -> None:
     for depth in range(max(levels), 2, -1):
         for parent in sorted({os.path.dirname(folder) for folder in levels.get(depth, ())}.difference(_SHARED)):
             own = files.get(parent, set())
-            entries = list(_entries(parent))
-            if all(
+            entries = _host_entries(parent, host)
+            if entries and all(
                 f"{parent}/{name}" in found if is_folder else name in own or name[0] in "._"
                 for name, is_folder in entries
             ):
@@ -140,6 +141,14 @@ def _join(found: set[str], files: dict[str, set[str]]) -> None:
                 levels.setdefault(depth - 1, set()).add(parent)
         if len(found) <= FOLDERS_MAX:
             return
+
+
+def _host_entries(path: str, host: HostFiles) -> list[tuple[str, bool]]:
+    """The same of any folder of the host, which may be one that the planner does not see."""
+    try:
+        return [(entry.name, entry.is_folder and not entry.is_link) for entry in host.entries(path)]
+    except OSError:
+        return []
 
 
 def _entries(path: str) -> Iterable[tuple[str, bool]]:

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 from zerrow import pieces
 from zerrow.errors import PlanError, ZerrowError
 from zerrow.plan.declarations import Declaration, Limits, ParameterArgument, PythonModel, SqlModel, tables_read
-from zerrow.plan.findings import Findings
+from zerrow.plan.findings import Findings, too_much
 from zerrow.plan.footer_reader import FooterReader
 from zerrow.plan.graph import check_names, order
 from zerrow.plan.hand_over import HandOver
+from zerrow.plan.host_files import OWN_FILES, HostFiles
 from zerrow.plan.inputs import Input, InputReader
 from zerrow.plan.names import did_you_mean
+from zerrow.plan.place import now_at, place
 from zerrow.plan.places import hidden, read_paths
 from zerrow.plan.project import Project, read_project
 from zerrow.plan.project_file import read_project_file
@@ -43,27 +45,33 @@ def plan_project(
     engine: str = "",
     checks_filters: bool = False,
     hands_over: bool = False,
+    host: HostFiles = OWN_FILES,
 ) -> dict[str, Any]:
     """The plan of the project in `folder`, with parameters `given` as texts.
 
     With a `query`, the plan of that SQL over the project's models and sources, and of nothing that it doesn't need.
     What is in `written_folders` is in no key: the run writes there. `engine` stands for the build that will run it, and
     is in every key. With `checks_filters` filters on sources are also given to the engine that evaluates them; without,
-    their scans find what it says of them. With `hands_over`, the plan has the code that workers run.
+    their scans find what it says of them. With `hands_over`, the plan has the code that workers run. `host` is where
+    sources are looked for.
     Raises PlanError with all that is wrong. Imports none of the project's code.
     """
     findings = Findings()
     planned_ns = time.time_ns()
-    footers = FooterReader()
+    footers = FooterReader(host)
     try:
-        project_file = read_project_file(Path(folder).resolve(), findings)
+        project_file = read_project_file(Path(os.path.realpath(folder)), findings)
         if project_file.sources:
             footers.start()
         project = read_project(project_file, given or {}, findings, query)
         written = [os.path.realpath(each) for each in written_folders]
-        return _Planner(project, footers, findings, planned_ns, written, engine, hands_over).plan(checks_filters)
+        planner = _Planner(project, footers, findings, planned_ns, written, engine, hands_over, host)
+        return planner.plan(checks_filters)
     except PlanError:
         raise
+    except (RecursionError, MemoryError) as error:
+        too_much(place(), error, findings)
+        raise PlanError(findings.errors, findings.warnings) from None
     except ZerrowError as error:
         findings.errors.append(error)
         raise PlanError(findings.errors, findings.warnings) from None
@@ -81,6 +89,7 @@ class _Planner:
         written_folders: list[str],
         engine: str,
         hands_over: bool,
+        host: HostFiles,
     ) -> None:
         self.project = project
         self.footers = footers
@@ -89,6 +98,7 @@ class _Planner:
         self.written_folders = written_folders
         self.engine = engine
         self.code = HandOver() if hands_over else None
+        self.host = host
         self.missing: list[str] = []
 
     def plan(self, checks_filters: bool) -> dict[str, Any]:
@@ -99,7 +109,10 @@ class _Planner:
         self._check_parameters()
         sources = self._read_sources()
         reader = InputReader(self.project, sources, self.findings, checks_filters)
-        inputs = {model.name: reader.read(model) for model in models}
+        inputs = {}
+        for model in models:
+            now_at(model.file)
+            inputs[model.name] = reader.read(model)
         self.findings.raise_errors()
         return {
             "version": VERSION,
@@ -146,7 +159,7 @@ class _Planner:
             for name, declaration in file.sources.items()
             if name in wanted and name not in self.project.models
         ]
-        sources = read_sources(declarations, file, self.footers, self.findings)
+        sources = read_sources(declarations, file, self.footers, self.findings, self.host)
         self.missing = [name for name, source in sources.items() if not source.files]
         return sources
 
@@ -176,11 +189,12 @@ class _Planner:
         from zerrow.plan.keys import Keys
         from zerrow.plan.scans import merge_scans
 
-        keys = Keys(self.project, sources, self.planned_ns, self.written_folders, self.engine)
+        keys = Keys(self.project, sources, self.planned_ns, self.written_folders, self.engine, self.host)
         scans = merge_scans([input_ for model in models for input_ in inputs[model.name]], sources)
         read = {input_.table for group in inputs.values() for input_ in group}
         planned: list[dict[str, Any]] = []
         for model in models:
+            now_at(model.file)
             named: list[tuple[str, Scan | None]] = []
             for input_ in inputs[model.name]:
                 scan = scans.get(id(input_))
@@ -216,7 +230,7 @@ class _Planner:
             "dictionary": [name for name in source.dictionary if columns is None or name in columns],
         }
         entry = _model_entry(scan.name, "scan", [], Limits())
-        paths = read_paths(str(self.project.file.folder), source.files)
+        paths = read_paths(str(self.project.file.folder), source.files, self.host)
         return {**entry, "read_paths": paths, "final": False, "file": None, "line": None, "task": task}
 
     def _note_what_is_not_kept(self, planned: list[dict[str, Any]]) -> None:

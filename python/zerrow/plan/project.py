@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from importlib.util import decode_source
 from pathlib import Path
 
+from zerrow.errors import ZerrowError
 from zerrow.plan.declarations import Declaration, tables_read
-from zerrow.plan.findings import Findings
+from zerrow.plan.findings import Findings, too_much
 from zerrow.plan.parameters import Value, parameter_values
+from zerrow.plan.place import now_at
 from zerrow.plan.project_file import ProjectFile
 from zerrow.plan.python_file import FILE_BYTES_MAX, PythonFile, SourceText
+from zerrow.plan.text_files import Unreadable, is_within, read_file
 
 _QUERY = "query"  # what errors call the text of a query, and its model
 
@@ -54,27 +57,12 @@ def read_project(
     folder = project_file.folder
     parameters = parameter_values(project_file.parameters, given, project_file.file, findings)
     project = Project(project_file, parameters)
-    for name in sorted(os.listdir(folder)):
-        if name.startswith(".") or not name.endswith((".py", ".sql")) or (folder / name).is_dir():
-            continue
-        source = _read(folder, name, findings)
-        if source is None:
-            continue
-        if name.endswith(".py"):
-            file = PythonFile(name, source, findings)
-            if file.models:
-                project.imports |= file.imports
-                project.texts[name] = file.text
-            for model in file.models:
-                _add(project, model, findings)
-        else:
-            from zerrow.plan.sql_file import read_sql_file  # brings in sqlglot, which projects without SQL don't need
-
-            # A byte order mark is no part of the text.
-            text = io.IncrementalNewlineDecoder(None, translate=True).decode(source.decode("utf-8-sig"), final=True)
-            sql_model = read_sql_file(name, text, parameters, findings)
-            if sql_model is not None:
-                _add(project, sql_model, findings)
+    for name in _model_files(folder):
+        now_at(name)
+        try:
+            _read_models(project, name, findings)
+        except (RecursionError, MemoryError) as error:
+            too_much(name, error, findings)
     if query is not None:
         _add_query(project, query, findings)
     elif not project.models and not findings.errors:
@@ -85,6 +73,47 @@ def read_project(
             hint="add a .sql file, or a .py file with a function under @zerrow.model(), beside the project file",
         )
     return project
+
+
+def _model_files(folder: Path) -> list[str]:
+    """The names of what may declare models. Raises ZerrowError."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(
+                entry.name
+                for entry in entries
+                if entry.name.endswith((".py", ".sql")) and entry.name[0] != "." and not _is_folder(entry)
+            )
+    except OSError as error:
+        raise ZerrowError(f"{folder} can't be read: {error.strerror}", code="unreadable") from None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # a link that leads round in circles, for one
+
+
+def _read_models(project: Project, name: str, findings: Findings) -> None:
+    source = _read(project.file.folder, name, findings)
+    if source is None:
+        return
+    if name.endswith(".py"):
+        file = PythonFile(name, source, findings)
+        if file.models:
+            project.imports |= file.imports
+            project.texts[name] = file.text
+        for model in file.models:
+            _add(project, model, findings)
+    else:
+        from zerrow.plan.sql_file import read_sql_file  # brings in sqlglot, which projects without SQL don't need
+
+        # A byte order mark is no part of the text.
+        text = io.IncrementalNewlineDecoder(None, translate=True).decode(source.decode("utf-8-sig"), final=True)
+        sql_model = read_sql_file(name, text, project.parameters, findings)
+        if sql_model is not None:
+            _add(project, sql_model, findings)
 
 
 def _add_query(project: Project, text: str, findings: Findings) -> None:
@@ -101,7 +130,7 @@ def _add_query(project: Project, text: str, findings: Findings) -> None:
 def _read(folder: Path, name: str, findings: Findings) -> bytes | None:
     """The bytes of a file, if they are text: Python's in the encoding that it names, SQL in UTF-8."""
     path = folder / name
-    if folder not in path.resolve().parents:
+    if not is_within(path, folder):
         findings.error(
             "link-outside-project",
             f"{name} is a link that leaves the project folder",
@@ -110,18 +139,17 @@ def _read(folder: Path, name: str, findings: Findings) -> bytes | None:
         )
         return None
     try:
-        if path.stat().st_size > FILE_BYTES_MAX:
-            findings.error("unreadable", f"{name} is larger than {FILE_BYTES_MAX >> 20} MiB", file=name)
-            return None
-        source = path.read_bytes()
+        source = read_file(path, FILE_BYTES_MAX)
         if name.endswith(".py"):
             decode_source(source)
         else:
             source.decode("utf-8-sig")
         return source
-    except (OSError, UnicodeDecodeError, SyntaxError) as error:
+    except Unreadable as error:
+        findings.error("unreadable", f"{name} can't be read: {error}", file=name, hint=error.hint)
+    except (UnicodeDecodeError, SyntaxError, LookupError) as error:
         findings.error("unreadable", f"{name} can't be read: {error}", file=name, hint="save it as UTF-8 text")
-        return None
+    return None
 
 
 def _add(project: Project, model: Declaration, findings: Findings) -> None:

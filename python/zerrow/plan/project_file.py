@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,10 @@ from zerrow.plan.findings import Findings
 from zerrow.plan.names import did_you_mean, name_problem
 from zerrow.plan.parameters import PARAMETER_TYPES, ParameterDeclaration, default_problem
 from zerrow.plan.partitions import TYPES
+from zerrow.plan.place import now_at
+from zerrow.plan.text_files import Unreadable, is_within, read_file
+from zerrow.plan.yaml_text import Refused, compose
+from zerrow.plan.yaml_text import value as _value
 
 _NAMES = ("zerrow_project.yml", "zerrow_project.yaml")
 _KEYS = ("project", "parameters", "sources", "prepare", "python")
@@ -24,7 +29,7 @@ _PROJECT_KEYS = ("name", "id", "description")
 _PARAMETER_KEYS = ("type", "default", "required", "description")
 _SOURCE_KEYS = ("path", "dictionary", "hive")
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+FILE_BYTES_MAX = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,10 @@ class ProjectFile:
 
 def find_project_file(folder: Path) -> Path:
     """The project file of `folder`. Raises ZerrowError when there is none, or two, or it is somewhere else."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise ZerrowError(f"{folder} is not a folder", code="no-project", hint="name a project's folder with -p")
-    found = [folder / name for name in _NAMES if (folder / name).is_file()]
+    # Whatever has the name is meant: what is no file is said to be none.
+    found = [folder / name for name in _NAMES if os.path.lexists(folder / name)]
     if not found:
         raise ZerrowError(
             f"there is no project file in {folder}",
@@ -72,7 +78,7 @@ def find_project_file(folder: Path) -> Path:
             file=_NAMES[1],
             hint="keep one of them",
         )
-    if folder not in found[0].resolve().parents:
+    if not is_within(found[0], folder):
         raise ZerrowError(
             f"{found[0].name} is a link that leaves the project folder",
             code="link-outside-project",
@@ -85,8 +91,13 @@ def find_project_file(folder: Path) -> Path:
 def read_project_file(folder: Path, findings: Findings) -> ProjectFile:
     """Reads the project file. Raises ZerrowError when nothing of it can be used; lesser errors go to `findings`."""
     path = find_project_file(folder)
+    now_at(path.name)
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader)
+        root = compose(read_file(path, FILE_BYTES_MAX).decode("utf-8"))
+    except Refused as error:
+        raise ZerrowError(
+            f"the project file is not read: {error}", code="yaml", file=path.name, line=error.line, hint=error.hint
+        ) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
@@ -97,8 +108,10 @@ def read_project_file(folder: Path, findings: Findings) -> ProjectFile:
             line=mark.line + 1 if mark else None,
             hint="indent with spaces, and put texts with ': ' or '#' in quotes",
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ZerrowError(f"the project file can't be read: {error}", code="yaml", file=path.name) from None
+    except (Unreadable, UnicodeDecodeError) as error:
+        hint = getattr(error, "hint", None)
+        message = f"the project file can't be read: {error}"
+        raise ZerrowError(message, code="yaml", file=path.name, hint=hint) from None
     return _Reader(folder, path.name, findings).read(root)
 
 
@@ -300,14 +313,3 @@ def _line(node: yaml.Node) -> int:
 
 def _is_null(node: yaml.Node) -> bool:
     return isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"
-
-
-def _value(node: yaml.Node) -> Any:
-    """The plain value of a node: safe tags only, anything else counts as None."""
-    loader = _Loader("")
-    try:
-        return loader.construct_object(node, deep=True)
-    except yaml.YAMLError:
-        return None
-    finally:
-        loader.dispose()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from zerrow.identity import identity
+from zerrow.plan.host_files import OWN_FILES, Entry, HostFiles, Status
 
 _MAGIC = re.compile(r"[*?\[]")
-_FOLDERS_MAX = 500_000
-"""More folders than these are no source: links to folders have gone astray."""
+ENTRIES_MAX = 1_000_000
+"""So much is looked at for one source: more is no data, or links to folders have gone astray."""
+FILES_MAX = 200_000
+"""The most files of a source. Each is a line of the plan."""
 
 
 class UnreadableSource(Exception):
@@ -23,14 +26,18 @@ class UnreadableSource(Exception):
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file of a source. `path` is real and absolute; `folders` are those that the source's path and search name."""
+    """A file of a source. `path` is real and absolute; `folders` are those that the source's path and search name.
+
+    `file_system` is the kind of the one that it is on, where somebody has asked.
+    """
 
     path: str
     folders: tuple[str, ...]
     identity: dict[str, Any]
+    file_system: int | None = None
 
 
-def find_files(path: str, folder: str) -> list[SourceFile]:
+def find_files(path: str, folder: str, host: HostFiles = OWN_FILES) -> list[SourceFile]:
     """The files of a path that a project in `folder` names, sorted as they are named. Links are followed.
 
     What is there by just this name is meant, whatever characters the name has; else it may be a pattern. Raises
@@ -38,20 +45,23 @@ def find_files(path: str, folder: str) -> list[SourceFile]:
     """
     path = os.path.expanduser(path)
     whole = os.path.join(folder, path)
-    search = _Search()
-    if os.path.isdir(whole):
-        found = list(search.below(whole))
-    elif os.path.lexists(whole):
+    if "\0" in path:
+        raise UnreadableSource("its path has a NUL character")
+    search = _Search(host)
+    status = next(iter(host.status([whole])))
+    if status.is_folder:
+        found = search.found(search.below(whole, status))
+    elif status.problem not in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
         found = [whole]
     elif _MAGIC.search(path):
         start = "/" if os.path.isabs(path) else folder
         parts = [part for part in path.split("/") if part not in ("", ".")]
-        found = list(dict.fromkeys(search.matches(start, parts)))
+        found = search.found(dict.fromkeys(search.matches(start, parts)))
     else:
         found = []
-    places = _Places()
     named = "" if os.path.isabs(path) else os.path.join(folder, "")
-    return [places.file(each, each.removeprefix(named)) for each in sorted(found, key=os.fsencode)]
+    found.sort(key=os.fsencode)
+    return [_file(each, each.removeprefix(named), status) for each, status in zip(found, host.status(found))]
 
 
 def shown(path: str) -> str:
@@ -65,98 +75,111 @@ def shown(path: str) -> str:
 class _Search:
     """A walk through folders. It is an error, not fewer rows, where one of them may not be read."""
 
-    def __init__(self) -> None:
-        self._folders = 0
+    def __init__(self, host: HostFiles) -> None:
+        self._host = host
+        self._entries_count = 0
 
-    def below(self, folder: str) -> Iterator[str]:
+    def found(self, paths: Iterable[str]) -> list[str]:
+        """The paths, if they are not too many."""
+        found = []
+        for path in paths:
+            found.append(path)
+            if len(found) > FILES_MAX:
+                raise UnreadableSource(
+                    f"it has more than {FILES_MAX} files: {shown(path)} is one of them; name fewer, or put them together"
+                )
+        return found
+
+    def below(self, folder: str, status: Status) -> Iterator[str]:
         """The Parquet files of a folder and those below it; names that start with . or _ are writers' leftovers."""
-        for root in self.folders(folder):
-            for entry in self._entries(root):
-                if entry.name.endswith(".parquet") and entry.name[0] not in "._" and not _is_folder(entry):
+        for _, entries in self.folders(folder, status):
+            for entry in entries:
+                if entry.name.endswith(".parquet") and entry.name[0] not in "._" and not entry.is_folder:
                     yield entry.path
 
-    def folders(self, folder: str) -> Iterator[str]:
-        """A folder and all below it that hold data; links are followed, but not to a folder that they are in."""
-        pending: list[tuple[str, tuple[tuple[int, int], ...]]] = [(folder, ())]
-        while pending:
-            root, above = pending.pop()
-            status = os.stat(root)
-            own = (status.st_dev, status.st_ino)
-            if own in above:
-                continue
-            yield root
-            below = [entry.path for entry in self._entries(root) if _is_folder(entry) and _holds_data(entry.name)]
-            pending += [(path, (*above, own)) for path in below]
+    def folders(self, folder: str, status: Status) -> Iterator[tuple[str, list[Entry]]]:
+        """A folder and all below it that hold data, each with what is in it.
 
-    def matches(self, folder: str, parts: list[str]) -> Iterator[str]:
-        """The files below a folder that match a pattern, part by part."""
+        Links are followed, but not to a folder that they are in.
+        """
+        if status.path == "/":
+            raise UnreadableSource("it means every file of the machine: begin its path with a folder")
+        pending: list[tuple[str, str, tuple[str, ...]]] = [(folder, status.path, ())]
+        while pending:
+            root, real, above = pending.pop()
+            if real in above:
+                continue
+            entries = self._entries(root)
+            yield root, entries
+            below = [entry for entry in entries if entry.is_folder and _holds_data(entry.name)]
+            links = [entry.path for entry in below if entry.is_link]
+            led = dict(zip(links, self._host.status(links), strict=True)) if links else {}
+            for entry in below:
+                place = led[entry.path].path if entry.is_link else f"{real}/{entry.name}"
+                pending.append((entry.path, place, (*above, real)))
+
+    def matches(self, folder: str, parts: list[str], entries: list[Entry] | None = None) -> Iterator[str]:
+        """What below a folder matches a pattern, part by part; `entries` are the folder's where they are known."""
         part, rest = parts[0], parts[1:]
-        path = os.path.join(folder, part)
         if part == "**":
-            for each in self.folders(folder) if os.path.isdir(folder) else ():
-                yield from self.matches(each, rest or ["*"])
-        elif not _MAGIC.search(part) or os.path.lexists(path):
+            status = self._folder(folder)
+            for each, own in self.folders(folder, status) if status is not None else ():
+                yield from self.matches(each, rest or ["*"], own)
+        elif not _MAGIC.search(part):
+            path = os.path.join(folder, part)
             if rest:
                 yield from self.matches(path, rest)
-            elif os.path.lexists(path) and not os.path.isdir(path):
-                yield path
+            elif entries is not None:
+                yield from (entry.path for entry in entries if entry.name == part and not entry.is_folder)
+            else:
+                status = next(iter(self._host.status([path])))
+                if status.problem != errno.ENOENT and status.problem != errno.ENOTDIR and not status.is_folder:
+                    yield path
         else:
-            for entry in self._entries(folder) if os.path.isdir(folder) else ():
+            if entries is None:
+                entries = self._entries(folder) if self._folder(folder) is not None else []
+            # What is there by just this name is meant.
+            exact = [entry for entry in entries if entry.name == part]
+            for entry in exact or entries:
                 is_hidden = entry.name[0] == "." and part[0] != "."
-                if not is_hidden and fnmatch.fnmatchcase(entry.name, part) and _is_folder(entry) == bool(rest):
+                is_meant = bool(exact) or (not is_hidden and fnmatch.fnmatchcase(entry.name, part))
+                if is_meant and entry.is_folder == bool(rest):
                     yield from self.matches(entry.path, rest) if rest else (entry.path,)
 
-    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
-        self._folders += 1
-        if self._folders > _FOLDERS_MAX:
-            raise UnreadableSource(f"it has more than {_FOLDERS_MAX} folders: {shown(folder)} is one of them")
+    def _folder(self, path: str) -> Status | None:
+        """What the path leads to; None where that is no folder."""
+        status = next(iter(self._host.status([path])))
+        return status if status.is_folder else None
+
+    def _entries(self, folder: str) -> list[Entry]:
         try:
-            with os.scandir(folder) as entries:
-                return list(entries)
+            entries = self._host.entries(folder)
         except OSError as error:
             raise UnreadableSource(f"the folder {shown(folder)} can't be read: {error.strerror}") from None
+        self._entries_count += len(entries) + 1
+        if self._entries_count > ENTRIES_MAX:
+            raise UnreadableSource(
+                f"more than {ENTRIES_MAX} files and folders would have to be looked at: {shown(folder)} is one of them; "
+                "name a folder with less in it"
+            )
+        return entries
 
 
-class _Places:
-    """Where files really are; folders are looked up once."""
-
-    def __init__(self) -> None:
-        self._real: dict[str, str] = {}
-
-    def file(self, path: str, named: str) -> SourceFile:
-        """The file at a path that its source names in some way. Raises UnreadableSource."""
-        real = self._real_path(path)
-        try:
-            real.encode()
-        except UnicodeEncodeError:
-            raise UnreadableSource(f"the name of {shown(path)} is no UTF-8 text: rename it") from None
-        try:
-            status = os.stat(real)
-        except FileNotFoundError:
-            raise UnreadableSource(f"{shown(path)} is a link to nothing") from None
-        except OSError as error:
-            raise UnreadableSource(f"{shown(path)} can't be read: {error.strerror}") from None
-        if not stat.S_ISREG(status.st_mode):
-            raise UnreadableSource(f"{shown(path)} is no regular file")
-        if not os.access(real, os.R_OK):
-            raise UnreadableSource(f"no permission for {shown(path)}")
-        return SourceFile(real, tuple(named.split("/")[:-1]), identity(real))
-
-    def _real_path(self, path: str) -> str:
-        if os.path.islink(path):
-            return os.path.realpath(path)
-        folder, name = os.path.split(path)
-        real = self._real.get(folder)
-        if real is None:
-            real = self._real[folder] = os.path.realpath(folder)
-        return os.path.join(real, name)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _file(path: str, named: str, status: Status) -> SourceFile:
+    """The file at a path that its source names in some way. Raises UnreadableSource."""
+    if status.problem in (errno.ENOENT, errno.ENOLINK):
+        raise UnreadableSource(f"{shown(path)} is a link to nothing")
+    if status.problem:
+        raise UnreadableSource(f"{shown(path)} can't be read: {os.strerror(status.problem)}")
     try:
-        return entry.is_dir()
-    except OSError:
-        return False  # a link that leads round in circles, for one
+        status.path.encode()
+    except UnicodeEncodeError:
+        raise UnreadableSource(f"the name of {shown(path)} is no UTF-8 text: rename it") from None
+    if not stat.S_ISREG(status.mode):
+        raise UnreadableSource(f"{shown(path)} is no regular file")
+    if not status.is_readable:
+        raise UnreadableSource(f"no permission for {shown(path)}")
+    return SourceFile(status.path, tuple(named.split("/")[:-1]), status.identity, status.file_system)
 
 
 def _holds_data(name: str) -> bool:

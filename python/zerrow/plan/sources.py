@@ -9,6 +9,7 @@ from typing import Any
 
 from zerrow.plan.findings import Findings
 from zerrow.plan.footer_reader import FooterReader
+from zerrow.plan.host_files import OWN_FILES, HostFiles
 from zerrow.plan.names import did_you_mean
 from zerrow.plan.partitions import find_partitions
 from zerrow.plan.project_file import ProjectFile, SourceDeclaration
@@ -23,7 +24,7 @@ class Source:
     string, bool, date, timestamp, timestamptz (with a zone) or other. It is None when the columns can't be known, and
     so is `schema`: the columns as Arrow's own message, in Base64. `dictionary` has the columns that are read
     dictionary-encoded, `partitions` those that folders' names give, as a task has them; `identities` are the files',
-    one each; `column_bytes` is about what each column takes in memory.
+    one each, `file_systems` the kinds of what they are on; `column_bytes` is about what each column takes in memory.
     """
 
     declaration: SourceDeclaration
@@ -33,6 +34,7 @@ class Source:
     dictionary: tuple[str, ...] = ()
     partitions: dict[str, dict[str, Any]] = field(default_factory=dict)
     identities: tuple[dict[str, Any], ...] = ()
+    file_systems: tuple[int | None, ...] = ()
     column_bytes: dict[str, int] = field(default_factory=dict)
 
     def decoded_bytes(self, columns: Iterable[str] | None) -> int:
@@ -42,14 +44,18 @@ class Source:
 
 
 def read_sources(
-    declarations: list[SourceDeclaration], project: ProjectFile, footers: FooterReader, findings: Findings
+    declarations: list[SourceDeclaration],
+    project: ProjectFile,
+    footers: FooterReader,
+    findings: Findings,
+    host: HostFiles = OWN_FILES,
 ) -> dict[str, Source]:
     """The sources by name, with their columns where their files can be read. One has no files where it is missing."""
     sources, found = {}, []
     for declaration in declarations:
         sources[declaration.name] = Source(declaration, ())
         try:
-            files = find_files(declaration.path, str(project.folder))
+            files = find_files(declaration.path, str(project.folder), host)
         except UnreadableSource as error:
             _error(findings, project, declaration, "source-unreadable", f"can't be read: {error}")
             continue
@@ -58,7 +64,7 @@ def read_sources(
             sources[declaration.name] = Source(declaration, paths)
             found.append((declaration, files))
         elif project.prepare is None:
-            _missing(declaration, project, findings)
+            _missing(declaration, project, findings, host)
     requests = [_request(declaration, files) for declaration, files in found]
     for (declaration, files), request, answer in zip(found, requests, footers.read(requests), strict=True):
         for code, problem, hint in answer["errors"]:
@@ -96,12 +102,16 @@ def _source(
         tuple(dictionary),
         request["partitions"],
         tuple(file.identity for file in files),
+        tuple(file.file_system for file in files),
         answer["bytes"],
     )
 
 
-def _missing(declaration: SourceDeclaration, project: ProjectFile, findings: Findings) -> None:
-    is_folder = os.path.isdir(os.path.join(project.folder, os.path.expanduser(declaration.path)))
+def _missing(
+    declaration: SourceDeclaration, project: ProjectFile, findings: Findings, host: HostFiles = OWN_FILES
+) -> None:
+    place = os.path.join(project.folder, os.path.expanduser(declaration.path))
+    is_folder = next(iter(host.status([place]))).is_folder
     what = f"the folder {declaration.path!r} holds none" if is_folder else f"nothing matches {declaration.path!r}"
     findings.error(
         "source-missing",

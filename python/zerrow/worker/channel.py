@@ -8,9 +8,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from zerrow.errors import ZerrowError
-
-MESSAGE_BYTES_MAX = 128 * 1024
-DESCRIPTORS_MAX = 200
+from zerrow.worker.ops import DESCRIPTORS_MAX, MESSAGE_BYTES_MAX
 
 
 class ProtocolError(ZerrowError):

@@ -10,16 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from zerrow.worker.parquet_tail import MAGIC, parquet_tail
 from zerrow.worker.results import holds_view, is_view, without_field_ids
 
 _ARROW_KEY = b"\x18\x0cARROW:schema"
 """The key of the footer's Arrow schema as Thrift's compact protocol writes it: string, 12 bytes."""
-_MAGIC = b"PAR1"
-_ENCRYPTED = b"PARE"
-_TAIL_BYTES = 64 << 10
-"""The bytes of a file that are read at first: most footers are shorter."""
-_FOOTER_BYTES_MAX = 512 << 20
-"""Enough for millions of column chunks, which take ten times as much memory."""
 _SKIPPED_KEYS = (b"ARROW:schema", b"arrow:schema")
 
 
@@ -58,21 +53,7 @@ class Footer:
 def footer_bytes(descriptor: int) -> bytes:
     """The end of a file from its footer on. Raises OSError, or ValueError where it is no Parquet file's."""
     size = os.fstat(descriptor).st_size
-    if size == 0:
-        raise ValueError("the file is empty")
-    tail = os.pread(descriptor, min(size, _TAIL_BYTES), max(0, size - _TAIL_BYTES))
-    if tail[-4:] == _ENCRYPTED:
-        raise ValueError("its footer is encrypted, and nothing here has the key")
-    if size < 12 or tail[-4:] != _MAGIC:
-        raise ValueError("it doesn't end as Parquet files do")
-    length = int.from_bytes(tail[-8:-4], "little") + 8
-    if length > size - len(_MAGIC):
-        raise ValueError(f"it says that its footer has {length - 8} bytes, more than the file")
-    if length > _FOOTER_BYTES_MAX:
-        raise ValueError(f"its footer has {length - 8} bytes, and none over {_FOOTER_BYTES_MAX} is read")
-    if length > len(tail):
-        tail = os.pread(descriptor, length, size - length)
-    return tail[-length:]
+    return parquet_tail(size, lambda length: os.pread(descriptor, length, max(0, size - length)))
 
 
 def common_schema(schemas: Iterable[tuple[str, pa.Schema]], fail: Callable[[str], Exception]) -> pa.Schema:
@@ -127,7 +108,7 @@ def _check_names(schema: pa.Schema) -> None:
 
 
 def _open(content: bytes, metadata: Any = None, read_dictionary: Any = None) -> pq.ParquetFile:
-    return pq.ParquetFile(pa.BufferReader(_MAGIC + content), metadata=metadata, read_dictionary=read_dictionary)
+    return pq.ParquetFile(pa.BufferReader(MAGIC + content), metadata=metadata, read_dictionary=read_dictionary)
 
 
 def _without_arrow_schema(content: bytes, noted: pa.Schema) -> pq.ParquetFile | None:

@@ -1,0 +1,167 @@
+import Glibc
+import Sandbox
+import System
+
+/// What a planner may take.
+struct PlannerLimits {
+    /// Seconds from its start to its end.
+    var seconds = 300.0
+    /// Memory, in bytes.
+    var memoryBytesMax: UInt64
+    /// Its answer, in bytes.
+    static let outputBytesMax = 256 << 20
+
+    /// The usual limits, or those that `ZERROW_PLAN_TIMEOUT` and `ZERROW_PLAN_MEMORY` say.
+    ///
+    /// - Throws: `EngineError.options` for a text that is neither a number of seconds nor of bytes.
+    init(_ environment: [String: String], machineBytes: UInt64?) throws(EngineError) {
+        memoryBytesMax = min(max((machineBytes ?? (8 << 30)) / 2, 2 << 30), 8 << 30)
+        if let text = environment["ZERROW_PLAN_TIMEOUT"], !text.isEmpty {
+            guard let number = Double(text), number > 0, number < 1e9 else {
+                throw .options("ZERROW_PLAN_TIMEOUT is '\(text)', and not a positive number of seconds")
+            }
+            seconds = number
+        }
+        if let text = environment["ZERROW_PLAN_MEMORY"], !text.isEmpty {
+            guard let bytes = Self.bytes(text), bytes >= 64 << 20 else {
+                throw .options("ZERROW_PLAN_MEMORY is '\(text)', and not a size of 64M or more, such as 4G")
+            }
+            memoryBytesMax = bytes
+        }
+    }
+
+    private static func bytes(_ text: String) -> UInt64? {
+        let units: [Character: UInt64] = ["K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40]
+        let unit = text.last.flatMap { units[$0] }
+        guard let number = UInt64(unit == nil ? text : String(text.dropLast())) else { return nil }
+        let (bytes, overflows) = number.multipliedReportingOverflow(by: unit ?? 1)
+        return overflows ? nil : bytes
+    }
+}
+
+/// One planner at work: it asks what it may not see, and is ended where it takes too long.
+struct PlannerProcess {
+    /// How it ended, and what it wrote.
+    struct Result {
+        var ending: ChildProcess.Ending
+        var output: [UInt8]
+        /// The end of what it wrote of errors.
+        var errors: [UInt8]
+        /// What it was reading at the end.
+        var place: String?
+    }
+
+    private static let errorBytesMax = 4000
+
+    let spec: ReaderSpec
+    let limits: PlannerLimits
+    let signals: SignalDescriptor?
+
+    /// Runs it to its end. A signal ends it early, as `EngineError.interrupted`; too much time as `EngineError.project`.
+    func run() throws -> Result {
+        // Files, not pipes: neither stream can fill up and stop the program.
+        let output = try FileDescriptor.memory(named: "plan-output", bytes: 0, sealable: false)
+        let errors = try FileDescriptor.memory(named: "plan-errors", bytes: 0, sealable: false)
+        let (ours, theirs) = try MessageSocket.pair()
+        let reader = try Reader(spec, control: theirs.descriptor, output: output, errors: errors)
+        // A planner that is ended leaves nothing of itself: what it started is killed with it.
+        defer { reader.kill() }
+        let place = try attend(reader, ours)
+        reader.kill()
+        let ending = reader.wait()
+        return Result(
+            ending: ending, output: try Self.content(output, bytesMax: PlannerLimits.outputBytesMax),
+            errors: try Self.end(of: errors), place: place)
+    }
+
+    /// Answers its questions until it has ended; what it was reading then.
+    private func attend(_ reader: Reader, _ socket: MessageSocket) throws -> String? {
+        let deadline = MonotonicClock.nanoseconds() + UInt64(limits.seconds * 1e9)
+        let answers = SourceAnswers()
+        var place: String?
+        var answer: SourceAnswers.Answer?
+        var message: [UInt8]?
+        var isOpen = true
+        while true {
+            let now = MonotonicClock.nanoseconds()
+            guard now < deadline else { throw tookTooLong(place) }
+            var entries: [(raw: Int32, events: Poll.Events)] = [(reader.raw, .read)]
+            if let signals { entries.append((signals.raw, .read)) }
+            if isOpen { entries.append((socket.raw, message == nil ? .read : .write)) }
+            let ready = try Poll.wait(entries, timeoutMilliseconds: Int((deadline - now) / 1_000_000) + 1)
+            // First: a Ctrl-C must not look like a failure.
+            if try signals?.next() != nil { throw EngineError.interrupted }
+            if isOpen, let events = ready.last, !events.isEmpty {
+                if message == nil {
+                    switch try socket.receive(
+                        bytesMax: SourceAnswers.questionBytesMax, descriptorsMax: 0, wait: false)
+                    {
+                    case .message(let said):
+                        if said.bytes.first == SourceAnswers.note {
+                            place = Self.place(said.bytes)
+                        } else {
+                            answer = try answers.answer(said.bytes)
+                            message = answer?.next()
+                        }
+                    case .closed: isOpen = false
+                    case .nothing: break
+                    }
+                } else {
+                    isOpen = try send(&message, of: &answer, to: socket)
+                }
+                continue
+            }
+            if !ready[0].isEmpty { return place }
+        }
+    }
+
+    /// Sends what the socket takes; false when nobody reads.
+    private func send(
+        _ message: inout [UInt8]?, of answer: inout SourceAnswers.Answer?, to socket: MessageSocket
+    ) throws -> Bool {
+        do throws(SystemError) {
+            while let next = message {
+                try socket.send(next, wait: false)
+                message = answer?.next()
+            }
+            return true
+        } catch {
+            if error.errno == EAGAIN { return true }
+            guard [EPIPE, ECONNRESET].contains(error.errno) else { throw error }
+            message = nil
+            return false
+        }
+    }
+
+    private func tookTooLong(_ place: String?) -> EngineError {
+        let doing = place.map { ", and was at \($0) then" } ?? ""
+        return .project([
+            Plan.Problem(
+                code: "plan-timeout",
+                message: "reading the project took more than \(Self.text(limits.seconds)) s\(doing)", model: nil,
+                file: nil, line: nil,
+                hint: "give it more with ZERROW_PLAN_TIMEOUT=SECONDS, or make the project smaller")
+        ])
+    }
+
+    private static func text(_ seconds: Double) -> String {
+        seconds == seconds.rounded() ? "\(Int(seconds))" : "\(seconds)"
+    }
+
+    /// A note of where it is: its kind and a text, which is a stranger's.
+    private static func place(_ note: [UInt8]) -> String {
+        let text = String(decoding: note.dropFirst().prefix(300), as: UTF8.self)
+        return String(text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : Character($0) })
+    }
+
+    private static func content(_ file: borrowing FileDescriptor, bytesMax: Int) throws -> [UInt8] {
+        let bytes = try file.status().bytes
+        guard bytes <= bytesMax else { throw Planner.tooLong }
+        return try file.bytes(0..<bytes)
+    }
+
+    private static func end(of file: borrowing FileDescriptor) throws -> [UInt8] {
+        let bytes = try file.status().bytes
+        return try file.bytes(max(0, bytes - errorBytesMax)..<bytes)
+    }
+}

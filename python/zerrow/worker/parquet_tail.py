@@ -1,0 +1,36 @@
+"""Where the footer of a Parquet file is: the end of the file, as far as its last bytes say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+MAGIC = b"PAR1"
+_ENCRYPTED = b"PARE"
+_TAIL_BYTES = 64 << 10
+"""What is read of a file at first: most footers are shorter."""
+_FOOTER_BYTES_MAX = 512 << 20
+"""Millions of column chunks, which take ten times as much memory."""
+
+
+def parquet_tail(size: int, read: Callable[[int], bytes]) -> bytes:
+    """The end of a file of `size` bytes from its footer on; `read` gives so many of its last bytes.
+
+    Raises ValueError where it is no Parquet file's.
+    """
+    if size == 0:
+        raise ValueError("the file is empty")
+    tail = read(min(size, _TAIL_BYTES))
+    if tail[-4:] == _ENCRYPTED:
+        raise ValueError("its footer is encrypted, and nothing here has the key")
+    if size < 12 or tail[-4:] != MAGIC:
+        raise ValueError("it doesn't end as Parquet files do")
+    length = int.from_bytes(tail[-8:-4], "little") + 8
+    if length > size - len(MAGIC):
+        raise ValueError(f"it says that its footer has {length - 8} bytes, more than the file")
+    if length > _FOOTER_BYTES_MAX:
+        raise ValueError(f"its footer has {length - 8} bytes, and none over {_FOOTER_BYTES_MAX} is read")
+    if length > len(tail):
+        tail = read(length)
+    if len(tail) < length:
+        raise ValueError("it became shorter while it was read")
+    return tail[-length:]
