@@ -45,7 +45,8 @@ enum {
     SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS = 3,
 };
 
-int zerrow_landlock_version(void) {
+/* The version of Landlock that the kernel has; 0 for none. */
+static int landlock_version(void) {
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_VERSION);
     return version < 0 ? 0 : (int)version;
 }
@@ -65,7 +66,7 @@ static void allow(int ruleset, const char *path, uint64_t access) {
 
 /* Named pipes and sockets take what is written to them on a read-only mount, too; with these rights they do not. */
 static int restrict_files(const struct zerrow_reader *reader) {
-    int version = zerrow_landlock_version();
+    int version = landlock_version();
     if (version < 1)
         return 0;
     struct ruleset rights = {
@@ -79,7 +80,9 @@ static int restrict_files(const struct zerrow_reader *reader) {
     if (fd < 0)
         return -errno;
     uint64_t reading = EXECUTE | READ_FILE | READ_DIR;
-    static const char *const kernels[] = {"/proc", "/dev/urandom", "/dev/random", "/dev/zero"};
+    /* Of the host's /proc what is its own, and what libraries ask of the machine: others' environments are in there. */
+    static const char *const kernels[] = {"/proc/self",        "/proc/cpuinfo", "/proc/meminfo", "/proc/stat",
+                                          "/proc/filesystems", "/dev/urandom",  "/dev/random",   "/dev/zero"};
     if (reader->is_isolated)
         allow(fd, "/", reading);
     for (size_t i = 0; !reader->is_isolated && i < sizeof(kernels) / sizeof(kernels[0]); i++)
@@ -94,8 +97,8 @@ static int restrict_files(const struct zerrow_reader *reader) {
 
 /* What a reader of files has no use for, beyond what no worker may do. */
 static const long refused[] = {
-    SYS_socket, SYS_bind,      SYS_connect, SYS_listen, SYS_flock,   SYS_shmget, SYS_semget,
-    SYS_msgget, SYS_mq_open,   SYS_io_setup, SYS_mknodat, SYS_setsid, SYS_setpgid,
+    SYS_socket,       SYS_bind,    SYS_connect,  SYS_listen,  SYS_flock,  SYS_shmget,  SYS_semget,
+    SYS_msgget,       SYS_mq_open, SYS_io_setup, SYS_mknodat, SYS_setsid, SYS_setpgid,
 #ifdef SYS_mknod
     SYS_mknod,
 #endif
@@ -167,15 +170,18 @@ static int set_limits(const struct zerrow_reader *reader) {
     return code;
 }
 
-static int drop_privileges(void) {
+/* Root without namespaces goes on reading the files of those whose project it is asked for; else nothing is kept. */
+static int drop_privileges(int is_isolated) {
+    uint32_t kept = is_isolated || geteuid() != 0 ? 0 : 1u << CAP_DAC_READ_SEARCH;
     for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
-        if (prctl(PR_CAPBSET_DROP, capability) < 0)
+        if ((capability > 31 || !(kept >> capability & 1)) && prctl(PR_CAPBSET_DROP, capability) < 0 && is_isolated)
             return -errno;
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
         return -errno;
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[2];
     memset(data, 0, sizeof(data));
+    data[0].effective = data[0].permitted = kept;
     return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
 }
 
@@ -185,9 +191,8 @@ int zerrow_reader_confine(const struct zerrow_reader *reader) {
     if (code == 0 && reader->is_isolated &&
         mount(NULL, "/proc", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
         code = -errno;
-    /* Without namespaces the capabilities are the host's, and root reads the user's own files by them. */
-    if (code == 0 && reader->is_isolated)
-        code = drop_privileges();
+    if (code == 0)
+        code = drop_privileges(reader->is_isolated);
     if (code == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         code = -errno;
     if (code == 0)

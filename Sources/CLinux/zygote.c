@@ -164,7 +164,8 @@ static void enter_root(struct child *child) {
         fail(child, ZERROW_STAGE_PIVOT, 0);
 }
 
-/* 0 reads nothing, 1 is the output, 2 what is said of errors, 3 is the control socket, and nothing else is open after the exec. */
+/* 0 reads nothing, 1 is the output, 2 what is said of errors, 3 is the control socket, and nothing else is open after
+ * the exec. */
 static void place_descriptors(struct child *child) {
     int output = fcntl(child->spec->output, F_DUPFD, 16);
     int errors = fcntl(child->spec->errors, F_DUPFD, 16);
@@ -172,7 +173,8 @@ static void place_descriptors(struct child *child) {
     int failure = fcntl(child->failure, F_DUPFD_CLOEXEC, 16);
     int nothing = open("/dev/null", O_RDONLY);
     if (output < 0 || errors < 0 || control < 0 || failure < 0 || nothing < 0 || dup2(nothing, 0) < 0 ||
-        dup2(output, 1) < 0 || dup2(errors, 2) < 0 || dup2(control, 3) < 0 || dup2(failure, 4) < 0 || fcntl(4, F_SETFD, FD_CLOEXEC) < 0)
+        dup2(output, 1) < 0 || dup2(errors, 2) < 0 || dup2(control, 3) < 0 || dup2(failure, 4) < 0 ||
+        fcntl(4, F_SETFD, FD_CLOEXEC) < 0)
         fail(child, ZERROW_STAGE_DESCRIPTORS, 0);
     child->failure = 4;
     if (syscall(SYS_close_range, 5U, ~0U, 0U) < 0)

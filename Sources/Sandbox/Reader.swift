@@ -43,9 +43,6 @@ public final class Reader {
     private let pidfd: ProcessDescriptor
     private var ending: ChildProcess.Ending?
 
-    /// The version of Landlock that this kernel has; 0 for none.
-    public static var landlockVersion: Int { Int(zerrow_landlock_version()) }
-
     /// Polls readable once it has ended.
     public var raw: Int32 { pidfd.raw }
 

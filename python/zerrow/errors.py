@@ -36,7 +36,7 @@ class ZerrowError(Exception):
             "code": self.code,
             "message": _text(self.message),
             "model": _text(self.model),
-            "file": _text(self.file),
+            "file": _line(self.file),
             "line": self.line,
             "hint": _text(self.hint),
         }
@@ -77,6 +77,12 @@ class PlanWarning:
             "line": self.line,
             "hint": _text(self.hint),
         }
+
+
+def _line(value: str | None) -> str | None:
+    """The same in one line: a file's name may have more."""
+    text = _text(value)
+    return text if text is None or text.isprintable() else text.encode("unicode_escape").decode()
 
 
 def _text(value: str | None) -> str | None:

@@ -26,7 +26,4 @@ struct zerrow_reader {
  */
 int zerrow_reader_confine(const struct zerrow_reader *reader);
 
-/* The version of Landlock that the kernel has; 0 for none. */
-int zerrow_landlock_version(void);
-
 #endif

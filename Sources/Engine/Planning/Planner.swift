@@ -69,7 +69,8 @@ struct Planner {
     /// What the planner is as a process.
     private func spec(_ arguments: [String], _ folder: String, _ limits: PlannerLimits) throws -> ReaderSpec {
         // Isolated: neither the current folder nor the caller's variables and packages are searched for modules.
-        let start = "import sys; sys.path.insert(0, sys.argv[1]); from zerrow.plan.__main__ import main; "
+        let start =
+            "import sys; sys.path.insert(0, sys.argv[1]); from zerrow.plan.__main__ import main; "
             + "sys.exit(main(sys.argv[2:]))"
         let files = ["--files", "3", "--output", "\(PlannerLimits.outputBytesMax)"]
         let program = [installation.python, "-I", "-X", "utf8", "-c", start, installation.pythonFolder]

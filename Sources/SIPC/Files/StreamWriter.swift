@@ -189,7 +189,8 @@ struct BodyPieces {
     ) -> Piece {
         func moved<T: FixedWidthInteger>(_ type: T.Type) -> Piece {
             func end(_ at: Int) -> Int64 { Int64(content.loadUnaligned(fromByteOffset: at, as: type)) }
-            if start == 0, end(content.count - width) <= slots { return .content(content) }
+            // A node of no slots has no runs, though others may lie before it in its buffer.
+            if content.isEmpty || (start == 0 && end(content.count - width) <= slots) { return .content(content) }
             var bytes: [UInt8] = []
             bytes.reserveCapacity(content.count)
             for at in stride(from: 0, to: content.count, by: width) {

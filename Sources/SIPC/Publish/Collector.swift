@@ -67,7 +67,7 @@ struct Collector {
             owners += repeatElement(index, count: walk.extents.count - owners.count)
         }
         for (index, values) in walk.dictionaries { _ = try append(dictionary: index, values) }
-        builder.append(batch: walk.body)
+        try builder.append(batch: walk.body)
         extents += walk.extents
         self.columns += owners
     }
@@ -93,7 +93,7 @@ struct Collector {
         if !isNew, let last = lastDictionaries[index], last.extents == walk.extents, last.body == walk.body {
             return false
         }
-        builder.append(dictionary: dictionary.id, walk.body)
+        try builder.append(dictionary: dictionary.id, walk.body)
         extents += walk.extents
         columns += repeatElement(-1, count: walk.extents.count)
         lastDictionaries[index] = Collected(body: walk.body, extents: walk.extents)

@@ -40,9 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--files", type=int, metavar="DESCRIPTOR", help="ask the engine at this socket what files outside are"
     )
-    parser.add_argument(
-        "--output", type=int, default=1 << 30, metavar="BYTES", help="the longest plan that is printed"
-    )
+    parser.add_argument("--output", type=int, default=1 << 30, metavar="BYTES", help="the longest plan that is printed")
     options = parser.parse_args(arguments)
     host: HostFiles = OWN_FILES
     if options.files is not None:

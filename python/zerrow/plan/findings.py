@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zerrow.errors import PlanError, PlanWarning, ZerrowError
+from zerrow.plan.source_files import shown
 
 FINDINGS_MAX = 1000
 """Nobody reads more of them."""
@@ -48,7 +49,7 @@ class Findings:
 
 def too_much(file: str | None, error: BaseException, findings: Findings) -> None:
     """Notes a file that nests deeper, or takes more memory, than the planner can follow."""
-    what = "the project" if file is None else file
+    what = "the project" if file is None else shown(file)
     if isinstance(error, RecursionError):
         code, why = "nested-too-deeply", "nests too deeply to be read"
         hint = "give parts of a long expression names of their own"

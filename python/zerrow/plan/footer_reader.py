@@ -146,9 +146,7 @@ def _end_with(pipe: int) -> None:
     fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
 
 
-def _serve(
-    requests: BinaryIO, answers: BinaryIO, note: mmap.mmap, errors: int, parent: int, host: HostFiles
-) -> None:
+def _serve(requests: BinaryIO, answers: BinaryIO, note: mmap.mmap, errors: int, parent: int, host: HostFiles) -> None:
     """Answer requests until the planner is gone; the process is this one's."""
     import faulthandler
     import resource

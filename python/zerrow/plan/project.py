@@ -16,6 +16,7 @@ from zerrow.plan.parameters import Value, parameter_values
 from zerrow.plan.place import now_at
 from zerrow.plan.project_file import ProjectFile
 from zerrow.plan.python_file import FILE_BYTES_MAX, PythonFile, SourceText
+from zerrow.plan.source_files import shown
 from zerrow.plan.text_files import Unreadable, is_within, read_file
 
 _QUERY = "query"  # what errors call the text of a query, and its model
@@ -133,7 +134,7 @@ def _read(folder: Path, name: str, findings: Findings) -> bytes | None:
     if not is_within(path, folder):
         findings.error(
             "link-outside-project",
-            f"{name} is a link that leaves the project folder",
+            f"{shown(name)} is a link that leaves the project folder",
             file=name,
             hint="replace the link by the file itself",
         )
@@ -146,9 +147,9 @@ def _read(folder: Path, name: str, findings: Findings) -> bytes | None:
             source.decode("utf-8-sig")
         return source
     except Unreadable as error:
-        findings.error("unreadable", f"{name} can't be read: {error}", file=name, hint=error.hint)
+        findings.error("unreadable", f"{shown(name)} can't be read: {error}", file=name, hint=error.hint)
     except (UnicodeDecodeError, SyntaxError, LookupError) as error:
-        findings.error("unreadable", f"{name} can't be read: {error}", file=name, hint="save it as UTF-8 text")
+        findings.error("unreadable", f"{shown(name)} can't be read: {error}", file=name, hint="save it as UTF-8 text")
     return None
 
 

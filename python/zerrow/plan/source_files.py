@@ -61,7 +61,9 @@ def find_files(path: str, folder: str, host: HostFiles = OWN_FILES) -> list[Sour
         found = []
     named = "" if os.path.isabs(path) else os.path.join(folder, "")
     found.sort(key=os.fsencode)
-    return [_file(each, each.removeprefix(named), status) for each, status in zip(found, host.status(found))]
+    return [
+        _file(each, each.removeprefix(named), status) for each, status in zip(found, host.status(found), strict=True)
+    ]
 
 
 def shown(path: str) -> str:
@@ -86,7 +88,7 @@ class _Search:
             found.append(path)
             if len(found) > FILES_MAX:
                 raise UnreadableSource(
-                    f"it has more than {FILES_MAX} files: {shown(path)} is one of them; name fewer, or put them together"
+                    f"it has more than {FILES_MAX} files, {shown(path)} among them: name fewer, or put them together"
                 )
         return found
 
@@ -159,7 +161,7 @@ class _Search:
         self._entries_count += len(entries) + 1
         if self._entries_count > ENTRIES_MAX:
             raise UnreadableSource(
-                f"more than {ENTRIES_MAX} files and folders would have to be looked at: {shown(folder)} is one of them; "
+                f"more than {ENTRIES_MAX} files and folders would have to be looked at, {shown(folder)} among them: "
                 "name a folder with less in it"
             )
         return entries

@@ -1,0 +1,706 @@
+"""A project is a stranger's: reading it runs none of its code, waits for nothing, and ends with a message.
+
+The kernel is the judge of what the planner may do: a program of the test's own takes the place of its interpreter, and
+tries what it must not. What hostile projects hold is made here; each must be an error that names the file, or no error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from command import IS_ROOT, Project, open_to_others, wait_until
+from processes import Processes, descendants, is_alive
+
+HANG_SECONDS = 120
+"""A bound against a planner that never ends; no measurement."""
+
+MODEL = """
+    import zerrow
+
+    @zerrow.model()
+    def model(numbers=zerrow.Model("numbers")):
+        return numbers
+"""
+
+
+def plan(project: Project, *arguments: str, command: str = "plan", cwd: Path | None = None, **env: str):
+    """One call of the command; nothing may wait for ever."""
+    words = [*project.caller.words, command]
+    words += [] if cwd is not None else ["-p", str(project.folder)]
+    done = subprocess.run(
+        [*words, *arguments],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=HANG_SECONDS,
+        env=project.environment(env),
+        cwd=cwd,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def refused(project: Project, *words: str, **env: str) -> str:
+    """The message for a project that can't be planned; it has all the words."""
+    done = plan(project, **env)
+    assert done.returncode == 1, (done.returncode, done.stdout, done.stderr)
+    assert done.stderr.startswith("error: ")
+    assert "the planner failed" not in done.stderr
+    for word in words:
+        assert word in done.stderr, (word, done.stderr)
+    return done.stderr
+
+
+# What an interpreter would import before, or in place of, what the planner and the workers need.
+SHADOWS = [
+    "yaml", "json", "types", "ast", "sqlglot", "zerrow", "re", "os", "site", "sitecustomize", "usercustomize", "typing",
+    "enum", "dataclasses", "socket", "struct", "signal", "pyarrow", "datafusion", "warnings", "ctypes", "random", "mmap",
+]  # fmt: skip
+
+
+def write_shadows(project: Project, proof: Path) -> None:
+    proof.mkdir(mode=0o777)
+    proof.chmod(0o777)
+    for name in SHADOWS:
+        text = f"import builtins\nbuiltins.open({str(proof / name)!r}, 'w').close()\nraise SystemExit(3)\n"
+        project.write(f"{name}.py", text)
+        if name in ("sqlglot", "zerrow", "pyarrow"):
+            (project.folder / f"{name}.py").unlink()
+            project.write(f"{name}/__init__.py", text)
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "query"])
+@pytest.mark.parametrize("sandbox", [[], ["--no-sandbox"]], ids=["sandbox", "no-sandbox"])
+def test_modules_of_a_project_are_never_imported_by_the_planner(
+    project: Project, tmp_path: Path, command: str, sandbox: list[str]
+):
+    project.write("model.sql", "SELECT a FROM numbers WHERE a < 3")
+    write_shadows(project, tmp_path / "proof")
+    arguments = [*sandbox, *(["SELECT * FROM model"] if command == "query" else [])]
+    done = plan(project, *arguments, command=command, cwd=project.folder)
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "proof").iterdir()) == []
+
+
+def test_variables_and_folders_of_the_caller_add_no_code_to_the_planner(project: Project, tmp_path: Path):
+    project.write("models.py", MODEL)
+    other = tmp_path / "other"
+    other.mkdir()
+    write_shadows(Project(other), tmp_path / "proof")
+    home = tmp_path / "home"
+    packages = home / f".local/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+    packages.mkdir(parents=True)
+    (packages / "usercustomize.py").write_text(f"open({str(tmp_path / 'proof' / 'user')!r}, 'w')\n")
+    startup = {
+        "PYTHONPATH": str(other),
+        "PYTHONSTARTUP": str(other / "yaml.py"),
+        "PYTHONUSERBASE": str(home / ".local"),
+    }
+    done = plan(project, HOME=str(home), PYTHONINSPECT="1", **startup)
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "proof").iterdir()) == []
+
+
+def test_a_helper_with_the_name_of_a_library_is_the_models_and_nobody_elses(project: Project):
+    for name in ("types", "yaml", "json", "random", "typing", "dataclasses"):
+        project.write(f"{name}.py", f"mine = {name!r}\n")
+    project.write(
+        "models.py",
+        """
+        import json, random, types, typing, yaml, dataclasses
+        import pyarrow as pa
+        import zerrow
+
+        @zerrow.model()
+        def model(numbers=zerrow.Model("numbers")):
+            import pandas
+            frame = numbers.to_pandas()
+            return pa.table({"mine": [each.mine for each in (json, random, types, typing, yaml, dataclasses)],
+                             "rows": [len(frame)] * 6})
+        """,
+    )
+    result = project.run("--rows", "10")
+    assert result.report["status"] == "success", result.err
+    assert "dataclasses" in result.report["previews"][0]["text"]
+
+
+def test_a_project_with_an_own_git_configuration_runs_no_command(project: Project, tmp_path: Path):
+    proof = tmp_path / "proof"
+    hook = tmp_path / "hook"
+    hook.write_text(f"#!/bin/sh\ntouch {proof}\n")
+    hook.chmod(0o755)
+    project.write("models.py", MODEL)
+    subprocess.run(["git", "init", "-q", str(project.folder)], check=True)
+    for key in ("core.fsmonitor", "core.pager", "core.sshCommand", "diff.external", "core.hooksPath"):
+        subprocess.run(["git", "-C", str(project.folder), "config", key, str(hook)], check=True)
+    proof.unlink(missing_ok=True)
+    assert plan(project).returncode == 0
+    assert not proof.exists()
+
+
+# Each makes something hostile in a project; the message must have the words.
+def _fifo(project: Project) -> None:
+    os.mkfifo(project.folder / "models.py")
+
+
+def _fifo_of_yaml(project: Project) -> None:
+    (project.folder / "zerrow_project.yml").unlink()
+    os.mkfifo(project.folder / "zerrow_project.yml")
+
+
+def _socket(project: Project) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        folder = os.open(project.folder, os.O_RDONLY)
+        listening.bind(f"/proc/self/fd/{folder}/models.py")
+        os.close(folder)
+
+
+def _zero(project: Project) -> None:
+    (project.folder / "models.py").symlink_to("/dev/zero")
+
+
+def _zero_of_yaml(project: Project) -> None:
+    (project.folder / "zerrow_project.yml").unlink()
+    (project.folder / "zerrow_project.yml").symlink_to("/dev/zero")
+
+
+def _own_memory(project: Project) -> None:
+    (project.folder / "models.py").symlink_to("/proc/self/mem")
+
+
+def _kernel_log(project: Project) -> None:
+    (project.folder / "models.sql").symlink_to("/proc/kmsg")
+
+
+def _loop(project: Project) -> None:
+    (project.folder / "models.py").symlink_to("models.py")
+
+
+def _loop_of_yaml(project: Project) -> None:
+    (project.folder / "zerrow_project.yml").unlink()
+    (project.folder / "zerrow_project.yml").symlink_to("zerrow_project.yml")
+
+
+def _folder_of_yaml(project: Project) -> None:
+    (project.folder / "zerrow_project.yml").unlink()
+    (project.folder / "zerrow_project.yml").mkdir()
+
+
+def _huge(project: Project) -> None:
+    with (project.folder / "models.py").open("wb") as file:
+        file.truncate(1 << 40)
+
+
+def _huge_yaml(project: Project) -> None:
+    with (project.folder / "zerrow_project.yml").open("wb") as file:
+        file.truncate(1 << 40)
+
+
+def _bomb(project: Project) -> None:
+    lists = "\n".join(f"  b{i}: &b{i} [{', '.join([f'*b{i - 1}'] * 9)}]" for i in range(1, 12))
+    project.write("zerrow_project.yml", f"sources:\n  b0: &b0 [x]\n{lists}\n")
+
+
+def _one_alias(project: Project) -> None:
+    project.write("zerrow_project.yml", "sources:\n  a: &a data/numbers.parquet\n  numbers: *a\n")
+
+
+def _merge_key(project: Project) -> None:
+    project.write("zerrow_project.yml", "x: &x {path: a}\nsources:\n  numbers:\n    <<: *x\n")
+
+
+def _deep_yaml(project: Project) -> None:
+    project.write("zerrow_project.yml", "sources: " + "[" * 200_000 + "]" * 200_000)
+
+
+def _rather_deep_yaml(project: Project) -> None:
+    project.write("zerrow_project.yml", "sources: " + "[" * 200 + "]" * 200)
+
+
+def _wide_yaml(project: Project) -> None:
+    project.write("zerrow_project.yml", "sources: [" + "a," * 400_000 + "a]")
+
+
+def _deep_python(project: Project) -> None:
+    project.write("models.py", "x = " + "(" * 5000 + ")" * 5000)
+
+
+def _long_sum(project: Project) -> None:
+    project.write("models.py", "x = " + "+".join(["a"] * 200_000))
+
+
+def _deep_attributes(project: Project) -> None:
+    project.write("models.py", "x = a" + ".b" * 100_000)
+
+
+def _deep_filter(project: Project) -> None:
+    condition = "(" * 20_000 + "a = 1" + ")" * 20_000
+    project.write(
+        "models.py",
+        f"import zerrow\n@zerrow.model()\ndef m(n=zerrow.Model('numbers', filter='{condition}')):\n    return n\n",
+    )
+
+
+def _deep_sql(project: Project) -> None:
+    project.write("deep.sql", "SELECT " + "(" * 20_000 + "1" + ")" * 20_000 + " AS a FROM numbers")
+
+
+def _every_file(project: Project) -> None:
+    project.write("zerrow_project.yml", "sources:\n  numbers: /**/*.parquet\n")
+
+
+def _every_file_by_parents(project: Project) -> None:
+    project.write("zerrow_project.yml", "sources:\n  numbers: " + "../" * 60 + "**/*.parquet\n")
+
+
+def _the_root(project: Project) -> None:
+    project.write("zerrow_project.yml", "sources:\n  numbers: /\n")
+
+
+def _processes(project: Project) -> None:
+    project.write("zerrow_project.yml", "sources:\n  numbers: /proc/**/*.parquet\n")
+
+
+def _own_maps(project: Project) -> None:
+    project.write("zerrow_project.yml", "sources:\n  numbers: /proc/self/maps\n")
+
+
+def _zero_source(project: Project) -> None:
+    (project.folder / "data/zero.parquet").symlink_to("/dev/zero")
+    project.write("zerrow_project.yml", "sources:\n  numbers: data/zero.parquet\n")
+
+
+def _fifo_source(project: Project) -> None:
+    os.mkfifo(project.folder / "data/fifo.parquet")
+    project.write("zerrow_project.yml", "sources:\n  numbers: data/*.parquet\n")
+
+
+def _source_loop(project: Project) -> None:
+    (project.folder / "data/loop.parquet").symlink_to("loop.parquet")
+    project.write("zerrow_project.yml", "sources:\n  numbers: data/*.parquet\n")
+
+
+def _long_name(project: Project) -> None:
+    project.write("zerrow_project.yml", f"sources:\n  numbers: {'x/' * 5000}a.parquet\n")
+
+
+def _nul_in_path(project: Project) -> None:
+    project.write("zerrow_project.yml", 'sources:\n  numbers: "data/\\0.parquet"\n')
+
+
+def _sparse_footer(project: Project) -> None:
+    with (project.folder / "data/sparse.parquet").open("wb") as file:
+        file.truncate(1 << 40)
+        file.seek((1 << 40) - 8)
+        file.write((0x7FFFFFF0).to_bytes(4, "little") + b"PAR1")
+    project.write("zerrow_project.yml", "sources:\n  numbers: data/sparse.parquet\n")
+
+
+def _zip(project: Project) -> None:
+    (project.folder / "data/bomb.parquet").write_bytes(b"PK\x03\x04" + b"\0" * 100)
+    project.write("zerrow_project.yml", "sources:\n  numbers: data/bomb.parquet\n")
+
+
+def _utf_16(project: Project) -> None:
+    (project.folder / "zerrow_project.yml").write_bytes("sources: {}".encode("utf-16"))
+
+
+def _unknown_encoding(project: Project) -> None:
+    project.write("models.py", "# coding: zerrow-evil\n")
+
+
+def _newline_in_name(project: Project) -> None:
+    os.mkfifo(project.folder / "a\nb\x1b[31m.py")
+
+
+HOSTILE = {
+    _fifo: ("models.py", "a named pipe"),
+    _fifo_of_yaml: ("zerrow_project.yml", "a named pipe"),
+    _socket: ("models.py",),
+    _zero: ("models.py", "link that leaves the project"),
+    _zero_of_yaml: ("zerrow_project.yml", "link that leaves the project"),
+    _own_memory: ("models.py", "link that leaves the project"),
+    _kernel_log: ("models.sql", "link that leaves the project"),
+    _loop: ("models.py",),
+    _loop_of_yaml: ("zerrow_project.yml",),
+    _folder_of_yaml: ("zerrow_project.yml", "a folder"),
+    _huge: ("models.py", "larger than 16 MiB"),
+    _huge_yaml: ("zerrow_project.yml", "larger than 1 MiB"),
+    _bomb: ("zerrow_project.yml", "alias"),
+    _one_alias: ("zerrow_project.yml:3", "alias", "write the value itself"),
+    _merge_key: ("zerrow_project.yml", "alias"),
+    _deep_yaml: ("zerrow_project.yml", "nesting"),
+    _rather_deep_yaml: ("zerrow_project.yml", "more than 32 levels"),
+    _wide_yaml: ("zerrow_project.yml", "values"),
+    _deep_python: ("models.py",),
+    _long_sum: ("models.py",),
+    _deep_attributes: ("models.py",),
+    _deep_filter: ("models.py",),
+    _deep_sql: ("deep.sql",),
+    _every_file: ("numbers", "every file of the machine"),
+    _every_file_by_parents: ("numbers", "every file of the machine"),
+    _the_root: ("numbers", "every file of the machine"),
+    _processes: ("numbers", "/proc"),
+    _own_maps: ("numbers", "/proc/self/maps"),
+    _zero_source: ("numbers", "zero.parquet"),
+    _fifo_source: ("numbers", "fifo.parquet", "no regular file"),
+    _source_loop: ("numbers", "loop.parquet"),
+    _long_name: ("numbers",),
+    _nul_in_path: ("numbers", "NUL"),
+    _sparse_footer: ("numbers", "sparse.parquet"),
+    _zip: ("numbers", "bomb.parquet"),
+    _utf_16: ("zerrow_project.yml",),
+    _unknown_encoding: ("models.py",),
+    _newline_in_name: ("a\\nb",),
+}
+
+
+@pytest.mark.parametrize("make", HOSTILE, ids=lambda make: make.__name__.strip("_"))
+def test_a_hostile_project_is_a_message_that_names_the_file(project: Project, make):
+    project.write("reader.sql", "SELECT * FROM numbers")
+    make(project)
+    refused(project, *HOSTILE[make])
+
+
+@pytest.mark.parametrize("make", [_fifo, _bomb, _deep_sql, _zero_source], ids=lambda make: make.__name__.strip("_"))
+def test_and_without_a_sandbox_too(project: Project, make):
+    project.write("reader.sql", "SELECT * FROM numbers")
+    make(project)
+    done = plan(project, "--no-sandbox")
+    assert done.returncode == 1
+    assert HOSTILE[make][0] in done.stderr
+
+
+def test_files_of_the_project_that_cannot_be_read_are_named(any_project: Project):
+    any_project.write("models.py", MODEL)
+    secret = any_project.write("secret.py", "x = 1\n")
+    secret.chmod(0)
+    done = plan(any_project)
+    if any_project.caller.uid == 0:
+        assert done.returncode in (0, 1)  # root's own file: it may be opened by its owner with rights only
+    else:
+        assert done.returncode == 1
+        assert "secret.py can't be read" in done.stderr
+    any_project.folder.chmod(0o311)
+    if any_project.caller.uid != 0:
+        assert "can't be read" in plan(any_project).stderr
+
+
+def test_a_long_expression_is_planned(project: Project):
+    project.write("long.sql", "SELECT " + " + ".join(["a"] * 20_000) + " AS a FROM numbers")
+    assert plan(project).returncode == 0
+
+
+def test_many_other_files_are_looked_over(project: Project):
+    many = project.folder / "many"
+    many.mkdir()
+    for number in range(30_000):
+        (many / f"{number}.txt").touch()
+    project.write("zerrow_project.yml", "sources:\n  numbers: ./*/*.parquet\n")
+    project.write("reader.sql", "SELECT * FROM numbers")
+    assert plan(project).returncode == 0
+
+
+def _limited(project: Project) -> None:
+    """Much to parse: on any machine longer than the limit that is given, and than it takes to kill somebody."""
+    project.write("reader.sql", "SELECT * FROM numbers")
+    lines = "".join(f"x{n} = [a{n}, (b{n} + c{n}) * d{n}]\n" for n in range(250_000))
+    for number in range(10):
+        project.write(f"long{number}.py", lines)
+
+
+def test_what_takes_too_long_is_ended_with_the_limit_and_the_file(project: Project):
+    _limited(project)
+    refused(project, "more than 2.5 s", "ZERROW_PLAN_TIMEOUT", "long", ZERROW_PLAN_TIMEOUT="2.5")
+
+
+def test_what_takes_too_much_memory_is_ended_with_the_limit(project: Project):
+    _limited(project)
+    refused(project, "memory", "ZERROW_PLAN_MEMORY", "long0.py", ZERROW_PLAN_MEMORY="128M")
+
+
+@pytest.mark.parametrize("name", ["ZERROW_PLAN_TIMEOUT", "ZERROW_PLAN_MEMORY"])
+def test_a_limit_that_is_no_number_is_said(project: Project, name: str):
+    project.write("models.py", MODEL)
+    refused(project, name, **{name: "much"})
+
+
+def write_liar(path: Path, values: int) -> None:
+    """A Parquet file whose footer claims so many values for its column; it has 12345."""
+
+    def number(value: int) -> bytes:
+        value = (value << 1) ^ (value >> 63)
+        text = b""
+        while value > 127:
+            text, value = text + bytes([value & 127 | 128]), value >> 7
+        return text + bytes([value])
+
+    table = pa.table({"a": pa.array(range(12345), pa.int64())})
+    pq.write_table(table, path, use_dictionary=False, write_statistics=False, store_schema=False)
+    content = path.read_bytes()
+    start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    body, footer = content[:start], content[start:-8]
+    own = number(12345)
+    place = footer.index(own, footer.index(own) + 1)  # the first one is the rows of the file
+    footer = footer[:place] + number(values) + footer[place + len(own) :]
+    path.write_bytes(body + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+    assert pq.read_metadata(path).row_group(0).column(0).num_values == values
+
+
+@pytest.mark.parametrize("values", [1 << 60, 1 << 62, (1 << 63) - 1, -5])
+def test_a_footer_that_lies_gives_a_plan_or_a_message(project: Project, values: int):
+    project.write("reader.sql", "SELECT a FROM numbers")
+    write_liar(project.folder / "data" / "numbers.parquet", values)
+    done = plan(project, "-O", "json")
+    if done.returncode == 0:
+        (scan,) = (each for each in json.loads(done.stdout)["models"] if each["kind"] == "scan")
+        assert 0 <= scan["expected_bytes"] <= 1 << 60
+    else:
+        assert done.returncode == 1
+        assert "numbers.parquet" in done.stderr
+        assert "JSON" not in done.stderr
+
+
+# ---- What the planner's process may do. ----
+
+ATTACK = r"""
+import ctypes, errno, fcntl, os, signal, socket, struct, sys
+project, secret, victim, port = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+libc = ctypes.CDLL(None, use_errno=True)
+
+def call(function, *arguments):
+    if function(*arguments) < 0:
+        raise OSError(ctypes.get_errno(), "failed")
+
+def tcp():
+    with socket.socket() as end: end.connect(("127.0.0.1", port))
+
+def unix():
+    with socket.socket(socket.AF_UNIX) as end: end.connect(project + "/named.socket")
+
+def lock():
+    with open(project + "/zerrow_project.yml") as file: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+def record_lock():
+    with open(project + "/zerrow_project.yml") as file:
+        fcntl.fcntl(file, fcntl.F_SETLK, struct.pack("hhqqi4x", fcntl.F_RDLCK, 0, 0, 0, 0))
+
+def pipe():
+    os.close(os.open(project + "/named.pipe", os.O_RDWR | os.O_NONBLOCK))
+
+def write(path):
+    with open(path, "w") as file: file.write("x")
+
+def read(path):
+    with open(path, "rb") as file: file.read(1)
+
+def capabilities():
+    text = open("/proc/self/status").read()
+    sets = [line.split() for line in text.splitlines() if line.startswith("Cap")]
+    if all(int(value, 16) == 0 for name, value in sets if name != "CapBnd:"): raise PermissionError
+
+ways = {
+    "read a secret beside the project": lambda: read(secret),
+    "list the folder above": lambda: [os.listdir(os.path.dirname(secret)), read(secret)],
+    "write into the project": lambda: write(project + "/written"),
+    "change a file of the project": lambda: write(project + "/zerrow_project.yml"),
+    "change a mode": lambda: os.chmod(project + "/zerrow_project.yml", 0o600),
+    "write below /tmp": lambda: write("/tmp/zerrow-planner-was-here"),
+    "write below /var/tmp": lambda: write("/var/tmp/zerrow-planner-was-here"),
+    "write its own interpreter": lambda: write(sys.executable + "-x"),
+    "write a setting of the kernel": lambda: os.close(os.open("/proc/sys/kernel/core_pattern", os.O_WRONLY)),
+    "connect by TCP": tcp,
+    "connect to a named socket": unix,
+    "open a named pipe to write": pipe,
+    "lock a file": lock,
+    "lock a record": record_lock,
+    "mount": lambda: call(libc.mount, b"none", b"/tmp", b"tmpfs", 0, None),
+    "make namespaces": lambda: call(libc.unshare, 0x10000000),
+    "trace": lambda: call(libc.ptrace, 16, victim, 0, 0),
+    "signal another process": lambda: os.kill(victim, 0),
+    "read another process's environment": lambda: read(f"/proc/{victim}/environ"),
+    "open a message queue": lambda: call(libc.mq_open, b"/zerrow", os.O_CREAT | os.O_RDWR, 0o600, None),
+    "have capabilities": capabilities,
+    "write a long file": lambda: [os.truncate(1, 1 << 30)],
+}
+for name, way in ways.items():
+    try:
+        way()
+    except (OSError, PermissionError) as error:
+        print("closed:", name, "|", error, file=sys.stderr)
+    else:
+        print("OPEN:", name, file=sys.stderr)
+sys.exit(3)
+"""
+
+
+@pytest.fixture
+def attack(any_project: Project, tmp_path: Path):
+    """Runs ATTACK in the planner's place; what it printed, way by way."""
+    fake = tmp_path / "fake"
+    (fake / "bin").mkdir(parents=True)
+    (fake / "attack.py").write_text(ATTACK)
+    secret = tmp_path / "secret"
+    secret.write_text("hunter2")
+    secret.chmod(0o644)
+    os.mkfifo(any_project.folder / "named.pipe")
+    (any_project.folder / "named.pipe").chmod(0o666)
+    victim = subprocess.Popen(["sleep", "600"], user=any_project.caller.uid if IS_ROOT else None)
+    here = os.getcwd()
+    with socket.socket() as tcp, socket.socket(socket.AF_UNIX) as named:
+        tcp.bind(("127.0.0.1", 0))
+        tcp.listen()
+        os.chdir(any_project.folder)
+        named.bind("named.socket")
+        os.chdir(here)
+        (any_project.folder / "named.socket").chmod(0o777)
+        named.listen()
+        if IS_ROOT:
+            for path in (any_project.folder, *any_project.folder.iterdir(), secret):
+                os.chown(path, any_project.caller.uid, any_project.caller.uid)
+
+        def run(*arguments: str) -> dict[str, str]:
+            python = Path("/usr/bin/python3")
+            words = [str(any_project.folder), str(secret), str(victim.pid), str(tcp.getsockname()[1])]
+            (fake / "bin" / "python").write_text(f"#!/bin/sh\nexec {python} {fake}/attack.py {' '.join(words)}\n")
+            (fake / "bin" / "python").chmod(0o755)
+            done = plan(any_project, *arguments, ZERROW_PYTHON=str(fake / "bin" / "python"))
+            assert "exited(3)" in done.stderr, done.stderr
+            lines = [
+                line.partition(": ") for line in done.stderr.splitlines() if line.startswith(("closed: ", "OPEN: "))
+            ]
+            return {text.partition(" |")[0]: kind for kind, _, text in lines}
+
+        yield run
+    victim.kill()
+    victim.wait()
+
+
+def test_the_planner_can_do_nothing_but_read_what_it_is_shown(attack):
+    found = attack()
+    assert len(found) == 22
+    assert {name for name, kind in found.items() if kind != "closed"} == set()
+
+
+def test_without_a_sandbox_it_can_do_what_an_ordinary_process_can_that_landlock_bounds(attack):
+    found = attack("--no-sandbox")
+    is_bounded = landlock_version() >= 4
+    left = {"have capabilities", "signal another process", "change a mode"}
+    if is_bounded:
+        assert {name for name, kind in found.items() if kind != "closed"} <= left
+    for name in ("connect by TCP", "connect to a named socket", "lock a file", "mount", "make namespaces", "trace"):
+        assert found[name] == "closed"
+
+
+def landlock_version() -> int:
+    """What the kernel says."""
+    import ctypes
+
+    return max(0, ctypes.CDLL(None).syscall(444, None, 0, 1))
+
+
+# ---- What a source may be, all the same. ----
+
+
+def test_sources_outside_of_the_project_are_planned_and_nothing_beside_them_is_seen(
+    any_project: Project, tmp_path: Path
+):
+    outside = tmp_path / "out side\n1"
+    (outside / "deep" / "y=1").mkdir(parents=True)
+    pq.write_table(pa.table({"v": [1, 2]}), outside / "deep" / "y=1" / "a.parquet")
+    pq.write_table(pa.table({"v": [3]}), outside / "single.parquet")
+    (any_project.folder / "linked.parquet").symlink_to(outside / "single.parquet")
+    open_to_others(outside)
+    for path in (outside / "deep", outside / "deep" / "y=1"):
+        path.chmod(0o755)
+    any_project.write(
+        "zerrow_project.yml",
+        "sources:\n"
+        f"  folder: {json.dumps(str(outside / 'deep'))}\n"
+        f"  pattern: {json.dumps(str(outside) + '/**/*.parquet')}\n"
+        "  linked: linked.parquet\n"
+        f"  relative: {json.dumps('../' + outside.name + '/single.parquet')}\n",
+    )
+    any_project.write("a.sql", "SELECT * FROM folder")
+    any_project.write("b.sql", "SELECT v FROM pattern")
+    any_project.write("c.sql", "SELECT linked.v FROM linked JOIN relative ON linked.v = relative.v")
+    done = plan(any_project, "-O", "json")
+    assert done.returncode == 0, done.stderr
+    models = {model["name"]: model for model in json.loads(done.stdout)["models"]}
+    assert [len(models[name]["task"]["files"]) for name in ("folder", "pattern", "linked", "relative")] == [1, 2, 1, 1]
+    assert models["linked"]["task"]["files"] == models["relative"]["task"]["files"]
+    assert models["folder"]["task"]["partitions"]["y"]["texts"] == ["1"]
+    keys = {name: model["key"] for name, model in models.items()}
+    assert all(keys.values())
+    # The same plan as without a sandbox, and as the planner alone makes it.
+    alone = json.loads(plan(any_project, "-O", "json", "--no-sandbox").stdout)
+    assert {model["name"]: model["key"] for model in alone["models"]} == keys
+
+
+def test_a_home_folder_is_named_by_its_tilde(project: Project, tmp_path: Path):
+    home = tmp_path / "home"
+    home.mkdir()
+    pq.write_table(pa.table({"v": [1]}), home / "a.parquet")
+    project.write("zerrow_project.yml", "sources:\n  mine: ~/a.parquet\n")
+    project.write("m.sql", "SELECT * FROM mine")
+    assert plan(project, HOME=str(home)).returncode == 0
+
+
+# ---- Its end. ----
+
+
+def slow_project(project: Project) -> None:
+    """A project that takes seconds to plan."""
+    project.write("reader.sql", "SELECT * FROM numbers")
+    _limited(project)
+
+
+@pytest.mark.parametrize("sandbox", [[], ["--no-sandbox"]], ids=["sandbox", "no-sandbox"])
+@pytest.mark.parametrize("after", [0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8])
+def test_a_planner_ends_with_its_killed_command(project: Project, sandbox: list[str], after: float):
+    slow_project(project)
+    run = project.start(*sandbox)
+    processes = Processes(run.pid)
+    if after:
+        wait_until(lambda: processes.planners or run.poll() is not None, what="the planner")
+    time.sleep(after)
+    left = descendants(run.pid)
+    os.kill(run.pid, signal.SIGKILL)
+    run.communicate()
+    wait_until(lambda: not any(map(is_alive, left)), what="the end of all that the command had started")
+
+
+@pytest.mark.parametrize("sandbox", [[], ["--no-sandbox"]], ids=["sandbox", "no-sandbox"])
+def test_ctrl_c_ends_it(project: Project, sandbox: list[str]):
+    slow_project(project)
+    run = project.start("--output", "json", *sandbox)
+    processes = Processes(run.pid)
+    wait_until(lambda: processes.planners, what="the planner")
+    left = descendants(run.pid)
+    run.send_signal(signal.SIGINT)
+    out, _ = run.communicate(timeout=HANG_SECONDS)
+    assert "interrupted" in json.loads(out)["error"]["message"]
+    assert not any(map(is_alive, left))
+
+
+@pytest.mark.parametrize("sandbox", [[], ["--no-sandbox"]], ids=["sandbox", "no-sandbox"])
+def test_a_killed_planner_leaves_nothing_and_is_said(project: Project, sandbox: list[str]):
+    slow_project(project)
+    run = project.start("--output", "json", *sandbox)
+    processes = Processes(run.pid)
+    wait_until(lambda: len(processes.planners) > 1, what="the planner and its reader of footers")
+    left = descendants(run.pid)
+    os.kill(min(processes.planners), signal.SIGKILL)
+    out, _ = run.communicate(timeout=HANG_SECONDS)
+    assert "the planner failed: signalled(9)" in json.loads(out)["error"]["message"]
+    wait_until(lambda: not any(map(is_alive, left)), what="the end of the planner's children")
