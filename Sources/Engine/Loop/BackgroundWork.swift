@@ -4,9 +4,9 @@ import System
 
 /// Work that waits for the kernel or for a disk, done on threads of its own: the engine must not wait.
 ///
-/// Used on the engine's thread alone; only the work itself runs elsewhere, and so can be given nothing of the engine's.
+/// Used on the engine's thread alone. Only the work itself runs elsewhere, so it must use nothing that is the engine's.
 final class BackgroundWork {
-    /// What the threads share; `writing` is written to by them, its other end read by the engine.
+    /// The part that the threads share: they write to `writing`, and the engine reads its other end.
     private final class Shared: Sendable {
         let done = Mutex<[(number: Int, result: any Sendable)]>([])
         let writing: DescriptorBox
@@ -20,7 +20,7 @@ final class BackgroundWork {
         }
     }
 
-    /// What one thread does.
+    /// The work of one thread.
     private final class Errand: Sendable {
         let number: Int
         let work: @Sendable () -> any Sendable
@@ -67,7 +67,7 @@ final class BackgroundWork {
                 return nil
             }, errand.toOpaque())
         guard code == 0 else {
-            // No thread to be had: it takes the engine's time.
+            // No thread can be had, so the work takes the engine's time.
             errand.takeRetainedValue().run()
             return
         }
@@ -84,7 +84,7 @@ final class BackgroundWork {
         }
     }
 
-    /// Takes in what is done.
+    /// Calls the continuations of all work that is done.
     func finish() {
         var bytes = [UInt8](repeating: 0, count: 256)
         bytes.withUnsafeMutableBytes { _ = read(reading.raw, $0.baseAddress, $0.count) }

@@ -2,11 +2,11 @@ import Glibc
 import Scheduler
 import System
 
-/// A descriptor to wait for, and what to do when it is ready.
+/// A descriptor to wait for, and the handler to call when it is ready.
 struct Watch {
     let raw: Int32
     let events: Poll.Events
-    /// Whether there is something to do in any case: what was read before and left for now.
+    /// Whether to call the handler in any case, because bytes were read before and left for now.
     let isReady: Bool
     let handler: (Poll.Events) -> Void
 
@@ -97,16 +97,16 @@ extension Engine {
         if let complaint = run.handle(message, of: worker) { fail(zygote, complaint) }
     }
 
-    /// A zygote is dead, or is killed now; its workers die with it, as it is the first process of their pid namespace.
+    /// Ends a zygote that is dead or misbehaves; its workers die with it, as it is the first process of their pid namespace.
     ///
-    /// Returns when all of them are dead: what they published may then be sealed.
+    /// Returns when all of them are dead, so that the tables they published may then be sealed.
     func fail(_ zygote: ZygoteProcess, _ reason: String) {
         guard zygote.state != .dead else { return }
         zygote.state = .dead
         zygotes[zygote.key] = nil
         let users = runs.filter { $0.uses(zygote) }
         let orphans = users.map { run in run.workers.values.filter { $0.key == zygote.key } }
-        // Without a sandbox they are processes like any other.
+        // Without a sandbox workers are processes like any other, and don't die with their zygote.
         for worker in orphans.joined() { worker.killProcesses() }
         zygote.zygote.kill()
         zygote.zygote.wait()

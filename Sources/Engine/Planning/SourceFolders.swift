@@ -1,17 +1,17 @@
 import Sandbox
 import System
 
-/// Where the sources of a plan lie, and what its workers see of that: a scan its own, other models none.
+/// The folders of a plan's sources, and which of these its workers see: a scan its own, other models none.
 ///
-/// A zygote shows all of it; each worker covers what it may not see.
+/// A zygote shows all of them; each worker covers those that it may not see.
 struct SourceFolders {
-    /// What a zygote has to show: the project's folder, and what holds sources outside of it.
+    /// The paths that a zygote has to show: the project's folder, and those that hold sources outside of it.
     let shown: [String]
-    /// Which folders these are at the moment, device and inode; "-" for one that is not there.
+    /// The identity of each of these at the moment, by device and inode; "-" for one that is not there.
     let places: [String]
     private var view = WorkerView()
 
-    /// - Parameter staying: what every worker must see, wherever sources lie: the system, the interpreter, the project.
+    /// - Parameter staying: the paths that every worker must see, wherever sources lie: the system, the interpreter, the project.
     init(_ plan: Plan, staying: [String]) {
         let project = BytePath(plan.project.folder)
         let kept = Set(staying.map { BytePath($0) } + [project])
@@ -19,7 +19,7 @@ struct SourceFolders {
         let outside = Set(readable.filter { $0 != project && !$0.isBelow(project) })
         shown = BytePath.outermost(outside.union([project])).map(\.text)
         places = shown.map { Files.place($0) ?? "-" }
-        // What is covered has no places left in it; what stays of it may.
+        // A place in a covered folder needs no cover of its own, unless it lies in a path that stays visible there.
         for place in outside.sorted()
         where !place.isBelow(anyOf: outside) || place.folders.contains(where: { kept.contains($0) }) {
             // Where the system or the interpreter is, only the files themselves can go.
@@ -46,7 +46,7 @@ struct SourceFolders {
     /// The most places of its own that a scan is shown one by one in a folder that is covered for it.
     private static let ownMax = 1024
 
-    /// What a worker sees that reads these paths, a scan; none of the sources where there are none.
+    /// The view of a worker that reads these paths, a scan; without paths, a view of no source.
     func view(reading paths: [String]) -> WorkerView {
         guard !paths.isEmpty else { return view }
         let own = paths.map { BytePath($0) }.sorted()
@@ -76,7 +76,7 @@ struct SourceFolders {
         return result
     }
 
-    /// Those of sorted paths that lie in a folder.
+    /// The paths among sorted ones that lie in a folder.
     private static func places(_ sorted: [BytePath], below folder: BytePath) -> [BytePath] {
         // With the slash: `data-2` sorts between `data` and what lies in it.
         let first = BytePath(folder.text + "/")
@@ -89,9 +89,9 @@ struct SourceFolders {
     }
 }
 
-/// What a worker sees of what its zygote shows; `docs/protocol.md` has its form.
+/// The part of its zygote's view that a worker sees; `docs/protocol.md` has its form.
 struct WorkerView {
-    /// A folder that is emptied but for some of what lies in it.
+    /// A folder that is emptied, except for some of the paths in it.
     struct Rebuilt {
         var folder: String
         var shown: [String]
@@ -102,7 +102,7 @@ struct WorkerView {
     /// Files and folders that can't be seen, none in another one.
     var covered: [String] = []
 
-    /// As a worker's zygote reads it, with what stays visible below /tmp.
+    /// The view in the form that a worker's zygote reads, with the paths that stay visible below /tmp.
     func json(tmp: [String]) -> JSONValue {
         func list(_ paths: [String]) -> JSONValue { .array(paths.map { .string($0) }) }
         return [

@@ -1,24 +1,24 @@
 import Sandbox
 import System
 
-/// What a zygote must offer to a model: workers of one zygote share its packages, and what it can see.
+/// The properties that a zygote must have for a model: workers of one zygote share its packages, and all that it can see.
 ///
-/// A zygote sees all that any model of its plan may read; each worker hides from itself what its model may not.
+/// A zygote sees everything that any model of its plan may read; each worker hides from itself the paths that its model may not.
 struct ZygoteKey: Hashable {
     /// The environment's id.
     var environment: String
     /// Its interpreter: another plan may mean another one by the same id.
     var python: String
-    /// What it imports before it forks.
+    /// The modules that it imports before it forks.
     var modules: [String]
     /// Whether its workers may use the network.
     var hasNetwork: Bool
     /// The project's folder.
     var project: String
-    /// What it shows: the project's folder, and what holds sources outside of it.
+    /// The paths that it shows: the project's folder, and those that hold sources outside of it.
     var shown: [String]
-    /// Which folders these are, "-" for one that is not there: another one of the same name, made later, is not what a zygote
-    /// shows that has been there before.
+    /// The identity of each of these, "-" for one that is not there: a folder of the same name that is made later is not the one
+    /// that a running zygote shows.
     var places: [String]
 
     /// The key of a model of a plan.

@@ -10,11 +10,11 @@ final class ZygoteProcess {
     let channel: Channel
     let output: LineReader
     var state = State.starting
-    /// When a run last began that uses it, in nanoseconds of the monotonic clock.
+    /// When a run that uses it last began, in nanoseconds of the monotonic clock.
     var usedAt = MonotonicClock.nanoseconds()
     /// Its last lines, for the message when it fails.
     var lastLines: [String] = []
-    /// When it is too late to become ready, in nanoseconds of the monotonic clock.
+    /// The moment at which it is too late to become ready, in nanoseconds of the monotonic clock.
     let deadline: UInt64
 
     init(key: ZygoteKey, zygote: Zygote, channel: Channel, output: LineReader, deadline: UInt64) {

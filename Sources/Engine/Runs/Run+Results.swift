@@ -15,7 +15,7 @@ extension Run {
         guard bytes > DecodedTable.quickBytesMax else {
             return seal(model, worker, DecodedTable.decode(files, output: output))
         }
-        // It is the run's memory, though it is the engine that holds it for a while.
+        // The memory is the run's, though it is the engine that holds it for a while.
         engine.tell(.used(number, model: model, bytes: Int(clamping: worker.outputBytes) + bytes))
         engine.background.begin {
             DecodedTable.decode(files, output: output)
@@ -24,7 +24,7 @@ extension Run {
         }
     }
 
-    /// Checks, trims and locks what a worker published.
+    /// Checks, trims and locks the result that a worker published.
     private func seal(_ model: Int, _ worker: Worker, _ decoded: Result<[DecodedTable], any Error>) {
         defer { free(worker) }
         do {
@@ -80,7 +80,7 @@ extension Run {
         reports[model].because = reason
     }
 
-    /// Notes what a worker published, once its table is there.
+    /// Reports a worker's result, once its table is there.
     private func report(rows: UInt64, of worker: Worker) {
         guard let published = worker.published else { return }
         let now = elapsed()
@@ -92,7 +92,7 @@ extension Run {
             rows: Int64(clamping: rows), counts: published.counts, moves: published.moves)
     }
 
-    /// Gives a worker's tables to the store, which checks that the worker names nothing but what it was lent.
+    /// Publishes a worker's tables in the store, which checks that they name nothing but its output and what it was lent.
     private func publish(_ decoded: [DecodedTable], by worker: Worker) throws -> [TableID] {
         try engine.store.measureOutput(of: worker.storeID)
         for table in decoded { try check(table.segments, of: worker) }
@@ -100,7 +100,7 @@ extension Run {
         return try engine.store.publish(by: worker.storeID, tables: tables)
     }
 
-    /// Checks what readers rely on: each segment under the size that its file has.
+    /// Checks the fact that readers rely on: each segment is listed with the size that its file has.
     private func check(_ segments: [SIPC.Segment], of worker: Worker) throws {
         for segment in segments {
             guard let bytes = engine.store.fileBytes(of: SegmentID(rawValue: segment.id), namedBy: worker.storeID)

@@ -5,7 +5,7 @@ import Scheduler
 import Store
 import System
 
-/// The life of a worker as the engine sees it: fork, send, what it says, its death.
+/// The life of a worker as the engine sees it: its fork, its task, its messages, its death.
 extension Run {
     /// Seconds a worker may take to enter its sandbox, and to leave after its last message.
     static let graceSeconds = 60.0
@@ -48,7 +48,7 @@ extension Run {
         }
     }
 
-    /// What a model's worker sees, as a file: there may be thousands of folders.
+    /// The view of a model's worker, as a file: there may be thousands of folders.
     private func view(of model: Int, from zygote: ZygoteProcess) throws -> DescriptorBox {
         let own = isPreview(model) ? [] : plan.models[model].readPaths
         if own.isEmpty, let view = sourcelessViews[zygote.key] { return view }
@@ -62,7 +62,7 @@ extension Run {
         do {
             let process = ProcessDescriptor(try pidfd.descriptor.duplicate())
             worker.pidfd = process
-            // Before it is given any work: what it allocates is charged to its own group.
+            // The worker enters before it is given any work, so that all it allocates is charged to its own group.
             if let entry = worker.cgroup?.entry, let pid = try process.process() {
                 worker.isEntering = true
                 // The kernel waits there for all processors, for 10 ms and more.
@@ -90,7 +90,7 @@ extension Run {
     func enteredGroup(_ worker: Worker, _ error: SystemError?) {
         guard worker.isEntering else { return }
         guard scheduler.isForking(worker.id) else {
-            // Its zygote is dead, and it with it.
+            // The worker's zygote is dead, and so is the worker.
             worker.isEntering = false
             return
         }
@@ -125,7 +125,7 @@ extension Run {
 
     // MARK: What it waits for
 
-    /// Adds what the run waits for: its workers, and what they print.
+    /// Adds the descriptors that the run waits for: those of its workers, and of their output.
     func watch(_ watches: inout [Watch]) {
         for worker in workers.values {
             if !worker.channel.isClosed {
@@ -148,7 +148,7 @@ extension Run {
         for worker in workers.values {
             if let deadline = worker.deadline, now >= deadline {
                 worker.deadline = nil
-                // A worker that does not exist yet can't be killed: the zygote hangs.
+                // A worker that does not exist yet can't be killed: its zygote hangs.
                 if scheduler.isForking(worker.id), !worker.isEntering, let zygote = engine.zygotes[worker.key] {
                     engine.fail(zygote, "it did not fork a worker within \(Int(Self.graceSeconds)) seconds")
                 } else {
@@ -161,7 +161,7 @@ extension Run {
         }
     }
 
-    /// Whether a worker is dead, or was never forked, and its zygote does not say so: it hangs.
+    /// Whether a worker is dead, or was never forked, and its zygote does not report it: the zygote hangs.
     private func isLost(_ worker: Worker, _ now: UInt64) -> Bool {
         let seconds: UInt64 = cancelCount > 0 ? 1 : 10
         guard let pidfd = worker.pidfd else {
@@ -189,7 +189,7 @@ extension Run {
 
     /// A zygote's message about a worker of this run.
     ///
-    /// - Returns: what was wrong with it; nil when it was in order.
+    /// - Returns: the fault of the message; nil when it was in order.
     func handle(_ message: ZygoteMessage, of worker: Worker) -> String? {
         let isForking = scheduler.isForking(worker.id)
         switch message {
@@ -204,10 +204,10 @@ extension Run {
         return nil
     }
 
-    /// A zygote is dead, and its workers with it.
+    /// Ends the workers of a zygote that is dead.
     func zygoteFailed(_ environment: String, _ reason: String, _ orphans: [Worker]) {
         feed(.zygoteFailed(environment: environment, reason: reason))
-        // Those that were not forked yet are over with that.
+        // Workers that were not forked yet are over with that event.
         for worker in orphans where workers[worker.id] != nil {
             worker.exit = Worker.Exit(status: 0, signal: SIGKILL, memoryBytesMax: 0, cpuMilliseconds: 0)
             while handleMessages(of: worker) {}
@@ -217,7 +217,7 @@ extension Run {
 
     // MARK: What a worker says
 
-    /// Reads what a worker has sent; a part of it, if that is much: nobody keeps the engine from the others.
+    /// Reads a worker's messages, up to a number: no worker keeps the engine from the others.
     ///
     /// - Returns: whether there may be more.
     @discardableResult
@@ -285,12 +285,12 @@ extension Run {
         if worker.isEntering { entered(worker) }
         worker.exit = exit
         worker.mark("exited")
-        // It is dead: what is left is what the socket holds.
+        // The worker is dead, so nothing comes beyond the messages that its socket holds.
         while handleMessages(of: worker) {}
         end(worker)
     }
 
-    /// The worker and all it started are dead, and what it said has been read.
+    /// Ends a worker that is dead with all it started, once its messages have been read.
     func end(_ worker: Worker) {
         guard let exit = worker.exit, scheduler.isAlive(worker.id) else { return }
         printOutput(of: worker, isLast: true)
@@ -313,10 +313,10 @@ extension Run {
                 .init(status: exit.status, signal: exit.signal, isOutOfMemory: worker.wasKilledForMemory)))
     }
 
-    /// The most memory that was the worker's own, in bytes: what its control group was charged for, if it had one, and what
-    /// it was given faulted in.
+    /// The most memory that was the worker's own, in bytes: the charge of its control group, if it had one, and recycled memory
+    /// that its result used.
     ///
-    /// Else its largest resident set less that of its zygote, which it began with; what it read of its inputs still counts.
+    /// Without a group: its largest resident set less that of its zygote, which it began with. Inputs that it read still count.
     private func memoryBytesMax(of worker: Worker, _ exit: Worker.Exit) -> UInt64 {
         if let bytes = worker.cgroup?.memoryBytesMax, bytes > 0 {
             let own = (worker.published?.counts).map { $0.total &- $0.resharedBytes } ?? 0
@@ -325,17 +325,17 @@ extension Run {
         return exit.memoryBytesMax > worker.zygoteBytes ? exit.memoryBytesMax - worker.zygoteBytes : 0
     }
 
-    /// Gives back what the engine holds for a worker, but for a segment, which `seal` and `discard` see to.
+    /// Gives back everything that the engine holds for a worker, except its segment: `seal` and `discard` care for that.
     func free(_ worker: Worker) {
         worker.deadline = nil
         if let identity = worker.identity { engine.identities?.give(back: identity) }
-        // The group of a table's segment goes with the table: what is charged to it can be moved to swap as long as it is there.
+        // The group of a table's segment lives as long as the table, so that memory charged to it can be moved to swap.
         worker.cgroup = nil
         if worker.scan != nil {
             engine.decache.end(worker.storeID)
             engine.answerScans()
         }
-        // Tables that it read are idle now, and its output may be in the pool.
+        // The tables that it read are idle now, and its output may be in the pool.
         engine.tables.noteReaders()
         do {
             try engine.store.end(worker.storeID)

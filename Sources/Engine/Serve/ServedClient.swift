@@ -14,7 +14,8 @@ final class ServedClient: RunObserver {
 
     init(_ socket: MessageSocket) { channel = Channel(socket) }
 
-    /// A client that can't be told something is cut off, as it would wait for ever; and one for which too much waits.
+    /// Sends a message. A client that it can't be sent to is cut off, because it would wait for ever; so is one for which too
+    /// much waits.
     private func send(_ op: Op.ToClient, _ members: [String: JSONValue] = [:], payload: [UInt8]? = nil) {
         do throws(EngineError) {
             guard channel.waitingBytes <= Limit.queuedBytesMax else { return channel.close() }
@@ -54,7 +55,7 @@ final class ServedClient: RunObserver {
         send(.note, ["text": .string(Self.short(text))])
     }
 
-    /// As JSON, no text takes more than six times as much, and it has to fit into a message.
+    /// A text cut so short that it fits into a message, even if JSON takes six times as much for it.
     private static func short(_ text: String) -> String {
         String(decoding: text.utf8.prefix(Limit.noteBytesMax), as: UTF8.self)
     }

@@ -1,8 +1,8 @@
 import System
 
-/// What an engine that serves says to a client, read in this one place.
+/// A message of an engine that serves to a client, read in this one place.
 enum ServerMessage {
-    /// It does not run the plan; why, in words that follow "it".
+    /// The engine does not run the plan; the text says why, in words that follow "it".
     case refused(String)
     /// The run has begun.
     case began
@@ -12,9 +12,9 @@ enum ServerMessage {
     case modelEnded(ServeMessage.ModelEnd)
     /// A line that a model printed.
     case printed(model: String, line: String)
-    /// What is held now.
+    /// The memory that is held now.
     case memory(MemoryStatus)
-    /// Something to tell the user.
+    /// A message for the user.
     case note(String)
     /// The run is over.
     case ended(ServeMessage.RunEnd)

@@ -200,7 +200,7 @@ public final class SegmentStore {
             .badReference, id, "worker \(worker) names bytes \(stray) of it, which no table lent to the worker names")
     }
 
-    /// What tables that were lent to a worker name of a segment.
+    /// The bytes of a segment that tables lent to a worker name.
     private func lent(_ id: SegmentID, to worker: WorkerID) -> RangeSet {
         var lent = RangeSet()
         for table in loans[worker] ?? [] {
