@@ -28,7 +28,7 @@ _SHARED = ("/", "/tmp")
 
 @dataclass
 class Hidden:
-    """What of the project's folder is hidden from models.
+    """The parts of the project's folder that are hidden from models.
 
     `covered` has files and folders, none in another one. `rebuilt` has folders of which only what is listed stays
     visible; each comes before those that lie in it, and before what is covered.
@@ -68,7 +68,8 @@ def hidden(project: str, files: Iterable[str]) -> Hidden:
 
 
 def read_paths(project: str, files: Iterable[str], host: HostFiles = OWN_FILES) -> list[str]:
-    """What a worker has to see in order to read `files` (real paths): their folders, or what holds nothing else."""
+    """The paths that a worker has to see in order to read `files` (real paths): their folders, or what holds nothing
+    else."""
     folders: dict[str, set[str]] = {}
     alone = []
     for file in files:
@@ -88,7 +89,7 @@ def read_paths(project: str, files: Iterable[str], host: HostFiles = OWN_FILES) 
 
 @dataclass
 class _Folder:
-    """What of a folder's content is to be hidden, or holds such."""
+    """The part of a folder's content that is to be hidden, or holds such."""
 
     files: set[str] = field(default_factory=set)
     folders: set[str] = field(default_factory=set)
