@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
 #include "worker_sandbox.h"
+#include "landlock.h"
 #include "private_mounts.h"
-#include "socket_scope.h"
 #include "system_call_filter.h"
 
 #include <errno.h>
@@ -95,7 +95,8 @@ EXPORTED int zerrow_worker_enter(const struct zerrow_worker_spec *spec) {
      */
     if (setsid() < 0)
         return failed("leaving the zygote's session");
-    int flags = CLONE_NEWNS | CLONE_NEWIPC | (spec->has_network ? 0 : CLONE_NEWNET);
+    /* What an IPC namespace would hold, the filter refuses: queues, semaphores and memory of System V, POSIX queues. */
+    int flags = CLONE_NEWNS | (spec->has_network ? 0 : CLONE_NEWNET);
     if (unshare(flags) < 0)
         return failed("making namespaces");
     struct zerrow_private_mounts mounts = {
@@ -103,6 +104,7 @@ EXPORTED int zerrow_worker_enter(const struct zerrow_worker_spec *spec) {
         .tmp_entries = spec->tmp_entries,
         .rebuilt = spec->rebuilt,
         .covered = spec->covered,
+        .overlaid = spec->overlaid,
     };
     int code = zerrow_private_mounts_make(&mounts, &stage);
     if (code == 0)
@@ -111,11 +113,16 @@ EXPORTED int zerrow_worker_enter(const struct zerrow_worker_spec *spec) {
         code = drop_privileges(spec);
     if (code < 0)
         return code;
+    int landlock = zerrow_landlock_enter();
+    if (landlock < 0) {
+        stage = "entering Landlock";
+        return landlock;
+    }
     /*
      * With a network namespace of its own nobody else hears a worker's sockets. In the host's, abstract names would be
      * a way to pass descriptors, such as that of a segment which is writable until its worker is dead.
      */
-    int allows_unix_sockets = !spec->has_network || zerrow_socket_scope_enter() == 0;
+    int allows_unix_sockets = !spec->has_network || landlock & ZERROW_LANDLOCK_SCOPE;
     if ((code = zerrow_system_call_filter_install(allows_unix_sockets)) < 0)
         stage = "installing the system call filter";
     return code;

@@ -23,6 +23,8 @@ public final class Engine {
     let identities: IdentityPool?
     let janitor: Janitor?
     let background: BackgroundWork
+    /// Opens sources for scans.
+    let fileBroker = FileBroker()
     /// The kernel module, opened once; `absent` also when the options turn it off.
     let kernelZero: KernelZero.Presence
     var zygotes: [ZygoteKey: ZygoteProcess] = [:]
@@ -168,6 +170,7 @@ public final class Engine {
         for zygote in zygotes.values { zygote.zygote.kill() }
         for zygote in zygotes.values { zygote.zygote.wait() }
         zygotes = [:]
+        fileBroker.stop()
         cgroups?.remove()
         janitor?.dismiss()
     }
@@ -201,11 +204,14 @@ public final class Engine {
             + [installation.pythonFolder, installation.workerLibrary, installation.arenaLibrary]
     }
 
-    /// Where the sources of a plan lie.
-    func sourceFolders(of plan: Plan) -> SourceFolders {
+    /// What workers of a plan see of its project.
+    func workerView(of plan: Plan) -> WorkerView {
         // An interpreter that is missing is told of where it is started.
         let needed = plan.environments.flatMap { (try? readPaths(python: $0.python)) ?? [] }
-        return SourceFolders(plan, staying: options.isSandboxed ? Zygote.places(showing: needed) : [])
+        let written = [options.cacheFolder, options.spillFolder].compactMap { $0.flatMap { Path.resolved($0) } }
+        return WorkerView(
+            plan, staying: options.isSandboxed ? Zygote.places(showing: needed) : [], written: written,
+            mountPoints: Machine.mountPoints())
     }
 
     /// The most bytes that a worker may have in /tmp, and in /dev/shm, which are memory: a quarter of the machine's each.
@@ -241,12 +247,10 @@ public final class Engine {
             "LANG": self.environment["LANG"] ?? "C.UTF-8",
             "ARROW_DEFAULT_MEMORY_POOL": self.environment["ARROW_DEFAULT_MEMORY_POOL"] ?? "system",
         ]
-        // A source that is gone is a failure of its scan alone; a missing project is a failure of every model.
-        let shown = zip(key.shown, key.places).filter { $0 == key.project || $1 != "-" }.map(\.0)
         if options.hasArena { variables["LD_PRELOAD"] = preloadedName }
         var spec = ZygoteSpec(
             arguments: [key.python, "-P", "-s", "-m", "zerrow.zygote"], environment: variables,
-            readPaths: try readPaths(python: key.python) + shown, hasNetwork: key.hasNetwork,
+            readPaths: try readPaths(python: key.python) + [key.project], hasNetwork: key.hasNetwork,
             isSandboxed: options.isSandboxed, tmpBytesMax: tmpBytesMax)
         if let name = preloadedName { spec.links = [name: installation.arenaLibrary] }
         let zygote = try Zygote.spawn(

@@ -38,6 +38,31 @@ public enum Machine {
             swapBytesFree: values["SwapFree"] ?? 0)
     }
 
+    /// Where something is mounted, as this process sees it; nothing where that can't be told.
+    public static func mountPoints() -> [String] {
+        guard let text = try? Files.read("/proc/self/mountinfo", bytesMax: 4 << 20) else { return [] }
+        return text.split(separator: UInt8(ascii: "\n")).compactMap { line in
+            let words = line.split(separator: UInt8(ascii: " "), maxSplits: 5)
+            return words.count > 4 ? String(decoding: unescaped(words[4]), as: UTF8.self) : nil
+        }
+    }
+
+    /// A name as the kernel's tables have it: spaces and the like are a backslash and three octal digits.
+    private static func unescaped(_ name: ArraySlice<UInt8>) -> [UInt8] {
+        var (result, rest) = ([UInt8](), name)
+        while let first = rest.popFirst() {
+            let digits = rest.prefix(3)
+            if first == UInt8(ascii: "\\"), digits.count == 3, let value = UInt8(String(decoding: digits, as: UTF8.self), radix: 8)
+            {
+                result.append(value)
+                rest.removeFirst(3)
+            } else {
+                result.append(first)
+            }
+        }
+        return result
+    }
+
     /// How many processors this process may run on, at least 1.
     public static func processorCount() -> Int { Int(zerrow_processor_count()) }
 }

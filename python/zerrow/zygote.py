@@ -159,8 +159,13 @@ def read_view(file: int | None = None) -> View:
     try:
         view = json.loads(text)
         rebuilt = tuple((each["folder"], tuple(each["shown"])) for each in view["rebuilt"])
-        read = View(tuple(view["tmp"]), rebuilt, tuple(view["covered"]))
-        paths = [*read.tmp, *read.covered, *(path for folder, shown in rebuilt for path in (folder, *shown))]
+        read = View(tuple(view["tmp"]), rebuilt, tuple(view["covered"]), tuple(view["overlaid"]))
+        paths = [
+            *read.tmp,
+            *read.covered,
+            *read.overlaid,
+            *(path for folder, shown in rebuilt for path in (folder, *shown)),
+        ]
         if all(isinstance(path, str) and path[:1] == "/" and "\0" not in path for path in paths):
             return read
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -213,7 +218,7 @@ def become_worker(
             library.enter(uid, view)
         else:
             os.setpgid(0, 0)
-        main.run(Channel(process.CHANNEL_DESCRIPTOR), library, cpus)
+        main.run(Channel(process.CHANNEL_DESCRIPTOR), library, cpus, view)
     except BaseException as error:
         print(f"the worker could not start: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
     finally:

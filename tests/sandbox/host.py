@@ -128,8 +128,9 @@ class Sandbox:
         zygote_program: str | None = None,
         hidden: list[str] | None = None,
         rebuilt: list[tuple[str, list[str]]] | None = None,
+        overlaid: list[str] | None = None,
     ) -> None:
-        self.hidden, self.rebuilt = hidden or [], rebuilt or []
+        self.hidden, self.rebuilt, self.overlaid = hidden or [], rebuilt or [], overlaid or []
         self.user, self.network, self.tmp_bytes_max = user, network, tmp_bytes_max
         self._next_uid = 1000
         program, folders = python
@@ -188,6 +189,7 @@ class Sandbox:
             "tmp_entries": self.tmp_entries,
             "covered": self.hidden,
             "rebuilt": self.rebuilt,
+            "overlaid": self.overlaid,
         }
         message, (pidfd,) = self.request(request, [writing, *(descriptors or [])])
         os.close(writing)

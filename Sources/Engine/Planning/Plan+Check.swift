@@ -54,7 +54,6 @@ extension Plan {
             guard seen.insert(model.name).inserted else {
                 throw .planner("two models of the plan are named '\(model.name)'")
             }
-            for path in model.readPaths { try Self.check(path: path, "what model '\(model.name)' reads") }
             // It becomes the name of a file.
             guard model.key.map({ Self.isKey($0) }) ?? true else {
                 throw .planner("model '\(model.name)' has the key '\(Self.short(model.key ?? ""))', which can't be one")

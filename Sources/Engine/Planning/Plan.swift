@@ -41,8 +41,6 @@ public struct Plan: Codable, Sendable {
         public var environment: String
         /// Names of models of this plan, one per table argument, in the task's order.
         public var inputs: [String]
-        /// Folders, or files, that its worker may read beside the project; only scans have any.
-        public var readPaths: [String]
         /// Whether its worker may use the network.
         public var network: Bool
         /// The most memory its worker may take.
@@ -74,7 +72,6 @@ public struct Plan: Codable, Sendable {
             case kind, name, environment, inputs, network, final, file, line, cache, code, key, because, repeatable,
                 task
             case expectedBytes = "expected_bytes"
-            case readPaths = "read_paths"
             case memoryBytesMax = "memory_bytes_max"
             case timeoutSeconds = "timeout_s"
         }
@@ -102,7 +99,7 @@ public struct Plan: Codable, Sendable {
         case handedOver = "handed_over"
     }
 
-    /// How sources are hidden in the project's folder; all are absolute paths.
+    /// How what is not for models is hidden in the project's folder; all are absolute paths.
     public struct Hidden: Codable, Sendable {
         /// A folder of which only the listed paths stay visible.
         public struct Folder: Codable, Sendable {

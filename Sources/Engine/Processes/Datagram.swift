@@ -53,14 +53,16 @@ extension Datagram {
     /// - Parameters:
     ///   - decacheBytesMax: the most bytes it may keep for other scans, if it is a scan that asks DeCache.
     ///   - hasCode: whether the project's code is among the descriptors.
+    ///   - hasFiles: whether a socket is among them on which a scan gets its files.
     static func run(
-        arenaFileBytes: UInt64, arenaBytesMax: UInt64, decacheBytesMax: UInt64?, hasCode: Bool
+        arenaFileBytes: UInt64, arenaBytesMax: UInt64, decacheBytesMax: UInt64?, hasCode: Bool, hasFiles: Bool
     ) -> JSONValue {
         var members: [String: JSONValue] = [
             "arena_file_bytes": .integer(Int64(clamping: arenaFileBytes)),
             "arena_bytes_max": .integer(Int64(clamping: arenaBytesMax)),
         ]
         if hasCode { members["code"] = true }
+        if hasFiles { members["files"] = true }
         if let decacheBytesMax {
             members["decache"] = true
             members["decache_bytes_max"] = .integer(Int64(clamping: decacheBytesMax))

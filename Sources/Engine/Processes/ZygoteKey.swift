@@ -3,7 +3,7 @@ import System
 
 /// The properties that a zygote must have for a model: workers of one zygote share its packages, and all that it can see.
 ///
-/// A zygote sees everything that any model of its plan may read; each worker hides from itself the paths that its model may not.
+/// A zygote sees the project's folder, and no source outside of it; each worker hides from itself the parts not meant for models.
 struct ZygoteKey: Hashable {
     /// The environment's id.
     var environment: String
@@ -15,14 +15,12 @@ struct ZygoteKey: Hashable {
     var hasNetwork: Bool
     /// The project's folder.
     var project: String
-    /// The paths that it shows: the project's folder, and those that hold sources outside of it.
-    var shown: [String]
-    /// The identity of each of these, "-" for one that is not there: a folder of the same name that is made later is not the one
-    /// that a running zygote shows.
-    var places: [String]
+    /// The identity of that folder, "-" if it is not there: a folder of the same name that is made later is not the one that a
+    /// running zygote shows.
+    var place: String
 
     /// The key of a model of a plan.
-    init(_ model: Plan.Model, of plan: Plan, _ folders: SourceFolders) {
+    init(_ model: Plan.Model, of plan: Plan, seeing view: WorkerView) {
         guard let declared = plan.environments.first(where: { $0.id == model.environment }) else {
             preconditionFailure("a plan with an unknown environment was not refused")
         }
@@ -31,13 +29,12 @@ struct ZygoteKey: Hashable {
         modules = declared.modules
         hasNetwork = model.network
         project = plan.project.folder
-        shown = folders.shown
-        places = folders.places
+        place = view.place
     }
 
     /// The key as the scheduler's environment; unique.
     var name: String {
-        let own = [environment, python, project, hasNetwork ? "network" : "", modules.joined(separator: ",")]
-        return (own + shown + places).joined(separator: "\u{1f}")
+        let own = [environment, python, project, place, hasNetwork ? "network" : "", modules.joined(separator: ",")]
+        return own.joined(separator: "\u{1f}")
     }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import Sandbox
 import Scheduler
 import Store
 import System
@@ -43,12 +44,13 @@ extension Run {
         worker.segment = output.id
         worker.recycledBytes = UInt64(output.recycledBytes)
         let task = DescriptorBox(try FileDescriptor.sealedMemory(named: "task", self.task(of: model).utf8))
-        let code = try code(for: model)
+        let (code, files) = (try code(for: model), try files(for: model))
         try worker.channel.send(
             Datagram.run(
                 arenaFileBytes: UInt64(output.bytes), arenaBytesMax: limits.bytesMax,
-                decacheBytesMax: usesDeCache(model) ? decacheBytesMax : nil, hasCode: code != nil),
-            [task, output.file] + [code, device].compactMap(\.self))
+                decacheBytesMax: usesDeCache(model) ? decacheBytesMax : nil, hasCode: code != nil,
+                hasFiles: files != nil),
+            [task, output.file] + [code, files, device].compactMap(\.self))
         // The pool is smaller now if the output was recycled.
         engine.tellPool()
     }
@@ -75,6 +77,15 @@ extension Run {
             "kind": "preview", "rows": .integer(Int64(options.previewRows)),
             "width": .integer(Int64(options.previewWidth)),
         ]
+    }
+
+    /// Where a scan gets its files; nil for other models, and without a sandbox, where it opens them by their names.
+    private func files(for model: Int) throws -> DescriptorBox? {
+        guard engine.options.isSandboxed, !isPreview(model), plan.models[model].kind == "scan" else { return nil }
+        let files = plan.models[model].scannedFiles
+        guard files.count == plan.models[model].task["files"]?.array?.count else { return nil }
+        return try engine.fileBroker.offer(
+            files.map { BrokeredFile(path: $0.path, device: $0.device, inode: $0.inode) })
     }
 
     /// The project's code, one file for all workers of the run; nil for a model that has none.

@@ -37,7 +37,7 @@ extension Run {
             worker.deadline = Deadline.after(seconds: Self.graceSeconds)
             workers[id] = worker
             worker.mark("fork")
-            let view = engine.options.isSandboxed ? [try view(of: model, from: zygote)] : []
+            let view = engine.options.isSandboxed ? [try viewFile(for: zygote)] : []
             try zygote.channel.send(
                 Datagram.fork(worker: worker.name, uid: identity?.uid, cpus: Machine.processorCount()),
                 [DescriptorBox(try theirs.descriptor.duplicate()), writing] + view)
@@ -46,16 +46,6 @@ extension Run {
             workers[id] = nil
             feed(.forkFailed(id, reason: "\(error)"))
         }
-    }
-
-    /// The view of a model's worker, as a file: there may be thousands of folders.
-    private func view(of model: Int, from zygote: ZygoteProcess) throws -> DescriptorBox {
-        let own = isPreview(model) ? [] : plan.models[model].readPaths
-        if own.isEmpty, let view = sourcelessViews[zygote.key] { return view }
-        let content = folders.view(reading: own).json(tmp: zygote.zygote.shownBelowTmp)
-        let view = DescriptorBox(try FileDescriptor.sealedMemory(named: "view", content.utf8))
-        if own.isEmpty { sourcelessViews[zygote.key] = view }
-        return view
     }
 
     func forked(_ worker: Worker, _ pidfd: DescriptorBox) {

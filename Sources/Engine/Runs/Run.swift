@@ -15,9 +15,10 @@ final class Run {
     let id: String
     let options: RunOptions
     weak var observer: (any RunObserver)?
-    let folders: SourceFolders
-    /// The view of a worker that may see no source, by its zygote; made for the first one.
-    var sourcelessViews: [ZygoteKey: DescriptorBox] = [:]
+    /// What its workers see of the project.
+    private let view: WorkerView
+    /// The same as a file, by the zygote that reads it; made for its first worker.
+    private var viewFiles: [ZygoteKey: DescriptorBox] = [:]
 
     /// The control group of all its workers; nil where none can be had.
     let cgroup: RunCgroup?
@@ -69,8 +70,8 @@ final class Run {
         self.engine = engine
         self.number = number
         id = "r\(getpid())-\(number)"
-        let folders = engine.sourceFolders(of: plan)
-        self.folders = folders
+        let view = engine.workerView(of: plan)
+        self.view = view
         self.observer = observer
         cgroup = engine.cgroups?.makeRun(id, memoryBytesMax: options.memoryBytesMax)
         let cached = plan.models.map { model in
@@ -79,7 +80,7 @@ final class Run {
         let index = Dictionary(uniqueKeysWithValues: plan.models.enumerated().map { ($1.name, $0) })
         var models = zip(plan.models, cached).map { model, cached in
             Scheduler.Model(
-                inputs: model.inputs.map { index[$0]! }, environment: ZygoteKey(model, of: plan, folders).name,
+                inputs: model.inputs.map { index[$0]! }, environment: ZygoteKey(model, of: plan, seeing: view).name,
                 isFinal: model.final, isCached: cached != nil,
                 mayBeFound: model.sharedKey(options, engine.options) != nil,
                 canRollBack: model.cache != false && !model.network && model.repeatable != false)
@@ -88,7 +89,7 @@ final class Run {
         for model in previewOf {
             models.append(
                 Scheduler.Model(
-                    inputs: [model], environment: ZygoteKey(plan.models[model], of: plan, folders).name, role: .preview)
+                    inputs: [model], environment: ZygoteKey(plan.models[model], of: plan, seeing: view).name, role: .preview)
             )
         }
         scheduler = Scheduler(
@@ -101,6 +102,15 @@ final class Run {
                 because: options.usesCache ? $0.because : Self.saysNoCache)
         }
         take(cached)
+    }
+
+    /// What a zygote's worker sees, as a file: there may be thousands of folders.
+    func viewFile(for zygote: ZygoteProcess) throws -> DescriptorBox {
+        if let file = viewFiles[zygote.key] { return file }
+        let content = view.json(tmp: zygote.zygote.shownBelowTmp)
+        let file = DescriptorBox(try FileDescriptor.sealedMemory(named: "view", content.utf8))
+        viewFiles[zygote.key] = file
+        return file
     }
 
     /// Holds the results that caches have for its models.
@@ -232,7 +242,7 @@ final class Run {
             ? "preview of \(plan.models[previewOf[model - plan.models.count]].name)" : plan.models[model].name
     }
 
-    func key(of model: Int) -> ZygoteKey { ZygoteKey(planModel(model), of: plan, folders) }
+    func key(of model: Int) -> ZygoteKey { ZygoteKey(planModel(model), of: plan, seeing: view) }
 
     /// The plan's model; for a preview, the one that it shows.
     func planModel(_ model: Int) -> Plan.Model {

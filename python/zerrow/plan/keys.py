@@ -38,7 +38,7 @@ class Keys:
         engine: str,
         host: HostFiles = OWN_FILES,
     ) -> None:
-        """`planned_ns` is a time before the sources were looked at; `left_out` names folders that the run writes to.
+        """`planned_ns` is a time before the sources were looked at; `left_out` names what no model sees.
 
         `engine` stands for the engine's build.
         """

@@ -14,6 +14,7 @@ import yaml
 
 from zerrow.errors import ZerrowError
 from zerrow.plan.findings import Findings
+from zerrow.plan.ignored import rules
 from zerrow.plan.names import did_you_mean, name_problem
 from zerrow.plan.parameters import PARAMETER_TYPES, ParameterDeclaration, default_problem
 from zerrow.plan.partitions import TYPES
@@ -23,7 +24,7 @@ from zerrow.plan.yaml_text import Refused, compose
 from zerrow.plan.yaml_text import value as _value
 
 _NAMES = ("zerrow_project.yml", "zerrow_project.yaml")
-_KEYS = ("project", "parameters", "sources", "prepare", "python")
+_KEYS = ("project", "parameters", "sources", "prepare", "python", "show")
 _TOLERATED_KEYS = ("defaults", "include_paths")
 _PROJECT_KEYS = ("name", "id", "description")
 _PARAMETER_KEYS = ("type", "default", "required", "description")
@@ -49,7 +50,10 @@ class SourceDeclaration:
 
 @dataclass
 class ProjectFile:
-    """The content of the project file. `file` is its name, relative to `folder`."""
+    """The content of the project file. `file` is its name, relative to `folder`.
+
+    `show` has patterns of files that models see although git ignores them.
+    """
 
     folder: Path
     file: str
@@ -57,6 +61,7 @@ class ProjectFile:
     parameters: dict[str, ParameterDeclaration] = field(default_factory=dict)
     sources: dict[str, SourceDeclaration] = field(default_factory=dict)
     prepare: list[str] | None = None
+    show: tuple[str, ...] = ()
 
 
 def find_project_file(folder: Path) -> Path:
@@ -129,6 +134,7 @@ class _Reader:
             "sources": self._read_sources,
             "prepare": self._read_prepare,
             "python": self._read_python,
+            "show": self._read_show,
         }
         if root is None:
             self._error("project-file", "the project file is empty", 1, "name source tables under 'sources:'")
@@ -294,6 +300,16 @@ class _Reader:
             self.project.prepare = value
         else:
             self._error("project-file", "'prepare' must be a command, as a text or a list of texts", _line(node))
+
+    def _read_show(self, node: yaml.Node) -> None:
+        patterns = self._texts(node, "'show'", "a list of paths or patterns, as in [data/rates.csv]")
+        for pattern in patterns:
+            try:
+                rules([pattern])
+            except ValueError as error:
+                self._error("project-file", f"'show' has {pattern!r}, which is no pattern: {error}", _line(node))
+                return
+        self.project.show = patterns
 
     def _read_python(self, node: yaml.Node) -> None:
         for key, line, value in self._entries(node, "'python'"):

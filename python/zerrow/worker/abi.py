@@ -90,6 +90,7 @@ class _WorkerSpec(ctypes.Structure):
         ("tmp_entries", ctypes.POINTER(ctypes.c_char_p)),
         ("rebuilt", ctypes.POINTER(_RebuiltFolder)),
         ("covered", ctypes.POINTER(ctypes.c_char_p)),
+        ("overlaid", ctypes.POINTER(ctypes.c_char_p)),
     )
 
 
@@ -98,12 +99,23 @@ class View:
     """What a worker sees of what its zygote sees; all are absolute paths.
 
     `tmp` lies below /tmp and stays visible there. `rebuilt` has folders which are emptied, each with what stays visible
-    in it, and comes before those in it. `covered` can't be seen, be it a file or a folder.
+    in it, and comes before those in it. `covered` can't be seen, be it a file or a folder. `overlaid` has folders that
+    are shown through a file system of the worker's own.
     """
 
     tmp: tuple[str, ...] = ()
     rebuilt: tuple[tuple[str, tuple[str, ...]], ...] = ()
     covered: tuple[str, ...] = ()
+    overlaid: tuple[str, ...] = ()
+
+    def hides(self, path: str) -> bool:
+        """Whether an absolute path is one of those that can't be seen, or lies in one."""
+        if any(path == each or path.startswith(f"{each}/") for each in self.covered):
+            return True
+        for folder, shown in reversed(self.rebuilt):
+            if path.startswith(f"{folder}/"):
+                return not any(path == each or path.startswith(f"{each}/") for each in shown)
+        return False
 
 
 def _texts(paths: Sequence[str]) -> ctypes.Array[ctypes.c_char_p]:
@@ -229,6 +241,7 @@ class WorkerLibrary:
             _texts(view.tmp),
             (_RebuiltFolder * (len(folders) + 1))(*folders),
             _texts(view.covered),
+            _texts(view.overlaid),
         )
         self._isolate(self._library.zerrow_worker_enter(ctypes.byref(spec)))
 

@@ -26,7 +26,7 @@ from zerrow.worker.footer import common_schema, decoded_as
 from zerrow.worker.partitions import constant_column, read_partitions, with_partitions
 from zerrow.worker.predicate import Predicate, keep_rows, missing_column
 from zerrow.worker.results import rows_only, strip_field_ids
-from zerrow.worker.source import Blame, Source, one_dictionary
+from zerrow.worker.source import Access, Blame, Opener, Source, one_dictionary
 from zerrow.worker.statistics import groups_kept
 
 CHUNK_BYTES_MIN = 256 << 10
@@ -64,25 +64,27 @@ def scan(
     cache: Cache | None = None,
     guard: Guard | None = None,
     blame: Blame | None = None,
+    opener: Opener | None = None,
 ) -> pa.Table:
     """Run a task of kind `scan`. Raises WorkerFailure of kind `input`, which names the file.
 
-    A `guard` is told of each mapping of a file before it is read, and `blame` of the file that is read.
+    A `guard` is told of each mapping of a file before it is read, and `blame` of the file that is read. An `opener`
+    opens the files by their numbers in the task; without one they are opened by their names.
     """
     try:
-        return _run(task, cpus, cache, guard, blame)
+        return _run(task, cpus, cache, Access(guard, blame, opener))
     finally:
         if blame is not None:
             blame(None)
 
 
-def _run(task: dict[str, Any], cpus: int, cache: Cache | None, guard: Guard | None, blame: Blame | None) -> pa.Table:
+def _run(task: dict[str, Any], cpus: int, cache: Cache | None, access: Access) -> pa.Table:
     files, name = task["files"], task["table"]
     if not files:
         raise WorkerFailure("input", f"the source table {name!r} has no files")
     known = task.get("identities") or [None] * len(files)
     dictionary, partitions = task.get("dictionary") or [], task.get("partitions") or {}
-    sources = [Source(number, path, dictionary, known[number], guard, blame) for number, path in enumerate(files)]
+    sources = [Source(number, path, dictionary, known[number], access) for number, path in enumerate(files)]
     schema = _schema(task.get("schema"), sources, partitions)
     for source, constants in zip(sources, read_partitions(partitions, schema, len(files)), strict=True):
         source.constants = constants

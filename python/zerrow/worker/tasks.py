@@ -20,7 +20,7 @@ from zerrow.worker.preview import preview
 from zerrow.worker.project import Loaded, load_function
 from zerrow.worker.results import to_table
 from zerrow.worker.scan import Cache, scan
-from zerrow.worker.source import Blame
+from zerrow.worker.source import Blame, Opener
 from zerrow.worker.sql import run_sql
 
 
@@ -59,15 +59,16 @@ def execute(
     guard: Guard | None = None,
     blame: Blame | None = None,
     loaded: Loaded | None = None,
+    opener: Opener | None = None,
 ) -> pa.Table | str:
     """Run the task and give its table, or its text for a preview.
 
-    `tables` are the task's inputs as they came; `cache`, `guard` and `blame` are a scan's; `loaded` is what `load`
-    gave, where that was called. Exceptions of user code pass; WorkerFailure for what zerrow found.
+    `tables` are the task's inputs as they came; `cache`, `guard`, `blame` and `opener` are a scan's; `loaded` is what
+    `load` gave, where that was called. Exceptions of user code pass; WorkerFailure for what zerrow found.
     """
     match task["kind"]:
         case "scan":
-            return scan(task, cpus, cache, guard, blame)
+            return scan(task, cpus, cache, guard, blame, opener)
         case "python":
             loaded = loaded or load(task)
             if loaded.mentions("duckdb"):
