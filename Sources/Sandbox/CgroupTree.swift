@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import System
 
 /// The engine's control groups: one folder, below it one group per run, and below these one per worker, each with a limit of its own.
@@ -16,7 +17,12 @@ public final class CgroupTree {
     public let folder: String
     /// Groups that could not be removed yet: the kernel lets go of a dead process a little later than of its parent.
     private var leftovers: [String] = []
-    /// The least limit of the groups that workers leave for this tree's, in bytes; nil for none.
+    /// Does what the kernel may take long for on another thread, and then calls the second one on this; at once where nobody has set it.
+    public var elsewhere: (_ work: @escaping @Sendable () -> Void, _ then: @escaping () -> Void) -> Void = { work, then in
+        work()
+        then()
+    }
+    /// The least limit of the groups that workers leave for these, in bytes; nil for none.
     private var bytesMaxLeft: UInt64?
 
     private init(version: Version, folder: String) {
@@ -77,7 +83,7 @@ public final class CgroupTree {
 
     /// Removes a group now, or when that is possible.
     func remove(_ path: String) {
-        if (try? Files.removeDirectory(path)) == nil, Files.exists(path) { leftovers.append(path) }
+        remove([path])
     }
 
     /// Removes all groups, and kills the processes in them.
@@ -85,8 +91,15 @@ public final class CgroupTree {
 
     /// Removes the leftovers that can be removed by now; groups below others come first.
     private func collect() {
-        leftovers.sort { $0.utf8.count > $1.utf8.count }
-        leftovers = leftovers.filter { (try? Files.removeDirectory($0)) == nil && Files.exists($0) }
+        if leftovers.isEmpty { return }
+        let paths = leftovers.sorted { $0.utf8.count > $1.utf8.count }
+        leftovers = []
+        remove(paths)
+    }
+
+    private func remove(_ paths: [String]) {
+        let removal = Removal(paths)
+        elsewhere({ removal.run() }) { [weak self] in self?.leftovers += removal.left }
     }
 
     private func works() -> Bool {
@@ -158,5 +171,22 @@ public final class CgroupTree {
     static func lines(_ path: String) -> [Substring] {
         guard let bytes = try? Files.read(path, bytesMax: 4 << 20) else { return [] }
         return String(decoding: bytes, as: UTF8.self).split(separator: "\n")
+    }
+}
+
+/// Groups on the way to being removed.
+private final class Removal: Sendable {
+    private let paths: [String]
+    private let result = Mutex<[String]>([])
+
+    init(_ paths: [String]) { self.paths = paths }
+
+    /// Those that could not be removed and are there.
+    var left: [String] { result.withLock { $0 } }
+
+    func run() {
+        HoldPoint.cgroup.pass()
+        let left = paths.filter { (try? Files.removeDirectory($0)) == nil && Files.exists($0) }
+        result.withLock { $0 = left }
     }
 }

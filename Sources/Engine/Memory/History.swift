@@ -31,9 +31,11 @@ final class History {
     private typealias Row = (code: String, need: Need)
 
     private let path: String
-    /// The connection to read with; nil when the last try to read failed.
-    private var reader: SQLite?
-    /// Needs that aren't written yet.
+    /// What is known, by code: what was read for the runs of this engine, and what it noted itself; one need for each size of inputs.
+    private var known: [String: [Int64: Need]] = [:]
+    /// How many reads are under way.
+    private var readCount = 0
+    /// What is not written yet.
     private var waiting: [Row] = []
     /// Needs that are being written.
     private var writing: [Row] = []
@@ -64,33 +66,60 @@ final class History {
         return access(folder + "/.", W_OK | X_OK) == 0
     }
 
-    /// The probable need of a model, by its last one with inputs of about that size; nil when it never ran with any such.
+    /// What the model probably needs, by what it needed last with inputs of about that size; nil when it never ran with any such, as far
+    /// as is known.
     func need(code: String, inputBytes: Int64) -> Need? {
-        let rows: [[SQLite.Value]]
-        do {
-            rows = try read(code, Self.size(inputBytes))
-        } catch {
-            guard error.isBusy else {
-                // The file may be another one by the next time.
-                reader = nil
-                return nil
-            }
-            return (writing + waiting).last { $0.code == code }.flatMap { Self.scaled($0.need, to: inputBytes) }
+        let size = Self.size(inputBytes)
+        let closest = known[code]?.min { left, right in
+            (abs(left.key - size), -left.key) < (abs(right.key - size), -right.key)
         }
-        guard let row = rows.first, case .integer(let input) = row[0], case .integer(let memory) = row[1],
-            case .integer(let output) = row[2], case .real(let seconds) = row[3]
-        else { return nil }
-        return Self.scaled(
-            Need(inputBytes: input, memoryBytes: memory, outputBytes: output, seconds: seconds), to: inputBytes)
+        return closest.flatMap { Self.scaled($0.value, to: inputBytes) }
     }
 
-    private func read(_ code: String, _ size: Int64) throws(SQLite.Failure) -> [[SQLite.Value]] {
-        if reader == nil { reader = try SQLite(path, creates: false, waitMilliseconds: 0) }
-        return try reader!.run(
-            """
-            select input_bytes, memory_bytes, output_bytes, seconds from needs where code = ?1
-            order by abs(size - ?2), size desc limit 1
-            """, [.text(code), .integer(size)])
+    /// Whether something is being read, which may take long.
+    var isReading: Bool { readCount > 0 }
+
+    /// Reads what is known of models, in the background; what can't be read is not known.
+    func read(_ codes: Set<String>, by background: BackgroundWork, then: @escaping () -> Void = {}) {
+        readCount += 1
+        background.begin(.history) { [path] in
+            HoldPoint.history.pass()
+            return Self.needs(of: codes, in: path)
+        } then: { [weak self] (found: [String: [Need]]) in
+            self?.take(found)
+            then()
+        }
+    }
+
+    private func take(_ found: [String: [Need]]) {
+        readCount -= 1
+        for (code, needs) in found {
+            for need in needs { known[code, default: [:]][Self.size(need.inputBytes)] = need }
+        }
+        // What this engine noted and has not written is newer.
+        for (code, need) in writing + waiting { known[code, default: [:]][Self.size(need.inputBytes)] = need }
+    }
+
+    /// The needs of models that a file has; none where it can't be read.
+    private static func needs(of codes: Set<String>, in path: String) -> [String: [Need]] {
+        var found: [String: [Need]] = [:]
+        do throws(SQLite.Failure) {
+            let reader = try SQLite(path, creates: false, waitMilliseconds: 0)
+            for code in codes {
+                let rows = try reader.run(
+                    "select input_bytes, memory_bytes, output_bytes, seconds from needs where code = ?1 limit 256",
+                    [.text(code)])
+                found[code] = rows.compactMap { row in
+                    guard case .integer(let input) = row[0], case .integer(let memory) = row[1],
+                        case .integer(let output) = row[2], case .real(let seconds) = row[3]
+                    else { return nil }
+                    return Need(inputBytes: input, memoryBytes: memory, outputBytes: output, seconds: seconds)
+                }
+            }
+        } catch {
+            // Somebody has it locked, or it is none: whoever writes to it next sees to that.
+        }
+        return found
     }
 
     /// The probable need with inputs of another size.
@@ -110,7 +139,8 @@ final class History {
     /// Notes what an execution took; written by `save`.
     func note(code: String, _ need: Need) {
         waiting.append((code, need))
-        // A process that has the file locked for so long has it locked for ever: the oldest needs are forgotten.
+        known[code, default: [:]][Self.size(need.inputBytes)] = need
+        // Who has the file locked for that long has it for ever.
         if waiting.count > Self.rowsMax { waiting.removeFirst(Self.rowsMax / 2) }
     }
 
@@ -121,7 +151,8 @@ final class History {
         let (rows, path) = (waiting, path)
         writing = rows
         waiting = []
-        background.begin { () -> SQLite.Failure? in
+        background.begin(.history) { () -> SQLite.Failure? in
+            HoldPoint.history.pass()
             do throws(SQLite.Failure) {
                 try Self.write(rows, to: path)
                 return nil

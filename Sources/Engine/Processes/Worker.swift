@@ -13,7 +13,8 @@ final class Worker {
     let name: String
     /// Its place in the scheduler's list of models.
     let model: Int
-    let key: ZygoteKey
+    /// What it is forked from.
+    let zygote: ZygoteProcess
     let channel: Channel
     /// The read end of the pipe that is the worker's standard output and error.
     let output: LineReader
@@ -79,13 +80,13 @@ final class Worker {
     }
 
     init(
-        id: Scheduler.WorkerID, name: String, model: Int, key: ZygoteKey, channel: Channel, output: LineReader,
+        id: Scheduler.WorkerID, name: String, model: Int, zygote: ZygoteProcess, channel: Channel, output: LineReader,
         identity: WorkerIdentity?
     ) {
         self.id = id
         self.name = name
         self.model = model
-        self.key = key
+        self.zygote = zygote
         self.channel = channel
         self.output = output
         self.identity = identity

@@ -4,11 +4,9 @@ import System
 
 /// A table as its worker published it, decoded: right in itself, and not yet compared with what the worker was given.
 ///
-/// Made in the background where the descriptor is large, after the worker and all that it started are dead.
+/// Made in the background, after the worker and all that it started are dead.
 struct DecodedTable: Sendable {
-    /// A descriptor is decoded on the engine's thread if it is no larger than this, in bytes: that takes a millisecond.
-    static let quickBytesMax = 256 << 10
-    /// The memory that decoding takes besides the descriptor itself, in parts of it: for places of messages, and references.
+    /// What decoding takes besides the descriptor itself, in parts of it: the places of its messages, and its references.
     private static let workParts = 2
 
     /// Its segments, the worker's own output under its real number.

@@ -14,7 +14,7 @@ extension Run {
         guard let key = scheduler.graph.models.indices.lazy.map({ self.key(of: $0) }).first(where: { $0.name == name })
         else { preconditionFailure("no model has the environment \(name)") }
         do {
-            let zygote = try engine.zygote(key)
+            let zygote = try engine.zygotes.zygote(for: key, run: number)
             if zygote.state == .ready { feed(.zygoteReady(environment: name)) }
         } catch {
             feed(.zygoteFailed(environment: name, reason: "\(error)"))
@@ -23,21 +23,21 @@ extension Run {
 
     func fork(_ model: Int, _ id: Scheduler.WorkerID) {
         do {
-            guard let zygote = engine.zygotes[key(of: model)], zygote.state == .ready else {
+            guard let zygote = engine.zygotes.ready(key(of: model)), let process = zygote.process else {
                 throw EngineError.zygote("its zygote is gone")
             }
             let (ours, theirs) = try MessageSocket.pair()
             let (reading, writing) = try DescriptorBox.pipe()
             let identity = engine.identities?.take()
             let worker = Worker(
-                id: id, name: "\(self.id)-\(id)", model: model, key: zygote.key, channel: Channel(ours),
+                id: id, name: "\(self.id)-\(id)", model: model, zygote: zygote, channel: Channel(ours),
                 output: try LineReader(reading), identity: identity)
-            worker.zygoteBytes = zygote.zygote.anonymousBytes
+            worker.zygoteBytes = process.anonymousBytes
             worker.cgroup = cgroup?.makeWorker(worker.name, memoryBytesMax: nil)
             worker.deadline = Deadline.after(seconds: Self.graceSeconds)
             workers[id] = worker
             worker.mark("fork")
-            let view = engine.options.isSandboxed ? [try viewFile(for: zygote)] : []
+            let view = engine.options.isSandboxed ? [try viewFile(for: zygote.key, process)] : []
             try zygote.channel.send(
                 Datagram.fork(worker: worker.name, uid: identity?.uid, cpus: Machine.processorCount()),
                 [DescriptorBox(try theirs.descriptor.duplicate()), writing] + view)
@@ -56,7 +56,8 @@ extension Run {
             if let entry = worker.cgroup?.entry, let pid = try process.process() {
                 worker.isEntering = true
                 // The kernel waits there for all processors, for 10 ms and more.
-                engine.background.begin { () -> SystemError? in
+                engine.background.begin(.cgroup) { () -> SystemError? in
+                    HoldPoint.cgroup.pass()
                     do throws(SystemError) {
                         try entry(pid)
                         return nil
@@ -138,15 +139,15 @@ extension Run {
         for worker in workers.values {
             if let deadline = worker.deadline, now >= deadline {
                 worker.deadline = nil
-                // A worker that does not exist yet can't be killed: its zygote hangs.
-                if scheduler.isForking(worker.id), !worker.isEntering, let zygote = engine.zygotes[worker.key] {
-                    engine.fail(zygote, "it did not fork a worker within \(Int(Self.graceSeconds)) seconds")
+                // A worker that does not exist yet can't be killed: the zygote hangs.
+                if scheduler.isForking(worker.id), !worker.isEntering, worker.zygote.state == .ready {
+                    engine.zygotes.fail(worker.zygote, "it did not fork a worker within \(Int(Self.graceSeconds)) seconds")
                 } else {
                     feed(.timedOut(worker.id))
                 }
             }
-            if let zygote = engine.zygotes[worker.key], isLost(worker, now) {
-                engine.fail(zygote, "it did not tell of the end of a worker")
+            if worker.zygote.state == .ready, isLost(worker, now) {
+                engine.zygotes.fail(worker.zygote, "it did not tell of the end of a worker")
             }
         }
     }
@@ -172,11 +173,6 @@ extension Run {
 
     // MARK: Zygotes
 
-    /// Whether the run's models are forked from this zygote; another one may serve another run.
-    func uses(_ zygote: ZygoteProcess) -> Bool {
-        scheduler.graph.environments.contains(zygote.key.name)
-    }
-
     /// A zygote's message about a worker of this run.
     ///
     /// - Returns: the fault of the message; nil when it was in order.
@@ -194,13 +190,22 @@ extension Run {
         return nil
     }
 
-    /// Ends the workers of a zygote that is dead.
-    func zygoteFailed(_ environment: String, _ reason: String, _ orphans: [Worker]) {
-        feed(.zygoteFailed(environment: environment, reason: reason))
-        // Workers that were not forked yet are over with that event.
-        for worker in orphans where workers[worker.id] != nil {
-            worker.exit = Worker.Exit(status: 0, signal: SIGKILL, memoryBytesMax: 0, cpuMilliseconds: 0)
+    /// The workers that were forked from a zygote, or are to be.
+    func workers(of zygote: ZygoteProcess) -> [Worker] { workers.values.filter { $0.zygote === zygote } }
+
+    /// A zygote forks no worker any more. Those that were not forked yet are over with that.
+    func zygoteFailed(_ zygote: ZygoteProcess, _ reason: String) {
+        feed(.zygoteFailed(environment: zygote.key.name, reason: reason))
+    }
+
+    /// A zygote that had failed is dead, and its workers with it.
+    ///
+    /// - Parameter reason: why some may be alive all the same: what they published can't be trusted to stay as it is.
+    func zygoteDied(_ zygote: ZygoteProcess, unless reason: String?) {
+        for worker in workers(of: zygote) {
             while handleMessages(of: worker) {}
+            if let reason, scheduler.isAlive(worker.id) { feed(.misbehaved(worker.id, reason: reason)) }
+            worker.exit = Worker.Exit(status: 0, signal: SIGKILL, memoryBytesMax: 0, cpuMilliseconds: 0)
             end(worker)
         }
     }

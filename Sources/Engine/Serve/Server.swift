@@ -124,13 +124,13 @@ public final class Server {
         let askedAt = MonotonicClock.nanoseconds()
         client.isAsking = true
         // A plan of thousands of models takes its time to be read.
-        engine.background.begin { () -> Result<ServeMessage.Call, EngineError> in
+        engine.background.begin(.prepare) { () -> Result<ServeMessage.Call, EngineError> in
             ServeMessage.Call.read(file)
         } then: { result in
             switch result {
             case .success(let call):
-                self.engine.openSaved(for: call.plan, call.options) {
-                    self.begin(call, client, saved: $0, askedAt: askedAt)
+                self.engine.prepare(call.plan, call.options) {
+                    self.begin(call, client, $0, askedAt: askedAt)
                 }
             case .failure(let error):
                 client.isAsking = false
@@ -141,14 +141,13 @@ public final class Server {
 
     /// Begins a run whose saved results were checked. Meanwhile its client may have gone, or the server may be ending.
     private func begin(
-        _ call: ServeMessage.Call, _ client: ServedClient, saved: [String: DescriptorBox], askedAt: UInt64
+        _ call: ServeMessage.Call, _ client: ServedClient, _ prepared: RunPreparation, askedAt: UInt64
     ) {
         client.isAsking = false
         guard !client.channel.isClosed else { return }
         guard !isEnding else { return client.refuse("it is ending") }
         do {
-            let run = try engine.begin(
-                call.plan, call.options, observer: client, saved: saved, askedAt: askedAt)
+            let run = try engine.begin(call.plan, call.options, observer: client, prepared, askedAt: askedAt)
             client.run = run
             note("\(call.plan.project.name): \(run.id) began, \(call.plan.models.count) models")
             if client.hasCancelled { run.cancel() }

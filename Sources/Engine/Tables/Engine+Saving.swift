@@ -29,12 +29,11 @@ extension Engine {
 
     /// Saves a model's result for later engines, on a thread of its own.
     func save(_ table: TableID, key: String) {
-        guard let saved, !Files.exists(saved.path(key)),
-            let work = try? store.beginSave(table, as: saved.path(key))
-        else { return }
+        guard let saved else { return }
+        let work = store.beginSave(table, as: saved.path(key))
         savesLeft += 1
         tables.retain(table, by: .save(key))
-        background.begin { () -> StoreError? in
+        background.begin(.save) { () -> StoreError? in
             do throws(StoreError) {
                 try work.write()
                 saved.prune()

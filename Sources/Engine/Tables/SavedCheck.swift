@@ -20,6 +20,7 @@ private final class SavedCheck: Sendable {
 
     /// Reads files until none is left, at the speed of the memory or of the disk; a damaged one is removed.
     func work() {
+        HoldPoint.saved.pass()
         while let (key, file) = state.withLock({ $0.waiting.popLast() }) {
             // A file that the disk can't read is damaged too.
             if (try? file.descriptor.hasArrowChecksum()) == true {
@@ -46,7 +47,7 @@ extension Engine {
         let check = SavedCheck(saved, files)
         var threadsLeft = min(files.count, Machine.processorCount())
         for _ in 0..<threadsLeft {
-            background.begin {
+            background.begin(.prepare) {
                 check.work()
             } then: {
                 threadsLeft -= 1

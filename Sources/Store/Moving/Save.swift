@@ -23,10 +23,16 @@ public final class SaveWork: Sendable {
     ///
     /// Nothing happens if a file of that name is there already.
     ///
-    /// - Throws: `diskFull`, `system`; `unsuitable` when the table would be much larger there.
+    /// - Throws: `diskFull`, `system`; `unsuitable` when the table can't be an Arrow IPC file, or would be much larger there.
     public func write() throws(StoreError) {
         do {
-            let table = try movers.descriptor.trimmed(try movers.map())
+            HoldPoint.save.pass()
+            if Files.exists(path) { return }
+            let descriptor = try movers.descriptor()
+            guard try descriptor.fileLayout().format == .file else {
+                throw StoreError(.unsuitable, nil, "table \(table) can't be saved: its dictionaries are replaced")
+            }
+            let table = try descriptor.trimmed(try movers.map())
             let layout = try table.descriptor.fileLayout(hasChecksum: true)
             try SegmentStore.checkFileBytes(layout, of: bytes, self.table)
             let pending = try PendingFile(in: Path.parent(path))
@@ -50,25 +56,12 @@ extension SegmentStore {
     ///   - table: any.
     ///   - path: the file's name, which nothing should have; its folder is there.
     /// - Returns: the work, for a thread that may wait.
-    /// - Throws: `unsuitable` when the table can't be an Arrow IPC file.
-    public func beginSave(_ table: TableID, as path: String) throws(StoreError) -> SaveWork {
-        let bytes = namedBytes(of: table)
-        var movers: Movers?
-        do {
-            let pinned = try pin(table, "save")
-            movers = pinned
-            guard try pinned.descriptor.fileLayout().format == .file else {
-                throw StoreError(.unsuitable, nil, "table \(table) can't be saved: its dictionaries are replaced")
-            }
-            return SaveWork(pinned, bytes: bytes, path)
-        } catch {
-            if let movers { _ = try unpin(movers) }
-            throw error as? StoreError ?? StoreError(.unsuitable, nil, "table \(table) can't be saved: \(error)")
-        }
+    public func beginSave(_ table: TableID, as path: String) -> SaveWork {
+        SaveWork(pin(table, "save"), bytes: namedBytes(of: table), path)
     }
 
     /// Ends a save, whatever came of it.
-    public func finishSave(_ work: SaveWork) { _ = try? unpin(work.movers) }
+    public func finishSave(_ work: SaveWork) { endReading(work.movers) }
 
     /// Takes in a table that was saved; it is read from its file, which must stay as it is.
     ///

@@ -39,8 +39,9 @@ private struct SpillWriter: Sendable {
     }
 
     private func writeFile() throws -> MoveWork.Made {
+        HoldPoint.spill.pass()
         let begin = MonotonicClock.nanoseconds()
-        let table = try movers.descriptor.trimmed(try movers.map())
+        let table = try movers.descriptor().trimmed(try movers.map())
         let layout = try table.descriptor.fileLayout()
         try SegmentStore.checkFileBytes(layout, of: bytes, movers.table)
         let file = DescriptorBox(try FileDescriptor.unnamed(in: folder.path))
@@ -132,12 +133,7 @@ extension SegmentStore {
         guard memorySegments(of: table).isEmpty == false else {
             throw StoreError(.unsuitable, nil, "table \(table) is on a disk already")
         }
-        let movers: Movers
-        do {
-            movers = try pin(table, "spill")
-        } catch {
-            throw StoreError(.unsuitable, nil, "table \(table) can't be spilled: \(error)")
-        }
+        let movers = pin(table, "spill")
         let writer = SpillWriter(movers: movers, bytes: bytes, folder: folder)
         return MoveWork(.spill, movers, bytes: bytes) { () throws(StoreError) in try writer.write() }
     }
