@@ -12,6 +12,7 @@ private let targets: [String: ([UInt8]) -> Void] = [
     "json": fuzzJSON,
     "lines": fuzzLines,
     "planner": fuzzPlanner,
+    "questions": fuzzQuestions,
     "server": fuzzServer,
     "worker": fuzzWorker,
     "zygote": fuzzZygote,

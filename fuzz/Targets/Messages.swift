@@ -81,17 +81,31 @@ func fuzzPlanner(_ bytes: [UInt8]) {
 
 private func use(_ plan: Plan) {
     let index = Dictionary(uniqueKeysWithValues: plan.models.enumerated().map { ($1.name, $0) })
-    let folders = SourceFolders(plan, staying: ["/usr"])
+    let view = WorkerView(plan, staying: ["/usr"], written: ["/p/out"], mountPoints: [])
     let models = plan.models.map {
         Scheduler.Model(
-            inputs: $0.inputs.map { index[$0]! }, environment: ZygoteKey($0, of: plan, folders).name, isFinal: $0.final)
+            inputs: $0.inputs.map { index[$0]! }, environment: ZygoteKey($0, of: plan, seeing: view).name,
+            isFinal: $0.final)
     }
     _ = try? Scheduler.Graph(models)
     _ = plan.overlappingScans
     for model in plan.models {
         _ = model.scannedFiles
-        _ = folders.view(reading: model.readPaths)
         _ = model.task.utf8
+    }
+}
+
+/// A planner's questions of files: only such as name places that are not there, as an answer is as long as a folder.
+func fuzzQuestions(_ bytes: [UInt8]) {
+    guard bytes.count > 6, bytes.prefix(4096).contains(0) else { return }
+    var question = bytes
+    // What it asks of lies in no folder of this machine.
+    question.insert(contentsOf: Array("/nowhere/".utf8), at: 5)
+    guard var answer = try? SourceAnswers().answer(question) else { return }
+    var count = 0
+    while let piece = answer.next(), count < 100 {
+        precondition(piece.count <= SourceAnswers.pieceBytesMax + 5)
+        count += 1
     }
 }
 
