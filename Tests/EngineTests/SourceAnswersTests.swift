@@ -30,7 +30,9 @@ struct SourceAnswersTests {
 
     private func write(_ name: String, _ content: [UInt8]) throws {
         let file = try FileDescriptor.open("\(folder)/\(name)", O_RDWR | O_CREAT | O_TRUNC)
-        try content.withUnsafeBytes { (bytes) throws(SystemError) in try file.writeAll(bytes, at: 0) }
+        let raw = file.raw
+        let count = content.withUnsafeBytes { pwrite(raw, $0.baseAddress, $0.count, 0) }
+        #expect(count == content.count)
     }
 
     private func clean() {
