@@ -5,14 +5,17 @@ import PackageDescription
 // The arena (Sources/Arena) is a preload library in C that may need nothing but libc. The package manager would link the
 // Swift runtime into it, so Sources/Arena/build compiles it.
 
+// Preconditions say why they end the process in a release build too, and unsafe pointers are checked: what it costs is not to be measured.
 let swift: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     .enableExperimentalFeature("Lifetimes"),
+    .unsafeFlags(["-assert-config", "Debug"]),
 ]
 
-// fuzz/run sets it: the decoder is then built with coverage counters, and with a program that libFuzzer drives.
+// fuzz/run sets it: what reads bytes from outside is then built with coverage counters, and with a program that libFuzzer drives.
 let isFuzzing = Context.environment["ZERROW_FUZZ"] != nil
-let fuzzed: [SwiftSetting] = isFuzzing ? [.unsafeFlags(["-sanitize=fuzzer", "-parse-as-library"])] : []
+let fuzzed: [SwiftSetting] =
+    isFuzzing ? [.unsafeFlags(["-sanitize=fuzzer", "-parse-as-library", "-enable-testing"])] : []
 
 let package = Package(
     name: "zerrow",
@@ -43,7 +46,8 @@ let package = Package(
         .target(name: "Store", dependencies: ["SIPC", "System"], swiftSettings: swift),
         .target(name: "Scheduler", swiftSettings: swift),
         .target(
-            name: "Engine", dependencies: ["Scheduler", "Store", "Sandbox", "SIPC", "System"], swiftSettings: swift),
+            name: "Engine", dependencies: ["Scheduler", "Store", "Sandbox", "SIPC", "System"],
+            swiftSettings: swift + fuzzed),
         .target(name: "Terminal", swiftSettings: swift),
         .executableTarget(
             name: "zerrow",
@@ -65,6 +69,7 @@ let package = Package(
 if isFuzzing {
     package.targets.append(
         .executableTarget(
-            name: "sipc-fuzz", dependencies: ["SIPC", "CArrow", "System"], path: "fuzz/Descriptor",
+            name: "zerrow-fuzz", dependencies: ["Engine", "Scheduler", "Store", "SIPC", "CArrow", "System"],
+            path: "fuzz/Targets",
             swiftSettings: swift + fuzzed, linkerSettings: [.unsafeFlags(["-sanitize=fuzzer"])]))
 }

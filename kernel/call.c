@@ -2,6 +2,7 @@
 /* The order of a call's steps, and of undoing them. */
 #include "call.h"
 
+#include <linux/delay.h>
 #include <linux/mmap_lock.h>
 #include <linux/sched/signal.h>
 
@@ -22,17 +23,13 @@ static int convert(struct kz_call *call)
 	err = kz_vmas_check(call);
 	if (!err)
 		err = kz_file_place(call);
-	if (!err)
-		err = kz_vmas_split(call);
 	if (err)
 		return err;
+	kz_vmas_lock(call);
 	err = kz_copy_edges(call);
 	if (err)
 		goto undo_edges;
 	err = kz_take(call);
-	if (err)
-		goto undo_taken;
-	err = kz_vmas_keep(call);
 	if (err)
 		goto undo_taken;
 	kz_take_flush(call);
@@ -48,6 +45,13 @@ static int convert(struct kz_call *call)
 	err = kz_request_hold(call->request);
 	if (err)
 		goto undo_reserved;
+	/* Last, as splits can't be undone. */
+	err = kz_vmas_split(call);
+	if (err)
+		goto undo_held;
+	/* Both need somebody to take the answer's pages just now. */
+	if (kz_mutated(pause_held) || kz_mutated(dirty_early))
+		msleep(1000);
 	err = kz_publish(call);
 	if (err) {
 		/* The last 2 MiB of the file are being collapsed: the next attempt stays out of them. */
@@ -80,7 +84,10 @@ static int attempt(struct kz_call *call)
 
 	memset(call->counts, 0, sizeof(call->counts));
 	call->drained = false;
+	call->ticks = 0;
+	call->untouched = 0;
 	call->unsplittable = NULL;
+	call->shared = NULL;
 	err = kz_file_lock(&call->file);
 	if (err)
 		return err;
@@ -94,6 +101,8 @@ static int attempt(struct kz_call *call)
 		mmap_write_unlock(call->mm);
 	}
 	kz_file_unlock(&call->file);
+	/* Only now: it may have to wait for a file system of the caller's own. */
+	kz_request_finish(call->request);
 	return err;
 }
 
@@ -114,5 +123,7 @@ int kz_call_run(struct kz_call *call)
 		if (!err)
 			err = attempt(call);
 	}
+	if (!err)
+		kz_file_notify(&call->file);
 	return err == -EAGAIN ? -ENOMEM : err;
 }

@@ -26,6 +26,18 @@
  */
 #define KZ_GFP (GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
+/* So many mappings are left to the caller below vm.max_map_count: it has to go on after the call. */
+#define KZ_MAPPINGS_SPARE 64
+
+/* So many ticks may a call sleep under its locks, for all its pages together. */
+#define KZ_TICKS_MAX 25
+
+/*
+ * How a page went, of no interest to the caller, who is told KERNELZERO_HOLE: never written, and without a page table. It
+ * stays anonymous memory, and is a hole in the file.
+ */
+#define KZ_HOLE_UNTOUCHED (KERNELZERO_HOLE + 1)
+
 /* A range of the caller's memory, and its place in the file. */
 struct kz_range {
 	unsigned long address;
@@ -67,6 +79,7 @@ struct kz_table {
 	unsigned int moved;
 	unsigned int swapped;
 	unsigned int copied;
+	unsigned int holes;
 	/* Of the copied: the caller keeps its page. */
 	unsigned int kept;
 };
@@ -103,6 +116,8 @@ struct kz_call {
 	u32 flags;
 	unsigned int ranges_count;
 	struct kz_range *ranges;
+	/* The same in the order of their addresses. */
+	struct kz_range **sorted;
 	/* enum kernelzero_page of each page, range by range. */
 	u8 *kinds;
 	unsigned long pages;
@@ -111,8 +126,14 @@ struct kz_call {
 	/* Where the tables are; the first has room, or is NULL. */
 	struct kz_chunk *chunks;
 	bool drained;
+	/* Slept under the locks so far. */
+	unsigned int ticks;
+	/* Pages of KZ_HOLE_UNTOUCHED. */
+	unsigned long untouched;
 	/* A large page that can't be split, so as not to try again for each part of it. Only compared. */
 	struct page *unsplittable;
+	/* A large page of which others map every part, so as not to look at all parts again for each. Only compared. */
+	struct page *shared;
 	/* A large page that shall be split, with a reference. */
 	struct page *pending;
 	/* Pages of 4 KiB, by enum kernelzero_page. */
@@ -123,9 +144,15 @@ struct kz_call {
  * Whether a copied page stays where it is, in an anonymous mapping, instead of being replaced by its copy: somebody may
  * be writing to it, as direct I/O does, and the caller has to see that.
  */
-static inline bool kz_is_kept(enum kernelzero_page kind)
+static inline bool kz_is_kept(u8 kind)
 {
 	return kind == KERNELZERO_COPIED_PINNED || kind == KERNELZERO_COPIED_OTHER;
+}
+
+/* Whether the mapping of a page stays anonymous. */
+static inline bool kz_stays(u8 kind)
+{
+	return kind == KZ_HOLE_UNTOUCHED || kz_is_kept(kind);
 }
 
 int kz_call_run(struct kz_call *call);

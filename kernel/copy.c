@@ -8,6 +8,7 @@
 #include "call.h"
 #include "compat/mm.h"
 #include "debug.h"
+#include "take.h"
 
 /* A page for the file, locked and charged to the caller. Its content is to be written. NULL without memory. */
 static struct page *page_new(struct kz_call *call)
@@ -40,6 +41,49 @@ static void page_written(struct page *page)
 	SetPageDirty(page);
 }
 
+/*
+ * Copies @bytes from @offset on between two pages. Memory that turns out to be broken ends the call, not the machine.
+ *
+ * Return: 0 or -EFAULT.
+ */
+static int page_copy(struct page *to, struct page *from, unsigned long offset, unsigned long bytes)
+{
+	char *source, *target;
+	unsigned long left;
+	int err = kz_fault(-EFAULT);
+
+	if (err)
+		return err;
+	source = kmap_local_page(from);
+	target = kmap_local_page(to);
+	left = copy_mc_to_kernel(target + offset, source + offset, bytes);
+	kunmap_local(target);
+	kunmap_local(source);
+	if (!left)
+		return 0;
+	kz_page_broken(from);
+	return -EFAULT;
+}
+
+/* Gets a page of the caller's memory, with a reference. Return: 0, -ENOMEM or -EFAULT. */
+static int edge_get(struct kz_call *call, unsigned long address, struct page **page)
+{
+	struct folio *folio;
+	long got;
+	int err = kz_fault(-ENOMEM);
+
+	if (!err)
+		err = kz_swap_in(call, find_vma(call->mm, address), address, &folio);
+	if (err)
+		return err;
+	got = kz_page_get(address, page);
+	if (folio)
+		folio_put(folio);
+	if (got != 1)
+		return got == -ENOMEM ? -ENOMEM : -EFAULT;
+	return 0;
+}
+
 /* Copies @bytes of the caller's memory, within a page, into a new page that is zero elsewhere. */
 static int copy_edge(struct kz_call *call, unsigned long address, unsigned long bytes,
 		     struct page **copy)
@@ -47,35 +91,26 @@ static int copy_edge(struct kz_call *call, unsigned long address, unsigned long 
 	unsigned long offset = offset_in_page(address);
 	struct page *source;
 	struct page *page;
-	char *from, *to;
-	long got;
-	int err = kz_fault(-ENOMEM);
+	int err = edge_get(call, address & PAGE_MASK, &source);
 
 	if (err)
 		return err;
-	got = kz_page_get(address & PAGE_MASK, &source);
-	if (got != 1)
-		return got == -ENOMEM ? -ENOMEM : -EFAULT;
 	page = page_new(call);
 	if (!page) {
 		put_page(source);
 		return -ENOMEM;
 	}
-	from = kmap_local_page(source);
-	to = kmap_local_page(page);
+	/* From here on it is the call's, which discards it after a failure. */
+	*copy = page;
 	if (kz_mutated(edge_not_zeroed)) {
-		memcpy(to, from, PAGE_SIZE);
+		err = page_copy(page, source, 0, PAGE_SIZE);
 	} else {
-		memset(to, 0, offset);
-		memcpy(to + offset, from + offset, bytes);
-		memset(to + offset + bytes, 0, PAGE_SIZE - offset - bytes);
+		zero_user_segments(page, 0, offset, offset + bytes, PAGE_SIZE);
+		err = page_copy(page, source, offset, bytes);
 	}
-	kunmap_local(to);
-	kunmap_local(from);
 	put_page(source);
 	page_written(page);
-	*copy = page;
-	return 0;
+	return err;
 }
 
 /**
@@ -138,12 +173,13 @@ void kz_copy_edges_undo(struct kz_call *call)
  * kz_copy_taken() - copies the pages that have been taken but cannot move.
  * @call: kz_take_flush() has been called, so that nobody writes to them through a page table.
  *
- * Return: 0, -ENOMEM or -EINTR; kz_take_undo() discards the copies.
+ * Return: 0, -ENOMEM, -EFAULT (broken memory) or -EINTR; kz_take_undo() discards the copies.
  */
 int kz_copy_taken(struct kz_call *call)
 {
 	struct kz_table *table;
 	unsigned int i;
+	int err;
 
 	list_for_each_entry (table, &call->tables, list) {
 		unsigned int left = table->copied;
@@ -157,9 +193,11 @@ int kz_copy_taken(struct kz_call *call)
 			page = page_new(call);
 			if (!page)
 				return -ENOMEM;
-			copy_highpage(page, pte_page(entry->pte));
-			page_written(page);
 			entry->page = page;
+			err = page_copy(page, pte_page(entry->pte), 0, PAGE_SIZE);
+			if (err)
+				return err;
+			page_written(page);
 			left--;
 			if (fatal_signal_pending(current))
 				return -EINTR;

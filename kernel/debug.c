@@ -47,9 +47,19 @@ static unsigned int fail_points;
 module_param(fail_points, uint, 0444);
 MODULE_PARM_DESC(fail_points, "fallible steps that the last call passed");
 
+static unsigned int ticks;
+module_param(ticks, uint, 0444);
+MODULE_PARM_DESC(ticks, "for how many ticks the last call slept under its locks");
+
 void kz_fault_begin(void)
 {
 	WRITE_ONCE(fail_points, 0);
+	WRITE_ONCE(ticks, 0);
+}
+
+void kz_note_tick(void)
+{
+	WRITE_ONCE(ticks, READ_ONCE(ticks) + 1);
 }
 
 int kz_fault(int error)

@@ -4,6 +4,8 @@
 
 #include <linux/fcntl.h>
 #include <linux/file.h>
+#include <linux/fsnotify.h>
+#include <linux/iversion.h>
 #include <linux/mman.h>
 #include <linux/mount.h>
 #include <linux/rcupdate_wait.h>
@@ -24,7 +26,7 @@ static bool is_shared_memory(struct file *file)
 	struct inode *inode = file_inode(file);
 
 	return S_ISREG(inode->i_mode) && file->f_mapping == &inode->i_data &&
-	       kz_mapping_is_shmem(file->f_mapping) && file->f_op == kz_data.shmem_file_operations;
+	       shmem_mapping(file->f_mapping) && file->f_op == kz_data.shmem_file_operations;
 }
 
 /**
@@ -106,6 +108,13 @@ refused:
 void kz_file_unlock(struct kz_file *file)
 {
 	inode_unlock(file->inode);
+}
+
+/* Tells those who watch the file, as write(2) would. No lock is held. */
+void kz_file_notify(struct kz_file *file)
+{
+	if (!kz_mutated(skip_notify))
+		fsnotify_modify(file->file);
 }
 
 /* The first page that has no page behind it: beyond the end there may be some from fallocate(2) or in a huge page. */
@@ -245,4 +254,6 @@ void kz_file_grow(struct kz_call *call)
 	spin_unlock_irq(&info->lock);
 	i_size_write(file->inode, file->bytes);
 	kz_inode_touch(file->inode);
+	if (IS_I_VERSION(file->inode))
+		inode_inc_iversion(file->inode);
 }

@@ -12,6 +12,7 @@ int kz_file_open(struct kz_file *file, int fd);
 void kz_file_close(struct kz_file *file);
 int kz_file_lock(struct kz_file *file);
 void kz_file_unlock(struct kz_file *file);
+void kz_file_notify(struct kz_file *file);
 int kz_file_place(struct kz_call *call);
 
 int kz_file_reserve(struct kz_call *call);

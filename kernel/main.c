@@ -6,6 +6,7 @@
 #include "debug.h"
 #include "device.h"
 #include "symbols.h"
+#include "take.h"
 #include "version.h"
 
 /*
@@ -32,6 +33,7 @@ static int __init kz_init(void)
 	err = kz_symbols_find();
 	if (err)
 		return err;
+	kz_drain_init();
 	err = kz_device_init();
 	if (err) {
 		pr_err("/dev/kernelzero can't be made (%d)\n", err);
@@ -48,6 +50,7 @@ static int __init kz_init(void)
 static void __exit kz_exit(void)
 {
 	kz_device_exit();
+	kz_drain_exit();
 }
 
 module_init(kz_init);

@@ -334,17 +334,34 @@ static void finish_replaced(struct kz_table *table, struct page *old)
 	KZ_CALL(free_page_and_swap_cache)(old);
 }
 
-/* Writes the entries of kept pages back. */
-static void finish_kept(struct kz_call *call, struct kz_table *table)
+/*
+ * Where the caller never wrote it goes on seeing the zero page. Without it a read would make a page of the file, for which
+ * there may be no room.
+ */
+static pte_t zero_entry(struct kz_table *table, unsigned int i)
+{
+	pte_t pte = table->entries[i].pte;
+
+	if (!pte_none(pte))
+		return pte;
+	return pte_mkspecial(pfn_pte(my_zero_pfn(table->address), table->vma->vm_page_prot));
+}
+
+/* Writes the entries of kept pages back, and those of the zero page. */
+static void finish_staying(struct kz_call *call, struct kz_table *table)
 {
 	spinlock_t *lock = pte_lockptr(call->mm, table->pmd);
 	unsigned int i;
 
 	spin_lock(lock);
 	for (i = 0; i < table->count; i++) {
+		pte_t *pte = table->ptes + i;
+		unsigned long address = table->address + i * PAGE_SIZE;
+
 		if (kz_is_kept(table->kinds[i]))
-			set_pte_at(call->mm, table->address + i * PAGE_SIZE, table->ptes + i,
-				   table->entries[i].pte);
+			set_pte_at(call->mm, address, pte, table->entries[i].pte);
+		else if (table->kinds[i] == KERNELZERO_HOLE && !kz_mutated(skip_zero_page))
+			set_pte_at(call->mm, address, pte, zero_entry(table, i));
 	}
 	spin_unlock(lock);
 }
@@ -363,12 +380,10 @@ static void finish_pages(struct kz_call *call, struct kz_table *table)
 			finish_copy(page);
 			if (!kz_is_kept(table->kinds[i]))
 				finish_replaced(table, pte_page(entry->pte));
-		} else if (table->kinds[i] == KERNELZERO_HOLE && !pte_none(entry->pte)) {
-			kz_zero_page_unmap(call->mm, entry->pte);
 		}
 	}
-	if (table->kept)
-		finish_kept(call, table);
+	if (table->kept || table->holes)
+		finish_staying(call, table);
 }
 
 /* The table of page-table entries that the kernel keeps for splitting a huge page. */

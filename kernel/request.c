@@ -7,30 +7,26 @@
 
 #include <linux/highmem.h>
 #include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 #include <linux/sort.h>
 #include <linux/uaccess.h>
 
 #include "compat/mm.h"
 #include "debug.h"
 
+static unsigned long window_pages(struct kz_window *window)
+{
+	return DIV_ROUND_UP(offset_in_page(window->address) + window->bytes, PAGE_SIZE);
+}
+
 static int window_open(struct kz_window *window, unsigned long address, unsigned long bytes)
 {
-	unsigned long pages = DIV_ROUND_UP(offset_in_page(address) + bytes, PAGE_SIZE);
-
 	if (!access_ok((void __user *)address, bytes))
 		return -EFAULT;
 	window->address = address;
 	window->bytes = bytes;
-	window->pages = kvmalloc_array(pages, sizeof(*window->pages), KZ_GFP);
+	window->pages = kvmalloc_array(window_pages(window), sizeof(*window->pages), KZ_GFP);
 	return window->pages ? 0 : -ENOMEM;
-}
-
-/* Makes the window's pages present and writable. */
-static int window_probe(struct kz_window *window)
-{
-	const char __user *user = (const char __user *)window->address;
-
-	return fault_in_safe_writeable(user, window->bytes) ? -EFAULT : 0;
 }
 
 static void window_release(struct kz_window *window)
@@ -39,11 +35,39 @@ static void window_release(struct kz_window *window)
 		put_page(window->pages[--window->pages_count]);
 }
 
+/*
+ * Makes the window's pages present and writable, in the way in which they will be got: some memory can be written to by
+ * its process, and by nobody in its place (memfd_secret(2), a device's registers).
+ */
+static int window_probe(struct kz_window *window)
+{
+	unsigned long first = window->address & PAGE_MASK;
+	unsigned long pages = window_pages(window);
+	int err = 0;
+
+	while (!err && window->pages_count < pages) {
+		int got =
+			get_user_pages_fast(first + window->pages_count * PAGE_SIZE,
+					    min(pages - window->pages_count, (unsigned long)SZ_1K),
+					    FOLL_WRITE, window->pages + window->pages_count);
+
+		if (got > 0)
+			window->pages_count += got;
+		else
+			err = got == -ENOMEM ? -ENOMEM : -EFAULT;
+		if (!err && fatal_signal_pending(current))
+			err = -EINTR;
+		cond_resched();
+	}
+	window_release(window);
+	return err;
+}
+
 /* Gets the window's pages without a page fault, which might have to wait for the caller's own threads. */
 static int window_hold(struct kz_window *window)
 {
 	unsigned long first = window->address & PAGE_MASK;
-	unsigned long pages = DIV_ROUND_UP(window->address + window->bytes - first, PAGE_SIZE);
+	unsigned long pages = window_pages(window);
 
 	while (window->pages_count < pages) {
 		long got = kz_pages_hold(first + window->pages_count * PAGE_SIZE,
@@ -71,9 +95,19 @@ static void window_write(struct kz_window *window, const void *from)
 
 		memcpy(to + offset, from + done, bytes);
 		kunmap_local(to);
-		set_page_dirty_lock(window->pages[i]);
+		if (kz_mutated(dirty_early))
+			set_page_dirty_lock(window->pages[i]);
 		done += bytes;
 	}
+}
+
+/* Marks the pages of a window as written to. That may sleep for as long as the server of a FUSE file likes. */
+static void window_finish(struct kz_window *window)
+{
+	unsigned long i;
+
+	for (i = 0; i < window->pages_count; i++)
+		set_page_dirty_lock(window->pages[i]);
 	window_release(window);
 }
 
@@ -110,6 +144,7 @@ static int check_overlap(struct kz_request *request)
 	sorted = kvmalloc_array(call->ranges_count, sizeof(*sorted), KZ_GFP);
 	if (!sorted)
 		return -ENOMEM;
+	call->sorted = sorted;
 	for (i = 0; i < call->ranges_count; i++)
 		sorted[i] = &call->ranges[i];
 	sort(sorted, call->ranges_count, sizeof(*sorted), compare_ranges, NULL);
@@ -121,7 +156,6 @@ static int check_overlap(struct kz_request *request)
 	    is_in_ranges(sorted, call->ranges_count, &request->window_ranges) ||
 	    is_in_ranges(sorted, call->ranges_count, &request->window_kinds))
 		err = -EINVAL;
-	kvfree(sorted);
 	return err;
 }
 
@@ -234,11 +268,12 @@ void kz_request_free(struct kz_request *request)
 	kvfree(request->window_ranges.pages);
 	kvfree(request->window_kinds.pages);
 	kvfree(request->call.kinds);
+	kvfree(request->call.sorted);
 	kvfree(request->call.ranges);
 	kvfree(request->ranges);
 }
 
-/* Brings the memory for the answer in, before any lock is taken. Return: 0 or -EFAULT. */
+/* Brings the memory for the answer in, before any lock is taken. Return: 0, -EFAULT, -ENOMEM or -EINTR. */
 int kz_request_probe(struct kz_request *request)
 {
 	int err = window_probe(&request->window_arguments);
@@ -280,7 +315,18 @@ void kz_request_release(struct kz_request *request)
 	window_release(&request->window_kinds);
 }
 
-/* Writes the answer to the pages that kz_request_hold() got, and lets go of them. Cannot fail. */
+/* What the caller has no name for. */
+static void kinds_translate(struct kz_call *call)
+{
+	unsigned long i;
+
+	for (i = 0; call->untouched && i < call->pages; i++) {
+		if (call->kinds[i] == KZ_HOLE_UNTOUCHED)
+			call->kinds[i] = KERNELZERO_HOLE;
+	}
+}
+
+/* Writes the answer to the pages that kz_request_hold() got. Cannot fail. */
 void kz_request_answer(struct kz_request *request)
 {
 	struct kernelzero_deanonymize *arguments = &request->arguments;
@@ -305,6 +351,16 @@ void kz_request_answer(struct kz_request *request)
 	arguments->file_bytes = call->file.bytes;
 	window_write(&request->window_arguments, arguments);
 	window_write(&request->window_ranges, request->ranges);
-	if (request->window_kinds.pages)
+	if (request->window_kinds.pages) {
+		kinds_translate(call);
 		window_write(&request->window_kinds, call->kinds);
+	}
+}
+
+/* Lets go of the pages that the answer was written to, if there is one. No lock is held. */
+void kz_request_finish(struct kz_request *request)
+{
+	window_finish(&request->window_arguments);
+	window_finish(&request->window_ranges);
+	window_finish(&request->window_kinds);
 }

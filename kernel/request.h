@@ -29,5 +29,6 @@ int kz_request_probe(struct kz_request *request);
 int kz_request_hold(struct kz_request *request);
 void kz_request_answer(struct kz_request *request);
 void kz_request_release(struct kz_request *request);
+void kz_request_finish(struct kz_request *request);
 
 #endif

@@ -79,6 +79,8 @@ int __init kz_symbols_find(void)
 	KZ_FIND(shmem_file_operations)
 	KZ_FIND(vm_committed_as)
 	KZ_FIND(vm_committed_as_batch)
+	KZ_FIND(sysctl_max_map_count)
+	KZ_FIND(shmem_huge)
 	KZ_COMPAT_FIND(KZ_FIND)
 #undef KZ_FIND
 	return 0;

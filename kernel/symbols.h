@@ -22,24 +22,26 @@
 #define KZ_PTLOCK_FUNCTIONS(FUNCTION)
 #endif
 
-#define KZ_FUNCTIONS(FUNCTION)                 \
-	FUNCTION(__mem_cgroup_charge)          \
-	FUNCTION(__split_huge_pmd)             \
-	FUNCTION(__swap_count)                 \
-	FUNCTION(flush_tlb_mm_range)           \
-	FUNCTION(folio_free_swap)              \
-	FUNCTION(free_page_and_swap_cache)     \
-	FUNCTION(lru_add_drain)                \
-	FUNCTION(lru_add_drain_all)            \
-	FUNCTION(pgtable_trans_huge_withdraw)  \
-	FUNCTION(security_file_permission)     \
-	FUNCTION(security_mmap_file)           \
-	FUNCTION(security_vm_enough_memory_mm) \
-	FUNCTION(split_vma)                    \
-	FUNCTION(swap_cache_get_folio)         \
-	FUNCTION(unlink_anon_vmas)             \
-	FUNCTION(vma_interval_tree_insert)     \
-	KZ_PTLOCK_FUNCTIONS(FUNCTION)          \
+#define KZ_FUNCTIONS(FUNCTION)                  \
+	FUNCTION(__mem_cgroup_charge)           \
+	FUNCTION(__split_huge_pmd)              \
+	FUNCTION(__swap_count)                  \
+	FUNCTION(anon_vma_interval_tree_insert) \
+	FUNCTION(anon_vma_interval_tree_remove) \
+	FUNCTION(flush_tlb_mm_range)            \
+	FUNCTION(folio_free_swap)               \
+	FUNCTION(free_page_and_swap_cache)      \
+	FUNCTION(lru_add_drain)                 \
+	FUNCTION(lru_add_drain_all)             \
+	FUNCTION(pgtable_trans_huge_withdraw)   \
+	FUNCTION(read_swap_cache_async)         \
+	FUNCTION(security_file_permission)      \
+	FUNCTION(security_mmap_file)            \
+	FUNCTION(security_vm_enough_memory_mm)  \
+	FUNCTION(split_vma)                     \
+	FUNCTION(swap_cache_get_folio)          \
+	FUNCTION(vma_interval_tree_insert)      \
+	KZ_PTLOCK_FUNCTIONS(FUNCTION)           \
 	KZ_COMPAT_FUNCTIONS(FUNCTION)
 
 #define KZ_DECLARE(name) DECLARE_STATIC_CALL(kz_call_##name, name);
@@ -58,6 +60,8 @@ struct kz_data {
 	const struct file_operations *shmem_file_operations;
 	struct percpu_counter *vm_committed_as;
 	s32 *vm_committed_as_batch;
+	int *sysctl_max_map_count;
+	int *shmem_huge;
 	KZ_COMPAT_DATA
 };
 extern struct kz_data kz_data;

@@ -9,6 +9,9 @@
 #include "compat/mm.h"
 #include "debug.h"
 
+/* mm/shmem.c: "deny" in transparent_hugepage/shmem_enabled */
+#define SHMEM_HUGE_DENY (-1)
+
 #define CHUNK_TABLES ((PAGE_SIZE - sizeof(struct kz_chunk)) / sizeof(struct kz_table))
 
 /* Room for one more table, all zero. */
@@ -52,9 +55,6 @@ struct kz_table *kz_table_add(struct kz_call *call, struct vm_area_struct *vma,
 	return table;
 }
 
-/* Each fault brings a page in or waits for a migration. If all of them were undone again, memory is very short. */
-#define FAULTS_MAX 100
-
 /* Removes the table that was added last, and stayed empty. */
 void kz_table_drop(struct kz_call *call, struct kz_table *table)
 {
@@ -63,102 +63,8 @@ void kz_table_drop(struct kz_call *call, struct kz_table *table)
 	call->chunks->used--;
 }
 
-/* A page fault of the caller, which reads. The mmap lock is held for writing, which faults don't mind. */
-static int fault_in(struct vm_area_struct *vma, unsigned long address)
-{
-	vm_fault_t fault;
-	int err = kz_fault(-ENOMEM);
-
-	if (err)
-		return err;
-	fault = handle_mm_fault(vma, address, 0, NULL);
-	if (!(fault & VM_FAULT_ERROR))
-		return 0;
-	return fault & VM_FAULT_OOM ? -ENOMEM : -EFAULT;
-}
-
-static void wait_a_little(unsigned int tries)
-{
-	/* Never sleeps on the page's own lock: this call holds the locks of other pages. */
-	if (tries)
-		schedule_timeout_uninterruptible(1);
-	else
-		cond_resched();
-}
-
-static void drain(struct kz_call *call)
-{
-	if (kz_mutated(skip_drain))
-		return;
-	KZ_CALL(lru_add_drain)();
-}
-
-static void drain_all(struct kz_call *call)
-{
-	if (call->drained || kz_mutated(skip_drain))
-		return;
-	call->drained = true;
-	KZ_CALL(lru_add_drain_all)();
-}
-
-/* Splits call->pending into small pages; where that is impossible, its parts will be copied. */
-static void split(struct kz_call *call, unsigned int tries)
-{
-	struct page *page = call->pending;
-
-	call->pending = NULL;
-	drain(call);
-	if (tries)
-		drain_all(call);
-	if (!trylock_page(page)) {
-		wait_a_little(tries);
-	} else {
-		if (kz_page_split(page) && tries)
-			call->unsplittable = compound_head(page);
-		unlock_page(page);
-	}
-	put_page(page);
-}
-
-/**
- * kz_table_settle() - does what an entry needs before it can be looked at again.
- * @step: what that is.
- * @tries: how often that has been done for this entry.
- *
- * Return: 0 to look again, -ENOMEM, -EFAULT (broken memory) or -EINTR.
- */
-int kz_table_settle(struct kz_call *call, struct vm_area_struct *vma, unsigned long address,
-		    enum kz_step step, unsigned int tries)
-{
-	if (fatal_signal_pending(current)) {
-		if (step == KZ_SPLIT)
-			put_page(call->pending);
-		return -EINTR;
-	}
-	switch (step) {
-	case KZ_FAULT:
-		return tries < FAULTS_MAX ? fault_in(vma, address) : -ENOMEM;
-	case KZ_WAIT:
-		wait_a_little(tries);
-		return 0;
-	case KZ_DRAIN:
-		drain(call);
-		if (tries)
-			drain_all(call);
-		return 0;
-	case KZ_SPLIT:
-		split(call, tries);
-		return 0;
-	case KZ_POISONED:
-		return -EFAULT;
-	case KZ_DONE:
-	case KZ_AGAIN:
-		break;
-	}
-	return 0;
-}
-
-static pmd_t *find_pmd(struct mm_struct *mm, unsigned long address)
+/* Where the page table for @address is entered; NULL where none can be. The mmap lock is held. */
+pmd_t *kz_find_pmd(struct mm_struct *mm, unsigned long address)
 {
 	pgd_t *pgd = pgd_offset(mm, address);
 	p4d_t *p4d;
@@ -175,17 +81,28 @@ static pmd_t *find_pmd(struct mm_struct *mm, unsigned long address)
 	return pmd_offset(pud, address);
 }
 
-static void take_hole(struct kz_call *call, u8 *kinds, unsigned int count)
+static void take_untouched(struct kz_call *call, u8 *kinds, unsigned int count)
 {
-	memset(kinds, KERNELZERO_HOLE, count);
+	memset(kinds, KZ_HOLE_UNTOUCHED, count);
 	call->counts[KERNELZERO_HOLE] += count;
+	call->untouched += count;
+}
+
+/*
+ * Whether a huge page can go into the file whole: its place there is one for a huge page, and shared memory has not been
+ * forbidden to have any. (What shared memory is told to *allocate* is another matter: this page is there already.)
+ */
+static bool is_place_for_huge(unsigned long address, pgoff_t index, unsigned int count)
+{
+	return count == HPAGE_PMD_NR && !((index ^ (address >> PAGE_SHIFT)) & (HPAGE_PMD_NR - 1)) &&
+	       (READ_ONCE(*kz_data.shmem_huge) != SHMEM_HUGE_DENY || kz_mutated(skip_huge_deny));
 }
 
 /* Takes @count pages that one page table maps, or may map. Return: 0 or an error. */
 static int take_pmd(struct kz_call *call, struct vm_area_struct *vma, unsigned long address,
 		    pgoff_t index, u8 *kinds, unsigned int count)
 {
-	pmd_t *pmd = find_pmd(call->mm, address);
+	pmd_t *pmd = kz_find_pmd(call->mm, address);
 	struct kz_table *table;
 	unsigned int tries;
 	int err;
@@ -194,7 +111,7 @@ static int take_pmd(struct kz_call *call, struct vm_area_struct *vma, unsigned l
 		pmd_t value = pmd ? READ_ONCE(*pmd) : __pmd(0);
 
 		if (pmd_none(value)) {
-			take_hole(call, kinds, count);
+			take_untouched(call, kinds, count);
 			return 0;
 		}
 		if (pmd_present(value) && !pmd_trans_huge(value))
@@ -205,8 +122,7 @@ static int take_pmd(struct kz_call *call, struct vm_area_struct *vma, unsigned l
 				return err;
 			continue;
 		}
-		if (count == HPAGE_PMD_NR &&
-		    !((index ^ (address >> PAGE_SHIFT)) & (HPAGE_PMD_NR - 1))) {
+		if (is_place_for_huge(address, index, count)) {
 			err = kz_take_huge(call, vma, address, index, kinds, pmd);
 			if (err <= 0)
 				return err;

@@ -31,8 +31,15 @@ struct kz_table *kz_table_add(struct kz_call *call, struct vm_area_struct *vma,
 			      unsigned long address, pgoff_t index, u8 *kinds, unsigned int count,
 			      pmd_t *pmd);
 void kz_table_drop(struct kz_call *call, struct kz_table *table);
+pmd_t *kz_find_pmd(struct mm_struct *mm, unsigned long address);
+
+/* Before an entry is looked at again (settle.c) */
 int kz_table_settle(struct kz_call *call, struct vm_area_struct *vma, unsigned long address,
 		    enum kz_step step, unsigned int tries);
+int kz_swap_in(struct kz_call *call, struct vm_area_struct *vma, unsigned long address,
+	       struct folio **folio);
+void kz_drain_init(void);
+void kz_drain_exit(void);
 
 /* Page-table entries (take_pages.c) */
 int kz_take_pages(struct kz_call *call, struct kz_table *table);

@@ -46,23 +46,48 @@ static enum kz_step take_copy(struct kz_call *call, struct kz_table *table, unsi
 	return KZ_DONE;
 }
 
+/* Nothing, or the zero page. It will be the zero page in the mapping of the file, too (publish.c). */
+static enum kz_step take_hole(struct kz_call *call, struct kz_table *table, unsigned int i)
+{
+	table->kinds[i] = KERNELZERO_HOLE;
+	table->holes++;
+	call->counts[KERNELZERO_HOLE]++;
+	return KZ_DONE;
+}
+
 static enum kz_step take_zero_page(struct kz_call *call, struct kz_table *table, unsigned int i,
 				   pte_t pte)
 {
 	if (!is_zero_pfn(pte_pfn(pte)))
 		return KZ_POISONED;
 	table->entries[i].pte = clear_entry(call, table, i);
-	table->kinds[i] = KERNELZERO_HOLE;
-	call->counts[KERNELZERO_HOLE]++;
-	return KZ_DONE;
+	return take_hole(call, table, i);
+}
+
+/* Whether others map each part of a large page that anybody maps: none of them could move if it were split. */
+static bool is_shared(struct kz_call *call, struct page *head)
+{
+	unsigned int i;
+
+	if (head == call->shared)
+		return true;
+	for (i = 0; i < compound_nr(head); i++) {
+		if (kz_page_mapcount(nth_page(head, i)) == 1)
+			return false;
+	}
+	call->shared = head;
+	return true;
 }
 
 static enum kz_step take_large(struct kz_call *call, struct kz_table *table, unsigned int i,
 			       struct page *page, unsigned int tries)
 {
 	struct page *head = compound_head(page);
+	bool shared = kz_page_mapcount(page) > 1;
 
-	if (kz_page_mapcount(page) > 1)
+	/* It is split before any part of it is taken: what has been taken can't be split any more. */
+	if (shared && (head == call->unsplittable || tries >= KZ_TRIES || is_shared(call, head) ||
+		       kz_mutated(split_late)))
 		return take_copy(call, table, i, KERNELZERO_COPIED_SHARED);
 	if (tries < KZ_TRIES && head != call->unsplittable) {
 		get_page(page);
@@ -183,9 +208,7 @@ static __always_inline enum kz_step take_entry(struct kz_call *call, struct kz_t
 		return take_present(call, table, i, pte, tries);
 	if (!pte_none(pte))
 		return take_swap(call, table, i, pte);
-	table->kinds[i] = KERNELZERO_HOLE;
-	call->counts[KERNELZERO_HOLE]++;
-	return KZ_DONE;
+	return take_hole(call, table, i);
 }
 
 /**

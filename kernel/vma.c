@@ -5,6 +5,7 @@
 #include <linux/mmu_context.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mount.h>
+#include <linux/rmap.h>
 #include <linux/sched/signal.h>
 #include <linux/userfaultfd_k.h>
 
@@ -83,95 +84,147 @@ int kz_vmas_check(struct kz_call *call)
 	return 0;
 }
 
-static int split_at(struct kz_call *call, unsigned long address, int new_below)
-{
-	struct vm_area_struct *vma = find_vma(call->mm, new_below ? address : address - 1);
-	int err;
-
-	if (new_below ? vma->vm_start == address : vma->vm_end == address)
-		return 0;
-	err = kz_fault(-ENOMEM);
-	if (err)
-		return err;
-	return kz_vma_split(vma, address, new_below);
-}
-
 /**
- * kz_vmas_split() - makes the mappings begin and end where the ranges' whole pages do, and locks them.
+ * kz_vmas_lock() - keeps page faults out of the mappings of the ranges' whole pages, until the mmap lock is released.
  * @call: the mmap lock is held for writing.
- *
- * Splits that happened stay when a later one fails: no program can tell but by the number of its mappings.
- *
- * Return: 0 or -ENOMEM.
  */
-int kz_vmas_split(struct kz_call *call)
+void kz_vmas_lock(struct kz_call *call)
 {
 	struct vm_area_struct *vma;
 	unsigned int i;
-	int err;
 
 	for (i = 0; i < call->ranges_count; i++) {
 		struct kz_range *range = &call->ranges[i];
 		unsigned long address;
 
-		if (range->start >= range->end)
-			continue;
-		err = split_at(call, range->start, 1);
-		if (!err)
-			err = split_at(call, range->end, 0);
-		if (err)
-			return err;
 		for (address = range->start; address < range->end; address = vma->vm_end) {
 			vma = find_vma(call->mm, address);
 			kz_vma_lock(vma);
 		}
 		cond_resched();
 	}
-	return 0;
 }
 
-/* Splits around those pages of @range that the caller keeps. */
-static int range_keep(struct kz_call *call, struct kz_range *range)
+/* The places where a mapping has to end and another to begin. They are counted first, and then made. */
+struct borders {
+	bool counts;
+	unsigned long count;
+	unsigned long last;
+};
+
+static int border(struct kz_call *call, struct borders *borders, unsigned long address,
+		  int new_below)
 {
+	struct vm_area_struct *vma = find_vma(call->mm, new_below ? address : address - 1);
+	int err;
+
+	if (new_below ? vma->vm_start == address : vma->vm_end == address)
+		return 0;
+	if (borders->counts) {
+		/* Two ranges that touch have one between them. */
+		borders->count += address != borders->last;
+		borders->last = address;
+		return 0;
+	}
+	err = kz_fault(-ENOMEM);
+	if (err)
+		return err;
+	return kz_vma_split(vma, address, new_below);
+}
+
+/* Borders are where the whole pages that will be converted begin and end. */
+static int range_borders(struct kz_call *call, struct borders *borders, struct kz_range *range)
+{
+	bool some_stay = call->untouched || call->counts[KERNELZERO_COPIED_PINNED] ||
+			 call->counts[KERNELZERO_COPIED_OTHER];
 	unsigned long first = range->address & PAGE_MASK;
 	unsigned long address = range->start;
-	bool kept_before = false;
+	bool stayed = true;
 	int err = 0;
 
-	for (; address < range->end && !err; address += PAGE_SIZE) {
-		bool kept = kz_is_kept(range->kinds[(address - first) >> PAGE_SHIFT]);
+	if (range->start >= range->end)
+		return 0;
+	for (; some_stay && address < range->end && !err; address += PAGE_SIZE) {
+		bool stays = kz_stays(range->kinds[(address - first) >> PAGE_SHIFT]);
 
-		if (kept != kept_before)
-			err = split_at(call, address, 1);
-		kept_before = kept;
+		if (stays != stayed)
+			err = border(call, borders, address, !stays);
+		stayed = stays;
+	}
+	if (!some_stay)
+		err = border(call, borders, range->start, 1);
+	if (!err && (!some_stay || !stayed))
+		err = border(call, borders, range->end, 0);
+	return err;
+}
+
+static int all_borders(struct kz_call *call, struct borders *borders)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < call->ranges_count && !err; i++) {
+		err = range_borders(call, borders, call->sorted[i]);
+		cond_resched();
 	}
 	return err;
 }
 
 /**
- * kz_vmas_keep() - gives the pages that the caller keeps mappings of their own, which will not be converted.
- * @call: everything has been taken.
+ * kz_vmas_split() - makes mappings begin and end where what will be converted does.
+ * @call: everything has been taken and the mmap lock is held for writing.
+ *
+ * Whether there may be so many mappings is found out before the first is split. Only when the kernel has no memory for one
+ * of them do those that were split before it stay so: no program can tell but by their number.
  *
  * Return: 0 or -ENOMEM.
  */
-int kz_vmas_keep(struct kz_call *call)
+int kz_vmas_split(struct kz_call *call)
 {
-	unsigned int i;
-	int err;
+	struct borders borders = {.counts = true};
+	int err = kz_fault(-ENOMEM);
 
-	if (!call->counts[KERNELZERO_COPIED_PINNED] && !call->counts[KERNELZERO_COPIED_OTHER])
+	if (err)
+		return err;
+	all_borders(call, &borders);
+	if (!borders.count)
 		return 0;
-	for (i = 0; i < call->ranges_count; i++) {
-		err = range_keep(call, &call->ranges[i]);
-		if (err)
-			return err;
-		cond_resched();
-	}
-	return 0;
+	if (call->mm->map_count + borders.count + KZ_MAPPINGS_SPARE >
+		    READ_ONCE(*kz_data.sysctl_max_map_count) &&
+	    !kz_mutated(skip_mappings_count))
+		return -ENOMEM;
+	borders.counts = false;
+	return all_borders(call, &borders);
 }
 
 /*
- * Makes @vma, in whose page tables nothing is left, a private mapping of the file from page @index on.
+ * Moves @vma to page @index of the file in the trees through which the kernel finds who maps an anonymous page. It stays in
+ * them: that is how the kernel knows that a mapping of a file has pages of its own, which a child gets at fork(2) and a core
+ * dump shows.
+ */
+static void vma_move(struct vm_area_struct *vma, pgoff_t index)
+{
+	struct anon_vma *anon_vma = vma->anon_vma;
+	struct anon_vma_chain *link;
+
+	if (!anon_vma || kz_mutated(skip_vma_move)) {
+		vma->vm_pgoff = index;
+		return;
+	}
+	/* All of them have one lock. */
+	anon_vma_lock_write(anon_vma);
+	list_for_each_entry (link, &vma->anon_vma_chain, same_vma)
+		KZ_CALL(anon_vma_interval_tree_remove)(link, &link->anon_vma->rb_root);
+	vma->vm_pgoff = index;
+	list_for_each_entry (link, &vma->anon_vma_chain, same_vma)
+		KZ_CALL(anon_vma_interval_tree_insert)(link, &link->anon_vma->rb_root);
+	anon_vma_unlock_write(anon_vma);
+}
+
+/*
+ * Makes @vma a private mapping of the file from page @index on. In its page tables nothing is left but the zero page.
+ *
+ * It must not grow: what is behind it in the file is another range, and no zeroes (VM_DONTEXPAND).
  *
  * Nothing here can fail: shmem's mmap refuses only shared writable mappings of sealed files.
  */
@@ -183,12 +236,12 @@ static void vma_convert(struct kz_call *call, struct vm_area_struct *vma, pgoff_
 		      (file->f_path.mnt->mnt_sb->s_iflags & SB_I_NOEXEC);
 	int err;
 
-	KZ_CALL(unlink_anon_vmas)(vma);
-	vma->vm_pgoff = index;
+	vma_move(vma, index);
 	vma->vm_file = get_file(file);
 	err = call_mmap(file, vma);
 	WARN_ON_ONCE(err);
-	kz_vma_flags_change(vma, VM_SOFTDIRTY, noexec ? VM_MAYEXEC : 0);
+	kz_vma_flags_change(vma, VM_SOFTDIRTY | (kz_mutated(may_grow) ? 0 : VM_DONTEXPAND),
+			    noexec ? VM_MAYEXEC : 0);
 
 	i_mmap_lock_write(mapping);
 	flush_dcache_mmap_lock(mapping);
@@ -198,8 +251,8 @@ static void vma_convert(struct kz_call *call, struct vm_area_struct *vma, pgoff_
 }
 
 /**
- * kz_vmas_convert() - converts all whole pages of the ranges, except those that the caller keeps.
- * @call: kz_vmas_split() and kz_vmas_keep() have been called under the same mmap lock, and all pages are published.
+ * kz_vmas_convert() - converts all whole pages of the ranges, except those that stay anonymous.
+ * @call: kz_vmas_split() has been called under the same mmap lock, and all pages are published.
  */
 void kz_vmas_convert(struct kz_call *call)
 {
@@ -215,7 +268,7 @@ void kz_vmas_convert(struct kz_call *call)
 			unsigned long page = (address - first) >> PAGE_SHIFT;
 
 			vma = find_vma(call->mm, address);
-			if (!kz_is_kept(range->kinds[page]))
+			if (!kz_stays(range->kinds[page]))
 				vma_convert(call, vma, range->index + page);
 		}
 		cond_resched();

@@ -6,8 +6,8 @@ struct kz_call;
 struct kz_range;
 
 int kz_vmas_check(struct kz_call *call);
+void kz_vmas_lock(struct kz_call *call);
 int kz_vmas_split(struct kz_call *call);
-int kz_vmas_keep(struct kz_call *call);
 void kz_vmas_convert(struct kz_call *call);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * Adoption: allocators that a warm process has used hold address space from which they serve later allocations. What
- * they mapped before the attachment is recorded, and moved into the file when an arena is attached, at the same
- * addresses. Only pages that are present are copied; most of such a reservation is empty.
+ * Adoption: allocators that a warm process has used hold address space from which they serve later allocations. The
+ * mappings that they made before the attachment are recorded, and moved into the file when an arena is attached, at the
+ * same addresses. Only pages that are present are copied; most of such a reservation is empty.
  */
 #include "arena.h"
 
@@ -36,7 +36,7 @@ static bool forget(uint64_t low, uint64_t high) {
         ranges[i] = ranges[--range_count];
         if (range.low < low)
             ranges[range_count++] = (struct range){range.low, low};
-        /* A range that does not fit is not adopted: what is born in it is copied when it is published. */
+        /* A range that does not fit is not adopted: buffers born in it are copied when they are published. */
         if (range.high > high && range_count < RANGES_MAX)
             ranges[range_count++] = (struct range){high, range.high};
     }

@@ -208,7 +208,7 @@ EXPORT int zerrow_arena_attach(int fd, uint64_t file_bytes, uint64_t bytes_max) 
         atomic_store(&arena.attached, true);
         atomic_store(&arena.huge, true);
         /* First, on an untouched table: workers of one zygote adopt the same mappings, and so at the same places of
-         * every file. What an allocator has in them finds the pages that a recycled file has there. */
+         * every file. An allocator's memory in them then lies on the pages that a recycled file has there. */
         if (!arena.strict)
             adoption_run();
         note_present();

@@ -1,5 +1,5 @@
 /*
- * What the files of the arena share. Nothing here is visible outside the library.
+ * The declarations that the files of the arena share. Nothing here is visible outside the library.
  *
  * One lock (arena_lock) guards all of it, the extent table included. Code under the lock never calls the malloc family
  * and never blocks on anything but the kernel. Every fork takes the lock first (see fork.c), so a child never inherits
@@ -129,7 +129,7 @@ void arena_uncharge(uint64_t bytes);
 void arena_punch(uint64_t offset, uint64_t bytes);
 /* Reserve pages for the range where they could run out; false when there are none. */
 bool arena_commit(uint64_t offset, uint64_t bytes);
-/* Is the descriptor still the file that was attached? A program may have closed all it did not know. */
+/* Is the descriptor still the file that was attached? A program may have closed all descriptors it did not know. */
 bool arena_descriptor_valid(void);
 /* Pages present in the file, in bytes. */
 uint64_t arena_resident_bytes(void);
@@ -197,8 +197,7 @@ int heap_resize(void *address, size_t bytes, void **out);
 /* ---- mappings.c: the mmap family over extents and windows ---------------------------------------------------------
  */
 
-/* Each returns what the call it is named after returns, errno set. They pass on to the kernel what is not the arena's.
- */
+/* Each returns what the call it is named after returns, errno set. Ranges that are not the arena's go to the kernel. */
 void *mapping_create(void *address, size_t bytes, int protection, int flags, int fd, off_t offset);
 int mapping_remove(void *address, size_t bytes);
 void *mapping_move(void *address, size_t bytes_old, size_t bytes_new, int flags, void *address_new);
@@ -211,7 +210,7 @@ int mapping_protect(void *address, size_t bytes, int protection);
 void adoption_record(uint64_t low, uint64_t bytes);
 /* True when any of it was recorded. */
 bool adoption_forget(uint64_t low, uint64_t bytes);
-/* Move what was recorded into the file. The process has one thread. */
+/* Move the recorded mappings into the file. The process has one thread. */
 void adoption_run(void);
 
 /* ---- procmaps.c ---------------------------------------------------------------------------------------------------

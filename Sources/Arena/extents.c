@@ -83,7 +83,7 @@ static void split(uint32_t cell) {
     struct extent *right = &table[other];
     *right = (struct extent){.state = EXTENT_FREE, .order = left->order};
     if (left->dirty_end > 0) {
-        /* What was written was written from the start. */
+        /* A block is dirty from its start on: the right half only as far as that reaches into it. */
         right->dirty_end = left->dirty_end > half ? left->dirty_end - half : 0;
         right->resident = left->resident > half ? left->resident - half : 0;
     } else {
@@ -237,7 +237,7 @@ void extents_reclaim(uint64_t bytes) {
     }
 }
 
-/* Tell a cold block off the lists which of its pages are present; halve it until half of each part is. */
+/* Note which pages of a cold block that is on no list are present; halve the block until half of each part is. */
 static void note_present(uint32_t cell, const struct span *spans, uint32_t count) {
     struct extent *extent = &table[cell];
     uint64_t low = (uint64_t)cell << CELL_SHIFT, high = low + (CELL_BYTES << extent->order), present = 0;

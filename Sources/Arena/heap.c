@@ -1,6 +1,6 @@
 /*
- * The malloc family over extents. An extent starts at its block's start, so its address says which it is; what the
- * block has beyond it is room to grow in place.
+ * The malloc family over extents. An extent starts at its block's start, so its address says which it is; the rest of
+ * the block is room to grow in place.
  */
 #include "arena.h"
 
@@ -158,7 +158,7 @@ static int resize_in_place(uint32_t cell, struct extent *extent, uint64_t rounde
             return 0;
         if (extent->high > extent->dirty_end)
             extent->dirty_end = extent->high;
-        /* A frozen extent keeps its size, so that all of what is mapped private is let go of together. */
+        /* A frozen extent keeps its size, so that its private mapping is released as a whole. */
         if (extent->flags & EXTENT_FROZEN)
             return 0;
         arena_uncharge(extent->high - rounded);

@@ -1,5 +1,5 @@
-/* The close family as the process sees it: a program that closes all it does not know may not close the arena's file.
- */
+/* The close family as the process sees it: a program that closes all descriptors it does not know may not close the
+ * arena's. */
 #include "arena.h"
 
 #include <errno.h>

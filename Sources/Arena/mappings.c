@@ -1,6 +1,6 @@
 /*
  * The mmap family over extents and windows. Private anonymous memory in a shared file has to behave as the kernel's
- * own: what is dropped reads as zero afterwards, so dropping punches the file. Where the file may not change any more
+ * own: dropped pages read as zero afterwards, so dropping punches the file. Where the file may not change any more
  * (frozen by a fork, or published) dropping puts private memory in its place instead.
  */
 #include "arena.h"
@@ -21,8 +21,8 @@
 #define MAP_32BIT 0
 #endif
 #define READ_WRITE (PROT_READ | PROT_WRITE)
-/* Mappings up to this are filled with 2 MiB pages at once: what is reserved in steps of this size is soon used
-   (jemalloc), what is reserved in larger ones may never be (mimalloc). */
+/* Mappings up to this are filled with 2 MiB pages at once: address space reserved in steps of this size is soon used
+   (jemalloc), larger reservations may never be (mimalloc). */
 #define MAP_FILL_BYTES_MAX ((uint64_t)256 << 20)
 #define RESERVATION_FILL_BYTES_MAX ((uint64_t)64 << 20)
 
@@ -55,7 +55,7 @@ static void *create_extent(uint64_t bytes, int protection, int flags) {
     if (reservation && arena.strict)
         return MAP_FAILED;
     errno = ENOMEM;
-    /* A reservation costs nothing until it is written to, so it is what is present already that is compared. */
+    /* A reservation costs nothing until it is written to, so only pages that are present count against the limit. */
     if (reservation && arena_resident_bytes() > arena.bytes_max) {
         arena.refused++;
         return MAP_FAILED;
@@ -204,7 +204,7 @@ static int remove_window(const struct piece *piece) {
     if (piece_may_change(piece))
         arena_punch(piece->offset, bytes);
     if (piece->high < end && piece->low > window->address) {
-        /* A hole in the middle: what is behind it becomes a window of its own, or is never found again. */
+        /* A hole in the middle: the part behind it becomes a window of its own, or is never found again. */
         if (arena.window_count < WINDOWS_MAX) {
             struct window *behind = &arena.windows[arena.window_count];
             *behind = *window;

@@ -1,6 +1,6 @@
 /*
- * mremap over extents and windows. Extents grow in the address space behind them; what has to move is copied, since its
- * place in the file is its address.
+ * mremap over extents and windows. Extents grow in the address space behind them; one that has to move is copied,
+ * because its place in the file decides its address.
  */
 #include "arena.h"
 
@@ -40,7 +40,7 @@ static bool grow_in_place(uint64_t high_old, uint64_t high_new) {
     return true;
 }
 
-/* Copy what the range holds, whatever its protection; the lock is held. False when some of it is not the arena's. */
+/* Copy the content of the range, whatever its protection; the lock is held. False if some of it is not the arena's. */
 static bool copy_out(char *target, uint64_t low, uint64_t high) {
     for (uint64_t at = low; at < high;) {
         struct piece piece = piece_at(at, high);

@@ -17,7 +17,7 @@ static struct piece base_piece(uint64_t low, uint64_t high) {
         piece.frozen = extent->flags & EXTENT_FROZEN;
         piece.foreign = extent->flags & EXTENT_FOREIGN;
     }
-    /* A fork's child did not inherit what was idle, and what is let go of a frozen or foreign extent is unmapped: the
+    /* A fork's child did not inherit idle memory, and freed parts of a frozen or foreign extent are unmapped: the
        kernel may have put something else there. */
     bool unmapped = extent->state == EXTENT_LOST || (given && extent->flags & (EXTENT_FROZEN | EXTENT_FOREIGN));
     if (piece.kind == PIECE_IDLE && (unmapped || arena.detached))

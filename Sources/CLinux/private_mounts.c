@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Empty files cost kernel memory that a file system's size does not count. */
@@ -21,6 +23,7 @@
 #define EMPTY_FOLDER STAGE "/folder"
 #define EMPTY_FILE STAGE "/file"
 #define OLD STAGE "/old"
+#define LOWER STAGE "/lower"
 
 /* Makes the folders that a path lies in, and what something can be mounted on. */
 static int make_place(char *path, int is_folder) {
@@ -112,6 +115,46 @@ static int cover_all(const char *const *covered) {
     return 0;
 }
 
+/*
+ * The folder's name is given as a link: in a list of folders, characters of it would have a meaning. A second, empty
+ * folder is there because one alone, without one to write to, is refused.
+ */
+static int overlay(const char *folder) {
+    if ((unlink(LOWER) < 0 && errno != ENOENT) || symlink(folder, LOWER) < 0)
+        return -1;
+    return mount("project", folder, "overlay", MS_NOSUID | MS_NODEV | MS_RDONLY, "lowerdir=" LOWER ":" EMPTY_FOLDER);
+}
+
+/* What can't be overlaid stays as it is: what of it is dangerous is covered by name. */
+static void overlay_all(const char *const *folders) {
+    for (; folders && *folders; folders++)
+        (void)overlay(*folders);
+}
+
+/*
+ * What /proc tells of the machine beyond what libraries read, as container engines hide it; and what of it changes the
+ * machine, where the worker's user is one who may.
+ */
+static int mask_proc(void) {
+    static const char *const files[] = {
+        "/proc/interrupts", "/proc/kcore",       "/proc/keys",       "/proc/latency_stats", "/proc/sched_debug",
+        "/proc/softirqs",   "/proc/timer_stats", "/proc/timer_list", "/proc/sysrq-trigger", NULL,
+    };
+    static const char *const folders[] = {
+        "/proc/acpi", "/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/scsi", NULL,
+    };
+    for (const char *const *each = files; *each; each++)
+        if (mount(EMPTY_FILE, *each, NULL, MS_BIND, NULL) < 0 && errno != ENOENT)
+            return -1;
+    for (const char *const *each = folders; *each; each++)
+        if (mount(EMPTY_FOLDER, *each, NULL, MS_BIND, NULL) < 0 && errno != ENOENT)
+            return -1;
+    unsigned long flags = MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    return mount("/proc/sys", "/proc/sys", NULL, MS_BIND, NULL) < 0 || mount(NULL, "/proc/sys", NULL, flags, NULL) < 0
+               ? -1
+               : 0;
+}
+
 static int make_stage(void) {
     char file[] = EMPTY_FILE;
     if (mount("stage", STAGE, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=1m") < 0 ||
@@ -142,12 +185,54 @@ int zerrow_private_mounts_make(const struct zerrow_private_mounts *mounts, const
     *stage = "making a place to mount from";
     if (make_stage() < 0)
         return -errno;
+    *stage = "hiding what /proc tells of the machine";
+    if (mask_proc() < 0)
+        return -errno;
     *stage = "mounting /tmp, with what is shown below it";
     if (rebuild("/tmp", mounts->tmp_entries, options) < 0)
         return -errno;
+    overlay_all(mounts->overlaid);
     *stage = "hiding what the model may not see";
     if (rebuild_all(mounts->rebuilt) < 0 || cover_all(mounts->covered) < 0 || leave_stage() < 0)
         return -errno;
     *stage = "mounting /dev/shm";
     return mount("shm", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, options) < 0 ? -errno : 0;
+}
+
+static int write_text(const char *path, const char *text) {
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    ssize_t count = write(fd, text, strlen(text));
+    close(fd);
+    return count < 0 ? -1 : 0;
+}
+
+/* Becomes root of namespaces of its own, as a zygote is, and tries; 0 if it can. */
+static int try_overlay(uid_t user, gid_t group) {
+    char users[32], groups[32];
+    snprintf(users, sizeof(users), "0 %u 1\n", user);
+    snprintf(groups, sizeof(groups), "0 %u 1\n", group);
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+        return 1;
+    (void)write_text("/proc/self/setgroups", "deny");
+    if (write_text("/proc/self/uid_map", users) < 0 || write_text("/proc/self/gid_map", groups) < 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || make_stage() < 0)
+        return 1;
+    return overlay(OLD) < 0 ? 1 : 0;
+}
+
+int zerrow_overlay_is_possible(void) {
+    uid_t user = geteuid();
+    gid_t group = getegid();
+    pid_t child = fork();
+    if (child < 0)
+        return 0;
+    if (child == 0)
+        _exit(try_overlay(user, group));
+    int status;
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR)
+            return 0;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "system_call_filter.h"
 #include "kernel_zero.h"
+#include "system_call_table.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,88 +27,10 @@
 
 #define NAMESPACE_FLAGS                                                                                                \
     (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
-/* futex_requeue, the last call of Linux 6.7. What a later kernel adds does not exist here before somebody has judged
- * it. */
-#define NEWEST_NUMBER 456
+/* Numbers from this one on have no answer of their own in the table. */
+#define NUMBER_END 512
 /* Numbers with this bit are the x32 calls of a 64-bit kernel. */
 #define FOREIGN_BIT 0x40000000u
-
-/*
- * A worker runs whatever its user's packages do, so the list names what it must not do: reach into other processes,
- * change namespaces or mounts, load code into the kernel, use interfaces with a record of holes that no data library
- * needs. The answer is EPERM, as without the privilege, but where a library falls back only on another error.
- */
-struct rule {
-    long number;
-    int error;
-};
-
-static const struct rule rules[] = {
-    /* Other processes' memory and descriptors. */
-    {SYS_ptrace, EPERM},
-    {SYS_process_vm_readv, EPERM},
-    {SYS_process_vm_writev, EPERM},
-    {SYS_process_madvise, EPERM},
-    {SYS_pidfd_getfd, EPERM},
-    {SYS_kcmp, EPERM},
-    /* Namespaces and mounts. clone is checked by its flags below; clone3's can't be seen, so libc must use clone. */
-    {SYS_clone3, ENOSYS},
-    {SYS_unshare, EPERM},
-    {SYS_setns, EPERM},
-    {SYS_mount, EPERM},
-    {SYS_umount2, EPERM},
-    {SYS_pivot_root, EPERM},
-    {SYS_chroot, EPERM},
-    {SYS_open_tree, EPERM},
-    {SYS_move_mount, EPERM},
-    {SYS_fsopen, EPERM},
-    {SYS_fsconfig, EPERM},
-    {SYS_fsmount, EPERM},
-    {SYS_fspick, EPERM},
-    {SYS_mount_setattr, EPERM},
-    {SYS_open_by_handle_at, EPERM},
-    {SYS_name_to_handle_at, EPERM},
-    /* Kernel interfaces with wide reach. */
-    {SYS_bpf, EPERM},
-    {SYS_perf_event_open, EPERM},
-    {SYS_userfaultfd, EPERM},
-    {SYS_io_uring_setup, ENOSYS},
-    {SYS_io_uring_enter, ENOSYS},
-    {SYS_io_uring_register, ENOSYS},
-    {SYS_add_key, EPERM},
-    {SYS_request_key, EPERM},
-    {SYS_keyctl, EPERM},
-    {SYS_fanotify_init, EPERM},
-    {SYS_lookup_dcookie, EPERM},
-    {SYS_vhangup, EPERM},
-    {SYS_personality, EPERM},
-    /* The machine. */
-    {SYS_init_module, EPERM},
-    {SYS_finit_module, EPERM},
-    {SYS_delete_module, EPERM},
-    {SYS_kexec_load, EPERM},
-    {SYS_kexec_file_load, EPERM},
-    {SYS_reboot, EPERM},
-    {SYS_swapon, EPERM},
-    {SYS_swapoff, EPERM},
-    {SYS_acct, EPERM},
-    {SYS_quotactl, EPERM},
-    {SYS_quotactl_fd, EPERM},
-    {SYS_syslog, EPERM},
-    {SYS_settimeofday, EPERM},
-    {SYS_clock_settime, EPERM},
-    {SYS_clock_adjtime, EPERM},
-    {SYS_adjtimex, EPERM},
-    {SYS_sethostname, EPERM},
-    {SYS_setdomainname, EPERM},
-#if defined(__x86_64__)
-    {SYS_iopl, EPERM},
-    {SYS_ioperm, EPERM},
-    {SYS_modify_ldt, EPERM},
-#endif
-};
-
-#define RULE_COUNT (sizeof(rules) / sizeof(rules[0]))
 
 /* What an argument (its low 32 bits, which is all that these calls read of it) must be for a rule to apply. */
 enum test { IS, IS_NOT, HAS_ANY_OF };
@@ -144,10 +67,20 @@ static const struct argument_rule argument_rules[] = {
     {SYS_ioctl, 1, IS, KERNELZERO_IOCTL_TYPE << _IOC_TYPESHIFT, EPERM, _IOC_TYPEMASK << _IOC_TYPESHIFT},
     /* A lease on a segment would make its other users wait for the lease to be broken. */
     {SYS_fcntl, 1, IS, F_SETLEASE, EPERM, 0},
+    /* Notices of what others do in a folder. */
+    {SYS_fcntl, 1, IS, F_NOTIFY, EPERM, 0},
 };
 
 #define ARGUMENT_RULE_COUNT (sizeof(argument_rules) / sizeof(argument_rules[0]))
-#define INSTRUCTIONS_MAX (16 + RULE_COUNT * 2 + (ARGUMENT_RULE_COUNT + 1) * 6)
+/* The most places where, from one number to the next, the answer changes: each costs two jumps and an answer. */
+#define SPANS_MAX 320
+#define INSTRUCTIONS_MAX (16 + SPANS_MAX * 4 + (ARGUMENT_RULE_COUNT + 1) * 6)
+
+/* Numbers in a row that have one answer: from `first` to where the next span begins. */
+struct span {
+    int first;
+    int answer;
+};
 
 struct program {
     struct sock_filter code[INSTRUCTIONS_MAX];
@@ -181,20 +114,70 @@ static void add_argument_rule(struct program *program, const struct argument_rul
     load(program, offsetof(struct seccomp_data, nr));
 }
 
+static int make_spans(struct span spans[SPANS_MAX]) {
+    int answers[NUMBER_END];
+    size_t call_count;
+    const struct zerrow_system_call *calls = zerrow_system_calls(&call_count);
+    for (int number = 0; number < NUMBER_END; number++)
+        answers[number] = ENOSYS;
+    for (size_t i = 0; i < call_count; i++) {
+        if (calls[i].number < 0 || calls[i].number >= NUMBER_END)
+            return -EINVAL;
+        answers[calls[i].number] = calls[i].answer;
+    }
+    int count = 0;
+    for (int number = 0; number < NUMBER_END; number++) {
+        if (count > 0 && spans[count - 1].answer == answers[number])
+            continue;
+        if (count == SPANS_MAX)
+            return -E2BIG;
+        spans[count++] = (struct span){number, answers[number]};
+    }
+    return count;
+}
+
+/*
+ * Finds the call's span by halves: when a filter is installed, the kernel runs it once for each number there is, and
+ * remembers what is always allowed. Where arguments decide, it goes on to the end of this.
+ */
+static void find_span(struct program *program, const struct span *spans, int count) {
+    if (count == 1) {
+        if (spans->answer == ZERROW_CALL_DEPENDS)
+            program->code[program->count++] = (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, 0);
+        else
+            answer(program, action_of(spans->answer));
+        return;
+    }
+    int half = count / 2;
+    jump(program, BPF_JGE, (uint32_t)spans[half].first, 0, 1);
+    unsigned short higher = program->count++;
+    find_span(program, spans, half);
+    program->code[higher] = (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, program->count - higher - 1u);
+    find_span(program, spans + half, count - half);
+}
+
+/* What has no place to go to yet goes to where the program ends now. */
+static void close_jumps(struct program *program, unsigned short first) {
+    for (unsigned short i = first; i < program->count; i++)
+        if (program->code[i].code == (BPF_JMP | BPF_JA) && program->code[i].k == 0)
+            program->code[i].k = program->count - i - 1u;
+}
+
 int zerrow_system_call_filter_install(int allows_unix_sockets) {
     struct program program = {.count = 0};
+    struct span spans[SPANS_MAX];
+    int span_count = make_spans(spans);
+    if (span_count < 0)
+        return span_count;
     load(&program, offsetof(struct seccomp_data, arch));
     jump(&program, BPF_JEQ, ARCHITECTURE, 1, 0);
     answer(&program, SECCOMP_RET_KILL_PROCESS);
     load(&program, offsetof(struct seccomp_data, nr));
     jump(&program, BPF_JGE, FOREIGN_BIT, 0, 1);
     answer(&program, SECCOMP_RET_KILL_PROCESS);
-    jump(&program, BPF_JGT, NEWEST_NUMBER, 0, 1);
-    answer(&program, action_of(ENOSYS));
-    for (size_t i = 0; i < RULE_COUNT; i++) {
-        jump(&program, BPF_JEQ, (uint32_t)rules[i].number, 0, 1);
-        answer(&program, action_of(rules[i].error));
-    }
+    unsigned short first = program.count;
+    find_span(&program, spans, span_count);
+    close_jumps(&program, first);
     if (allows_unix_sockets)
         add_argument_rule(&program, &unix_sockets);
     for (size_t i = 0; i < ARGUMENT_RULE_COUNT; i++)

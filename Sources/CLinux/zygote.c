@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "zygote.h"
+#include "id_map.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +33,7 @@
 static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"};
 #define DEVICE_COUNT (sizeof(devices) / sizeof(devices[0]))
 
-/* What the child needs; on the parent's stack, read by the child from its copy. */
+/* The data that the child needs; on the parent's stack, read by the child from its copy. */
 struct child {
     const struct zerrow_zygote_spec *spec;
     int may_go;  /* the child reads: one byte when its ids are mapped, the end when the parent is dead */
@@ -46,7 +47,7 @@ static int clone_tree(const char *path) {
 }
 
 static int set_attributes(int fd, const char *path, unsigned int flags, uint64_t set) {
-    /* Private: what the host mounts later is not to appear in a zygote, where it would be writable. */
+    /* Private: mounts that the host makes later must not appear in a zygote, where they would be writable. */
     struct mount_attr attributes = {.attr_set = set, .propagation = MS_PRIVATE};
     return (int)syscall(SYS_mount_setattr, fd, path, flags, &attributes, sizeof(attributes));
 }
@@ -151,7 +152,7 @@ static void make_devices(struct child *child) {
             fail(child, ZERROW_STAGE_DEVICES, -2);
     if ((mkdir("dev/shm", 0755) < 0) || mount("shm", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, size) < 0)
         fail(child, ZERROW_STAGE_DEVICES, -3);
-    /* What the project's folder lies in may have made it. */
+    /* An entry below one of them, such as the project's folder, may have made it. */
     if ((mkdir("tmp", 0755) < 0 && errno != EEXIST) || (mkdir("proc", 0755) < 0 && errno != EEXIST))
         fail(child, ZERROW_STAGE_DEVICES, -4);
     if (mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
@@ -235,31 +236,6 @@ static _Noreturn void run_child(struct child *child) {
     fail(child, ZERROW_STAGE_EXEC, 0);
 }
 
-static int write_file(pid_t pid, const char *name, const char *text) {
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    ssize_t count = write(fd, text, strlen(text));
-    int error = errno;
-    close(fd);
-    errno = error;
-    return count < 0 ? -1 : 0;
-}
-
-static int map_ids(pid_t pid, const struct zerrow_zygote_spec *spec) {
-    if (!has_namespaces(spec))
-        return 0;
-    char users[64], groups[64];
-    snprintf(users, sizeof(users), "0 %u %u\n", spec->id_first, spec->id_count);
-    snprintf(groups, sizeof(groups), "0 %u %u\n", spec->group_first, spec->id_count);
-    /* Without privilege a group map is allowed only when groups can't be dropped, as that could open files. */
-    if (spec->id_count == 1 && write_file(pid, "setgroups", "deny") < 0 && errno != ENOENT)
-        return -1;
-    return write_file(pid, "uid_map", users) < 0 || write_file(pid, "gid_map", groups) < 0 ? -1 : 0;
-}
-
 static int give_up(pid_t pid, int pidfd, struct zerrow_zygote_failure *failure, int stage, int error) {
     if (pid > 0) {
         kill(pid, SIGKILL);
@@ -309,9 +285,12 @@ int zerrow_zygote_spawn(const struct zerrow_zygote_spec *spec, pid_t *pid, int *
         waitpid(made, NULL, 0);
         made = -1;
     }
-    int stage = made < 0 ? ZERROW_STAGE_CLONE : map_ids(made, spec) < 0 ? ZERROW_STAGE_ID_MAP : ZERROW_STAGE_NONE;
-    if (stage == ZERROW_STAGE_ID_MAP)
+    int stage = made < 0 ? ZERROW_STAGE_CLONE : ZERROW_STAGE_NONE;
+    struct zerrow_id_map map = {0, spec->id_first, 0, spec->group_first, spec->id_count};
+    if (made > 0 && has_namespaces(spec) && zerrow_id_map_write(made, &map) < 0) {
+        stage = ZERROW_STAGE_ID_MAP;
         error = errno;
+    }
     ssize_t count = 0;
     if (stage == ZERROW_STAGE_NONE) {
         (void)!write(go[1], "g", 1);

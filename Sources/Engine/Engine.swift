@@ -5,16 +5,11 @@ import Scheduler
 import Store
 import System
 
-/// Runs plans: keeps what is warm (zygotes, faulted-in segments) from run to run.
+/// Runs plans, and keeps zygotes and faulted-in segments warm from run to run.
 ///
 /// Owns everything it starts. `shutDown`, or the end of the process by whatever means, leaves no process, segment, cgroup or
 /// mount behind. Used on one thread, the one that made it: a zygote dies with the thread that started it.
 public final class Engine {
-    /// Seconds a zygote may take to import its packages.
-    static let zygoteSecondsMax = 300.0
-    /// While there are more zygotes than this, those that no run uses are ended.
-    static let zygotesMax = 8
-
     let installation: Installation
     let options: EngineOptions
     let environment: [String: String]
@@ -23,9 +18,13 @@ public final class Engine {
     let identities: IdentityPool?
     let janitor: Janitor?
     let background: BackgroundWork
+    /// Opens sources for scans.
+    let fileBroker = FileBroker()
     /// The kernel module, opened once; `absent` also when the options turn it off.
     let kernelZero: KernelZero.Presence
-    var zygotes: [ZygoteKey: ZygoteProcess] = [:]
+    let zygotes: ZygotePool
+    /// How zygotes are started.
+    let zygoteStarter: ZygoteStarter
     /// The results that outlive the engine; nil where none are to.
     let saved: SavedResults?
     /// How many results are being saved.
@@ -34,11 +33,11 @@ public final class Engine {
     let notes = Notes()
     /// The most memory that is kept for later outputs, in bytes.
     let poolBytesMax: Int
-    /// Who may run, and what goes when memory is short.
+    /// The way to the resource manager, which decides which models may run, and which tables go when memory is short.
     let resources: ResourceBridge
     /// The tables that the engine holds, for its runs and its caches.
     let tables: TableRegistry
-    /// How tables leave memory, and come back.
+    /// The owner of all moves of tables: out of memory, and back.
     let mover: TableMover
     /// What scans have decoded, and are decoding.
     let decache = DeCache()
@@ -51,8 +50,15 @@ public final class Engine {
     /// The runs that are not over.
     private(set) var runs: [Run] = []
     private var runCount = 0
+    /// What is to be called from the loop, and when, in nanoseconds of the monotonic clock.
+    var timers: [(at: UInt64, handler: () -> Void)] = []
     /// When memory is measured next.
     var measuring = Interval(seconds: 0.25)
+    /// Which models keep their slots without getting on.
+    var slotWatch = SlotWatch()
+    /// Whether workers are being measured; and when that was last begun, in nanoseconds of the monotonic clock.
+    var isMeasuringWorkers = false
+    var workersMeasuredAt: UInt64 = 0
 
     /// An engine that has started nothing but its janitor.
     public init(installation: Installation, options: EngineOptions, environment: [String: String]) throws {
@@ -61,12 +67,15 @@ public final class Engine {
         self.environment = environment
         // Every table and segment that is alive holds descriptors.
         FileDescriptor.raiseLimit()
-        // Workers that run as other users than the engine cannot reopen its files; else files are sealed.
+        // Workers that run as other users can't reopen the engine's files for writing; otherwise files are sealed.
         let hasIdentities = options.isSandboxed && IdentityPool.isAvailable
         identities = hasIdentities ? IdentityPool() : nil
         poolBytesMax = (Self.memoryBytesThere ?? 0) / 8
-        store = SegmentStore(lock: hasIdentities ? .readOnlyDescriptor : .sealed, poolBytesMax: poolBytesMax)
-        background = try BackgroundWork()
+        let background = try BackgroundWork()
+        self.background = background
+        store = SegmentStore(
+            lock: hasIdentities ? .readOnlyDescriptor : .sealed, poolBytesMax: poolBytesMax,
+            chores: { chore, work, then in background.begin(chore == .clean ? .clean : .free, work, then: then) })
         saved = try options.cacheFolder.map { try SavedResults($0) }
         let spillFolder = try Self.spillFolder(options, environment)
         tables = TableRegistry(
@@ -77,10 +86,14 @@ public final class Engine {
                 memoryBytesMax: Self.memoryBytesMax(options).map { Int(clamping: $0) }, slots: options.slots,
                 workerBytesMin: 16 << 20, spilledComesBack: store.lock == .sealed))
         forecast = MemoryForecast(History.path(environment).map { History($0) })
+        zygoteStarter = ZygoteStarter(installation, options, environment, memoryBytes: Self.memoryBytesThere)
+        zygotes = ZygotePool(background, spawn: zygoteStarter.spawn)
         kernelZero = options.hasKernelZero ? KernelZero.find() : .absent
         cgroups = CgroupTree.make()
+        cgroups?.elsewhere = { work, then in background.begin(.free, work, then: then) }
         if let bytes = options.memoryBytesMax { cgroups?.setMemoryMax(bytes) }
         janitor = try cgroups.map { try Janitor.start(executable: installation.executable, cgroups: $0) }
+        zygotes.users = self
         tables.users = self
         mover.delegate = self
         resources.user = self
@@ -91,8 +104,7 @@ public final class Engine {
     /// - Parameters:
     ///   - writtenFolders: folders that the run will write to.
     ///   - prepares: whether sources that are missing are made first, if the project says how.
-    ///   - isSandboxed: whether the planner is isolated by namespaces.
-    ///   - signals: one ends it early, as `EngineError.interrupted`.
+    ///   - signals: an arriving signal ends it early, as `EngineError.interrupted`.
     public static func plan(
         installation: Installation, environment: [String: String], folder: String, parameters: [String],
         query: String? = nil, writtenFolders: [String] = [], prepares: Bool = false, isSandboxed: Bool = true,
@@ -123,29 +135,34 @@ public final class Engine {
                 })
         }
         let askedAt = MonotonicClock.nanoseconds()
-        var saved: [String: DescriptorBox]?
-        openSaved(for: plan, options) { saved = $0 }
-        while saved == nil, !isStopped { waitAndHandle(beside: watches) }
-        let begun = try begin(plan, options, observer: observer, saved: saved ?? [:], askedAt: askedAt)
+        var prepared: RunPreparation?
+        prepare(plan, options, note: { observer?.note($0) }) { prepared = $0 }
+        while prepared == nil {
+            waitAndHandle(beside: watches)
+            // Nothing has begun; whatever is slow there ends with the command.
+            if isStopped, prepared == nil { throw EngineError.interrupted }
+        }
+        guard let prepared else { throw EngineError.interrupted }
+        let begun = try begin(plan, options, observer: observer, prepared, askedAt: askedAt)
         run = begun
         if isStopped { begun.cancel() }
         while begun.outcome == nil { waitAndHandle(beside: watches) }
         return end(begun)
     }
 
-    /// Begins a run beside those that there are. The observer is the caller's to keep alive.
+    /// Begins a run beside the others. The caller keeps the observer alive.
     ///
     /// - Parameters:
-    ///   - saved: what `openSaved` gave for it.
+    ///   - saved: the files that `openSaved` gave for it.
     ///   - askedAt: when the run was asked for.
     func begin(
-        _ plan: Plan, _ options: RunOptions, observer: (any RunObserver)?, saved: [String: DescriptorBox],
+        _ plan: Plan, _ options: RunOptions, observer: (any RunObserver)?, _ prepared: RunPreparation,
         askedAt: UInt64
     ) throws -> Run {
         runCount += 1
         if runs.isEmpty { store.restartPeak() }
         let run = try Run(
-            plan, options, engine: self, number: runCount, observer: observer, saved: saved, beganAt: askedAt)
+            plan, options, engine: self, number: runCount, observer: observer, prepared, beganAt: askedAt)
         runs.append(run)
         tell(
             .runBegan(
@@ -155,20 +172,19 @@ public final class Engine {
         return run
     }
 
-    /// Takes the report of a run that has an outcome; the engine then knows it no more.
+    /// Takes the report of a run that has an outcome; the engine then forgets the run.
     func end(_ run: Run) -> RunReport {
         runs.removeAll { $0 === run }
         tell(.runEnded(run.number))
-        limitZygotes()
+        zygotes.end(run: run.number)
         forecast.save(by: background)
         return run.finish()
     }
 
     /// Ends the zygotes, and with them all that they started.
     public func shutDown() {
-        for zygote in zygotes.values { zygote.zygote.kill() }
-        for zygote in zygotes.values { zygote.zygote.wait() }
-        zygotes = [:]
+        zygotes.shutDown()
+        fileBroker.stop()
         cgroups?.remove()
         janitor?.dismiss()
     }
@@ -194,67 +210,5 @@ public final class Engine {
     var kernelZeroDevice: DescriptorBox? {
         if case .present(let kernelZero) = kernelZero { return kernelZero.device }
         return nil
-    }
-
-    /// What a zygote of an environment reads: the interpreter's folders, and zerrow's own parts.
-    private func readPaths(python: String) throws -> [String] {
-        try installation.interpreterFolders(python)
-            + [installation.pythonFolder, installation.workerLibrary, installation.arenaLibrary]
-    }
-
-    /// Where the sources of a plan lie.
-    func sourceFolders(of plan: Plan) -> SourceFolders {
-        // An interpreter that is missing is told of where it is started.
-        let needed = plan.environments.flatMap { (try? readPaths(python: $0.python)) ?? [] }
-        return SourceFolders(plan, staying: options.isSandboxed ? Zygote.places(showing: needed) : [])
-    }
-
-    /// A worker's /tmp and /dev/shm are memory: a quarter of the machine's, each.
-    private var tmpBytesMax: UInt64 { UInt64((Self.memoryBytesThere ?? (4 << 30)) / 4) }
-
-    /// What the loader calls the arena. It takes names apart at spaces and colons, and `$` for something else: in a sandbox a link
-    /// without any stands for the library. Without one there is no place for a link: nil where the name can't be used.
-    private var preloadedName: String? {
-        if options.isSandboxed { return "/libzerrow_arena.so" }
-        return installation.arenaLibrary.contains { " :$\t\n".contains($0) } ? nil : installation.arenaLibrary
-    }
-
-    /// The zygote with that key, started if there is none.
-    func zygote(_ key: ZygoteKey) throws -> ZygoteProcess {
-        if let zygote = zygotes[key] {
-            zygote.usedAt = MonotonicClock.nanoseconds()
-            return zygote
-        }
-        let (ours, theirs) = try MessageSocket.pair()
-        let (reading, writing) = try DescriptorBox.pipe()
-        var variables = [
-            "ZERROW_WORKER_LIBRARY": installation.workerLibrary,
-            "ZERROW_SANDBOX": options.isSandboxed ? "1" : "0",
-            "ZERROW_PRELOAD_MODULES": key.modules.joined(separator: ","),
-            "PYTHONPATH": installation.pythonFolder,
-            // The order of a set of texts is the same in every process, so that results can be.
-            "PYTHONHASHSEED": "0",
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PATH": Path.parent(key.python) + ":/usr/local/bin:/usr/bin:/bin",
-            "HOME": "/tmp",
-            "LANG": self.environment["LANG"] ?? "C.UTF-8",
-            "ARROW_DEFAULT_MEMORY_POOL": self.environment["ARROW_DEFAULT_MEMORY_POOL"] ?? "system",
-        ]
-        // A source that is gone is its scan's failure; the project's is everybody's.
-        let shown = zip(key.shown, key.places).filter { $0 == key.project || $1 != "-" }.map(\.0)
-        if options.hasArena { variables["LD_PRELOAD"] = preloadedName }
-        var spec = ZygoteSpec(
-            arguments: [key.python, "-P", "-s", "-m", "zerrow.zygote"], environment: variables,
-            readPaths: try readPaths(python: key.python) + shown, hasNetwork: key.hasNetwork,
-            isSandboxed: options.isSandboxed, tmpBytesMax: tmpBytesMax)
-        if let name = preloadedName { spec.links = [name: installation.arenaLibrary] }
-        let zygote = try Zygote.spawn(
-            spec, control: theirs.descriptor, output: writing.descriptor)
-        let process = ZygoteProcess(
-            key: key, zygote: zygote, channel: Channel(ours), output: try LineReader(reading),
-            deadline: Deadline.after(seconds: Self.zygoteSecondsMax))
-        zygotes[key] = process
-        return process
     }
 }

@@ -1,6 +1,6 @@
-/// Why the engine could not do what it was asked, in words for the user.
+/// Why the engine could not do what it was asked to, in words for the user.
 public enum EngineError: Error, CustomStringConvertible {
-    /// The project has mistakes; all that can be known before anything runs.
+    /// The project has mistakes: all that can be found before anything runs.
     case project([Plan.Problem])
     /// The planner itself failed or spoke a language we do not know.
     case planner(String)
@@ -30,7 +30,7 @@ public enum EngineError: Error, CustomStringConvertible {
         case .zygote(let message): message
         case .protocolBroken(let message): message
         case .messageTooLong(let op, let bytes):
-            "the message '\(op)' has \(bytes) bytes, and at most \(Datagram.bytesMax) can be sent"
+            "the message '\(op)' has \(bytes) bytes, and at most \(Limit.messageBytesMax) can be sent"
         case .serve(let message): message
         case .interrupted: "interrupted"
         case .installation(let message): message

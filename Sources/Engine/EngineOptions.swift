@@ -1,6 +1,6 @@
 import System
 
-/// How an engine is made: what holds for all its runs.
+/// The options of an engine, which hold for all its runs.
 public struct EngineOptions: Sendable {
     /// Whether workers are isolated. Off only by the user's explicit choice.
     public var isSandboxed = true

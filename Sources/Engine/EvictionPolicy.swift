@@ -2,7 +2,7 @@ import Scheduler
 
 /// Which ways of eviction an engine may use.
 public enum EvictionPolicy: String, CaseIterable, Sendable {
-    /// All of them: whatever costs least.
+    /// All of them: the cheapest one for each table.
     case adaptive
     /// Tables are dropped, and their models run again when somebody reads them.
     case drop

@@ -28,7 +28,7 @@ public struct Installation: Sendable {
     /// What stands for the engine in the keys of results: the builds of all that makes tables, or moves them. Packages and the
     /// Python code have their own part there.
     func build() throws(SystemError) -> String {
-        // What runs, not what its name stands for by now: it may have been built anew since.
+        // The running executable is read, not the file of its name: that may have been built anew since.
         let parts = [try BuildID.of("/proc/self/exe"), try BuildID.of(workerLibrary), try BuildID.of(arenaLibrary)]
         return parts.joined(separator: " ")
     }

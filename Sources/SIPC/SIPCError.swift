@@ -10,7 +10,7 @@ public struct SIPCError: Error, Sendable, Equatable, CustomStringConvertible {
         case malformed
         /// The bytes are right, but use something zerrow does not read (a compressed body, a delta dictionary).
         case unsupported
-        /// What the model returned is not a table, or breaks the Arrow C interface.
+        /// The model's result is not a table, or breaks the Arrow C interface.
         case invalidTable
         /// The output segment has no room left.
         case full
@@ -47,7 +47,7 @@ extension SIPCError {
             "the output segment has no room for \(bytes) more bytes: the model needs a larger memory limit")
     }
 
-    /// A call that the caller's own order of calls rules out.
+    /// A call that is out of order, by the caller's own mistake.
     public static func misuse(_ errno: Int32, _ message: String) -> SIPCError {
         SIPCError(.system, errno: errno, message)
     }

@@ -3,28 +3,29 @@ import System
 
 /// The memory of one control group and of all groups below it: its limit, and what the kernel has counted.
 ///
-/// It is a path and nothing else: it may be used on any thread, and what it is asked of a group that is gone gives nothing.
+/// It is only a path: it may be used on any thread, and of a group that is gone it reads zeros and changes nothing.
 public struct CgroupMemory: Sendable {
-    /// Which interface the files speak.
+    /// The version of the files' interface.
     public let version: CgroupTree.Version
     /// The group's folder.
     public let path: String
 
-    /// What the kernel has charged to a group, in bytes. Every page is charged to one group: the one of whoever touched it first.
+    /// The memory that the kernel has charged to a group, in bytes. Every page is charged to one group: that of the process that
+    /// touched it first.
     public struct Figures: Sendable, Equatable {
         /// All of it, in RAM.
         public var bytes: UInt64 = 0
-        /// What processes have for themselves.
+        /// Memory that processes have for themselves.
         public var anonymousBytes: UInt64 = 0
-        /// Memory files: segments, and what lies in `/tmp` and `/dev/shm`.
+        /// Memory files: segments, and files in `/tmp` and `/dev/shm`.
         public var sharedBytes: UInt64 = 0
-        /// The page cache over files on disks: given up when somebody needs room.
+        /// The page cache over files on disks: the kernel drops it when somebody needs room.
         public var cacheBytes: UInt64 = 0
-        /// What is on swap; not part of the rest.
+        /// Memory that is on swap; not part of the rest.
         public var swappedBytes: UInt64 = 0
     }
 
-    /// What is charged now; zeros where the kernel does not say.
+    /// The figures now; zeros where the kernel does not give them.
     public func figures() -> Figures {
         var figures = Figures()
         figures.bytes = bytes
@@ -43,7 +44,7 @@ public struct CgroupMemory: Sendable {
         return figures
     }
 
-    /// What is charged now, in bytes; 0 where the kernel does not say.
+    /// The memory charged now, in bytes; 0 where the kernel does not say.
     public var bytes: UInt64 { number(version == .v1 ? "/memory.usage_in_bytes" : "/memory.current") }
 
     /// The most that was ever charged at once, in bytes; 0 where the kernel does not say.
@@ -52,7 +53,7 @@ public struct CgroupMemory: Sendable {
     /// The limit on RAM, in bytes; nil for none.
     public var limitBytes: UInt64? { limit(in: version == .v1 ? "/memory.limit_in_bytes" : "/memory.max") }
 
-    /// The limit that a file holds, in bytes; nil for none, or where the file isn't.
+    /// The limit in a file, in bytes; nil for none, or if the file doesn't exist.
     func limit(in file: String) -> UInt64? {
         let bytes = CgroupTree.lines(path + file).first.flatMap { UInt64($0) }
         // Version 1 has a number for no limit: the largest that it can count to.
@@ -64,10 +65,10 @@ public struct CgroupMemory: Sendable {
         Int(clamping: figure("oom_kill", in: version == .v1 ? "/memory.oom_control" : "/memory.events"))
     }
 
-    /// Limits the RAM, not what is on swap; nil: no limit. Where more is charged, the kernel makes room first, and kills with version 2
-    /// if it can't.
+    /// Sets the limit of RAM, swap aside; nil removes it. If more is charged already, the kernel makes room first; if it can't,
+    /// version 2 kills processes of the group, and version 1 keeps the old limit.
     ///
-    /// - Returns: whether the limit holds. With version 1 it doesn't where there is no room to be made.
+    /// - Returns: whether the limit holds.
     @discardableResult
     public func limit(_ bytes: UInt64?) -> Bool {
         switch version {
@@ -76,13 +77,13 @@ public struct CgroupMemory: Sendable {
         }
     }
 
-    /// Limits what is in RAM and on swap together, so that swap is no way round the limit; nil: no limit.
+    /// Limits RAM and swap together, so that swap is no way round the limit; nil removes the limit.
     @discardableResult
     func limitWithSwap(_ bytes: UInt64?) -> Bool {
         switch version {
         case .v1:
-            // The second can't be below the first at any time: whichever way it goes, one of the two writes comes too early.
-            // Where swap is not accounted, the file isn't there.
+            // The limit with swap can't be below the other one at any time: whichever way they change, one of the two writes
+            // comes too early. Without swap accounting, the file doesn't exist.
             let text = bytes.map { "\($0)" } ?? "-1"
             write("/memory.memsw.limit_in_bytes", text)
             let holds = limit(bytes)
@@ -94,7 +95,7 @@ public struct CgroupMemory: Sendable {
         }
     }
 
-    /// With version 2, a limit on RAM and swap together keeps everything out of swap.
+    /// Lets pages go to swap: with version 2, a limit on RAM and swap together has kept everything out of it.
     func allowSwap() {
         if version == .v2 { write("/memory.swap.max", "max") }
     }
@@ -105,7 +106,7 @@ public struct CgroupMemory: Sendable {
     /// The limit is as before when it returns: pages that come back are charged to the group again, and a group of dead processes
     /// has nobody that could be killed for it.
     ///
-    /// - Returns: what has left RAM, in bytes, measured.
+    /// - Returns: the bytes that have left RAM, measured.
     @discardableResult
     public func reclaim(_ wanted: UInt64) -> UInt64 {
         let before = bytes
@@ -133,45 +134,45 @@ public struct CgroupMemory: Sendable {
         return before > after ? before - after : 0
     }
 
-    /// Makes the kernel let go of pages that are on swap already: after MADV_PAGEOUT they stay in RAM until somebody needs room.
-    /// It waits until they are written. They are first in line, unless the disk was so fast that they were written before the kernel
-    /// had put them there: then others of the group go in their place.
+    /// Makes the kernel drop pages from RAM that are on swap already: after MADV_PAGEOUT they stay until somebody needs room. It
+    /// waits until they are written. They are first in line, unless the disk was so fast that they were written before the kernel
+    /// had put them there: then other pages of the group go in their place.
     ///
-    /// - Returns: what has left RAM, in bytes, measured.
+    /// - Returns: the bytes that have left RAM, measured.
     @discardableResult
     public func releaseSwapped(_ wanted: UInt64) -> UInt64 {
         let name = version == .v1 ? "total_writeback" : "file_writeback"
-        // What is still being written would be passed over.
+        // Pages that are still being written would be passed over.
         for _ in 0..<Self.writebackPausesMax where figure(name, in: "/memory.stat") > 0 {
             usleep(Self.pauseMicroseconds)
         }
         return reclaim(wanted)
     }
 
-    /// Some seconds; a disk that is slower than that gets others' pages too.
+    /// Some seconds in all; if the disk is slower than that, other pages of the group go too.
     private static let writebackPausesMax = 2000
 
-    /// The kernel gives up early: it passes over pages that were used, does not wait for those it writes, and goes by counters that
-    /// are seconds old unless somebody has looked at them.
+    /// Repeats an attempt, because the kernel gives up early: it passes over pages that were used, does not wait for pages that
+    /// it writes, and goes by counters that are seconds old unless somebody has looked at them.
     ///
-    /// - Parameter attempt: says whether it has reached the target.
+    /// - Parameter attempt: returns whether it has reached the target.
     private func repeatWhileItHelps(down target: UInt64, _ attempt: () -> Bool) {
         var least = bytes
         var failures = 0
         while failures < Self.failuresMax {
-            // Looking brings the kernel's counters up to date.
+            // Reading the file brings the kernel's counters up to date.
             _ = CgroupTree.lines(path + "/memory.stat")
             if attempt() { return }
             let now = bytes
             if now <= target { return }
             failures = now < least ? 0 : failures + 1
             least = min(least, now)
-            // What is being written to swap is free a little later.
+            // Pages that are being written to swap are free a little later.
             if failures > 1 { usleep(Self.pauseMicroseconds) }
         }
     }
 
-    /// So many attempts without an effect say that there is nothing left to move.
+    /// After so many attempts without an effect, nothing is left to move.
     private static let failuresMax = 8
     private static let pauseMicroseconds: UInt32 = 2000
 
@@ -180,12 +181,12 @@ public struct CgroupMemory: Sendable {
         (try? Files.write(path + file, text, create: false)) != nil
     }
 
-    /// The number that a file holds; 0 where it isn't, and for "max".
+    /// The number in a file; 0 if the file doesn't exist, and for "max".
     private func number(_ file: String) -> UInt64 {
         CgroupTree.lines(path + file).first.flatMap { UInt64($0) } ?? 0
     }
 
-    /// One figure of a file with a name and a figure in each line; 0 where it isn't.
+    /// One figure of a file with a name and a figure in each line; 0 if it isn't there.
     func figure(_ name: String, in file: String) -> UInt64 {
         for line in CgroupTree.lines(path + file) {
             let words = line.split(separator: " ")

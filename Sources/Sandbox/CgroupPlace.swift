@@ -12,10 +12,28 @@ public struct CgroupPlace: Sendable, Equatable {
     public let version: CgroupTree.Version
     /// The folder to make the engine's group in.
     public let parent: String
-    /// The groups that a worker leaves for it: the one of this process first. Empty where this process is in the parent.
+    /// The groups that a worker leaves for the engine's: that of this process first. Empty if this process is in the parent.
     let left: [String]
-    /// Whether a group that has processes may be arranged by whoever is in it: it was delegated, or is all that a container sees.
+    /// Whether a group with processes may be arranged by them: it was delegated, or is all that a container sees.
     let isDelegated: Bool
+    /// What it bounds beside memory, where that is not the memory controller's hierarchy.
+    var controllers: [CgroupShares.Controller] = []
+
+    /// With version 1, where groups for processor time and processes can be made: a controller may have a hierarchy of its own.
+    static func companions() -> [CgroupPlace] {
+        var places: [CgroupPlace] = []
+        for controller in CgroupShares.Controller.allCases {
+            let found = hierarchies(of: Substring(controller.rawValue)).first { $0.version == .v1 && access($0.groups[0], W_OK) == 0 }
+            guard let parent = found?.groups[0] else { continue }
+            if let index = places.firstIndex(where: { $0.parent == parent }) {
+                places[index].controllers.append(controller)
+            } else {
+                places.append(
+                    CgroupPlace(version: .v1, parent: parent, left: [], isDelegated: false, controllers: [controller]))
+            }
+        }
+        return places
+    }
 
     /// Where this process could make groups, best first.
     public static func all() -> [CgroupPlace] {
@@ -29,7 +47,7 @@ public struct CgroupPlace: Sendable, Equatable {
                     version: .v2, parent: group, left: Array(hierarchy.groups[..<index]),
                     isDelegated: index == 0 && isDelegated(group, in: hierarchy))
             }
-            // The nearest first, of those that are as good.
+            // Of places with the same rank, the nearest comes first.
             return (0..<4).flatMap { rank in places.filter { $0.rank == rank } }
         }.filter { access($0.parent, W_OK) == 0 }
     }
@@ -41,7 +59,7 @@ public struct CgroupPlace: Sendable, Equatable {
         }.min()
     }
 
-    /// What is changed least comes first; nothing comes of a group that is somebody else's and has processes.
+    /// The place where least is changed comes first. In a group of somebody else's that has processes, nothing can be made.
     private var rank: Int {
         if isDelegated { return 0 }
         if givesMemory { return 1 }
@@ -82,12 +100,13 @@ public struct CgroupPlace: Sendable, Equatable {
 
     // MARK: Making ready
 
-    /// Has groups below the parent get the memory controller, and makes the engine's there, while no other engine changes the parent.
+    /// Gives groups below the parent the memory controller, and makes the engine's there, while no other engine changes the parent.
     ///
     /// - Returns: whether the group is there.
     func make(_ folder: String) -> Bool {
         Self.locked(parent) {
             guard version == .v1 || prepare() else { return false }
+            if version == .v2 { CgroupShares.giveAll(below: parent) }
             if (try? Files.makeDirectory(folder, mode: 0o755)) != nil { return true }
             Self.putBack(in: parent)
             return false
@@ -101,7 +120,7 @@ public struct CgroupPlace: Sendable, Equatable {
         let aside = "\(parent)/\(Self.aside)"
         _ = try? Files.makeDirectory(aside, mode: 0o755)
         for _ in 0..<Self.roundsMax {
-            // What is started meanwhile is in the parent again.
+            // Processes that are started meanwhile are in the parent again.
             for process in Self.names(parent + "/cgroup.procs") { _ = Self.write(aside, "procs", process) }
             if Self.write(parent, "subtree_control", "+memory") { return true }
         }
@@ -118,11 +137,14 @@ public struct CgroupPlace: Sendable, Equatable {
     private static func putBack(in parent: String) {
         let aside = "\(parent)/\(Self.aside)"
         let others = CgroupTree.folders(in: parent).filter { $0 != aside }
-        // Another engine's groups, or those of somebody who has come to use the controller, keep it.
+        // The controller stays for another engine's groups, and for groups of somebody who has begun to use it.
         let isUsed = others.contains {
             $0.hasPrefix(parent + "/zerrow-") || CgroupMemory(version: .v2, path: $0).limitBytes != nil
         }
         guard Files.exists(aside), !isUsed, write(parent, "subtree_control", "-memory") else { return }
+        for controller in CgroupShares.Controller.allCases {
+            _ = write(parent, "subtree_control", "-\(controller.rawValue)")
+        }
         for _ in 0..<roundsMax {
             for process in names(aside + "/cgroup.procs") { _ = write(parent, "procs", process) }
             if (try? Files.removeDirectory(aside)) != nil { return }
@@ -135,7 +157,7 @@ public struct CgroupPlace: Sendable, Equatable {
     private static let aside = "zerrow-aside"
     private static let roundsMax = 200
 
-    /// Runs `body` while no other engine changes the parent. An engine that is stopped in the middle of that keeps nobody for ever.
+    /// Runs `body` while no other engine changes the parent. An engine that is stopped meanwhile doesn't keep others for ever.
     private static func locked<Result>(_ parent: String, _ body: () -> Result) -> Result {
         guard let file = try? FileDescriptor.open(parent, O_RDONLY | O_DIRECTORY) else { return body() }
         let folder = DescriptorBox(file)
@@ -156,14 +178,14 @@ public struct CgroupPlace: Sendable, Equatable {
         let isReadOnly: Bool
     }
 
-    /// What is mounted.
-    static func hierarchies() -> [Hierarchy] {
+    /// The hierarchies of a controller that are mounted.
+    static func hierarchies(of controller: Substring = "memory") -> [Hierarchy] {
         var own: [CgroupTree.Version: String] = [:]
         for line in CgroupTree.lines("/proc/self/cgroup") {
             let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
             guard parts.count == 3 else { continue }
             if parts[0] == "0" { own[.v2] = String(parts[2]) }
-            if parts[1].split(separator: ",").contains("memory") { own[.v1] = String(parts[2]) }
+            if parts[1].split(separator: ",").contains(controller) { own[.v1] = String(parts[2]) }
         }
         return CgroupTree.lines("/proc/self/mountinfo").compactMap { line in
             let words = line.split(separator: " ")
@@ -173,10 +195,10 @@ public struct CgroupPlace: Sendable, Equatable {
             let version: CgroupTree.Version
             switch words[separator + 1] {
             case "cgroup2": version = .v2
-            case "cgroup" where words.last!.split(separator: ",").contains("memory"): version = .v1
+            case "cgroup" where words.last!.split(separator: ",").contains(controller): version = .v1
             default: return nil
             }
-            // A process outside of its namespace's part sees nothing of where it is.
+            // A process outside of its namespace's part of the tree can't see where it is.
             guard let path = own[version], !path.hasPrefix("/..") else { return nil }
             let inner = inside(path, String(words[3]))
             let options = words[5].split(separator: ",")
@@ -186,10 +208,10 @@ public struct CgroupPlace: Sendable, Equatable {
         }
     }
 
-    /// Whether those who are in a group may arrange what is below it: systemd says so by an attribute, and a container that sees its
-    /// own group as the root has nobody else in it.
+    /// Whether the processes of a group may arrange the groups below it: systemd says so by an attribute, and a container that
+    /// sees its own group as the root has nobody else in it.
     private static func isDelegated(_ group: String, in hierarchy: Hierarchy) -> Bool {
-        // The root of all has no type.
+        // The root of all groups has no type.
         if hierarchy.groups.count == 1, Files.exists(group + "/cgroup.type") { return true }
         return ["user.delegate", "trusted.delegate"].contains { Files.hasAttribute(group, $0, "1") }
     }

@@ -1,7 +1,7 @@
 import Glibc
 import System
 
-/// Which users of the host the users of a sandbox are.
+/// The users of the host that the users of a sandbox are mapped to.
 struct IdentityMap {
     /// The host's user that user 0 inside is.
     var userFirst: UInt32
@@ -52,7 +52,7 @@ public final class IdentityPool {
     /// Whether workers can have users of their own on this machine.
     public static var isAvailable: Bool { IdentityMap.available.count > 1 }
 
-    /// The next user that nobody is. Traps when tens of thousands of workers are alive.
+    /// The next user that no worker has. Traps when tens of thousands of workers are alive.
     public func take() -> WorkerIdentity {
         precondition(inUse.count < Int(IdentityMap.count - Self.first) / 2, "more workers than users")
         while inUse.contains(next) { advance() }
@@ -61,7 +61,7 @@ public final class IdentityPool {
         return WorkerIdentity(uid: next)
     }
 
-    /// The worker and all it started are dead.
+    /// Takes back the user of a worker that is dead with all it started.
     public func give(back identity: WorkerIdentity) { inUse.remove(identity.uid) }
 
     private func advance() { next = next + 1 < IdentityMap.count ? next + 1 : Self.first }

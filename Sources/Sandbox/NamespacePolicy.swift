@@ -1,7 +1,7 @@
 import Glibc
 import System
 
-/// What this machine's settings say about namespaces for this process's user.
+/// This machine's settings about namespaces, for this process's user.
 struct NamespacePolicy: Equatable {
     /// Whether the engine's user is root.
     var isRoot: Bool

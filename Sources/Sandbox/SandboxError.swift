@@ -4,7 +4,7 @@ import System
 
 /// Why a process could not be isolated, and what to do about it.
 public struct SandboxError: Error, CustomStringConvertible {
-    /// What was being done.
+    /// The step that failed.
     public let step: String
     /// The kernel's answer.
     public let errno: Int32

@@ -6,10 +6,10 @@ import System
 /// It may outlive its worker: the pages of the worker's output stay charged to it, and can be moved out of RAM through it for as long as
 /// it is there. Its folder goes with `remove`, or with the last owner.
 public final class WorkerCgroup {
-    /// What is charged to the worker: its processes, and what they touched first.
+    /// The memory charged to the worker: that of its processes, and pages that they touched first.
     public let memory: CgroupMemory
     private let tree: CgroupTree
-    /// The folder that this one lies in stays.
+    /// The run's group, kept alive because this folder lies in its.
     private let run: RunCgroup?
     private var isRemoved = false
 
@@ -35,16 +35,19 @@ public final class WorkerCgroup {
     /// Puts a process into the group; what it starts from then on is in it too.
     public func add(_ pid: pid_t) throws(SystemError) { try entry(pid) }
 
-    /// Puts a process into the group as `add` does, from any thread. The kernel waits for all processors meanwhile.
+    /// Puts a process into the group as `add` does, from any thread. The kernel waits for all processors meanwhile, once where there are
+    /// groups in several hierarchies.
     public var entry: @Sendable (pid_t) throws(SystemError) -> Void {
-        let file = memory.path + "/cgroup.procs"
-        return { (pid) throws(SystemError) in try Files.write(file, "\(pid)") }
+        let files = ([memory.path] + (run?.others ?? [])).map { $0 + "/cgroup.procs" }
+        return { (pid) throws(SystemError) in
+            for file in files { try Files.write(file, "\(pid)", create: false) }
+        }
     }
 
-    /// Kills all that is in it.
+    /// Kills all processes in it.
     public func kill() { CgroupTree.kill(memory.path, tree.version) }
 
-    /// Processes of the group that the kernel killed because a limit was reached: its own, or one above it.
+    /// How many processes of the group the kernel killed because a limit was reached: its own, or that of a group above it.
     public var outOfMemoryKills: Int { memory.outOfMemoryKills }
 
     /// The most memory it ever held, in bytes; 0 where the kernel does not say.
@@ -54,20 +57,20 @@ public final class WorkerCgroup {
     /// not say.
     public var anonymousBytes: UInt64 { memory.figures().anonymousBytes }
 
-    /// Lets what is charged to it go to swap, whoever moves it there: its worker is dead, and swap is no way round its limit any more.
+    /// Lets memory charged to it go to swap: its worker is dead, so that swap is no way round its limit any more.
     public func allowSwap() { memory.allowSwap() }
 
-    /// Moves what is charged to it out of RAM until no more than so many bytes are left: the segment of a worker that is
-    /// dead goes to swap. It waits for the disk: `memory` does the same on any thread.
+    /// Moves memory charged to it out of RAM until no more than so many bytes are left: the segment of a worker that is dead goes
+    /// to swap. It waits for the disk: `memory` does the same on any thread.
     ///
-    /// - Returns: what has left RAM, in bytes, measured; 0 where there is no swap.
+    /// - Returns: the bytes that have left RAM, measured; 0 where there is no swap.
     @discardableResult
     public func dropLimit(to bytes: UInt64) -> UInt64 {
         let now = memory.bytes
         return now > bytes ? memory.reclaim(now - bytes) : 0
     }
 
-    /// Gives it up; everything in it is dead. What is still charged to it counts on in the groups above it.
+    /// Gives the group up; its processes are dead. Memory still charged to it counts on in the groups above it.
     public func remove() {
         if isRemoved { return }
         isRemoved = true

@@ -2,7 +2,7 @@ import CLinux
 import Glibc
 import System
 
-/// What a zygote is: a program, and what it and its workers may see.
+/// The description of a zygote: its program, and what it and its workers may see.
 public struct ZygoteSpec: Sendable {
     /// The program, absolute, and its arguments.
     public var arguments: [String]
@@ -40,18 +40,19 @@ public struct ZygoteSpec: Sendable {
 public final class Zygote {
     /// Its process id, the engine's to wait for.
     public let pid: pid_t
-    /// What it shows below /tmp, which its workers have a new one of.
+    /// The paths that it shows below /tmp, of which each worker has a new one.
     public let shownBelowTmp: [String]
-    private let pidfd: ProcessDescriptor
+    /// Polls readable when it and everything in its pid namespace are gone.
+    public let descriptor: ProcessDescriptor
     private var isReaped = false
 
     private init(pid: pid_t, pidfd: ProcessDescriptor, shownBelowTmp: [String] = []) {
         self.pid = pid
-        self.pidfd = pidfd
+        self.descriptor = pidfd
         self.shownBelowTmp = shownBelowTmp
     }
 
-    /// Every place that a sandbox shows to which these paths are shown, the system's included; none where it can't be made.
+    /// Every place that a sandbox shows if it shows these paths, the system's included; none if it can't be made.
     public static func places(showing paths: [String]) -> [String] {
         (try? PrivateRoot(showing: paths))?.places ?? []
     }
@@ -87,7 +88,7 @@ public final class Zygote {
         return Zygote(pid: pid, pidfd: pidfd, shownBelowTmp: root.belowTmp)
     }
 
-    /// Its memory that a worker begins with when it is forked, in bytes: what is no file's. 0 when it is gone.
+    /// The memory that a worker has when it is forked, in bytes: the zygote's pages that belong to no file. 0 when it is gone.
     public var anonymousBytes: UInt64 {
         guard let bytes = try? Files.read("/proc/\(pid)/statm", bytesMax: 256) else { return 0 }
         let pages = String(decoding: bytes, as: UTF8.self).split(separator: " ").compactMap { UInt64($0) }
@@ -96,7 +97,12 @@ public final class Zygote {
     }
 
     /// Kills it and, with it, all its workers and all that these started.
-    public func kill() { try? pidfd.send(signal: SIGKILL) }
+    public func kill() { try? descriptor.send(signal: SIGKILL) }
+
+    /// Reaps it if it is gone; it does not wait.
+    public func reap() {
+        if !isReaped, waitpid(pid, nil, WNOHANG) == pid { isReaped = true }
+    }
 
     /// Waits until it and everything in its pid namespace are gone, and reaps it.
     public func wait() {

@@ -1,5 +1,6 @@
 extension Scheduler {
-    /// What the engine is to do, in this order. No action waits for another: what takes time is answered by an event.
+    /// The orders that the engine carries out, in their order. The scheduler waits for none: a lengthy action is answered by an
+    /// event.
     public enum Action: Equatable, Sendable {
         /// Start the zygote of an environment. Once per environment, and only if a model of it is to run; answered by
         /// `zygoteReady` or `zygoteFailed`.
@@ -9,9 +10,10 @@ extension Scheduler {
         /// withdrawn before; there is no hurry. The lower the rank, the more urgent. A retry was granted before, and had too
         /// little memory.
         case ask(model: Int, rank: Int, isRetry: Bool)
-        /// The model asks no more: it has ended, or an input of it was dropped. Once per ask at most, never after its answer.
+        /// The model no longer asks, because it has ended or an input of it was dropped. Once per ask at most, never after its
+        /// answer.
         case withdraw(model: Int)
-        /// The model needs its grant no more: its worker is over, and its table, if it made one, is ready or rejected. Once per
+        /// The model no longer needs its grant: its worker is over, and its table, if it made one, is ready or rejected. Once per
         /// `granted`. Until then the tables it reads are pinned.
         case giveBack(model: Int)
 
@@ -26,7 +28,7 @@ extension Scheduler {
         /// The worker is dead and has published: check, trim and lock its table. Answered by `tableReady` or
         /// `tableRejected`.
         case seal(model: Int, worker: WorkerID)
-        /// The worker is over and there is no table of it: free its output segment, and all else held for it. Every
+        /// The worker is over and left no table: free its output segment, and everything else that the engine keeps for it. Every
         /// worker ends with one `seal` or one `discard`.
         case discard(worker: WorkerID)
         /// Nobody will read the model's table any more: drop its references. Every table that was held ends with this or with the

@@ -15,7 +15,7 @@ extension Scheduler {
         provide(model)
     }
 
-    /// The model's table is there.
+    /// Marks the model's table as held, and queues the readers that lack nothing any more.
     private mutating func provide(_ model: Int) {
         models[model].table = .held
         settle(model, .success)
@@ -43,7 +43,7 @@ extension Scheduler {
         actions.append(.settle(model: model, status: status))
         let isOwed = models[model].table == .none && graph.models[model].role == .table && status.isDone
         if isOwed, models[model].needsInputs {
-            // It was to run again and was called off. If somebody wants it after all, it starts afresh.
+            // The model was to run again and was called off. Its table stays owed, so that a later demand starts it afresh.
             models[model].table = .owed
             tellOwed(model)
         } else {
@@ -97,8 +97,8 @@ extension Scheduler {
         actions.append(.release(model: model))
     }
 
-    /// Decides the status of a model that is open, and settles it if no worker stands against that. Only a failure of its own
-    /// takes a model the status that it had before it was to run again.
+    /// Decides the status of an open model, and settles it unless a worker of it is still alive. A model that was to run again
+    /// keeps its earlier status, unless it has failed itself.
     private mutating func end(_ model: Int, _ status: ModelStatus) {
         withdraw(model)
         var status = status
@@ -112,7 +112,8 @@ extension Scheduler {
         models[model].worker!.phase = .ending(status)
     }
 
-    /// A model that is open, or whose result was to count, has failed: ends it, and what can't or mayn't go on without it.
+    /// Ends a model that has failed (an open one, or one whose result would have counted), and then the models that can't go on
+    /// without it or, by the policy, may not.
     mutating func fail(_ model: Int, _ failure: Failure) {
         end(model, .failed(failure))
         guard graph.models[model].role == .table else {
@@ -135,17 +136,17 @@ extension Scheduler {
         var passed: Set<Int> = []
         while let model = next.popLast() {
             if models[model].isOpen {
-                // One that was to run again keeps its status, but those that wait for it get nothing.
+                // A model that was to run again keeps its status, but the models that wait for its table get none.
                 end(model, .skipped(because: failed))
             } else if models[model].table != .owed && !models[model].isCalledOff || !passed.insert(model).inserted {
-                // Whatever was ended before has had its readers ended with it.
+                // The walk ends here: only a model that owes its table, or was called off, would need the failed one's again.
                 continue
             }
             next.append(contentsOf: graph.readers[model])
         }
     }
 
-    /// Ends all that is open, but for results that have arrived.
+    /// Ends all open models, except those whose results have arrived.
     private mutating func stop(because failed: Int) {
         isStopping = true
         for model in models.indices where models[model].isOpen && !models[model].hasResult {
@@ -158,7 +159,7 @@ extension Scheduler {
         isStopping = true
         for model in models.indices {
             if models[model].worker != nil {
-                // Also one that only has to leave: nobody wants to wait for it.
+                // A worker that only has to exit is killed too: a cancelled run doesn't wait for it.
                 kill(model)
             }
             if models[model].isOpen, !models[model].hasResult {
@@ -196,15 +197,15 @@ extension Scheduler {
         }
     }
 
-    /// Whether the model was called off, and is to run after all as soon as its worker is dead.
+    /// Whether the model was called off, but its table is awaited again, so that it would run as soon as its worker is dead.
     private func isCalledOffInVain(_ model: Int, _ unawaited: inout Set<Int>) -> Bool {
         models[model].isCalledOff && !isStopping && isAwaited(model, &unawaited)
     }
 
-    /// Whether an open model lacks the table, which isn't there, or one that would have to be made from it.
+    /// Whether an open model needs the table, which isn't there: directly, or for tables that would have to be made from it.
     ///
-    /// Collects what isn't awaited, as it stays so. If the model is awaited, that holds for all that was passed as soon as the model
-    /// has failed, which must come next.
+    /// Adds every visited model to `unawaited`, so that none is visited twice in one event. If the result is true, the caller
+    /// must fail `model` next: this makes the visited models unawaited too, so that the set stays correct.
     private func isAwaited(_ model: Int, _ unawaited: inout Set<Int>) -> Bool {
         var next = [model]
         while let model = next.popLast() {

@@ -9,15 +9,15 @@ extension Scheduler {
         case fork(String)
         /// The engine couldn't give the worker its inputs or its output segment.
         case send(String)
-        /// The worker said so.
+        /// The worker reported the failure itself.
         case reported(WorkerError)
         /// The worker died before its result had arrived.
         case died(Exit, during: Stage)
-        /// It took longer than it may.
+        /// The model took longer than its timeout.
         case timedOut
-        /// What it published was no table, or was tampered with.
+        /// The published descriptor named no valid table, or the table was tampered with.
         case rejected(String)
-        /// It sent something that the protocol doesn't allow, and was killed.
+        /// The worker sent something that the protocol doesn't allow, and was killed.
         case misbehaved(String)
     }
 

@@ -30,7 +30,7 @@ extension Scheduler {
         /// The place of each model in `preference`.
         let rank: [Int]
 
-        /// Models that must run: not cached, and final, read by nobody, or read by a model that must run.
+        /// Models that must run: those that aren't cached and are final, read by nobody, or read by another one that must run.
         let isNeeded: [Bool]
 
         /// Checks the models and computes in which order they are preferred.
@@ -119,7 +119,7 @@ extension Scheduler {
             for model in order {
                 isOrdered[model] = true
             }
-            // Whatever has no place has an input that has none, so walking from input to input must come back.
+            // A model without a place has an input without a place, so a walk from input to input must come back to where it was.
             var path: [Int] = []
             var place: [Int: Int] = [:]
             var model = isOrdered.firstIndex(of: false)!
@@ -133,7 +133,7 @@ extension Scheduler {
 
         /// Orders models by the expected time from their start to the end of the longest chain that needs them.
         private static func preference(_ models: [Model], readers: [[Int]], order: [Int]) -> [Int] {
-            // Bounded, so that no sum of them overflows.
+            // Each time is bounded, so that no sum of times overflows.
             let times = models.map { $0.expectedTime.map { min(max($0, .zero), .seconds(31_536_000)) } }
             let known = times.compactMap(\.self)
             let typical = known.isEmpty ? .seconds(1) : known.reduce(.zero, +) / known.count

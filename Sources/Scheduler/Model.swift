@@ -1,7 +1,7 @@
 extension Scheduler {
     /// One node of the graph: a model of the project, or the preview of one.
     public struct Model: Equatable, Sendable {
-        /// What a worker of the model hands back.
+        /// The kind of result that a worker of the model hands back.
         public enum Role: Equatable, Sendable {
             /// A table (`published`). Its failure fails the run.
             case table
@@ -19,7 +19,7 @@ extension Scheduler {
         /// Whether the table is a result of the run: it is then kept until the run ends.
         public var isFinal: Bool
 
-        /// What a worker of the model hands back.
+        /// The kind of result that a worker of the model hands back.
         public var role: Role
 
         /// How long the model is expected to run, if that is known. It orders models, nothing else.
@@ -32,7 +32,7 @@ extension Scheduler {
         /// previews.
         public var mayBeFound: Bool
 
-        /// Whether its table may be dropped, and the model be run again (or, if it is cached, for once) to have it back.
+        /// Whether its table may be dropped: the model is then run again (a cached one for the first time) to have it back.
         public var canRollBack: Bool
 
         /// A model; only its inputs and its environment have no default.
@@ -53,11 +53,11 @@ extension Scheduler {
         }
     }
 
-    /// What a model is admitted with. The engine decides it and enforces it; the scheduler hands it on.
+    /// The memory that a model is admitted with. The engine decides and enforces it; the scheduler passes it on.
     public struct Grant: Equatable, Sendable {
         /// Hard upper limit of the worker's memory in bytes, nil for none.
         public var memoryBytesMax: Int?
-        /// How much of it the model is expected to need, in bytes.
+        /// The part of it that the model is expected to need, in bytes.
         public var expectedBytes: Int
 
         /// A grant.

@@ -1,17 +1,17 @@
 extension Scheduler {
-    /// How a model ended; each gets one, and another each time it is to run again. It is then the same, unless it fails, or was
-    /// unneeded and succeeds.
+    /// How a model ended. Each model gets one status, and one more each time it is run again; that one is the same, unless the
+    /// model fails, or was unneeded and succeeds.
     public enum ModelStatus: Equatable, Sendable {
         /// Its table was made, or was there before; or its text was handed over.
         case success
-        /// It was not run, as all that reads its table comes from a cache.
+        /// It was not run, because every reader of its table is cached or unneeded itself.
         case unneeded
         /// It failed by itself.
         case failed(Failure)
         /// It had a grant, and was stopped because the run was cancelled or another model had failed; or it
         /// was waiting when the run was cancelled.
         case cancelled
-        /// It had no grant, and was to get none, because that model had failed.
+        /// It had no grant, and was not to get one any more, because that model had failed.
         case skipped(because: Int)
 
         /// Whether nothing is wrong.
@@ -63,7 +63,7 @@ extension Scheduler {
     public enum FailurePolicy: Equatable, Sendable {
         /// Nothing new starts and running models are killed; a model that had handed over its result still succeeds.
         case stop
-        /// Only what needs the failed model is skipped, all else runs.
+        /// Only models that need the failed one are skipped; all others run.
         case keepGoing
     }
 }

@@ -1,7 +1,7 @@
-/// How tables go before their time, and come again.
+/// Rolling back: how tables are dropped though models may still read them, and are made again.
 ///
-/// A dropped table is owed, as long as somebody may read it. Who owes a table needs its inputs, so that these are kept or owed in
-/// their turn: whatever is released meanwhile, an owed table can be made. Nothing is made before it is demanded.
+/// A dropped table is *owed* as long as a model may read it. The model that makes it needs its inputs, so that these are kept or
+/// owed in their turn: whatever is released meanwhile, an owed table can be made. It is made only when it is demanded.
 extension Scheduler {
     /// Whether a model that has a grant reads the table: it may not be dropped then.
     public func isPinned(_ model: Int) -> Bool {
@@ -20,9 +20,9 @@ extension Scheduler {
         models[model].table == .held && !isPinned(model) && rerun(of: model) != nil
     }
 
-    /// The models that would have to run if the model's table, which is held, were dropped and then demanded: itself and those of its
-    /// inputs, near and far, whose tables aren't there. In no particular order; nil if one of them can't run or must not, or
-    /// the table is final.
+    /// The models that would have to run if the model's table, which is held, were dropped and then demanded: the model itself
+    /// and its direct and indirect inputs whose tables aren't there. In no particular order; nil if one of them can't run or must
+    /// not, or the table is final.
     ///
     /// Takes time linear in these models and their inputs.
     public func rerun(of model: Int) -> [Int]? {
@@ -49,7 +49,7 @@ extension Scheduler {
         return found
     }
 
-    /// Whether a model may be run for its table, which isn't there or may go.
+    /// Whether a model may be run to have its table, which isn't there or may be dropped.
     private func mayRun(_ model: Int) -> Bool {
         let state = models[model]
         let wasUnneeded = state.phase == .settled(.unneeded) || state.earlierStatus == .unneeded
@@ -85,14 +85,14 @@ extension Scheduler {
         }
     }
 
-    /// A settled model's table isn't there, and somebody may want it.
+    /// Marks a settled model's table as owed: it isn't there, and a model may want it.
     private mutating func owe(_ model: Int) {
         precondition(mayRun(model), "model \(model) can't be run again")
         models[model].table = .owed
         tellOwed(model)
     }
 
-    /// Counts an owed table where it is missed.
+    /// Counts an owed table for each reader that lacks it.
     mutating func tellOwed(_ model: Int) {
         for reader in graph.readers[model] where !models[reader].isSettled {
             models[reader].inputsOwed += 1
@@ -100,7 +100,7 @@ extension Scheduler {
         }
     }
 
-    /// Counts a model that owes its table among the readers of its inputs; returns those whose tables are gone.
+    /// Counts a model that owes its table among the readers of its inputs; returns the inputs whose tables are gone.
     private mutating func need(inputsOf model: Int) -> [Int] {
         precondition(!models[model].needsInputs, "model \(model) is counted twice")
         models[model].needsInputs = true
@@ -110,7 +110,7 @@ extension Scheduler {
         return graph.inputs[model].filter { models[$0].table == .gone }
     }
 
-    /// Wakes the models whose tables are all that a model lacks, and so on to those that lack nothing.
+    /// Wakes the models whose owed tables are all that a reader lacks, and so on down to models that lack nothing.
     mutating func demand() {
         while let reader = wanting.popLast() {
             let state = models[reader]
@@ -131,7 +131,7 @@ extension Scheduler {
         }
     }
 
-    /// A settled model that owes its table is to be run.
+    /// Has a settled model that owes its table run again.
     mutating func wake(_ model: Int) {
         models[model].earlierStatus = status(of: model)
         models[model].phase = .waiting

@@ -24,8 +24,8 @@
 ///   only then has the model's own table references of its own to what it reshares.
 /// - A model is settled when no worker of it is alive. Of several reasons to end it the first one counts. It is settled once, and
 ///   once more for each time it is to run again.
-/// - A model is to run again if its table was dropped, and a reader that isn't settled lacks nothing but dropped tables; what it
-///   reads and isn't there any more is made again with it. It is called off if nobody needs it any more.
+/// - A model is to run again if its table was dropped, and a reader that isn't settled lacks nothing but dropped tables; inputs
+///   of it that aren't there any more are made again with it. It is called off if nobody needs it any more.
 /// - A model that a cache provides, and one that only such models read, doesn't run, unless it is to run again in that sense.
 /// - A model whose table may be found has no worker before it is granted, and none ever if it is found.
 /// - A worker that has too little memory is replaced, once each time its model is run; the grant is asked for anew.
@@ -39,20 +39,20 @@ public struct Scheduler: Sendable {
     public let graph: Graph
     /// How many workers may be forked before their models are granted, to hide the time that takes.
     public let workersAhead: Int
-    /// What becomes of the rest when a model fails.
+    /// What the failure of one model means for the others.
     public let failurePolicy: FailurePolicy
 
     var models: [ModelState]
     var environments: [EnvironmentState]
     /// The model of each worker ever forked; the index is the worker's number.
     var workers: [Int] = []
-    /// Ranks of queued models whose zygote is ready and that have not asked. Models that aren't queued any more are passed over.
+    /// Ranks of queued models whose zygote is ready and that have not asked. Models that aren't queued any more are skipped.
     var queue = RankQueue()
-    /// Ranks of models for which a worker may be forked ahead, likewise.
+    /// Ranks of models for which a worker may be forked ahead; models that no longer need one are skipped.
     var aheadQueue = RankQueue()
-    /// Models that may have been settled without a reader left, or lost their last one, in the event at hand.
+    /// Models for `releaseUnneeded` to look at: in this event they were settled or lost their last reader.
     var resting: [Int] = []
-    /// Models that may lack nothing but owed tables since the event at hand.
+    /// Models for `demand` to look at: since this event they may lack nothing but owed tables.
     var wanting: [Int] = []
     /// Workers alive whose models have no grant.
     var aheadCount = 0
@@ -64,7 +64,7 @@ public struct Scheduler: Sendable {
     var cause: Outcome.Cause?
     /// Whether `finish` was given.
     public private(set) var isFinished = false
-    /// What the event at hand has led to so far.
+    /// The actions that the event at hand has led to so far.
     var actions: [Action] = []
 
     /// A run that has not started.

@@ -41,7 +41,7 @@ extension Scheduler {
         environments[environment].ahead = []
     }
 
-    /// The model's inputs are all held.
+    /// Queues a model whose inputs are all held.
     mutating func enqueue(_ model: Int) {
         models[model].phase = .queued
         let environment = graph.environment[model]
@@ -72,7 +72,7 @@ extension Scheduler {
 
     mutating func granted(_ model: Int, _ grant: Grant) {
         guard models[model].isAsking else {
-            // The ask was withdrawn while the answer was on its way, or an earlier one was and this is one answer too many.
+            // The ask was withdrawn while its answer was on the way, or this is a surplus answer to an earlier ask.
             actions.append(.giveBack(model: model))
             return
         }
@@ -93,7 +93,7 @@ extension Scheduler {
         noteGranted(model)
     }
 
-    /// The model is granted, or needs no grant: its readers may soon be ready.
+    /// Notes that a model is granted or needs no grant, so that its readers may soon be ready.
     mutating func noteGranted(_ model: Int) {
         guard !models[model].wasGranted else {
             return
@@ -126,7 +126,7 @@ extension Scheduler {
         actions.append(.giveBack(model: model))
     }
 
-    /// The model's inputs are held or being made, so that it will soon need a worker.
+    /// Has a worker forked ahead for a model whose inputs are held or being made: it will soon need one.
     mutating func forkSoon(_ model: Int) {
         guard workersAhead > 0, !graph.models[model].mayBeFound else {
             return

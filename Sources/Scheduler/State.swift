@@ -31,7 +31,7 @@ extension Scheduler {
         var needsInputs: Bool
         /// Distinct inputs whose table isn't held. Counts while it isn't settled.
         var inputsMissing: Int
-        /// Those of them whose table is owed. If that is all of them, they are demanded.
+        /// The part of `inputsMissing` whose table is owed. If that is all of it, these tables are demanded.
         var inputsOwed = 0
         /// Distinct inputs that were never granted and don't come from a cache. At zero a worker may be forked ahead.
         var inputsUngranted: Int
@@ -41,15 +41,15 @@ extension Scheduler {
         var readersGranted = 0
         /// Whether it has asked, and has no answer yet.
         var isAsking = false
-        /// What it was granted, until it gives it back.
+        /// The memory it was granted, nil once it has given the grant back.
         var grant: Grant?
-        /// Whether `inputsUngranted` of its readers doesn't count it, or not any more.
+        /// True once it no longer counts in its readers' `inputsUngranted`: it was granted, or its table was cached or found.
         var wasGranted: Bool
-        /// Whether a worker had too little memory since the model was last to be run.
+        /// Whether a worker of it had too little memory since it was last to be run.
         var wasRetried = false
         /// Whether that worker had a grant.
         var isRetry = false
-        /// The status it had before it was to be run again; it stays so unless that fails.
+        /// The status it had before it was to run again, which it keeps unless it fails.
         var earlierStatus: ModelStatus?
         /// Its worker, from the fork action until the worker is over. A waiting or queued model has one if it was forked
         /// ahead.
@@ -74,7 +74,7 @@ extension Scheduler {
             phase == .sealing || worker?.phase == .delivered
         }
 
-        /// Whether it isn't settled yet, will be without a table, and keeps an earlier status with that.
+        /// Whether it was to run again and won't: its worker has yet to die, and then it has its earlier status and no table.
         var isCalledOff: Bool {
             earlierStatus != nil && worker?.ending == earlierStatus
         }
@@ -101,9 +101,9 @@ extension Scheduler {
 
         let id: WorkerID
         var phase = Phase.starting
-        /// Whether the engine has got hold of it.
+        /// Whether `forked` has come, so that the engine can kill it.
         var isForked = false
-        /// Whether it must die. The kill action was given if it is forked, and is given when it is, if it isn't.
+        /// Whether it must die. The kill action is given at once if it is forked, else as soon as it is.
         var isDoomed = false
 
         var ending: ModelStatus? {

@@ -1,4 +1,4 @@
-/// What workers send, and what the engine tells of them while they live.
+/// Messages of workers, and what the engine reports about workers while they live.
 extension Scheduler {
     mutating func forked(_ model: Int) {
         models[model].worker!.isForked = true
@@ -54,8 +54,8 @@ extension Scheduler {
         }
     }
 
-    /// Ends a model whose worker lives, for something that leaves no hope for its result. If it gets another worker, that is
-    /// another matter.
+    /// Ends a model whose worker lives, because of an event that leaves no hope for its result. A model whose worker is to be
+    /// replaced isn't failed by it.
     mutating func spoil(_ model: Int, _ failure: Failure) {
         kill(model)
         if models[model].isOpen, models[model].worker!.phase != .retrying {
@@ -69,7 +69,7 @@ extension Scheduler {
         }
         let model = workers[worker.number]
         if models[model].worker!.phase == .delivered {
-            // Only its leaving takes too long.
+            // Only the worker's exit takes too long; its result counts.
             kill(model)
         } else {
             spoil(model, .timedOut)
@@ -80,7 +80,7 @@ extension Scheduler {
         let worker = models[model].worker!
         precondition(worker.isForked, "\(worker.id) can't be dead before it is forked")
         if worker.phase == .delivered, graph.models[model].role == .table {
-            // It keeps its grant: the pages that its table doesn't name are given back while that is sealed.
+            // The model keeps its grant: the pages that its table doesn't name are freed only while the table is sealed.
             models[model].worker = nil
             models[model].phase = .sealing
             actions.append(.seal(model: model, worker: worker.id))
@@ -114,7 +114,7 @@ extension Scheduler {
         }
     }
 
-    /// The model's worker had too little memory, and is over: another one may have more.
+    /// Has another worker started for a model whose worker had too little memory and is over.
     private mutating func retry(_ model: Int) {
         models[model].wasRetried = true
         if models[model].phase == .granted {
@@ -124,7 +124,7 @@ extension Scheduler {
         forkSoon(model)
     }
 
-    /// The worker is over, and there is no table: gives back the grant, or the place ahead.
+    /// Ends a worker that is over and left no table: gives back its model's grant, or its place among the workers ahead.
     private mutating func removeWorker(_ model: Int) {
         actions.append(.discard(worker: models[model].worker!.id))
         models[model].worker = nil

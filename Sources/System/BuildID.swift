@@ -1,12 +1,12 @@
-/// What tells one build of a program or library from another: the linker's hash of what it wrote.
+/// The build ID of a program or library: the linker's hash of its output, which tells one build from another.
 ///
-/// The same sources, built again in the same place with the same tools, have the same one.
+/// The same sources, built again in the same place with the same tools, have the same ID.
 public enum BuildID {
-    /// Larger notes are no build's, in bytes.
+    /// A larger note is no build ID, in bytes.
     private static let noteBytesMax = 64 << 10
 
-    /// The build ID in a 64-bit ELF file, as hexadecimal digits; where it has none, what tells the file itself from others
-    /// (`Files.identity`), which another build changes too.
+    /// The build ID in a 64-bit ELF file, as hexadecimal digits; if it has none, the file's identity (`Files.identity`), which
+    /// another build changes too.
     ///
     /// - Throws: when the file can't be read. Source: elf(5), `NT_GNU_BUILD_ID`.
     public static func of(_ path: String) throws(SystemError) -> String {
@@ -53,7 +53,7 @@ public enum BuildID {
     }
 
     private static func number(_ bytes: [UInt8], at place: Int, bytes count: Int) -> Int {
-        // What is no number of ours is larger than any file.
+        // A number that is too large becomes the largest one, which lies beyond any file.
         Int(clamping: bytes[place..<place + count].reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
     }
 

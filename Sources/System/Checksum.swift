@@ -1,8 +1,8 @@
 import CLinux
 
-/// A checksum of bytes that tells of any flipped bit: 128 bits, four CRC-32Cs side by side, at the speed of memory.
+/// A checksum of bytes that reveals any flipped bit: 128 bits, four CRC-32Cs side by side, at the speed of memory.
 ///
-/// It is against accidents, not against people: whoever can change the bytes can change the checksum too.
+/// It is against accidents, not against people: somebody who can change the bytes can change the checksum too.
 public struct Checksum: Sendable {
     /// How many bytes its text has.
     public static let textBytes = 32
@@ -12,9 +12,15 @@ public struct Checksum: Sendable {
     /// The checksum of nothing.
     public init() {}
 
-    /// Adds bytes; it makes no difference in what pieces they come.
+    /// Adds bytes; it makes no difference into which pieces they are cut.
     public mutating func add(_ bytes: UnsafeRawBufferPointer) {
         zerrow_checksum_add(&state, bytes.baseAddress, bytes.count)
+    }
+
+    /// Adds a text, as UTF-8.
+    public mutating func add(_ text: String) {
+        var text = text
+        text.withUTF8 { add(UnsafeRawBufferPointer($0)) }
     }
 
     /// Adds a range of a file, which is read, not mapped: a disk that fails is an error, and no signal. The kernel reads ahead itself.
@@ -34,7 +40,7 @@ public struct Checksum: Sendable {
         }
     }
 
-    /// Little enough for the processor's second cache.
+    /// Small enough for the processor's second cache.
     private static let pieceBytes = 256 << 10
 
     /// The checksum, as hexadecimal digits: of each CRC its eight, the first one's first.

@@ -91,7 +91,7 @@ public final class CStringList {
     public let pointers: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
     private let count: Int
 
-    /// The same for who promises not to change them.
+    /// The same strings, for a function that promises not to change them.
     public var constant: UnsafePointer<UnsafePointer<CChar>?> {
         UnsafeRawPointer(pointers).assumingMemoryBound(to: UnsafePointer<CChar>?.self)
     }

@@ -73,6 +73,13 @@ extension FileDescriptor {
         }
     }
 
+    /// Writes all bytes at an offset.
+    public func writeAll(_ content: [UInt8], at offset: Int) throws(SystemError) {
+        try content.withUnsafeBufferPointer { (bytes) throws(SystemError) in
+            try writeAll(UnsafeRawBufferPointer(bytes), at: offset)
+        }
+    }
+
     /// Reads once, from where the descriptor stands; 0 is the end. `EAGAIN` when it is non-blocking and nothing is there.
     public func read(into buffer: UnsafeMutableRawBufferPointer) throws(SystemError) -> Int {
         let raw = self.raw

@@ -6,7 +6,7 @@ extension SystemCall {
 }
 
 extension FileDescriptor {
-    /// Locks the open file as a whole, for as long as a descriptor of it is open; false when another process has.
+    /// Locks the open file as a whole, for as long as a descriptor of it is open; false when another process has locked it.
     /// Source: flock(2).
     public func lockIfFree() throws(SystemError) -> Bool {
         let raw = self.raw

@@ -62,12 +62,12 @@ public enum Files {
         try perform(.unlink, path) { unlink(path) }
     }
 
-    /// Gives a file another name, in place of what had it.
+    /// Gives a file another name; a file that has that name is replaced.
     public static func rename(_ path: String, _ new: String) throws(SystemError) {
         try perform(.rename, "\(path) to \(new)") { Glibc.rename(path, new) }
     }
 
-    /// What a symbolic link holds; nil for anything else.
+    /// The target of a symbolic link; nil for anything else.
     public static func linkTarget(_ path: String) -> String? {
         var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
         let count = buffer.withUnsafeMutableBytes {
@@ -81,30 +81,29 @@ public enum Files {
         zerrow_has_attribute(path, name, value) == 1
     }
 
-    /// What tells one build of a file from another, and one file from another: device, inode, size and time of change.
+    /// The identity of a file, which differs from another file's and from another build's: device, inode, size, time of change.
     public static func identity(_ path: String) throws(SystemError) -> String {
         var status = stat()
         try perform(.statusByName, path) { stat(path, &status) }
         return "\(status.st_dev)-\(status.st_ino)-\(status.st_size)-\(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec)"
     }
 
-    /// Which file or folder a name stands for, whatever is in it: device and inode; nil when there is none.
+    /// The file or folder that a name stands for, whatever its content: device and inode; nil when there is none.
     public static func place(_ path: String) -> String? {
         var status = stat()
         return stat(path, &status) == 0 ? "\(status.st_dev)-\(status.st_ino)" : nil
-    }
-
-    /// Whether a path is a folder (no link to one) that nobody but this user can change.
-    public static func isPrivateFolder(_ path: String) -> Bool {
-        var status = stat()
-        return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR && status.st_uid == geteuid()
-            && status.st_mode & 0o022 == 0
     }
 
     /// Whether a path is a folder, or a link to one.
     public static func isFolder(_ path: String) -> Bool {
         var status = stat()
         return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
+    /// Whether a path is a regular file, or a link to one.
+    public static func isRegular(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
     }
 
     /// Whether there is something of that name that this process can see.

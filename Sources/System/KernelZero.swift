@@ -12,7 +12,7 @@ extension SystemCall {
 ///
 /// `kernel/uapi/kernelzero.h` is the contract.
 public final class KernelZero: Sendable {
-    /// What the module says of itself.
+    /// The module's description of itself.
     public struct Info: Sendable, Equatable {
         /// The version of its calls.
         public var abi: UInt32
@@ -28,7 +28,7 @@ public final class KernelZero: Sendable {
         /// The version of the calls that this program is built for.
         public static let abiExpected = UInt32(KERNELZERO_ABI)
 
-        /// What a module says of itself.
+        /// A module's description of itself.
         public init(abi: UInt32, features: UInt64, rangesMax: UInt64, bytesMax: UInt64, version: String) {
             self.abi = abi
             self.features = features
@@ -63,7 +63,7 @@ public final class KernelZero: Sendable {
     public enum Presence: Sendable {
         /// It is not loaded.
         case absent
-        /// It is there but can't be used; why, and what to do.
+        /// It is there but can't be used; the text says why, and what to do.
         case unusable(String)
         /// It can be used.
         case present(KernelZero)
@@ -74,7 +74,7 @@ public final class KernelZero: Sendable {
 
     /// The device; may be handed to other processes, each of which can move its own memory only.
     public let device: DescriptorBox
-    /// What the module says of itself.
+    /// The module's description of itself.
     public let info: Info
 
     /// Asks the module behind an open device what it is. `ENOTTY`: it is another device.
@@ -107,7 +107,7 @@ public final class KernelZero: Sendable {
         }
     }
 
-    /// What one call did.
+    /// The result of one call.
     struct Answer {
         /// Where the first byte of each range is in the file.
         var offsets: [UInt64]

@@ -13,11 +13,11 @@ public enum Machine {
     public struct Memory: Sendable, Equatable {
         /// All the memory there is, in bytes.
         public let bytesTotal: Int
-        /// What can be used without swapping, in bytes: the kernel's estimate.
+        /// The memory that can be used without swapping, in bytes: the kernel's estimate.
         public let bytesAvailable: Int
         /// All the swap there is, in bytes; 0 where there is none.
         public let swapBytesTotal: Int
-        /// What of it is free, in bytes.
+        /// The part of it that is free, in bytes.
         public let swapBytesFree: Int
     }
 
@@ -36,6 +36,32 @@ public enum Machine {
         return Memory(
             bytesTotal: total, bytesAvailable: available, swapBytesTotal: values["SwapTotal"] ?? 0,
             swapBytesFree: values["SwapFree"] ?? 0)
+    }
+
+    /// Where something is mounted, as this process sees it; nothing where that can't be told.
+    public static func mountPoints() -> [String] {
+        guard let text = try? Files.read("/proc/self/mountinfo", bytesMax: 4 << 20) else { return [] }
+        return text.split(separator: UInt8(ascii: "\n")).compactMap { line in
+            let words = line.split(separator: UInt8(ascii: " "), maxSplits: 5)
+            return words.count > 4 ? String(decoding: unescaped(words[4]), as: UTF8.self) : nil
+        }
+    }
+
+    /// A name as the kernel's tables have it: spaces and the like are a backslash and three octal digits.
+    private static func unescaped(_ name: ArraySlice<UInt8>) -> [UInt8] {
+        var (result, rest) = ([UInt8](), name)
+        while let first = rest.popFirst() {
+            let digits = rest.prefix(3)
+            if first == UInt8(ascii: "\\"), digits.count == 3,
+                let value = UInt8(String(decoding: digits, as: UTF8.self), radix: 8)
+            {
+                result.append(value)
+                rest.removeFirst(3)
+            } else {
+                result.append(first)
+            }
+        }
+        return result
     }
 
     /// How many processors this process may run on, at least 1.

@@ -125,7 +125,7 @@ public final class Mapping: @unchecked Sendable {
 
     /// The parts of a range (page-aligned at its start) whose pages are in memory, whoever uses them, in order; in whole pages.
     ///
-    /// The kernel says so of the page cache only to who may write the file: for anyone else all is in memory.
+    /// Only a process that may write the file learns this of the page cache: for any other, all pages seem to be in memory.
     public func residentRanges(in range: Range<Int>) throws(SystemError) -> [Range<Int>] {
         precondition(range.lowerBound >= 0 && range.upperBound <= count, "pages beyond the mapping")
         let page = Machine.pageBytes
@@ -141,8 +141,8 @@ public final class Mapping: @unchecked Sendable {
         return result
     }
 
-    /// What of a memory file's mapped range is on swap, in bytes, whether it is in memory too or not. It takes a look at all
-    /// mappings of the process.
+    /// The bytes of a memory file's mapped range that are on swap, whether they are in memory too or not. It reads the list of
+    /// all mappings of the process.
     public func swappedBytes() throws(SystemError) -> Int {
         let path = "/proc/self/smaps"
         let start = String(UInt(bitPattern: base), radix: 16) + "-"

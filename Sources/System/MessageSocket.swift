@@ -18,7 +18,7 @@ public struct Message: Sendable {
     public let descriptors: [DescriptorBox]
 }
 
-/// What a socket gives when asked for a message.
+/// The answer of a socket that is asked for a message.
 public enum Receipt: Sendable {
     /// A message.
     case message(Message)

@@ -16,11 +16,11 @@ public struct PageCounts: Sendable, Equatable {
     public var movedSwap: UInt64 = 0
     /// Never written: holes in the file.
     public var holes: UInt64 = 0
-    /// Copied, as a range covers them only partly.
+    /// Copied, because a range covers them only partly.
     public var copiedEdge: UInt64 = 0
-    /// Copied, as another process has them too.
+    /// Copied, because another process has them too.
     public var copiedShared: UInt64 = 0
-    /// Copied, as the kernel or a device holds them.
+    /// Copied, because the kernel or a device holds them.
     public var copiedPinned: UInt64 = 0
     /// Copied for another reason.
     public var copiedOther: UInt64 = 0
@@ -43,7 +43,7 @@ public struct PageCounts: Sendable, Equatable {
         copiedOther += other.copiedOther
     }
 
-    /// Ways without a copy.
+    /// The outcomes without a copy.
     private static let wholeWays = KERNELZERO_MOVED.rawValue...KERNELZERO_HOLE.rawValue
 
     /// Counts a page; false when it was copied, for whatever reason.

@@ -26,8 +26,8 @@ public enum Path {
     }
 }
 
-/// A path compared by its bytes, as the kernel does. Texts are compared by their characters: two names in two forms of one
-/// text are equal to Swift, and two files.
+/// A path compared by its bytes, as the kernel does. Swift compares texts by their characters: to it, two Unicode forms of one
+/// text are equal, although they name two files.
 public struct BytePath: Hashable, Comparable, Sendable {
     /// The path as text.
     public let text: String
@@ -57,7 +57,7 @@ public struct BytePath: Hashable, Comparable, Sendable {
     /// Whether it lies in one of several folders.
     public func isBelow(anyOf folders: Set<BytePath>) -> Bool { self.folders.contains { folders.contains($0) } }
 
-    /// Paths without those that lie in others of them, each once, sorted.
+    /// The paths that lie in no other of them, each once, sorted.
     public static func outermost(_ paths: some Sequence<BytePath>) -> [BytePath] {
         let all = Set(paths)
         return all.filter { !$0.isBelow(anyOf: all) }.sorted()
@@ -66,7 +66,7 @@ public struct BytePath: Hashable, Comparable, Sendable {
     /// Whether two paths are the same, byte by byte.
     public static func == (one: BytePath, other: BytePath) -> Bool { one.bytes == other.bytes }
 
-    /// The order of their bytes, in which a folder comes before what lies in it.
+    /// The order of their bytes, in which a folder comes before its content.
     public static func < (one: BytePath, other: BytePath) -> Bool { one.bytes.lexicographicallyPrecedes(other.bytes) }
 
     /// Hashes the bytes.

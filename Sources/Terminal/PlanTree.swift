@@ -8,9 +8,9 @@ public struct PlanTree: Equatable, Sendable {
         public var name: String
         /// What it is: `scan`, `python`, `sql`.
         public var kind: String
-        /// Where it is declared: `models.py:12`; nil for what isn't.
+        /// Where it is declared: `models.py:12`; nil if it is declared nowhere.
         public var place: String?
-        /// More to say of it: what it reads of a source.
+        /// More about it, such as what it reads of a source.
         public var details: String?
         /// Indexes of the nodes it reads; a node may appear several times.
         public var inputs: [Int]
@@ -89,7 +89,7 @@ public struct PlanTree: Equatable, Sendable {
             add(root, count: 1, prefix: "", childPrefix: "", depth: 0)
         }
 
-        /// Draws what was too deep, where nothing else has drawn it meanwhile.
+        /// Draws the nodes that were too deep, unless they have been drawn elsewhere meanwhile.
         mutating func addDeferred() {
             var next = 0
             while next < waiting.count {

@@ -1,7 +1,7 @@
-/// What is shown while a run lasts. It returns text to be written to the terminal, or to whatever is in its place.
+/// The progress that is shown while a run lasts. It returns text to be written to the terminal, or to whatever is in its place.
 ///
-/// On a terminal, models that run are shown at the bottom, redrawn in place; what is finished, and what user code prints,
-/// scrolls by above. Elsewhere each event is one line.
+/// On a terminal, models that run are shown at the bottom, redrawn in place; finished models, and lines that user code prints,
+/// scroll by above. Elsewhere each event is one line.
 public struct ProgressDisplay: Sendable {
     /// Whether lines can be redrawn.
     public let isLive: Bool
@@ -15,7 +15,7 @@ public struct ProgressDisplay: Sendable {
     private var columns = 80
     private var rows = 24
 
-    /// Names longer than that are not aligned with.
+    /// Longer names are not aligned with.
     static let nameColumnsMax = 32
 
     /// A display that has shown nothing.

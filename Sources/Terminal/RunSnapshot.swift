@@ -1,4 +1,4 @@
-/// What a run's progress shows, at one moment.
+/// The state of a run that its progress shows, at one moment.
 public struct RunSnapshot: Equatable, Sendable {
     /// A model that is running.
     public struct Running: Equatable, Sendable {
@@ -6,7 +6,7 @@ public struct RunSnapshot: Equatable, Sendable {
         public var name: String
         /// Since its worker was asked for.
         public var elapsed: Duration
-        /// What its worker holds now, if that is known.
+        /// The memory that its worker holds now, if that is known.
         public var memoryBytes: UInt64?
 
         /// A running model.
@@ -27,9 +27,9 @@ public struct RunSnapshot: Equatable, Sendable {
     public var running: [Running]
     /// Since the run began.
     public var elapsed: Duration
-    /// What the run is at when no model runs: `warming up python`.
+    /// The run's activity when no model runs: `warming up python`.
     public var activity: String?
-    /// What models and tables hold, in bytes; nil when that is not known.
+    /// The memory that models and tables hold, in bytes; nil when that is not known.
     public var memoryBytes: UInt64?
 
     /// A snapshot.
@@ -53,7 +53,7 @@ public struct ModelResult: Equatable, Sendable {
         case success, failed, cancelled, skipped
         /// Its table was there already.
         case cached
-        /// Nobody needed its table, as those that read it were there already.
+        /// Nobody needed its table, because the tables of its readers were there already.
         case unneeded
     }
 

@@ -1,4 +1,4 @@
-/// What a terminal can show: colours, and characters beyond ASCII.
+/// The abilities of a terminal: colours, and characters beyond ASCII.
 public struct Style: Equatable, Sendable {
     /// A colour or weight, by what it means.
     public enum Tone: Sendable {
@@ -27,11 +27,11 @@ public struct Style: Equatable, Sendable {
         self.isUnicode = isUnicode
     }
 
-    /// What the environment says of the place that is written to.
+    /// The style that the environment suggests for the place that is written to.
     ///
     /// Colours need a terminal that isn't `dumb`, and no `NO_COLOR` (https://no-color.org: any value but an empty one).
     /// Characters beyond ASCII need a UTF-8 locale; the first of `LC_ALL`, `LC_CTYPE` and `LANG` that is set counts, and
-    /// with none of them what is no terminal gets them.
+    /// with none of them set, a place that is no terminal gets them.
     public init(isTerminal: Bool, environment: [String: String]) {
         let isPlain = environment["NO_COLOR"].map { !$0.isEmpty } ?? false
         isColoured = Self.isLive(isTerminal: isTerminal, environment: environment) && !isPlain

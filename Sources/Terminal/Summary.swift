@@ -1,4 +1,4 @@
-/// The table at the end of a run: what each model made, what it took, and how its bytes travelled.
+/// The table at the end of a run: each model's result, its cost, and how its bytes travelled.
 public struct Summary: Equatable, Sendable {
     /// The models, in the order of the table.
     public var results: [ModelResult]
@@ -53,8 +53,8 @@ public struct Summary: Equatable, Sendable {
             + (total.copiedBytes == 0 ? "nothing copied." : "\(Quantity.bytes(total.copiedBytes)) copied.")
     }
 
-    /// All ways but copying: `71% reshared, 29% born shared, 12.0 KiB packed`. Where there is little room, what is packed
-    /// is left out if it is less than a hundredth.
+    /// All ways but copying: `71% reshared, 29% born shared, 12.0 KiB packed`. If there is little room, packed bytes are left out
+    /// if they are less than a hundredth.
     private static func words(_ travel: ModelResult.Travel, isShort: Bool = false) -> String {
         let whole = travel.totalBytes
         let shares: [(UInt64, String)] = [
@@ -115,7 +115,7 @@ public struct Summary: Equatable, Sendable {
             let rows = summary.results.map { cells(Self.cells(of: $0)) }
             var sums = Self.cells(of: summary.total)
             sums["model"] = Cell("total", .strong)
-            // The sentence below says it.
+            // The sentence below the table says it.
             sums["how the bytes travelled"] = nil
             let total = cells(sums)
             self.header = header

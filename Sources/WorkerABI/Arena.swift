@@ -32,7 +32,7 @@ struct Arena {
     /// Attaches the output file; the arena keeps a duplicate of the descriptor. 0 or a negative errno.
     func attach(_ fd: Int32, fileBytes: UInt64, bytesMax: UInt64) -> Int32 { attachFunction(fd, fileBytes, bytesMax) }
 
-    /// Where in the output file a range of memory is, if it is its content.
+    /// The offset in the output file of a range of memory, if the range is a part of that file.
     func locate(_ memory: UnsafeRawBufferPointer) -> UInt64? {
         var offset: UInt64 = 0
         return locateFunction(memory.baseAddress, memory.count, &offset) == 1 ? offset : nil
@@ -49,6 +49,6 @@ struct Arena {
         return (address, offset)
     }
 
-    /// From now on, memory that is freed is not given out again.
+    /// Makes the arena keep memory that is freed from now on, instead of giving it out again.
     func freeze() { _ = freezeFunction() }
 }

@@ -2,20 +2,20 @@ import Glibc
 import SIPC
 import System
 
-/// The output segment of a session: where packed, moved and copied buffers go.
+/// The output segment of a session, for packed, moved and copied buffers.
 final class Output {
-    /// The number it has in what a worker publishes.
+    /// The number of the segment in the descriptors that a worker publishes.
     static let id: UInt64 = 0
 
     private let file: FileDescriptor
-    /// The size of the file: what is moved into it is appended.
+    /// The size of the file; memory that is moved into it is appended.
     private(set) var bytes: UInt64
-    /// What earlier tables had moved or copied into the file, by address.
+    /// The memory of earlier tables that was moved or copied into the file, by address.
     private var places: [(memory: UnsafeRawBufferPointer, offset: UInt64)] = []
     private let room: Room
     /// Moves memory into the file; nil where the kernel has no KernelZero, or the session was not given it.
     var kernelZero: KernelZero?
-    /// How the pages of everything that was moved went.
+    /// How the pages of all moved memory went.
     private(set) var pages = PageCounts()
 
     private enum Room {
@@ -38,13 +38,13 @@ final class Output {
         self.file = file
     }
 
-    /// Takes note of where a table's memory was put, which stays allocated: another table may have the same.
+    /// Remembers where a table's memory was put. It stays allocated, because another table may have the same.
     func remember(_ table: Publisher.Kept) {
         places += table.places
         places.sort { UInt(bitPattern: $0.memory.baseAddress) < UInt(bitPattern: $1.memory.baseAddress) }
     }
 
-    /// Where a range of memory was put with an earlier table, if it was as a part of one range.
+    /// Where a range of memory was put with an earlier table, if it is a part of one range of that.
     private func recall(_ memory: UnsafeRawBufferPointer) -> UInt64? {
         let start = UInt(bitPattern: memory.baseAddress)
         var (low, high) = (0, places.count)
@@ -109,7 +109,7 @@ final class FileRoom {
         self.file = file
     }
 
-    /// Room at the end of what is used. Its memory is taken now: writing to a page that cannot be had would kill the process.
+    /// Room after the used part. Its memory is taken now: writing to a page that cannot be had would kill the process.
     func take(_ bytes: Int) throws(SIPCError) -> (UnsafeMutableRawPointer, offset: UInt64) {
         let start = (used + 63) & ~63
         guard UInt64(bytes) <= bytesMax, UInt64(start) <= bytesMax - UInt64(bytes) else {

@@ -3,9 +3,9 @@ import Glibc
 import SIPC
 import System
 
-/// What a worker has been given, and the last error: the object behind `zerrow_session`.
+/// The segments that a worker has been given, and its last error: the object behind `zerrow_session`.
 ///
-/// For one thread at a time; what it gives out keeps its own memory.
+/// For one thread at a time; streams and arrays that it gives out keep their own memory.
 final class Session {
     private var segments: [UInt64: MappedSegment] = [:]
     private var output: Output?
@@ -32,7 +32,7 @@ final class Session {
         }
     }
 
-    /// The memory of what was published; it stays allocated as long as the session lives, which in a worker is for ever.
+    /// The memory of published tables; it stays allocated as long as the session lives, which in a worker is for ever.
     private var kept: [Publisher.Kept] = []
 
     func addSegment(_ id: UInt64, _ file: consuming FileDescriptor) throws {
@@ -58,7 +58,7 @@ final class Session {
         output.kernelZero = kernelZero
     }
 
-    /// How the pages of what was moved went.
+    /// How the pages of moved memory went.
     var pages: PageCounts { output?.pages ?? PageCounts() }
 
     func open(_ descriptor: Int32, _ out: UnsafeMutablePointer<ArrowArrayStream>) throws {
@@ -71,7 +71,7 @@ final class Session {
         let (descriptor, counts, table) = try publisher.publish(stream) { output.freeze() }
         output.remember(table)
         kept.append(table)
-        return (try FileDescriptor.sealedMemory(named: "zerrow-descriptor", descriptor).release(), counts)
+        return (try Self.file(descriptor).release(), counts)
     }
 
     func refresh(_ descriptor: Int32) throws -> Int32 {
@@ -81,7 +81,7 @@ final class Session {
         guard let fresh = known.moved(Output.id, to: segment, { $0.offset }) else {
             preconditionFailure("every reference has its own place")
         }
-        return try FileDescriptor.sealedMemory(named: "zerrow-descriptor", fresh).release()
+        return try Self.file(fresh).release()
     }
 
     func writeStream(_ descriptor: Int32, to raw: Int32) throws {
@@ -96,9 +96,16 @@ final class Session {
     }
 
     func openFile(_ raw: Int32, _ out: UnsafeMutablePointer<ArrowArrayStream>) throws {
-        // Its number is its own: it is known to this one table only.
+        // The number may be any: only this one table knows it.
         let file = try MappedSegment(id: 1, FileDescriptor.duplicate(of: raw))
         try Descriptor(arrowFile: file).open([file], to: out)
+    }
+
+    /// A memory file with a descriptor. It isn't sealed: whoever receives it puts in the real number of the output, and seals it.
+    private static func file(_ descriptor: [UInt8]) throws(SystemError) -> FileDescriptor {
+        let file = try FileDescriptor.memory(named: "zerrow-descriptor", bytes: descriptor.count, sealable: true)
+        try file.writeAll(descriptor, at: 0)
+        return file
     }
 
     private func read(_ raw: Int32) throws -> Descriptor {

@@ -45,7 +45,7 @@ public func sessionOutput(_ raw: UnsafeMutableRawPointer?, _ fd: Int32, _ fileBy
     return session.call { try session.setOutput(file.duplicate(), fileBytes: fileBytes, bytesMax: bytesMax) }
 }
 
-/// Has memory moved by KernelZero; takes `fd`.
+/// Has memory moved by KernelZero from now on; takes `fd`.
 @c(zerrow_session_kernelzero)
 public func sessionKernelZero(_ raw: UnsafeMutableRawPointer?, _ fd: Int32) -> Int32 {
     guard fd >= 0 else { return -EBADF }
@@ -85,7 +85,7 @@ public func sessionPublish(
     }
 }
 
-/// A published table's descriptor as it has to be now.
+/// Makes a published table's descriptor anew, with the output's present size.
 @c(zerrow_session_refresh)
 public func sessionRefresh(_ raw: UnsafeMutableRawPointer?, _ descriptor: Int32, _ fresh: UnsafeMutablePointer<Int32>?)
     -> Int32
@@ -94,7 +94,7 @@ public func sessionRefresh(_ raw: UnsafeMutableRawPointer?, _ descriptor: Int32,
     return session.call { fresh.pointee = try session.refresh(descriptor) }
 }
 
-/// How the pages of what was moved went.
+/// Reports how the pages of moved memory went.
 @c(zerrow_session_pages)
 public func sessionPages(_ raw: UnsafeMutableRawPointer?, _ counts: UnsafeMutablePointer<UInt64>?) -> Int32 {
     guard let session = session(raw), let counts else { return -EINVAL }

@@ -21,14 +21,17 @@ extern "C" {
 
 typedef struct zerrow_session zerrow_session;
 
-/* 1. A library of another version has another ABI: don't call it. */
+/*
+ * 2. A library of another version has other functions, or they do something else: don't call it. What callers declare
+ * by themselves they compare with zerrow_abi_layout() (abi_layout.h), which the library exports too.
+ */
 uint32_t zerrow_abi_version(void);
 
 /* A new session, freed by zerrow_session_free(). Freeing NULL does nothing. */
 zerrow_session *zerrow_session_new(void);
 void zerrow_session_free(zerrow_session *);
 
-/* What the last call that failed says, "" if none did; UTF-8, valid until the next call with this session. */
+/* The message of the last call that failed, "" if none did; UTF-8, valid until the next call with this session. */
 const char *zerrow_session_error(zerrow_session *);
 
 /*
@@ -40,8 +43,8 @@ int zerrow_session_segment(zerrow_session *, uint64_t id, int fd);
 /*
  * The output segment, which has id 0 in what this session publishes. Takes the descriptor, also when it fails. Once.
  *
- * Where the process has the arena (libzerrow_arena.so), it is attached to the file, and what has to be packed or copied
- * takes extents of the arena. Else the file is mapped and filled from its beginning.
+ * Where the process has the arena (libzerrow_arena.so), it is attached to the file, and buffers that have to be packed
+ * or copied take extents of the arena. Else the file is mapped and filled from its beginning.
  *
  * file_bytes  the size of the file, a multiple of 2 MiB; its content is zero
  * bytes_max   the most memory that the process may take in it; past it -ENOMEM
@@ -49,9 +52,9 @@ int zerrow_session_segment(zerrow_session *, uint64_t id, int fd);
 int zerrow_session_output(zerrow_session *, int fd, uint64_t file_bytes, uint64_t bytes_max);
 
 /*
- * KernelZero's device, open: what is not shared yet and not small is then moved into the output segment, which grows by
- * it, rather than copied. After zerrow_session_output(). Takes the descriptor, also when it fails: -ENOTTY when it is
- * another device, -EPROTO when it is a KernelZero of another ABI.
+ * KernelZero's device, open: buffers that are neither shared yet nor small are then moved into the output segment,
+ * which grows by them, rather than copied. After zerrow_session_output(). Takes the descriptor, also when it fails:
+ * -ENOTTY when it is another device, -EPROTO when it is a KernelZero of another ABI.
  *
  * The memory of a table of which anything was moved is never given back to its allocators, also when the session is
  * freed: it is a private mapping of the file, and where an allocator drops its pages it would find no zeros.
@@ -79,33 +82,33 @@ struct zerrow_counts {
 /*
  * Read the stream to its end and publish the table. The stream is released, also on failure; the table's arrays stay
  * allocated until the session is freed (or for ever, see above), since an allocator writes into what it gets back.
- * `*descriptor_fd` becomes a sealed memfd with the SIPC descriptor, which the caller closes. -EINVAL when what was
- * streamed is not a table, -ENOMEM when the output segment is full, else the stream's own error.
+ * `*descriptor_fd` becomes a sealed memfd with the SIPC descriptor, which the caller closes. -EINVAL when the stream
+ * gives no table, -ENOMEM when the output segment is full, else the stream's own error.
  */
 int zerrow_session_publish(zerrow_session *, struct ArrowArrayStream *in, struct zerrow_counts *counts,
                            int *descriptor_fd);
 
 /*
- * More than one table may be published; what they have in common is put into the output segment once. That may make the
- * segment longer, and a descriptor that was made before then tells an old size: here is one with the present size.
+ * More than one table may be published; memory that they have in common is put into the output segment once. That may
+ * make the segment longer, so that an earlier descriptor has an old size: this makes one with the present size.
  * `descriptor_fd` has a descriptor that this session published, and stays the caller's, as does `*fresh_fd`, a sealed
  * memfd.
  */
 int zerrow_session_refresh(zerrow_session *, int descriptor_fd, int *fresh_fd);
 
-/* How all that this session had moved went: pages of 4 KiB, and ranges (buffers, joined where they touch). */
+/* How the pages of all moved memory went, in pages of 4 KiB, and ranges (buffers, joined where they touch). */
 struct zerrow_pages {
     uint64_t ranges;
     uint64_t refused_ranges; /* not moved but copied by this library */
     uint64_t refusal;        /* the errno of the last refusal; 0 for none */
-    uint64_t moved;
-    uint64_t moved_huge; /* as parts of 2 MiB pages */
-    uint64_t moved_swap;
-    uint64_t holes;
-    uint64_t copied_edge; /* these four by KernelZero, and counted as copied_bytes: kernelzero.h says why */
-    uint64_t copied_shared;
-    uint64_t copied_pinned;
-    uint64_t copied_other;
+    uint64_t moved_pages;
+    uint64_t moved_huge_pages; /* as parts of 2 MiB pages */
+    uint64_t moved_swap_pages;
+    uint64_t hole_pages;
+    uint64_t copied_edge_pages; /* these four by KernelZero, and counted as copied_bytes: kernelzero.h says why */
+    uint64_t copied_shared_pages;
+    uint64_t copied_pinned_pages;
+    uint64_t copied_other_pages;
 };
 int zerrow_session_pages(zerrow_session *, struct zerrow_pages *);
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import System
 
 /// The command line: parse, call the engine, print.
 @main
@@ -15,7 +16,7 @@ struct Command: ParsableCommand {
               zerrow plan -p examples/tpch       show the DAG, run nothing
               zerrow doctor                      what this machine offers, and what to change
 
-            Exit code 0: success. 1: the run failed. 2: wrong usage.
+            Exit code 0: success. 1: the run failed, or standard output did not take its result. 2: wrong usage.
             """,
         version: "0.1.0",
         subcommands: [
@@ -25,12 +26,20 @@ struct Command: ParsableCommand {
 
     /// Parses and runs. Wrong usage is exit code 2, as DESIGN's command line has it; the library's own is 64.
     static func main() {
+        TrapReport.begin()
         Output.openMissingStreams()
+        Output.takeWriteSignals()
         do {
             var command = try parseAsRoot()
             try command.run()
+            Output.leave(0)
         } catch {
             let code = exitCode(for: error)
+            if code.isSuccess {
+                // Help, the version and the like.
+                Output.result(fullMessage(for: error))
+                Output.leave(0)
+            }
             guard code == .validationFailure else { exit(withError: error) }
             Output.error(fullMessage(for: error))
             Output.leave(2)

@@ -23,7 +23,7 @@ enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
     case tty, json
 }
 
-/// How an engine is made.
+/// The options of an engine.
 struct EngineOptionGroup: ParsableArguments {
     @Flag(
         name: .customLong("no-sandbox"),
@@ -74,7 +74,7 @@ struct EngineOptionGroup: ParsableArguments {
     @Option(
         name: .customLong("cache-dir"),
         help: ArgumentHelp(
-            "Keep results in this folder, for later runs. Without it they are kept while 'zerrow serve' lives.",
+            "Keep results in this folder, for later runs; nobody else may be able to write to it. Without it they are kept while 'zerrow serve' lives.",
             valueName: "dir"))
     var cacheFolder: String?
 
@@ -82,7 +82,7 @@ struct EngineOptionGroup: ParsableArguments {
         if let jobs, jobs < 1 { throw ValidationError("--jobs must be 1 or more") }
     }
 
-    /// What an engine that serves can't be told; nil if there is nothing.
+    /// The option that an engine that serves can't be given; nil if there is none.
     var ownEngineOption: String? {
         eviction != nil ? "--evict" : spillFolder != nil ? "--spill-dir" : cacheFolder != nil ? "--cache-dir" : nil
     }
@@ -91,11 +91,11 @@ struct EngineOptionGroup: ParsableArguments {
     mutating func checkFolders() throws {
         spillFolder = try spillFolder.map { try FolderOption(option: "--spill-dir", path: $0).checked() }
         cacheFolder = try cacheFolder.map {
-            try FolderOption(option: "--cache-dir", path: $0, madeWithMode: 0o700).checked()
+            try FolderOption(option: "--cache-dir", path: $0, madeWithMode: 0o700, isPrivate: true).checked()
         }
     }
 
-    /// The same for the engine.
+    /// These options in the form that the engine takes.
     var engineOptions: EngineOptions {
         var options = EngineOptions()
         options.isSandboxed = !noSandbox
@@ -110,7 +110,7 @@ struct EngineOptionGroup: ParsableArguments {
     }
 }
 
-/// How a run is done.
+/// The options of a run.
 struct RunOptionGroup: ParsableArguments {
     @Flag(name: .customLong("keep-going"), help: "When a model fails, still run what does not need it.")
     var keepGoing = false
@@ -125,6 +125,19 @@ struct RunOptionGroup: ParsableArguments {
 
     @Flag(name: .customLong("no-decache"), help: "Decode all that is scanned: share nothing of it with other scans.")
     var noDeCache = false
+
+    @Option(
+        name: .long, parsing: .unconditional,
+        help: ArgumentHelp(
+            "The most seconds that a model may run which has no timeout of its own; instead of the project file's.",
+            valueName: "seconds"))
+    var timeout: Double?
+
+    func validate() throws {
+        if let timeout, !(timeout > 0 && timeout.isFinite) {
+            throw ValidationError("--timeout must be a positive number of seconds")
+        }
+    }
 
     @Flag(name: .long, help: "Let interactive runs of the same engine go first.")
     var batch = false

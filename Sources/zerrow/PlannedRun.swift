@@ -1,7 +1,7 @@
 import Engine
 import System
 
-/// A plan that is about to be run: with what options, by which engine, who watches, and what interrupts it.
+/// A plan that is about to be run, with its options, its engine, its observer and its signals.
 struct PlannedRun {
     let plan: Plan
     let options: RunOptions
@@ -11,7 +11,7 @@ struct PlannedRun {
     let display: RunDisplay
     let signals: SignalDescriptor
 
-    /// Has the engine that serves do it; nil when none does, or it won't.
+    /// Has the engine that serves run it; nil when none does, or it refuses.
     func runRemotely() throws -> RunReport? {
         guard let remote = RemoteEngine(at: try ServeAddress(nil, environment: environment)) else { return nil }
         if let option = group.ownEngineOption {
@@ -29,7 +29,7 @@ struct PlannedRun {
         }
     }
 
-    /// Does it with an engine of its own.
+    /// Runs it in an engine of its own.
     func runHere() throws -> RunReport {
         let engine = try makeEngine()
         if let problem = engine.kernelZeroProblem { display.note("warning: KernelZero is not used: \(problem)") }
@@ -39,11 +39,11 @@ struct PlannedRun {
         return report
     }
 
-    /// Does it once for each line of standard input, in the engine that serves or else in one of its own, and prints one
-    /// report each.
+    /// Runs it once for each line of standard input, in the engine that serves or else in one of its own, and prints one report
+    /// each.
     func runOnEachLine(isServed: Bool) throws -> Never {
         var own: Engine?
-        while readLine() != nil {
+        while Output.hasResult, readLine() != nil {
             if isServed, own == nil, let served = try runRemotely() {
                 Output.result(served.json)
                 continue

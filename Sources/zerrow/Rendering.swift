@@ -33,7 +33,7 @@ extension Plan {
         ).text(columns: columns, style: style)
     }
 
-    /// What is worth knowing of a model beside its inputs.
+    /// Facts worth knowing about a model beside its inputs.
     private func details(of model: Model) -> String? {
         var parts: [String] = []
         if case .array(let columns)? = model.task["columns"] { parts.append("\(columns.count) columns") }

@@ -9,7 +9,7 @@ final class RunDisplay: RunObserver {
     private let isQuiet: Bool
     private let beganAt = MonotonicClock.nanoseconds()
     private var modelCount = 0
-    /// The models that have ended; one that is run again, as its table was dropped, has not.
+    /// The models that have ended; one that is run again, because its table was dropped, has not.
     private var ended: Set<String> = []
     private var failedCount = 0
     private var held: MemoryStatus?
@@ -44,7 +44,9 @@ final class RunDisplay: RunObserver {
         show(display.ended(ModelResult(model, reason: failure)))
     }
 
-    func printed(_ model: String, line: String) { Output.write(display.printed(model, line), to: 2) }
+    func printed(_ model: String, lines: [String]) {
+        Output.write(lines.map { display.printed(model, $0) }.joined(), to: 2)
+    }
 
     func note(_ text: String) { Output.write(display.log(text), to: 2) }
 

@@ -17,6 +17,7 @@ enum Session {
             let signals = try SignalDescriptor([SIGINT, SIGTERM, SIGHUP])
             var options = RunOptions()
             options.keepsGoing = runGroup.keepGoing
+            options.timeoutSeconds = runGroup.timeout
             options.isBatch = runGroup.batch
             options.slots = group.jobs
             options.memoryBytesMax = group.memory?.bytes
@@ -91,7 +92,7 @@ enum Session {
             folder: project.project, parameters: project.parameters, isSandboxed: !noSandbox)
     }
 
-    /// Why nothing was run.
+    /// The reasons why nothing was run.
     static func failures(of error: any Error) -> [RunReport.Failure] {
         if case EngineError.project(let problems)? = error as? EngineError {
             return problems.map { RunReport.Failure(model: $0.model, message: $0.text) }
@@ -103,7 +104,7 @@ enum Session {
         for failure in report.errors { Output.error(failure.text) }
         if report.errors.isEmpty, let error = report.error { Output.error(error.message) }
         guard !report.models.isEmpty else { return }
-        // A worker wrote them, and it may be anybody's code.
+        // The previews come from workers, which may run anybody's code.
         let previews = report.previews.map { ($0.model, $0.text.linesWithoutControls(keepingColours: false)) }
         if onlyRows {
             for (_, text) in previews { Output.result(text) }

@@ -1,6 +1,6 @@
 import Scheduler
 
-/// What must not happen, and did.
+/// Something that must not happen, and did.
 struct Violation: Error, CustomStringConvertible {
     let description: String
 }
@@ -17,7 +17,7 @@ final class Oracle {
         var isKilled = false
         /// Its result arrived, and nothing has spoiled it since.
         var hasResult = false
-        /// It can't have a result any more that counts.
+        /// No result of it can count any more.
         var isSpoiled = false
         /// It said that it had too little memory, and its model gets another one.
         var lacksMemory = false
@@ -64,7 +64,7 @@ final class Oracle {
         }
     }
 
-    /// What is given of one model.
+    /// The given facts about one model.
     struct Trait {
         let isPreview: Bool
         let isFinal: Bool
@@ -85,7 +85,7 @@ final class Oracle {
         }
     }
 
-    /// What is known of one model.
+    /// The observed state of one model.
     struct Node {
         var status: Status?
         /// The status it had before it was to run again.
@@ -114,7 +114,7 @@ final class Oracle {
     /// All models, each after its inputs.
     let order: [Int]
     var nodes: [Node]
-    /// What each model was last settled with.
+    /// The status that each model was last settled with.
     var statuses: [Scheduler.ModelStatus?]
     var workers: [Scheduler.WorkerID: Worker] = [:]
     /// Workers that were neither sealed nor discarded.

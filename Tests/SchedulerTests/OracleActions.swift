@@ -1,6 +1,6 @@
 import Scheduler
 
-/// Which actions are right.
+/// Checks that actions are right.
 extension Oracle {
     func see(_ action: Scheduler.Action) throws {
         try require(outcome == nil, "\(action) after finish")
@@ -34,7 +34,7 @@ extension Oracle {
         }
     }
 
-    /// Takes in that a model is to run again; why is checked when the scheduler has said all.
+    /// Takes in that a model is to run again; the reason is checked when the scheduler has given all its actions.
     func wake(_ model: Int) throws {
         let node = nodes[model]
         try require(isStarted && !isStopping, "model \(model) is to run again in a run that is to stop")
@@ -50,7 +50,7 @@ extension Oracle {
         rerunCount += 1
     }
 
-    /// Whether the model was to run again and that was, or is now, for nobody.
+    /// Whether the model was to run again, and nobody needed that, or needs it now.
     func isCalledOff(_ model: Int) -> Bool {
         let node = nodes[model]
         return node.earlier != nil && node.table == .absent

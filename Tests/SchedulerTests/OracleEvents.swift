@@ -1,6 +1,6 @@
 import Scheduler
 
-/// What follows from an event.
+/// The consequences of events.
 extension Oracle {
     func see(_ event: Scheduler.Event) {
         stranded = []
@@ -89,7 +89,7 @@ extension Oracle {
         for model in lost {
             fail(model)
         }
-        // Which of them failed first, and ended the others, is not known.
+        // Nobody knows which of them failed first and ended the others.
         for model in lost {
             nodes[model].ends = [.failed, .skipped, .cancelled]
         }
@@ -215,7 +215,7 @@ extension Oracle {
         }
     }
 
-    /// Ends all that lacks the failed model's table, or one that would have to be made from it.
+    /// Ends all models that lack the failed model's table, or one that would have to be made from it.
     private func skip(_ failed: Int) {
         var lacks = nodes.map { _ in false }
         lacks[failed] = true

@@ -1,6 +1,6 @@
 import Scheduler
 
-/// What must hold when the scheduler has said all it has to say of an event.
+/// The conditions that hold when the scheduler has given all its actions for an event.
 extension Oracle {
     func checkRest(_ scheduler: Scheduler) throws {
         guard outcome == nil else {
@@ -34,7 +34,7 @@ extension Oracle {
         }
     }
 
-    /// What the scheduler tells of one model when it is asked.
+    /// Checks the scheduler's answers about one model.
     func checkQueries(_ scheduler: Scheduler, _ model: Int) throws {
         let node = nodes[model]
         try require(scheduler.canDrop(model) == mayDrop(model), "canDrop(\(model)) isn't \(mayDrop(model)): \(node)")
@@ -111,7 +111,7 @@ extension Oracle {
         nodes[model].isOpen && nodes[model].table == .absent && nodes[model].grant == nil
     }
 
-    /// Whoever is to run again since this event is needed by a model that lacks nothing else.
+    /// A model that is to run again since this event is needed by one that lacks nothing else.
     private func checkWoken() throws {
         for model in woken {
             let isDemanded = readers[model].contains { reader in
@@ -122,7 +122,7 @@ extension Oracle {
         }
     }
 
-    /// Nobody waits for tables that nobody makes.
+    /// No model waits for a table that nobody makes.
     private func checkDemand(_ unsettled: [Int]) throws {
         for model in unsettled where isWaiting(model) && !inputsAreHeld(model) {
             let isServed = inputs[model].contains { nodes[$0].status == nil }

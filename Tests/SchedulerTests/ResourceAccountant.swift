@@ -27,6 +27,7 @@ struct ResourceAccountant {
         let reserved: Int
         var used = 0
         var handedOver = 0
+        var isStalled = false
 
         var bytes: Int { max(0, max(reserved, used) - handedOver) }
     }
@@ -68,6 +69,8 @@ struct ResourceAccountant {
     mutating func see(_ event: ResourceManager.Event) throws {
         switch event {
         case .runBegan, .measured: break
+        case .stalled(let run, let model): grants[ModelKey(run, model)]?.isStalled = true
+        case .progressing(let run, let model): grants[ModelKey(run, model)]?.isStalled = false
         case .runEnded(let run):
             runs[run] = nil
             for key in tables.keys where tables[key]!.table.owner == run { tables[key]!.table.owner = nil }
@@ -87,7 +90,7 @@ struct ResourceAccountant {
             tables[key]!.residentBytes = bytes
             tables[key]!.evictedBy = []
         case .pool(let bytes):
-            // What has grown is news, no answer.
+            // A report of growth is no answer.
             if bytes <= poolBytes { isShrinking = false }
             poolBytes = bytes
         }
@@ -150,7 +153,7 @@ struct ResourceAccountant {
         }
         for input in ask.inputs { drops[input] = nil }
         grants[key] = Granted(inputs: Set(ask.inputs), reserved: grant.expectedBytes)
-        if grants.count > limits.slots { throw Violation(description: "more slots are used than there are") }
+        if grants.count > limits.slots { try checkLentSlot(key) }
         if grants.keys.count(where: { $0.run == key.run }) > runs[key.run]!.slots {
             throw Violation(description: "run \(key.run) uses more slots than it may")
         }
@@ -160,11 +163,40 @@ struct ResourceAccountant {
         try checkLimits(key, ask, grant)
         for run in runs.keys where run != key.run && !runs[run]!.asks.isEmpty {
             let used = grants.keys.count { $0.run == run }
+            // More than there are slots are granted to those who have none, and to nobody else.
+            if used > 0, grants.count > limits.slots { continue }
             runs[run]!.passed += used < runs[run]!.slots ? 1 : 0
             passedMost = max(passedMost, runs[run]!.passed)
             if runs[run]!.passed > Self.passedMax { throw Violation(description: "run \(run) starves") }
         }
         runs[key.run]!.passed = 0
+    }
+
+    /// A slot more than there are is for a run that has none, while some models don't get on.
+    private func checkLentSlot(_ key: ModelKey) throws {
+        if grants.keys.contains(where: { $0.run == key.run && $0 != key }) {
+            throw Violation(description: "run \(key.run) has a slot and is lent one")
+        }
+        if grants.values.count(where: { !$0.isStalled }) > limits.slots {
+            throw Violation(description: "more models get on than there are slots")
+        }
+    }
+
+    /// When nothing happens any more but for models that have stopped for ever: no run lacks a slot and nothing else.
+    func checkNobodyWaitsForASlot() throws {
+        for (number, run) in runs where run.slots > 0 && !grants.keys.contains(where: { $0.run == number }) {
+            for ask in run.asks.values where !ask.isRetry {
+                let asked = min(ask.expectedBytes, ask.memoryBytesMax ?? Int.max)
+                let missing = Set(ask.inputs).reduce(0) {
+                    $0 + tables[$1]!.bytesWhenRead(limits) - tables[$1]!.residentBytes
+                }
+                let fitsRun = run.memoryBytesMax.map { charged(to: number) + asked + missing <= $0 } ?? true
+                let fitsEngine = limits.memoryBytesMax.map { charged(to: nil) + asked + missing <= $0 } ?? true
+                if fitsRun, fitsEngine {
+                    throw Violation(description: "run \(number) waits for ever, and model \(ask.model) could run")
+                }
+            }
+        }
     }
 
     /// A grant is given only if it fits, and less than was asked for only if it is all that is left.
@@ -189,7 +221,7 @@ struct ResourceAccountant {
         }
     }
 
-    /// What is reserved and held.
+    /// The bytes that are reserved and held.
     func charged(to run: Int?) -> Int {
         let read = grants.values.reduce(into: Set<TableKey>()) { $0.formUnion($1.inputs) }
         var bytes = run == nil ? poolBytes : 0
@@ -200,7 +232,7 @@ struct ResourceAccountant {
         return bytes
     }
 
-    /// What a model could have if all else had ended, and all that can be evicted were; nil if nothing limits it.
+    /// The bytes that a model could have if all else had ended, and every evictable table were evicted; nil if nothing limits it.
     func possibleBytes(_ run: Int, _ inputs: [Int], _ own: Int?) -> Int? {
         let inputs = Set(inputs.map { TableKey.table(run: run, model: $0) })
         func rest(_ most: Int, _ run: Int?) -> Int {
@@ -215,7 +247,7 @@ struct ResourceAccountant {
         return [byRun, byEngine, own].compactMap(\.self).min()
     }
 
-    /// What must hold when all actions are given.
+    /// Checks the conditions that hold when all actions are given.
     func checkRest() throws {
         guard evicting.isEmpty, !isShrinking, grants.isEmpty else { return }
         // A run that doesn't ask is about to, or to end.

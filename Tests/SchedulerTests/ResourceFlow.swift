@@ -1,7 +1,7 @@
 import Scheduler
 
-/// The graph logic of one run: what may start, what is run again because its table was dropped, what nobody needs any
-/// more.
+/// The graph logic of one run: which models may start, which run again because their tables were dropped, which tables nobody
+/// needs any more.
 struct ResourceFlow {
     enum Phase { case idle, asking, granted }
     enum Place { case none, held, gone }

@@ -21,11 +21,13 @@ import Testing
             total.kills += result.kills
             total.failedRuns += result.failedRuns
             total.reruns += result.reruns
+            total.hungRuns += result.hungRuns
             total.evictions.merge(result.evictions, uniquingKeysWith: +)
         }
         print(total)
         // A generator that makes little trouble would prove little.
         let least = Int(count / Self.parts / 10)
+        #expect(total.hungRuns > least, "\(total)")
         #expect(total.kills > least && total.failedRuns > least && total.reruns > least, "\(total)")
         for way in ResourceManager.Way.allCases where way != .limit {
             #expect(total.evictions[way, default: 0] > least, "\(total)")
@@ -57,6 +59,31 @@ import Testing
             let result = try world.run()
             #expect(result.failedRuns == 0, "seed \(seed)")
             #expect(world.accountant.passedMost < 50, "seed \(seed)")
+        }
+    }
+
+    /// Models that never end in some runs, and others beside them: whoever isn't stuck itself gets through.
+    @Test func modelsThatNeverEndKeepNoOtherRunWaiting() throws {
+        for seed in UInt64(0)..<300 {
+            var random = RandomSource(seed: seed)
+            var workload = ResourceWorkload(runs: [], limits: .init(memoryBytesMax: nil, slots: 1 + random.below(4)))
+            let count = 2 + random.below(5)
+            let stuck = 1 + random.below(count - 1)
+            for number in 0..<count {
+                var models: [ResourceWorkload.Model] = []
+                for index in 0..<(1 + random.below(8)) {
+                    models.append(
+                        .init(
+                            inputs: index > 0 && random.once(in: 2) ? [index - 1] : [],
+                            seconds: 0.5 + Double(random.below(8)), expectedBytes: 10, peakBytes: 10, tableBytes: 5))
+                    if number < stuck, random.once(in: 2) { models[index].stall = (random.below(4), nil) }
+                }
+                workload.runs.append(
+                    .init(models: models, isBatch: random.once(in: 3), beginsAt: Double(random.below(20))))
+            }
+            var world = ResourceWorld(workload, seed: seed)
+            let result = try world.run()
+            #expect(result.failedRuns == result.hungRuns && result.hungRuns <= stuck, "seed \(seed): \(result)")
         }
     }
 

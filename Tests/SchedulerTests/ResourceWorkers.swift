@@ -8,7 +8,7 @@ extension ResourceWorld {
         workers[key] = Worker(
             number: workerCount, grant: grant,
             possibleBytes: accountant.possibleBytes(key.run, model.inputs, model.memoryBytesMax))
-        // What was evicted has to be read back first.
+        // Evicted tables have to be read back first.
         var ready = now
         for input in Set(model.inputs).sorted() {
             let held = accountant.tables[.table(run: key.run, model: input)]!
@@ -21,9 +21,35 @@ extension ResourceWorld {
         moments.add(.step(key, worker: workerCount), at: ready)
     }
 
+    /// How long it takes until a worker that does nothing is seen to.
+    private static let secondsToSeeAStall = 2.0
+
+    /// Whether a worker stops to get on where it is.
+    private mutating func stalls(_ key: ModelKey, _ model: ResourceWorkload.Model) -> Bool {
+        guard let stall = model.stall, let worker = workers[key], worker.step == stall.step, !worker.hasStalled else {
+            return false
+        }
+        workers[key]!.hasStalled = true
+        moments.add(.stalled(key, worker: worker.number), at: now + Self.secondsToSeeAStall)
+        if let seconds = stall.seconds { moments.add(.resumed(key, worker: worker.number), at: now + seconds) }
+        return true
+    }
+
+    /// When nothing happens any more: nobody waits for a slot that could run. Then whoever has started what hangs cancels it.
+    ///
+    /// - Returns: whether there was such a run.
+    mutating func cancelHungRun() throws -> Bool {
+        try accountant.checkNobodyWaitsForASlot()
+        guard let hung = workers.keys.map(\.run).min() else { return false }
+        result.hungRuns += 1
+        try feed(stop(hung))
+        return true
+    }
+
     /// A worker reads its inputs, needs more and more memory in three steps, and then ends.
     mutating func step(_ key: ModelKey) throws {
         let model = workload.runs[key.run].models[key.model]
+        if stalls(key, model) { return }
         let step = workers[key]!.step
         workers[key]!.step += 1
         switch step {
@@ -106,7 +132,7 @@ extension ResourceWorld {
             .max { ($0.value.bytes, $0.value.number) < ($1.value.bytes, $1.value.number) }?.key
     }
 
-    /// What is in memory in fact.
+    /// The bytes that are in memory in fact.
     private func residentBytes(of run: Int?) -> Int {
         let tables = accountant.tables.values.reduce(0) {
             run == nil || $1.table.owner == run ? $0 + $1.residentBytes : $0

@@ -19,6 +19,8 @@ struct ResourceWorkload {
         var memoryBytesMax: Int?
         /// Bytes of a piece that it adds to the cache.
         var pieceBytes = 0
+        /// When it stops to get on, as a step of its worker, and for how long; nil for ever.
+        var stall: (step: Int, seconds: Double?)?
     }
 
     struct Run {
@@ -80,6 +82,19 @@ extension ResourceWorkload {
         cancels = random.once(in: 4) ? 3 : 0
         tellsSeconds = random.once(in: 2)
         pooledPercent = random.once(in: 2) ? 0 : random.below(101)
+        if random.once(in: 3) { addStalls(&random) }
+    }
+
+    /// Some models stop to get on; of some engines so many that they hold all slots, and some of them for ever.
+    mutating func addStalls(_ random: inout RandomSource) {
+        let rarity = 1 + random.below(6)
+        for run in runs.indices where !random.once(in: 3) {
+            for model in runs[run].models.indices where random.once(in: rarity) {
+                runs[run].models[model].stall = (
+                    random.below(4), random.once(in: 2) ? nil : Double(1 + random.below(60)) / 2
+                )
+            }
+        }
     }
 
     private static func models(_ random: inout RandomSource, accuracy: Int) -> [Model] {

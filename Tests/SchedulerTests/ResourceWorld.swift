@@ -7,7 +7,7 @@ struct ResourceWorld {
     typealias ModelKey = ResourceManager.ModelKey
     typealias Way = ResourceManager.Way
 
-    /// What became of it all.
+    /// The outcome of it all.
     struct Result: Equatable {
         /// When the last run ended.
         var seconds = 0.0
@@ -17,6 +17,8 @@ struct ResourceWorld {
         var evictions: [Way: Int] = [:]
         /// Models that were run again because their tables had been dropped.
         var reruns = 0
+        /// Runs that were cancelled in the end, as a model of theirs had stopped for ever.
+        var hungRuns = 0
     }
 
     /// A line of the trace.
@@ -40,18 +42,22 @@ struct ResourceWorld {
         case step(ModelKey, worker: Int)
         case evicted(TableKey, Way)
         case poolShrunk(Int)
+        /// A worker that does nothing is seen to; it gets on again.
+        case stalled(ModelKey, worker: Int)
+        case resumed(ModelKey, worker: Int)
     }
 
     struct Worker {
         let number: Int
         let grant: Scheduler.Grant
-        /// What it could have had at most when it was granted.
+        /// The most that it could have had when it was granted.
         let possibleBytes: Int?
         /// How far it has come, in steps.
         var step = 0
         var bytes = 0
         /// What it read, and makes of it.
         var content = 0
+        var hasStalled = false
     }
 
     let workload: ResourceWorkload
@@ -113,10 +119,12 @@ struct ResourceWorld {
                 moments.add(.cancel(run: run), at: state.beginsAt + Double(random.below(40)) / 4)
             }
         }
-        while let (time, moment) = moments.next() {
-            now = time
-            try happen(moment)
-        }
+        repeat {
+            while let (time, moment) = moments.next() {
+                now = time
+                try happen(moment)
+            }
+        } while try cancelHungRun()
         if let run = flows.indices.first(where: { isRunning[$0] }) {
             throw Violation(description: "deadlock: nothing is outstanding and run \(run) isn't over")
         }
@@ -136,6 +144,12 @@ struct ResourceWorld {
             if isRunning[run] { try feed(stop(run)) }
         case .step(let key, let number):
             // Its worker may have been killed.
+            if workers[key]?.number == number { try step(key) }
+        case .stalled(let key, let number):
+            if workers[key]?.number == number { try feed([.stalled(key.run, model: key.model)]) }
+        case .resumed(let key, let number):
+            guard workers[key]?.number == number else { return }
+            try feed([.progressing(key.run, model: key.model)])
             if workers[key]?.number == number { try step(key) }
         case .evicted(let key, let way): try evicted(key, way)
         case .poolShrunk(let bytes):
@@ -186,8 +200,8 @@ struct ResourceWorld {
         return diskUntil
     }
 
-    /// Drops what nobody needs any more. Comes before what tells of tables: what it takes to make them again depends on
-    /// it.
+    /// Drops tables that nobody needs any more. This comes before the reports about tables, because the time to make a table
+    /// again depends on it.
     mutating func release(_ run: Int) -> [ResourceManager.Event] {
         guard isRunning[run] else { return [] }
         return flows[run].needless(flows[run].wanted()).map { model in
@@ -227,7 +241,7 @@ struct ResourceWorld {
             isRetry: flows[run].isRetry[model], expectedSeconds: workload.tellsSeconds ? state.seconds : nil)
     }
 
-    /// Tells what has changed about a table, if anything.
+    /// Reports a table's figures, if any has changed.
     private func figures(_ run: Int, _ model: Int, _ wanted: [Bool]) -> [ResourceManager.Event] {
         let key = TableKey.table(run: run, model: model)
         let table = table(run, model, wanted)

@@ -33,7 +33,7 @@ struct Script {
         }
     }
 
-    /// Feeds events and returns what the last of them led to.
+    /// Feeds events and returns the actions that the last of them led to.
     @discardableResult
     mutating func feed(_ events: Event...) -> [Action] {
         var last: [Action] = []
@@ -71,7 +71,7 @@ struct Script {
         }
     }
 
-    /// What it answers every ask with.
+    /// The grant with which it answers every ask.
     static let grant = Scheduler.Grant(memoryBytesMax: 1 << 30, expectedBytes: 1 << 20)
 
     /// Lets a worker that was forked come up and take its inputs.

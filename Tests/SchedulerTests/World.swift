@@ -25,9 +25,9 @@ final class World {
         /// The next thing that comes from the worker itself.
         case worker(Scheduler.WorkerID)
         case seal(Int)
-        /// Who grants memory looks at the model's ask.
+        /// The decision about the model's ask for memory.
         case decision(Int)
-        /// What was decided for the model comes to the run.
+        /// The decision about the model arrives at the run.
         case answer(Int)
     }
 
@@ -126,7 +126,7 @@ final class World {
         counts.callOffs = oracle.callOffCount
         counts.reruns = oracle.rerunCount
         counts.retries = oracle.retryCount
-        // What an engine may still have in its queue.
+        // Answers that an engine may still have in its queue.
         for case .answer(let model) in sources {
             try feed(.granted(model: model, Scheduler.Grant(memoryBytesMax: nil)))
             try feed(.refused(model: model, reason: "late"))
@@ -221,7 +221,7 @@ final class World {
             processes[worker]!.isSent = true
         case .kill(let worker):
             processes[worker]!.isKilled = true
-            // What it had sent before still arrives.
+            // Messages that it had sent before still arrive.
             if !random.once(in: 3) {
                 processes[worker]!.script = [.exit]
             }

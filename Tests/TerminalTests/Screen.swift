@@ -1,4 +1,4 @@
-/// A terminal: what is on its screen, and what has scrolled off above, after all that was written to it.
+/// A terminal: the lines on its screen, and those that have scrolled off above, after everything that was written to it.
 ///
 /// It knows what the display uses, and refuses the rest.
 struct Screen {
@@ -9,7 +9,7 @@ struct Screen {
     private var column = 0
     private(set) var width: Int
     let height: Int
-    /// What was written that a terminal of this size can't do, or that isn't known here.
+    /// The sequences written that a terminal of this size can't do, or that aren't known here.
     private(set) var faults: [String] = []
 
     init(width: Int, height: Int) {

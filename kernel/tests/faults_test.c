@@ -261,3 +261,35 @@ TEST(faults, a_debug_build_says_that_it_is_one)
 {
 	CHECK(device_info().features & KERNELZERO_FEATURE_MUTATIONS);
 }
+
+/*
+ * Pages that are being written to a slow disk: for how long a call waits under its locks does not depend on how many there
+ * are. What is not ready then is copied.
+ */
+TEST_WITHIN(slowfaults, a_call_waits_a_bounded_time_for_pages_that_are_being_written, 200)
+{
+	const size_t bytes = 2048 * PAGE;
+	int fd = file_new();
+	struct kernelzero_deanonymize counts;
+	char *memory;
+	size_t cached;
+
+	disk_swap_start(64 << 20);
+	guest_write("/proc/sys/vm/page-cluster", "0");
+	memory = memory_small_filled(bytes, 306);
+	device_fd();
+	CHECK_CALL(madvise(memory, bytes, MADV_PAGEOUT));
+	/* Back before they are out: in the swap cache, under writeback. */
+	memory_check(memory, bytes, 306);
+	cached = guest_read_field("/proc/meminfo", "SwapCached") * 1024 / PAGE;
+	device_publish(fd, memory, bytes, &counts);
+	harness_note("%zu pages in the swap cache, %lld ticks, %lld pages copied", cached,
+		     guest_read_number(PARAMETERS "ticks"), (long long)counts.copied_other_count);
+	CHECK_AT_LEAST(counts.copied_other_count, 1);
+	CHECK_AT_MOST(guest_read_number(PARAMETERS "ticks"), 25);
+	memory_check(memory, bytes, 306);
+	file_check(fd, 0, bytes, 306);
+	memory_free(memory, bytes);
+	close(fd);
+	disk_swap_stop();
+}

@@ -4,10 +4,13 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "counters.h"
 #include "device.h"
 #include "file.h"
+#include "guest.h"
 #include "harness.h"
 #include "memory.h"
+#include "process.h"
 
 TEST(quick, untouched_pages_become_holes)
 {
@@ -94,4 +97,81 @@ TEST(quick, edges_that_were_never_written_read_as_zeroes)
 	file_check_zero(fd, 0, PAGE);
 	file_check(fd, PAGE, PAGE, 42);
 	file_check_zero(fd, 2 * PAGE, 2 * PAGE);
+}
+
+/* The file has no room for one page more, so that a fault which makes a page of the file is a SIGBUS. */
+TEST(quick, what_was_never_written_is_zero_when_the_file_system_is_full)
+{
+	int fd = file_on_tmpfs("size=64k");
+	char *memory = memory_huge(2 * HUGE);
+	struct kernelzero_deanonymize counts;
+
+	CHECK_CALL(madvise(memory, 2 * HUGE, MADV_NOHUGEPAGE));
+	memory_fill(memory, 16 * PAGE, 43);
+	/* Some were read already. Behind the 2 MiB there is not even a page table. */
+	CHECK(memory_is_zero(memory + 16 * PAGE, 16 * PAGE));
+	device_publish(fd, memory, HUGE + 64 * PAGE, &counts);
+	CHECK_EQ(counts.moved_count, 16);
+	CHECK_EQ(counts.hole_count, 512 + 48);
+	PROCESS_RUN(CHECK(memory_is_zero(memory + 16 * PAGE, HUGE + 48 * PAGE)));
+	CHECK(memory_is_zero(memory + 16 * PAGE, HUGE + 48 * PAGE));
+	PROCESS_RUN({
+		memory_fill(memory + 16 * PAGE, HUGE + 48 * PAGE, 44);
+		memory_check(memory + 16 * PAGE, HUGE + 48 * PAGE, 44);
+	});
+	memory_fill(memory + 16 * PAGE, HUGE + 48 * PAGE, 45);
+	memory_check(memory, 16 * PAGE, 43);
+	memory_check(memory + 16 * PAGE, HUGE + 48 * PAGE, 45);
+	file_check_zero(fd, 16 * PAGE, HUGE + 48 * PAGE);
+}
+
+TEST(quick, what_was_never_written_takes_memory_when_it_is_written)
+{
+	const size_t bytes = 8 * HUGE;
+	char *memory = memory_small(bytes);
+	long long before, after;
+	int fd = file_new();
+
+	/* A page table for every other 2 MiB, with one page in it. */
+	for (size_t at = 0; at < bytes; at += 2 * HUGE)
+		memory[at + 7 * PAGE] = 1;
+	device_publish(fd, memory, bytes, NULL);
+	counters_flush();
+	before = guest_read_number(GUEST_CGROUP "/test/memory.current");
+	for (size_t at = 0; at < bytes; at += PAGE)
+		CHECK_EQ(*(volatile char *)(memory + at), at % (2 * HUGE) == 7 * PAGE);
+	counters_flush();
+	after = guest_read_number(GUEST_CGROUP "/test/memory.current");
+	CHECK_AT_MOST(after - before, bytes / 32);
+	CHECK_EQ(file_blocks(fd), 4 * PAGE / 512);
+	for (size_t at = 0; at < bytes; at += PAGE)
+		memory[at] = 2;
+	counters_flush();
+	after = guest_read_number(GUEST_CGROUP "/test/memory.current");
+	CHECK_AT_MOST(after - before, bytes + bytes / 8);
+	CHECK_EQ(file_blocks(fd), 4 * PAGE / 512);
+}
+
+/* Runs of them in a mapping with data: each that has no page table of its own stays a mapping of its own. */
+TEST(quick, untouched_parts_stay_anonymous_mappings)
+{
+	char *memory = memory_huge(4 * HUGE);
+	int fd = file_new(), before = memory_mappings_count();
+	struct kernelzero_deanonymize counts;
+
+	CHECK_CALL(madvise(memory, 4 * HUGE, MADV_NOHUGEPAGE));
+	memory_fill(memory, 20 * PAGE, 46);
+	memory_fill(memory + 2 * HUGE, 20 * PAGE, 47);
+	device_publish(fd, memory, 4 * HUGE, &counts);
+	CHECK_EQ(counts.moved_count, 40);
+	CHECK_EQ(counts.hole_count, 4 * 512 - 40);
+	CHECK_EQ(memory_mappings_count(), before + 3);
+	/* There the memory is still what it was, so that an allocator may have it back. */
+	memory_fill(memory + HUGE, HUGE, 48);
+	CHECK_CALL(madvise(memory + HUGE, HUGE, MADV_DONTNEED));
+	CHECK(memory_is_zero(memory + HUGE, HUGE));
+	file_check(fd, 2 * HUGE, 20 * PAGE, 47);
+	file_check_zero(fd, HUGE, HUGE);
+	/* What was published can't be published again, what was not can. */
+	CHECK_EQ(device_try(fd, memory + HUGE, HUGE), 0);
 }

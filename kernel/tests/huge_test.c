@@ -2,6 +2,7 @@
 /* Transparent huge pages: whole where the file's place allows it, by their small pages where not. */
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -218,4 +219,95 @@ TEST(quick, huge_pages_of_other_sizes_keep_their_bytes)
 		memory_check(memory, bytes, 3);
 		memory_free(memory, bytes);
 	}
+}
+
+/* A child has written one half of a huge page, so that it shares the other half alone. Nobody pins anything. */
+static void publish_half_shared(bool is_first_shared)
+{
+	char *memory = memory_huge_filled(HUGE, 68);
+	struct process_steps *steps = process_steps();
+	struct kernelzero_deanonymize counts;
+	int fd = file_new(), mappings = memory_mappings_count();
+	pid_t child = process_start();
+
+	if (child == 0) {
+		char *half = memory + (is_first_shared ? HUGE / 2 : 0);
+
+		for (size_t at = 0; at < HUGE / 2; at += PAGE)
+			half[at] ^= 1;
+		process_step(steps, 1);
+		process_wait(steps, 2);
+		_exit(0);
+	}
+	process_wait(steps, 1);
+	device_publish_huge(fd, memory, HUGE, &counts);
+	CHECK_EQ(counts.copied_shared_count, 256);
+	CHECK_EQ(counts.moved_count, 256);
+	CHECK_EQ(memory_smaps(memory, HUGE).anonymous, 0);
+	CHECK_EQ(memory_mappings_count(), mappings);
+	memory_check(memory, HUGE, 68);
+	file_check_read(fd, 0, HUGE, 68);
+	process_step(steps, 2);
+	process_end(child);
+}
+
+TEST(quick, the_own_half_of_a_huge_page_moves_when_the_first_is_shared)
+{
+	publish_half_shared(true);
+}
+
+TEST(quick, the_own_half_of_a_huge_page_moves_when_the_second_is_shared)
+{
+	publish_half_shared(false);
+}
+
+/* Two ranges of one call, of which the first has the shared half. */
+TEST(quick, the_own_half_of_a_huge_page_moves_from_a_range_of_its_own)
+{
+	char *memory = memory_huge_filled(HUGE, 69);
+	struct process_steps *steps = process_steps();
+	struct kernelzero_range ranges[] = {
+		{(uintptr_t)memory, HUGE / 2, 0},
+		{(uintptr_t)memory + HUGE / 2, HUGE / 2, 0},
+	};
+	struct device_call call = {.ranges = ranges};
+	int fd = file_new();
+	pid_t child = process_start();
+
+	if (child == 0) {
+		for (size_t at = HUGE / 2; at < HUGE; at += PAGE)
+			memory[at] ^= 1;
+		process_step(steps, 1);
+		process_wait(steps, 2);
+		_exit(0);
+	}
+	process_wait(steps, 1);
+	CHECK_EQ(device_call(&call, fd, 0, 2), 0);
+	CHECK_EQ(call.call.copied_shared_count, 256);
+	CHECK_EQ(call.call.moved_count, 256);
+	memory_check(memory, HUGE, 69);
+	process_step(steps, 2);
+	process_end(child);
+}
+
+/*
+ * What shared memory is told to make of huge pages is about making them: a page that is one already moves whole. But "deny"
+ * is there to get rid of all huge pages of shared memory.
+ */
+TEST(quick, huge_pages_move_by_their_small_pages_where_shared_memory_may_have_none)
+{
+	static const char setting[] = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
+	char *memory = memory_huge_filled(2 * HUGE, 49);
+	struct kernelzero_deanonymize counts;
+	int fd = file_new();
+
+	guest_write(setting, "deny");
+	device_publish_huge(fd, memory, HUGE, &counts);
+	CHECK_EQ(counts.moved_huge_count, 0);
+	CHECK_EQ(counts.moved_count, 512);
+	guest_write(setting, "never");
+	device_publish_huge(fd, memory + HUGE, HUGE, &counts);
+	CHECK_EQ(counts.moved_huge_count, 1);
+	memory_check(memory, 2 * HUGE, 49);
+	file_check(fd, 0, 2 * HUGE, 49);
 }

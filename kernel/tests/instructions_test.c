@@ -4,6 +4,7 @@
  * with each). The machine's processor has no fast string moves, which the emulator would count byte by byte.
  */
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -110,4 +111,101 @@ TEST_WITHIN(icount, moving_takes_fewer_instructions_than_writing_and_copying, 90
 		     moved, written, fresh, again);
 	CHECK_AT_MOST(moved, written - 1);
 	CHECK_AT_MOST(moved, fresh - 1);
+}
+
+/* Buffers of a table that lie apart in one mapping: each is a range of its own, which splits the mapping twice. */
+#define RANGES_COUNT 512
+#define RANGE_SIZES  6
+
+static struct kernelzero_range ranges[RANGES_COUNT];
+
+/* Instructions for each of many ranges of some pages, with two pages between them. */
+static long measure_ranges(size_t pages, void (*run)(int fd, size_t pages))
+{
+	size_t stride = (pages + 2) * PAGE;
+	unsigned long least = -1UL;
+
+	for (int round = 0; round < ROUNDS; round++) {
+		char *memory = memory_small_filled(RANGES_COUNT * stride, 401);
+		int fd = file_new();
+		unsigned long start;
+
+		for (size_t i = 0; i < RANGES_COUNT; i++)
+			ranges[i] = (struct kernelzero_range){(uintptr_t)memory + i * stride + 64,
+							      pages * PAGE, 0};
+		start = __rdtsc();
+		run(fd, pages);
+		start = __rdtsc() - start;
+		if (start < least)
+			least = start;
+		memory_free(memory, RANGES_COUNT * stride);
+		close(fd);
+	}
+	return least / RANGES_COUNT;
+}
+
+static void publish_ranges(int fd, size_t pages)
+{
+	struct device_call call = {.ranges = ranges};
+
+	(void)pages;
+	CHECK_EQ(device_call(&call, fd, 0, RANGES_COUNT), 0);
+}
+
+static void copy_ranges(int fd, size_t pages)
+{
+	size_t bytes = RANGES_COUNT * pages * PAGE;
+	char *mapping;
+
+	CHECK_CALL(ftruncate(fd, bytes));
+	mapping = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(mapping != MAP_FAILED);
+	for (size_t i = 0; i < RANGES_COUNT; i++)
+		memcpy(mapping + i * pages * PAGE, (void *)ranges[i].address, pages * PAGE);
+	CHECK_CALL(munmap(mapping, bytes));
+}
+
+/* From which size on a range is moved rather than copied: the publisher's bound is 16 pages. */
+TEST_WITHIN(icount, ranges_of_sixteen_pages_are_cheaper_to_move_than_to_copy, 900)
+{
+	static const size_t sizes[RANGE_SIZES] = {1, 2, 4, 8, 16, 32};
+	char text[300] = "";
+	long moved = 0, copied = 0;
+
+	device_fd();
+	for (int i = 0; i < RANGE_SIZES; i++) {
+		moved = measure_ranges(sizes[i], publish_ranges);
+		copied = measure_ranges(sizes[i], copy_ranges);
+		sprintf(text + strlen(text), "%zu: %ld, %ld; ", sizes[i], moved, copied);
+		if (sizes[i] == 16)
+			CHECK_AT_MOST(moved, copied);
+	}
+	harness_note("instructions of a range by its pages, moved and copied: %s", text);
+}
+
+/* A call has a price of its own, whatever it moves. */
+TEST_WITHIN(icount, a_call_with_one_page_is_told, 300)
+{
+	unsigned long moved = -1UL, written = -1UL;
+
+	device_fd();
+	for (int round = 0; round < 5; round++) {
+		char *memory = memory_small_filled(PAGE, 402);
+		int fd = file_new(), other = file_new();
+		unsigned long start = __rdtsc();
+
+		CHECK_EQ(write(other, memory, PAGE), PAGE);
+		start = __rdtsc() - start;
+		if (start < written)
+			written = start;
+		start = __rdtsc();
+		device_publish(fd, memory, PAGE, NULL);
+		start = __rdtsc() - start;
+		if (start < moved)
+			moved = start;
+		memory_free(memory, PAGE);
+		close(fd);
+		close(other);
+	}
+	harness_note("%lu instructions, write() %lu", moved, written);
 }

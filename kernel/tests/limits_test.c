@@ -221,6 +221,66 @@ TEST(quick, too_many_mappings_are_ENOMEM)
 	memory_check(memory, bytes, 138);
 }
 
+/* As many ranges as a call may have need more mappings than a process may have. */
+TEST_WITHIN(quick, a_call_that_needs_too_many_mappings_makes_none, 200)
+{
+	const size_t count = device_info().ranges_max, bytes = count * 2 * PAGE;
+	char *memory = memory_small(bytes);
+	struct kernelzero_range *ranges =
+		mmap(NULL, count * sizeof(*ranges), PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct device_call call = {.ranges = ranges};
+	int fd = file_new(), before;
+
+	CHECK(ranges != MAP_FAILED);
+	for (size_t i = 0; i < count; i++) {
+		memory[i * 2 * PAGE] = 1;
+		ranges[i] = (struct kernelzero_range){(uintptr_t)memory + i * 2 * PAGE, PAGE, 0};
+	}
+	device_fd();
+	before = memory_mappings_count();
+	CHECK_EQ(device_call(&call, fd, 0, count), ENOMEM);
+	CHECK_EQ(memory_mappings_count(), before);
+	CHECK_EQ(file_bytes(fd), 0);
+	/* A third of them fits, and leaves the process able to go on. */
+	CHECK_EQ(device_call(&call, fd, 0, count / 3), 0);
+	CHECK_EQ(call.call.moved_count, count / 3);
+	CHECK_AT_LEAST(memory_mappings_count(), count / 3 * 2);
+	CHECK(mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
+	memory_free(memory, bytes);
+}
+
+TEST(quick, mappings_are_left_for_the_caller)
+{
+	int fd = file_new();
+	char *memory = memory_small_filled(16 * PAGE, 142);
+	int before = memory_mappings_count(), limit = before + 2;
+
+	/* With so many that the call would have just enough, and then more and more. */
+	for (;; limit++) {
+		guest_write_number("/proc/sys/vm/max_map_count", limit);
+		if (!device_try(fd, memory + 4 * PAGE, 4 * PAGE))
+			break;
+		CHECK_EQ(memory_mappings_count(), before);
+		CHECK_AT_MOST(limit, before + 200);
+	}
+	CHECK_AT_LEAST(limit, memory_mappings_count() + 32);
+	guest_write("/proc/sys/vm/max_map_count", "65530");
+	memory_check(memory, 16 * PAGE, 142);
+}
+
+/* Whatever a call fails of: no mapping has been split for it. */
+TEST(quick, a_call_that_fails_has_split_no_mapping)
+{
+	int fd = file_on_tmpfs("size=16k"), before;
+	char *memory = memory_small_filled(64 * PAGE, 143);
+
+	before = memory_mappings_count();
+	CHECK_EQ(device_try(fd, memory + 8 * PAGE, 16 * PAGE), ENOSPC);
+	CHECK_EQ(memory_mappings_count(), before);
+	memory_check(memory, 64 * PAGE, 143);
+}
+
 TEST(quick, a_range_that_needs_no_new_mapping_is_taken_at_the_limit)
 {
 	int fd = file_new();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Swapped-out memory: its places on the swap device move, and nothing is read back. */
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <stdatomic.h>
@@ -419,5 +420,94 @@ TEST(swap, counters_follow_swapped_pages)
 	CHECK_AT_MOST(guest_read_field("/proc/self/status", "VmSwap"), 256);
 	file_check(fd, 0, BYTES, 220);
 	close(fd);
+	disk_swap_stop();
+}
+
+/*
+ * Near the limit of its group a caller has memory swapped out that must be read in. Nothing that the call has taken can be
+ * swapped out, so there is no room: the call fails and has done nothing. It was the kernel that killed a process instead.
+ */
+#define LARGE_BYTES (48UL << 20)
+#define ROOM_BYTES  (12LL << 20)
+
+static char *large_swapped_out(uint64_t seed)
+{
+	char *memory;
+
+	guest_write("/proc/self/oom_score_adj", "-1000");
+	guest_write("/proc/sys/vm/page-cluster", "0");
+	disk_swap_start(2 * SWAP_BYTES);
+	memory = memory_small_filled(LARGE_BYTES, seed);
+	swap_out(memory, LARGE_BYTES);
+	return memory;
+}
+
+static void group_limit(void)
+{
+	counters_flush();
+	guest_write_number(GUEST_CGROUP "/test/memory.max",
+			   guest_read_number(GUEST_CGROUP "/test/memory.current") + ROOM_BYTES);
+}
+
+static long long group_kills(void)
+{
+	return guest_read_field(GUEST_CGROUP "/test/memory.events", "oom_kill");
+}
+
+TEST_WITHIN(swap, shared_places_beyond_the_groups_limit_are_ENOMEM_without_a_kill, 200)
+{
+	struct process_steps *steps = process_steps();
+	int fd = file_new();
+	char *memory = large_swapped_out(210);
+	pid_t sharer = process_start();
+
+	if (sharer == 0) {
+		process_wait(steps, 2);
+		memory_check(memory, LARGE_BYTES, 210);
+		_exit(0);
+	}
+	device_fd();
+	group_limit();
+	PROCESS_RUN({
+		guest_write("/proc/self/oom_score_adj", "1000");
+		CHECK_EQ(device_try(fd, memory, LARGE_BYTES), ENOMEM);
+		CHECK_EQ(file_bytes(fd), 0);
+		/* What the caller does then: it writes, and goes on. */
+		for (size_t at = 0; at < LARGE_BYTES; at += HUGE)
+			CHECK_EQ(write(fd, memory + at, HUGE), HUGE);
+	});
+	guest_write(GUEST_CGROUP "/test/memory.max", "max");
+	CHECK_EQ(group_kills(), 0);
+	file_check_read(fd, 0, LARGE_BYTES, 210);
+	process_step(steps, 2);
+	process_end(sharer);
+	close(fd);
+	memory_free(memory, LARGE_BYTES);
+	disk_swap_stop();
+}
+
+/* The same for the edges of many ranges, of which each is read in and copied. */
+TEST_WITHIN(swap, swapped_out_edges_beyond_the_groups_limit_are_ENOMEM_without_a_kill, 200)
+{
+	static struct kernelzero_range ranges[LARGE_BYTES / PAGE];
+	const size_t count = LARGE_BYTES / PAGE;
+	struct device_call call = {.ranges = ranges};
+	int fd = file_new();
+	char *memory = large_swapped_out(211);
+
+	for (size_t i = 0; i < count; i++)
+		ranges[i] = (struct kernelzero_range){(uintptr_t)memory + i * PAGE + 8, 64, 0};
+	device_fd();
+	group_limit();
+	PROCESS_RUN({
+		guest_write("/proc/self/oom_score_adj", "1000");
+		CHECK_EQ(device_call(&call, fd, 0, count), ENOMEM);
+		CHECK_EQ(file_bytes(fd), 0);
+	});
+	guest_write(GUEST_CGROUP "/test/memory.max", "max");
+	CHECK_EQ(group_kills(), 0);
+	memory_check(memory, LARGE_BYTES, 211);
+	close(fd);
+	memory_free(memory, LARGE_BYTES);
 	disk_swap_stop();
 }

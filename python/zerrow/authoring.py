@@ -1,4 +1,4 @@
-"""What a project's Python files say about their models.
+"""The declarations that a project's Python files make about their models.
 
 The planner reads these declarations from the source without importing it. When a worker does import the file, the
 decorator returns the function as it is, and `Model` and `Parameter` are small values that only mark their argument:

@@ -1,4 +1,4 @@
-"""Which file it was: what tells a file's content from another one without reading it."""
+"""The identity of a file, which tells its content from another one without reading it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 SETTLED_NS = 2_000_000_000
-"""A file that was changed less than this before it was looked at may change again without its times telling."""
+"""A file that was changed less than this before it was looked at may change again and keep its times."""
 
 TICK_NS = 20_000_000
 """The same for the file systems of this machine, whose times follow its clock in steps of 10 ms at most."""

@@ -1,7 +1,7 @@
 """A Python file in pieces: its statements compiled so that functions which nobody needs can be left out.
 
-The planner compiles, workers run. What runs one after the other in a module's namespace does what the whole file would:
-names at a module's top level are looked up when they are used.
+The planner compiles, workers run. Pieces that run one after the other in a module's namespace do what the whole file
+would: names at a module's top level are looked up when they are used.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator
 from types import CodeType
 
 COMPILED_FOR = f"{sys.implementation.cache_tag} {importlib.util.MAGIC_NUMBER.hex()} {sys.flags.optimize}"
-"""Tells whether what one Python has compiled is for another one."""
+"""Tells whether code that one Python has compiled is fit for another one."""
 
 
 def is_built_in(name: str) -> bool:
@@ -64,7 +64,7 @@ def split(body: list[ast.stmt], optional: Collection[int]) -> Iterator[tuple[int
 def compile_piece(tree: ast.Module, statements: list[ast.stmt], path: str) -> CodeType:
     """Statements of a file's tree as a module of their own."""
     is_first = bool(tree.body) and statements[0] is tree.body[0]
-    # A text at the beginning of a module is its documentation; elsewhere it is nothing.
+    # A text at the beginning of a module is its documentation; elsewhere it does nothing.
     while statements and not is_first and _is_text(statements[0]):
         statements = statements[1:]
     module = ast.Module(statements, [])
@@ -72,7 +72,7 @@ def compile_piece(tree: ast.Module, statements: list[ast.stmt], path: str) -> Co
 
 
 def compile_kept(source: bytes, path: str, optional: Collection[int], kept: Collection[int]) -> list[CodeType]:
-    """The pieces of a file but for the optional statements that aren't kept."""
+    """The pieces of a file, without the optional statements that aren't kept."""
     tree = parse(source, path)
     pieces = split(tree.body, optional)
     return [compile_piece(tree, each, path) for index, each in pieces if index is None or index in kept]
@@ -83,7 +83,7 @@ def _future_flags(tree: ast.Module) -> int:
     for statement in tree.body:
         if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
             for alias in statement.names:
-                # One that doesn't exist is an error that compiling finds.
+                # A name that doesn't exist is an error that compiling finds.
                 flags |= getattr(getattr(__future__, alias.name, None), "compiler_flag", 0)
         elif not _is_text(statement):
             break

@@ -32,6 +32,9 @@ SETTINGS = {
 }
 """Environment variables that libraries read while they are loaded; those that are set already win."""
 
+NAMESPACE_LIMITS = {"max_inotify_instances": 32, "max_inotify_watches": 16384, "max_fanotify_groups": 8}
+"""A quarter or less of what systems give one user; the names are those of files below /proc/sys/user."""
+
 ALLOCATORS = ("JE_ARROW_MALLOC_CONF", "_RJEM_MALLOC_CONF")
 """Where the jemallocs of pyarrow and of polars read settings; they would start background threads."""
 
@@ -148,7 +151,7 @@ def check_fork(message: Message) -> tuple[str, int | None, int]:
 
 
 def read_view(file: int | None = None) -> View:
-    """What a worker is to see, from the file that came with its `fork`. Raises ProtocolError for what is none."""
+    """The view of a worker, from the file that came with its `fork`. Raises ProtocolError if it is none."""
     from zerrow.worker.abi import View
     from zerrow.worker.channel import ProtocolError
 
@@ -159,8 +162,13 @@ def read_view(file: int | None = None) -> View:
     try:
         view = json.loads(text)
         rebuilt = tuple((each["folder"], tuple(each["shown"])) for each in view["rebuilt"])
-        read = View(tuple(view["tmp"]), rebuilt, tuple(view["covered"]))
-        paths = [*read.tmp, *read.covered, *(path for folder, shown in rebuilt for path in (folder, *shown))]
+        read = View(tuple(view["tmp"]), rebuilt, tuple(view["covered"]), tuple(view["overlaid"]))
+        paths = [
+            *read.tmp,
+            *read.covered,
+            *read.overlaid,
+            *(path for folder, shown in rebuilt for path in (folder, *shown)),
+        ]
         if all(isinstance(path, str) and path[:1] == "/" and "\0" not in path for path in paths):
             return read
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -169,7 +177,7 @@ def read_view(file: int | None = None) -> View:
 
 
 def end_group(leader: int) -> None:
-    """Kill and collect what a worker without a pid namespace left in its process group."""
+    """Kill and collect the processes that a worker without a pid namespace left in its process group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
     with contextlib.suppress(ChildProcessError):
@@ -178,7 +186,7 @@ def end_group(leader: int) -> None:
 
 
 def end_orphans(workers: set[int]) -> None:
-    """Kill and collect what dead workers left in sessions of their own: all children of this process but `workers`."""
+    """Kill and collect processes of dead workers in sessions of their own: all children of this one but `workers`."""
     path = f"/proc/self/task/{os.getpid()}/children"
     while True:
         with contextlib.suppress(FileNotFoundError), open(path) as file:
@@ -213,11 +221,21 @@ def become_worker(
             library.enter(uid, view)
         else:
             os.setpgid(0, 0)
-        main.run(Channel(process.CHANNEL_DESCRIPTOR), library, cpus)
+        main.run(Channel(process.CHANNEL_DESCRIPTOR, takes=True), library, cpus, view)
     except BaseException as error:
         print(f"the worker could not start: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
     finally:
         os._exit(1)
+
+
+def limit_namespace() -> None:
+    """Bound what one user of this user namespace may have; the kernel counts it against the engine's user as well.
+
+    A kernel without such a bound leaves things as they are.
+    """
+    for name, most in NAMESPACE_LIMITS.items():
+        with contextlib.suppress(OSError), open(f"/proc/sys/user/{name}", "w") as file:
+            file.write(str(most))
 
 
 def main() -> int:
@@ -237,6 +255,8 @@ def main() -> int:
     from zerrow.worker.warm_up import warm_up
 
     sandboxed = os.environ.get("ZERROW_SANDBOX", "1") != "0"
+    if sandboxed:
+        limit_namespace()
     try:
         library = WorkerLibrary(os.environ["ZERROW_WORKER_LIBRARY"])
         channel = Channel(CONTROL_DESCRIPTOR)

@@ -1,4 +1,4 @@
-"""What a model might do with each library: builds a table whose buffers are all new."""
+"""The work that a model might do with each library: builds a table whose buffers are all new."""
 
 import sys
 from typing import Any

@@ -38,7 +38,7 @@ MEMORY_BYTES_MAX = 4 << 30
 
 @dataclass
 class Verdict:
-    """What became of a file: `equal`, `refused` or `other`; and what was said of it, or is wrong."""
+    """The verdict on a file: `equal`, `refused` or `other`; and the message about it, or the fault."""
 
     kind: str
     why: str

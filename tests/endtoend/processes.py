@@ -61,12 +61,12 @@ class Processes:
 
     @property
     def janitors(self) -> list[int]:
-        """What removes the cgroups of a dead engine; none where there are no cgroups."""
+        """The processes that remove the cgroups of a dead engine; none where there are no cgroups."""
         return [pid for pid in descendants(self.engine) if " janitor " in command_of(pid)]
 
     @property
     def planners(self) -> list[int]:
-        """What reads the project."""
+        """The processes that read the project."""
         return [pid for pid in descendants(self.engine) if "zerrow.plan" in command_of(pid)]
 
     @property
@@ -86,7 +86,7 @@ class Processes:
 
     @property
     def children_of_workers(self) -> list[int]:
-        """What models started."""
+        """The processes that models started."""
         workers = self.workers
         return [pid for pid in descendants(self.engine) if parent_of(pid) in workers]
 
@@ -119,7 +119,7 @@ def stop(pid: int) -> None:
 
 
 def leftovers(pid: int) -> list[str]:
-    """What the kernel keeps of a dead engine: control groups and mounts that carry its number."""
+    """The control groups and mounts of a dead engine that the kernel keeps; they carry its number."""
     found = []
     for root in ("/sys/fs/cgroup", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/unified"):
         # Groups may go while they are looked for: what os.walk can't list any more, it passes over.

@@ -1,12 +1,17 @@
 """Models that attack the engine's protocol fail alone; the engine lives on and the others finish."""
 
 import contextlib
+import json
 import os
 import pty
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
-from command import Project
+from command import HOME, Project
+
+BINARY = Path(os.environ.get("ZERROW_COMMAND", HOME / ".build/release/zerrow"))
 
 # What a hostile model does before it leaves. `send` speaks to the engine; `forge` publishes a changed descriptor.
 PRELUDE = """
@@ -82,6 +87,66 @@ ATTACKS = {
         os.ftruncate(number, 1 << 40)
         send('published', [number], rows=5, counts=COUNTS, timing={})
         leave()""",
+    "publishes_a_hole_that_is_allowed": """
+        number = os.memfd_create('hole')
+        os.ftruncate(number, 1 << 20)
+        send('published', [number], rows=5, counts=COUNTS, timing={})
+        leave()""",
+    "publishes_a_device": "send('published', [os.open('/dev/zero', 0)], rows=5, counts=COUNTS, timing={})\nleave()",
+    "publishes_a_file_of_proc": "send('published', [os.open('/proc/self/maps', 0)], rows=5, counts=COUNTS)\nleave()",
+    "publishes_a_file_that_shrinks": """
+        number = os.memfd_create('shrinks')
+        os.write(number, published(numbers))
+        send('published', [number], rows=5, counts=COUNTS, timing={})
+        os.ftruncate(number, 10)
+        leave()""",
+    "publishes_a_file_that_changes": """
+        number = os.memfd_create('changes')
+        os.write(number, published(numbers))
+        send('published', [number], rows=5, counts=COUNTS, timing={})
+        os.pwrite(number, b'x' * 64, 0)
+        leave()""",
+    "publishes_rows_of_text": "publish(published(numbers), rows='5')\nleave()",
+    "publishes_half_a_row": "publish(published(numbers), rows=1.5)\nleave()",
+    "publishes_more_rows_than_there_are_numbers": "publish(published(numbers), rows=2**63)\nleave()",
+    "publishes_counts_of_text": "publish(published(numbers), counts=dict.fromkeys(COUNTS, 'all'))\nleave()",
+    "publishes_counts_below_zero": "publish(published(numbers), counts=dict.fromkeys(COUNTS, -(2**63)))\nleave()",
+    "publishes_a_number_that_none_is": """
+        number = os.memfd_create('result')
+        raw(b'{"op":"published","rows":1e999}', [number])
+        leave()""",
+    "sends_a_number_of_many_digits": "raw(b'{\"op\":\"running\",\"x\":' + b'9' * 10_000 + b'}')\ntime.sleep(60)",
+    "sends_a_text_that_is_none": 'raw(b\'{"op":"running","x":"\\xff"}\')\ntime.sleep(60)',
+    "sends_ops_of_the_engine": "send('segments', ids=[1])\ntime.sleep(60)",
+    "sends_ops_of_a_zygote": "send('exited', worker='w', status=0)\ntime.sleep(60)",
+    "sends_an_op_that_is_a_number": "raw(b'{\"op\":7}')\ntime.sleep(60)",
+    "sends_an_op_of_a_hundred_kilobytes": "send('x' * 100_000)\ntime.sleep(60)",
+    "wants_of_decache_what_only_scans_may": """
+        number = os.memfd_create('units')
+        os.write(number, b'{"units":[]}')
+        send('wants', [number])
+        time.sleep(60)""",
+    "wants_without_a_list": "send('wants')\ntime.sleep(60)",
+    "wants_of_a_megabyte_and_one": """
+        number = os.memfd_create('units')
+        os.write(number, b' ' * (1 << 20) + b'{"units":[]}')
+        send('wants', [number])
+        time.sleep(60)""",
+    "wants_deep_json": """
+        number = os.memfd_create('units')
+        os.write(number, b'{"units":' + b'[' * 500_000 + b']' * 500_000 + b'}')
+        send('wants', [number])
+        time.sleep(60)""",
+    "gives_without_asking": """
+        number = os.memfd_create('pieces')
+        os.write(number, b'{"pieces":[]}')
+        send('decoded', [number])
+        time.sleep(60)""",
+    "gives_fewer_tables_than_blocks": """
+        number = os.memfd_create('pieces')
+        os.write(number, b'{"pieces":[{"file":0,"read":"","columns":["a"],"groups":[[0,1]]}]}')
+        send('decoded', [number])
+        time.sleep(60)""",
     "publishes_half": "content = published(numbers)\npublish(content[: len(content) // 2])\nleave()",
     "names_an_unknown_segment": """
         content = published(numbers.append_column('c', pa.array(range(1000))))
@@ -159,10 +224,33 @@ WORDS = {
     "sends_no_counts": BROKEN,
     "publishes_a_folder": BROKEN,
     "publishes_a_huge_hole": BROKEN,
+    "publishes_a_hole_that_is_allowed": "holes",
+    "publishes_a_device": "no memory file",
+    "publishes_a_file_of_proc": "no memory file",
+    "publishes_a_file_that_shrinks": "can't be read",
+    "publishes_a_file_that_changes": "bad SIPC descriptor",
+    "publishes_rows_of_text": BROKEN,
+    "publishes_half_a_row": BROKEN,
+    "publishes_more_rows_than_there_are_numbers": BROKEN,
+    "publishes_counts_of_text": BROKEN,
+    "publishes_counts_below_zero": BROKEN,
+    "publishes_a_number_that_none_is": "no JSON object",
+    "sends_a_number_of_many_digits": "no JSON object",
+    "sends_a_text_that_is_none": "no JSON object",
+    "sends_ops_of_the_engine": "unknown message 'segments'",
+    "sends_ops_of_a_zygote": "unknown message 'exited'",
+    "sends_an_op_that_is_a_number": "no JSON object",
+    "sends_an_op_of_a_hundred_kilobytes": "unknown message 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'",
+    "wants_of_decache_what_only_scans_may": "it asked for what it can't have",
+    "wants_without_a_list": "without its one file",
+    "wants_of_a_megabyte_and_one": "1048576 are allowed",
+    "wants_deep_json": "nests too deep",
+    "gives_without_asking": "it gave what nobody asked for",
+    "gives_fewer_tables_than_blocks": "1 blocks and 0 tables",
     "publishes_nothing": "bad SIPC descriptor",
     "publishes_noise": "bad SIPC descriptor",
-    "publishes_a_pipe": "bad SIPC descriptor",
-    "publishes_its_socket": "bad SIPC descriptor",
+    "publishes_a_pipe": "no memory file",
+    "publishes_its_socket": "no memory file",
     "publishes_half": "bad SIPC descriptor",
     "names_an_unknown_segment": "never given",
     "names_an_output_of_another": "never given",
@@ -181,6 +269,21 @@ ODDITIES = {
         content = published(numbers)
         counts = dict.fromkeys(COUNTS, 2**63 - 1)
         publish(content, rows=2**62, counts=counts, timing={"open_ms": 1e308, "fork_at_ms": -1e300, "x": [1]})
+        leave()""",
+    "seals_its_descriptor_itself": """
+        number = os.memfd_create('sealed', os.MFD_ALLOW_SEALING)
+        os.write(number, published(numbers))
+        import fcntl
+        fcntl.fcntl(number, fcntl.F_ADD_SEALS, 15)
+        send('published', [number], rows=5, counts=COUNTS, timing={})
+        leave()""",
+    "keeps_its_descriptor_mapped": """
+        import mmap
+        content = published(numbers)
+        number = os.memfd_create('mapped', os.MFD_ALLOW_SEALING)
+        os.write(number, content)
+        kept = mmap.mmap(number, len(content))
+        send('published', [number], rows=5, counts=COUNTS, timing={})
         leave()""",
     "floods_after_its_result": """
         publish(published(numbers))
@@ -259,6 +362,63 @@ def test_a_hostile_reader_of_one_column_cannot_publish_another(any_project: Proj
     text = next(failure["message"] for failure in result.report["errors"] if failure["model"] == "thief")
     assert "no table lent" in text, text
     assert result.model("holder")["status"] == "success"
+
+
+def test_what_descriptors_take_is_bounded_by_the_runs_memory(project: Project):
+    """Files of a gigabyte cost their sender nothing as long as nobody wrote to them; the engine must not read them."""
+    attack = """
+        number = os.memfd_create("d")
+        os.ftruncate(number, 1 << 30)
+        send("published", [number], rows=1, counts=COUNTS, timing={})
+        leave()"""
+    written = """
+        number = os.memfd_create("d")
+        for at in range(0, 40 << 20, 1 << 20):
+            os.pwrite(number, b"x" * (1 << 20), at)
+        send("published", [number], rows=1, counts=COUNTS, timing={})
+        leave()"""
+    models = {"one": attack, "two": attack, "three": written}
+    project.write("models.py", PRELUDE + "\n".join(source_of(name, body) for name, body in models.items()))
+    command = project.command("--keep-going", "--no-serve", "--memory", "256MiB", "--output", "json")
+    with subprocess.Popen(
+        [str(BINARY), *command[1:]],
+        env={**project.environment(), "ZERROW_HOME": str(HOME)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as engine:
+        peak = 0
+        while engine.poll() is None:
+            with contextlib.suppress(OSError, StopIteration), open(f"/proc/{engine.pid}/status") as file:
+                peak = max(peak, next(int(line.split()[1]) for line in file if line.startswith("VmHWM")))
+            time.sleep(0.02)
+        report = json.load(engine.stdout)
+    told = {failure["model"]: failure["message"] for failure in report["errors"]}
+    assert "are allowed" in told["one"] and "are allowed" in told["two"], told
+    assert "are allowed" in told["three"], told
+    assert peak < 128 << 10, f"the engine itself held {peak} KiB"
+
+
+def test_a_table_of_very_many_batches_is_a_table_like_others(project: Project):
+    project.write(
+        "models.py",
+        """
+    import pyarrow as pa
+    import zerrow
+
+    @zerrow.model()
+    def many(numbers=zerrow.Model("numbers")):
+        one = pa.record_batch({"n": pa.array([7], pa.int64())})
+        return pa.Table.from_batches([one] * 100_000)
+
+    @zerrow.model()
+    def total(many=zerrow.Model("many")):
+        return {"n": [sum(chunk[0].as_py() for chunk in many["n"].chunks[:10])], "rows": [many.num_rows]}
+    """,
+    )
+    result = project.run(timeout=600)
+    assert result.code == 0, result.err
+    assert result.model("many")["output"]["rows"] == 100_000
+    assert result.report["memory"]["segments_bytes_end"] == 0
 
 
 def on_a_terminal(command: list[str], environment: dict[str, str]) -> str:

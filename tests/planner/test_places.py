@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from zerrow.plan.places import hidden, read_paths
+from zerrow.plan.places import hidden
 
 
 def make(folder: Path, *names: str) -> list[str]:
@@ -58,24 +58,12 @@ def test_thousands_of_folders_take_a_few_places(tmp_path: Path, stray: tuple[str
     found = hidden(str(tmp_path), files).as_json()
     assert len(found["covered"]) + sum(1 + len(each["shown"]) for each in found["rebuilt"]) < 80
     assert seen(tmp_path, found) - {"data/empty/.keep"} == {*OWN, *stray} - {"data/empty/.keep"}
-    assert len(read_paths(str(tmp_path), files)) < 200
 
 
 def test_sources_beside_the_models_in_thousands_take_a_few_places_too(tmp_path: Path) -> None:
     found = hidden(str(tmp_path), make(tmp_path, *(f"{n}.parquet" for n in range(1000)), *OWN)).as_json()
     assert found["covered"] == [] and len(found["rebuilt"]) == 1
     assert seen(tmp_path, found) == set(OWN)
-
-
-def test_a_scan_is_shown_what_holds_its_files_and_nothing_else(tmp_path: Path) -> None:
-    own = make(tmp_path, *(f"lake/own/day={n}/part.parquet" for n in range(100)), "lake/own/_SUCCESS")
-    make(tmp_path, "lake/other/t.parquet", "lake/text")
-    assert read_paths("/project", own) == [f"{tmp_path}/lake/own"]
-    assert read_paths(str(tmp_path), own) == [f"{tmp_path}/lake/own"]
-    assert read_paths(str(tmp_path), own[:3]) == [os.path.dirname(file) for file in own[:3]]
-    assert read_paths("/project", ["/a.parquet", "/tmp/b.parquet", "/lake/c.parquet"]) == [
-        "/a.parquet", "/lake", "/tmp/b.parquet",
-    ]  # fmt: skip
 
 
 def test_a_folder_that_is_gone_hides_nothing(tmp_path: Path) -> None:

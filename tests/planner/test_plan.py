@@ -48,7 +48,6 @@ def test_a_model_is_planned_with_its_scan(shop: Any) -> None:
         "kind": "scan",
         "environment": "default",
         "inputs": [],
-        "read_paths": [folder],
         "network": False,
         "memory_bytes_max": None,
         "timeout_s": None,
@@ -69,7 +68,6 @@ def test_a_model_is_planned_with_its_scan(shop: Any) -> None:
         "kind": "python",
         "environment": "default",
         "inputs": ["sales"],
-        "read_paths": [],
         "network": True,
         "memory_bytes_max": 3 << 29,
         "timeout_s": 60.0,
@@ -340,7 +338,6 @@ def test_a_source_is_a_file_a_folder_or_a_glob(shop: Any) -> None:
         shop.write({"zerrow_project.yml": f"sources: {{sales: '{path}'}}\n", "q.sql": "select id from sales"})
         scan = shop.model("sales")
         assert scan["task"]["files"] == [f"{data}/{name}.parquet" for name in names]
-        assert scan["read_paths"] == sorted({os.path.dirname(file) for file in scan["task"]["files"]})
 
 
 def test_files_of_one_source_may_have_different_columns(shop: Any) -> None:

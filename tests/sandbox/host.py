@@ -42,7 +42,7 @@ def build_library(folder: Path) -> Path:
 
 
 def as_user(user: int) -> list[str]:
-    """What to put before a command that runs as `user`."""
+    """The words to put before a command that runs as `user`."""
     if user == os.geteuid():
         return []
     # By way of a shell: what setpriv itself executes is still looked up with root's capabilities.
@@ -90,7 +90,7 @@ class Worker:
         raise AssertionError("a pidfd without a pid")
 
     def value(self) -> Any:
-        """What its function returned. Raises AttackError for an exception there, EOFError when it died."""
+        """The value that its function returned. Raises AttackError for an exception there, EOFError when it died."""
         text = b""
         while True:
             assert select.select([self._result], [], [], SECONDS_MAX)[0], "the worker does not answer"
@@ -128,8 +128,9 @@ class Sandbox:
         zygote_program: str | None = None,
         hidden: list[str] | None = None,
         rebuilt: list[tuple[str, list[str]]] | None = None,
+        overlaid: list[str] | None = None,
     ) -> None:
-        self.hidden, self.rebuilt = hidden or [], rebuilt or []
+        self.hidden, self.rebuilt, self.overlaid = hidden or [], rebuilt or [], overlaid or []
         self.user, self.network, self.tmp_bytes_max = user, network, tmp_bytes_max
         self._next_uid = 1000
         program, folders = python
@@ -188,6 +189,7 @@ class Sandbox:
             "tmp_entries": self.tmp_entries,
             "covered": self.hidden,
             "rebuilt": self.rebuilt,
+            "overlaid": self.overlaid,
         }
         message, (pidfd,) = self.request(request, [writing, *(descriptors or [])])
         os.close(writing)

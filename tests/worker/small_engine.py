@@ -205,7 +205,7 @@ class Engine:
         name = name or f"w{len(self._workers)}"
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         read, write = os.pipe()
-        view = memory_file(json.dumps({"tmp": self._shown, "rebuilt": [], "covered": []}).encode())
+        view = memory_file(json.dumps({"tmp": self._shown, "rebuilt": [], "covered": [], "overlaid": []}).encode())
         self.control.send({"op": "fork", "worker": name, "cpus": 2, **fields}, (theirs.fileno(), write, view))
         theirs.close()
         os.close(write)

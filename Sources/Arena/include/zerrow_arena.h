@@ -68,7 +68,7 @@ struct zerrow_arena_counts {
 int zerrow_arena_counts(struct zerrow_arena_counts *out);
 
 /*
- * Called just before publishing: what is freed, unmapped or dropped from now on keeps its content in the file and is
+ * Called just before publishing: memory freed, unmapped or dropped from now on keeps its content in the file and is
  * never handed out again. It cannot bind an allocator that recycles memory of its own (mimalloc, jemalloc), so the
  * table has to stay allocated until the process ends. -ENODEV when no file is attached.
  */

@@ -1,11 +1,15 @@
-/* What Swift needs of Linux and cannot import by itself, one header per noun. */
+/* The parts of Linux that Swift needs and cannot import by itself, one header per noun. */
 #ifndef ZERROW_CLINUX_H
 #define ZERROW_CLINUX_H
 
+#include "abi_layout.h"
 #include "checksum.h"
 #include "child.h"
 #include "disk_file.h"
+#include "file_broker.h"
+#include "id_map.h"
 #include "kernel_zero.h"
+#include "landlock.h"
 #include "last_words.h"
 #include "local_socket.h"
 #include "machine.h"
@@ -15,8 +19,9 @@
 #include "private_mounts.h"
 #include "reader_sandbox.h"
 #include "signals.h"
-#include "socket_scope.h"
 #include "system_call_filter.h"
+#include "system_call_table.h"
+#include "trap_report.h"
 #include "worker_sandbox.h"
 #include "zygote.h"
 

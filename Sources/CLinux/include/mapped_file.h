@@ -7,8 +7,8 @@
 #include <stddef.h>
 
 /*
- * From now on, what the file no longer has reads as zeros in this mapping of it: `bytes` from `start`, which is on a
- * page. Who reads has to look at the file afterwards to know. 0 or a negative errno. For mappings that stay as long as
+ * From now on, bytes that the file no longer has read as zeros in this mapping of it: `bytes` from `start`, which is on
+ * a page. A reader has to look at the file afterwards to know. 0 or a negative errno. For mappings that stay as long as
  * the process; any number of them. Every other SIGBUS ends the process as before. Source: mmap(2), sigaction(2).
  */
 int zerrow_worker_guard(const void *start, size_t bytes);

@@ -26,7 +26,16 @@ struct zerrow_private_mounts {
      * None lies in another one. What is not there any more needs no cover.
      */
     const char *const *covered;
+    /*
+     * Folders to show through a file system of the worker's own (overlayfs), before any of that, closed by NULL; may be
+     * NULL. Files are the same to read, but locks, notices, named sockets and FIFOs are the worker's own: what it does
+     * with them nobody outside sees. Nothing may be mounted below them. Where the kernel can't, they stay as they are.
+     */
+    const char *const *overlaid;
 };
+
+/* Whether this process's user can have overlaid folders; it tries in a process of its own. */
+int zerrow_overlay_is_possible(void);
 
 /*
  * Makes them, in the calling process's mount namespace, which nobody shares. 0; or a negative errno, with *stage, a

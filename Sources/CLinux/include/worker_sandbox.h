@@ -29,11 +29,12 @@ struct zerrow_worker_spec {
     const char *const *tmp_entries;
     const struct zerrow_rebuilt_folder *rebuilt;
     const char *const *covered;
+    const char *const *overlaid;
 };
 
 /*
  * In the forked child, which has one thread: new mounts of /proc, /tmp and /dev/shm that show nothing of others, no
- * network, its own user, no capabilities, no new privileges, the system call filter. There is no way back.
+ * network, its own user, no capabilities, no new privileges, Landlock, the system call filter. There is no way back.
  */
 int zerrow_worker_enter(const struct zerrow_worker_spec *spec);
 

@@ -1,7 +1,7 @@
 import Scheduler
 import System
 
-/// What the resource manager is told, and how its decisions are carried out.
+/// How the resource manager gets its facts, and how its decisions are carried out.
 extension Engine: ResourceUser {
     func tell(_ event: ResourceManager.Event) { resources.tell(event) }
 
@@ -44,13 +44,13 @@ extension Engine: ResourceUser {
 
     func run(_ number: Int) -> Run? { runs.first { $0.number == number } }
 
-    /// Tells of all tables whose facts have changed, and of the pool.
+    /// Reports all tables whose facts have changed, and the size of the pool, to the resource manager.
     func tellHoldings() {
         let changed = tables.changedFacts { (try? Machine.memory())?.swapBytesFree ?? 0 }
         for (key, facts) in changed { tell(.tableHeld(key, facts)) }
         tellPool()
     }
 
-    /// Tells how much memory is kept for later outputs, if that has changed.
+    /// Reports how much memory is kept for later outputs, if that has changed.
     func tellPool() { resources.tellPool(store.pooledBytes) }
 }

@@ -1,4 +1,4 @@
-/// What models are expected to need, in bytes: what they needed before, else what they read.
+/// Forecasts of how much memory models need, in bytes: as much as they needed before, else as much as they read.
 ///
 /// Owns the history of earlier runs and the sizes of the last outputs. All sums saturate: figures come from footers, files and other
 /// processes. Used on the engine's thread.
@@ -9,34 +9,34 @@ final class MemoryForecast {
         var code: String?
         /// The bytes of the tables that it reads, each once.
         var inputBytes: UInt64
-        /// What a scan's columns take once decoded, in bytes; nil for other models.
+        /// The bytes that a scan's columns take once decoded; nil for other models.
         var decodedBytes: UInt64?
 
-        /// All that it reads, in bytes.
+        /// The bytes of everything that it reads.
         var readBytes: Int64 {
             let (sum, isTooMuch) = inputBytes.addingReportingOverflow(decodedBytes ?? 0)
             return isTooMuch ? .max : Int64(clamping: sum)
         }
     }
 
-    /// What a worker takes beside what it reads and makes, in bytes, as long as nothing better is known.
+    /// The bytes that a worker takes beside its inputs and its result, as long as nothing better is known.
     static let workerBytes = 64 << 20
-    /// What every worker takes, in bytes.
+    /// The bytes that every worker takes at least.
     private static let workerBytesMin = 16 << 20
-    /// No figure is larger, in bytes: sums of some of them stay far from overflowing.
+    /// No figure is larger, in bytes: sums of some figures stay far from overflowing.
     static let bytesMax = 1 << 56
 
-    /// What models needed before; nil where there is no place to keep it.
+    /// The needs of earlier runs; nil where there is no place to keep them.
     private let history: History?
-    /// How much memory a model's output took last time, by project and model: what to recycle for it.
+    /// How much memory a model's output took last time, by project and model: it decides which memory is recycled for it.
     private var outputBytes: [String: Int] = [:]
 
     init(_ history: History?) { self.history = history }
 
     /// How much memory the model will probably take for itself, its result included, in bytes.
     ///
-    /// What it took last time, and a tenth more. If it never ran: as much as it reads, as most results are smaller than that; a
-    /// scan what its columns take once decoded, and a quarter more.
+    /// As much as it took last time, and a tenth more. If it never ran: as much as it reads, because most results are smaller
+    /// than that; for a scan, as much as its columns take once decoded, and a quarter more.
     func expectedBytes(of subject: Subject) -> Int {
         if let code = subject.code, let need = history?.need(code: code, inputBytes: subject.readBytes) {
             let bytes = Int(clamping: need.memoryBytes)
@@ -46,13 +46,13 @@ final class MemoryForecast {
         return Self.workerBytes + (subject.decodedBytes == nil ? bytes : bytes / 4 * 5)
     }
 
-    /// Keeps what a model took, for the next time.
+    /// Remembers what an execution of a model took, for the next time.
     ///
     /// - Parameters:
     ///   - memoryBytes: the most memory it held; 0 where that is unknown.
     ///   - outputBytes: the bytes of its result that were its own.
-    ///   - wasKilled: it had too little, so it needs more than it held.
-    ///   - seconds: from its grant to its table.
+    ///   - wasKilled: whether it had too little, so that it needs more than it held.
+    ///   - seconds: the time from its grant to its table.
     func note(
         _ subject: Subject, memoryBytes: UInt64, outputBytes: UInt64, wasKilled: Bool, seconds: Double
     ) {
@@ -70,16 +70,26 @@ final class MemoryForecast {
     /// How much memory the output of that name took last time, in bytes; 0 when that is unknown.
     func outputBytes(of name: String) -> Int { outputBytes[name] ?? 0 }
 
-    /// Keeps how much memory an output took.
+    /// Remembers how much memory an output took.
     func noteOutput(of name: String, bytes: UInt64) { outputBytes[name] = max(1, Int(clamping: bytes)) }
 
     // MARK: The history's file
+
+    /// Reads what is known of models from the history's file, in the background; at once where there is nothing to wait for, or where
+    /// the file answers nobody.
+    func read(_ codes: Set<String>, by background: BackgroundWork, then: @escaping () -> Void) {
+        guard let history, !codes.isEmpty, !history.isReading else { return then() }
+        history.read(codes, by: background, then: then)
+    }
 
     /// Begins to write what was noted.
     func save(by background: BackgroundWork) { history?.save(by: background) }
 
     /// Whether the history is being written.
     var isWriting: Bool { history?.isWriting == true }
+
+    /// What the user should know of the history; each once.
+    func takeNotes() -> [String] { history?.takeNotes() ?? [] }
 
     /// How many executions are not remembered yet.
     var unwrittenCount: Int { history?.unwrittenCount ?? 0 }

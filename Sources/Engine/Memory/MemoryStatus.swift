@@ -4,16 +4,16 @@ import System
 
 /// How much memory an engine's workers and tables hold, at one moment.
 public struct MemoryStatus: Codable, Sendable, Equatable {
-    /// What they hold, in bytes; each byte once, whoever shares it, and what is kept for later outputs too.
+    /// The memory that they hold, in bytes. Each byte counts once, however many share it; memory kept for later outputs counts too.
     public var bytes: UInt64
-    /// What each running model's worker holds for itself, in bytes; its result is part of it.
+    /// The memory that each running model's worker holds for itself, in bytes; its result is part of it.
     public var workers: [String: UInt64]
     /// How many models of the run could run now and wait for a slot, or for memory.
     public var waitingModels = 0
 }
 
 extension Engine {
-    /// Measures what is held, when it is time; tells the resource manager, and observers.
+    /// Measures the memory held, when it is time, and reports it to the resource manager and to observers.
     func measureMemory() {
         guard !runs.isEmpty, measuring.isOver() else { return }
         guard let usage = try? store.usage() else { return }
@@ -27,14 +27,14 @@ extension Engine {
 }
 
 extension Run {
-    /// Measures what each worker holds for itself, and tells the resource manager.
+    /// Measures the memory that each worker holds for itself, and reports it to the resource manager.
     ///
     /// - Returns: the memory of all workers that is in none of the store's figures, in bytes.
     fileprivate func measureWorkers() -> UInt64 {
         var bytes: UInt64 = 0
         var workers: [String: UInt64] = [:]
         for worker in self.workers.values {
-            // Shared memory that it was the first to touch is in the store's figures.
+            // Shared memory that the worker was the first to touch is in the store's figures.
             let own = worker.cgroup?.anonymousBytes ?? 0
             bytes += own
             let all = own + UInt64(engine.store.outputResidentBytes(of: worker.storeID))

@@ -1,16 +1,16 @@
 import Scheduler
 import Store
 
-/// How a run's models ask for what they need, and give it back.
+/// How a run's models ask for slots and memory, and give them back.
 extension Run {
-    /// A model could run now: asks the resource manager, unless another run makes what it would.
+    /// Asks the resource manager for a model that could run now, unless another run makes the same table.
     func ask(_ model: Int, _ rank: Int, isRetry: Bool) {
         let ask = SharedScans.Ask(run: number, model: model, rank: rank, isRetry: isRetry)
         if let key = sharedKey(of: model), !engine.scans.ask(ask, key: key) { return }
         askForGrant(ask)
     }
 
-    /// Asks the resource manager.
+    /// Asks the resource manager for a grant.
     func askForGrant(_ ask: SharedScans.Ask) {
         let model = ask.model
         engine.tellHoldings()
@@ -27,20 +27,20 @@ extension Run {
             ))
     }
 
-    /// A model doesn't want to start any more.
+    /// Withdraws the ask of a model.
     func withdraw(_ model: Int) {
         if let key = sharedKey(of: model) { engine.scans.withdraw(.init(number, model), key: key) }
         engine.tell(.withdrawn(number, model: model))
     }
 
-    /// A model that was granted is over.
+    /// Gives back the grant of a model that is over.
     func giveBack(_ model: Int) {
         engine.tellHoldings()
         engine.tell(.givenBack(number, model: model))
         if let key = sharedKey(of: model) { engine.scans.end(.init(number, model), key: key) }
     }
 
-    /// What a model's need depends on: its code, and what it reads.
+    /// The facts that a model's need depends on: its code, and the bytes it reads.
     func subject(_ model: Int) -> MemoryForecast.Subject {
         let inputs = Set(inputs(of: model).compactMap { tables[$0] })
         let bytes = inputs.reduce(0) { $0 + engine.store.namedBytes(of: $1) }
@@ -57,7 +57,7 @@ extension Run {
         scheduler.nextReaderRank(of: model).map { max(0, $0 - grantCount) }
     }
 
-    /// The table has been dropped for want of memory; the registry has seen to its memory.
+    /// Notes that the model's table was dropped to free memory; the mover has the registry release it.
     func drop(_ model: Int) {
         tables[model] = nil
         feed(.dropped(model: model))

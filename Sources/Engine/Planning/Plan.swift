@@ -41,8 +41,6 @@ public struct Plan: Codable, Sendable {
         public var environment: String
         /// Names of models of this plan, one per table argument, in the task's order.
         public var inputs: [String]
-        /// Folders, or files, that its worker may read beside the project; only scans have any.
-        public var readPaths: [String]
         /// Whether its worker may use the network.
         public var network: Bool
         /// The most memory its worker may take.
@@ -74,7 +72,6 @@ public struct Plan: Codable, Sendable {
             case kind, name, environment, inputs, network, final, file, line, cache, code, key, because, repeatable,
                 task
             case expectedBytes = "expected_bytes"
-            case readPaths = "read_paths"
             case memoryBytesMax = "memory_bytes_max"
             case timeoutSeconds = "timeout_s"
         }
@@ -90,6 +87,8 @@ public struct Plan: Codable, Sendable {
     public var warnings: [Problem]?
     /// The environments that models name.
     public var environments: [Environment]
+    /// The most seconds that a model may run which says nothing itself, scans excepted; nil: for ever.
+    public var timeoutSeconds: Double?
     /// The models, in a topological order.
     public var models: [Model]
     /// What of the project's folder models must not see; nil for nothing.
@@ -100,9 +99,10 @@ public struct Plan: Codable, Sendable {
     enum CodingKeys: String, CodingKey {
         case version, project, prepare, warnings, environments, models, hidden
         case handedOver = "handed_over"
+        case timeoutSeconds = "timeout_s"
     }
 
-    /// How sources are hidden in the project's folder; all are absolute paths.
+    /// How what is not for models is hidden in the project's folder; all are absolute paths.
     public struct Hidden: Codable, Sendable {
         /// A folder of which only what is listed stays visible.
         public struct Folder: Codable, Sendable {
@@ -151,26 +151,5 @@ extension Plan {
         encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
         guard let data = try? encoder.encode(self) else { preconditionFailure("a plan that JSON cannot hold") }
         return String(decoding: data, as: UTF8.self)
-    }
-
-    /// Checks what the rest of the engine relies on: each input is a model before its reader, names are unique and
-    /// environments exist. The planner keeps to this; a plan that does not is `EngineError.planner`.
-    func check() throws {
-        guard version == Plan.version else {
-            throw EngineError.planner("the planner speaks version \(version) of the plan, this engine \(Plan.version)")
-        }
-        let known = Set(environments.map(\.id))
-        var seen: Set<String> = []
-        for model in models {
-            guard known.contains(model.environment) else {
-                throw EngineError.planner("model '\(model.name)' names an unknown environment '\(model.environment)'")
-            }
-            for input in model.inputs where !seen.contains(input) {
-                throw EngineError.planner("model '\(model.name)' comes before its input '\(input)' in the plan")
-            }
-            guard seen.insert(model.name).inserted else {
-                throw EngineError.planner("two models of the plan are named '\(model.name)'")
-            }
-        }
     }
 }

@@ -54,19 +54,11 @@ struct Planner {
             .run()
         switch result.ending {
         case .exited(0):
-            do {
-                let plan = try JSONDecoder().decode(Plan.self, from: Data(result.output))
-                try plan.check()
-                try check(plan, folder)
-                return plan
-            } catch let error as DecodingError {
-                throw EngineError.planner("its answer does not read as a plan: \(error)")
-            }
+            let plan = try PlannerAnswer.plan(result.output)
+            try check(plan, folder)
+            return plan
         case .exited(1):
-            struct Answer: Decodable { var errors: [Plan.Problem] }
-            if let answer = try? JSONDecoder().decode(Answer.self, from: Data(result.output)), !answer.errors.isEmpty {
-                throw EngineError.project(answer.errors)
-            }
+            if let problems = PlannerAnswer.problems(result.output) { throw EngineError.project(problems) }
             fallthrough
         default:
             let place = result.place.map { ", at \($0)" } ?? ""
@@ -83,10 +75,13 @@ struct Planner {
         let files = ["--files", "3", "--output", "\(PlannerLimits.outputBytesMax)"]
         let program = [installation.python, "-I", "-X", "utf8", "-c", start, installation.pythonFolder]
         var variables = ["ARROW_DEFAULT_MEMORY_POOL": "system"]
-        for name in ["HOME", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH"] { variables[name] = environment[name] }
+        for name in ["HOME", "XDG_CONFIG_HOME", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH"] {
+            variables[name] = environment[name]
+        }
         return ReaderSpec(
             arguments: program + files + arguments, environment: variables,
-            readPaths: try installation.interpreterFolders(installation.python) + [installation.pythonFolder, folder],
+            readPaths: try installation.interpreterFolders(installation.python) + [installation.pythonFolder, folder]
+                + IgnoreFiles.above(folder, environment),
             isSandboxed: isSandboxed, memoryBytesMax: limits.memoryBytesMax,
             outputBytesMax: UInt64(PlannerLimits.outputBytesMax))
     }

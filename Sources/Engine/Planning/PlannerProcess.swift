@@ -9,7 +9,7 @@ struct PlannerLimits {
     /// Memory, in bytes.
     var memoryBytesMax: UInt64
     /// Its answer, in bytes.
-    static let outputBytesMax = 256 << 20
+    static let outputBytesMax = Limit.planBytesMax
 
     /// The usual limits, or those that `ZERROW_PLAN_TIMEOUT` and `ZERROW_PLAN_MEMORY` say.
     ///

@@ -6,8 +6,24 @@ import System
 /// Never waits: a peer that does not read makes its queue grow, not the engine stop. Used on the engine's thread alone.
 final class Channel {
     let socket: MessageSocket
-    private var queue: [(bytes: [UInt8], descriptors: [DescriptorBox])] = []
+    private var queue: [Outgoing] = []
     private(set) var isClosed = false
+    /// When to try again after the kernel had no room for descriptors, in nanoseconds of the monotonic clock.
+    private var retriesAt: UInt64?
+    /// The bytes that wait to be sent, payloads included.
+    private(set) var waitingBytes = 0
+
+    /// A message that waits to be sent.
+    private struct Outgoing {
+        let bytes: [UInt8]
+        /// What travels beside it; held until it is sent.
+        var descriptors: [DescriptorBox]
+        /// What is to travel beside it in a memory file, which is made when it is its turn: a peer that does not read costs no
+        /// descriptors.
+        var payload: [UInt8]?
+
+        var count: Int { bytes.count + (payload?.count ?? 0) }
+    }
 
     init(_ socket: MessageSocket) { self.socket = socket }
 
@@ -18,53 +34,82 @@ final class Channel {
     func close() {
         isClosed = true
         queue = []
+        waitingBytes = 0
     }
 
-    /// What to wait for.
-    var interest: Poll.Events { queue.isEmpty ? .read : [.read, .write] }
+    /// How long a message waits that the kernel had no room for, in nanoseconds.
+    private static let retryPeriod: UInt64 = 20_000_000
+
+    /// What to wait for. A socket polls writable also while the kernel takes no descriptors of this user: then its queue waits for time.
+    var interest: Poll.Events { queue.isEmpty || isPausing ? .read : [.read, .write] }
+
+    private var isPausing: Bool {
+        guard let retriesAt else { return false }
+        return MonotonicClock.nanoseconds() < retriesAt
+    }
 
     /// Sends a message, or queues it; the descriptors are held until it is sent. To a peer that is gone, nothing is sent.
     ///
+    /// - Parameter payload: what travels in a sealed memory file, the only descriptor then.
     /// - Throws: `EngineError.messageTooLong`: what can be large belongs in a file beside the message, but names and texts
-    ///   of others' are in messages too, and must not end the engine.
-    func send(_ body: JSONValue, _ descriptors: [DescriptorBox] = []) throws(EngineError) {
+    ///   of others' are in messages too, and must not end the engine. The peer can't be told what it waits for: whoever owns
+    ///   the channel ends it.
+    func send(
+        _ body: JSONValue, _ descriptors: [DescriptorBox] = [], payload: [UInt8]? = nil
+    ) throws(EngineError) {
         let bytes = body.utf8
-        guard bytes.count <= Datagram.bytesMax else {
+        guard bytes.count <= Limit.messageBytesMax else {
             throw EngineError.messageTooLong(body["op"]?.string ?? "", bytes.count)
         }
-        queue.append((bytes, descriptors))
+        guard !isClosed else { return }
+        let message = Outgoing(bytes: bytes, descriptors: descriptors, payload: payload)
+        queue.append(message)
+        waitingBytes += message.count
         flush()
     }
 
     /// Sends what is queued as far as the socket takes it.
     func flush() {
+        guard !isPausing else { return }
+        retriesAt = nil
         while let next = queue.first, !isClosed {
             do {
-                try socket.send(next.bytes, descriptors: next.descriptors.map(\.raw), wait: false)
+                if let payload = next.payload, next.descriptors.isEmpty {
+                    queue[0].descriptors = [DescriptorBox(try FileDescriptor.sealedMemory(named: "payload", payload))]
+                }
+                try socket.send(next.bytes, descriptors: queue[0].descriptors.map(\.raw), wait: false)
                 queue.removeFirst()
-            } catch  where error.errno == EAGAIN || error.errno == ETOOMANYREFS || error.errno == ENOBUFS {
+                waitingBytes -= next.count
+            } catch  where error.errno == EAGAIN {
+                return
+            } catch  where error.errno == ETOOMANYREFS || error.errno == ENOBUFS {
+                // Somebody has too many descriptors on their way, or too much in sockets; no event tells of the end of that.
+                retriesAt = MonotonicClock.nanoseconds() + Self.retryPeriod
                 return
             } catch {
                 // The peer is dead or dying; its end is reported by whoever waits for it.
                 isClosed = true
             }
         }
-        if isClosed { queue = [] }
+        if isClosed { close() }
     }
 
     /// The next message that has arrived.
-    enum Arrival {
-        case message(Datagram, [DescriptorBox])
+    enum Arrival<Message> {
+        case message(Message)
         /// The peer sent what no peer of ours sends.
         case malformed(String)
         case closed
         case nothing
     }
 
-    /// Takes the next message off the socket, without waiting.
-    func receive() -> Arrival {
+    /// Takes the next message off the socket, without waiting, and has it read.
+    func receive<Message>(
+        _ read: (Datagram, [DescriptorBox]) throws(Malformed) -> Message
+    ) -> Arrival<Message> {
         do {
-            switch try socket.receive(bytesMax: Datagram.bytesMax, descriptorsMax: Datagram.descriptorsMax, wait: false)
+            switch try socket.receive(
+                bytesMax: Limit.messageBytesMax, descriptorsMax: Limit.descriptorsMax, wait: false)
             {
             case .nothing: return .nothing
             case .closed:
@@ -74,10 +119,14 @@ final class Channel {
                 guard let datagram = Datagram(parsing: message.bytes) else {
                     return .malformed("a message that is no JSON object with an op")
                 }
-                return .message(datagram, message.descriptors)
+                do throws(Malformed) {
+                    return .message(try read(datagram, message.descriptors))
+                } catch {
+                    return .malformed(error.description)
+                }
             }
         } catch  where error.errno == EMSGSIZE {
-            return .malformed("a message of more than \(Datagram.bytesMax) bytes or too many descriptors")
+            return .malformed("a message of more than \(Limit.messageBytesMax) bytes or too many descriptors")
         } catch {
             isClosed = true
             return .closed

@@ -39,7 +39,8 @@ public enum JSONValue: Codable, Sendable, Equatable {
         case .null: try container.encodeNil()
         case .bool(let value): try container.encode(value)
         case .integer(let value): try container.encode(value)
-        case .number(let value): try container.encode(value)
+        // JSON has neither infinity nor what is no number.
+        case .number(let value): if value.isFinite { try container.encode(value) } else { try container.encodeNil() }
         case .string(let value): try container.encode(value)
         case .array(let value): try container.encode(value)
         case .object(let value): try container.encode(value)
@@ -48,7 +49,7 @@ public enum JSONValue: Codable, Sendable, Equatable {
 
     /// Parses bytes that may come from a hostile process: nil when they are not one JSON value.
     public init?(parsing bytes: [UInt8]) {
-        guard let value = try? JSONDecoder().decode(JSONValue.self, from: Data(bytes)) else { return nil }
+        guard let value = try? JSONReader.value(bytes) else { return nil }
         self = value
     }
 
@@ -56,7 +57,6 @@ public enum JSONValue: Codable, Sendable, Equatable {
     public var utf8: [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // Encoding fails only for a number that JSON lacks (NaN, infinity); the engine makes none.
         guard let data = try? encoder.encode(self) else { preconditionFailure("a value that JSON cannot hold") }
         return [UInt8](data)
     }

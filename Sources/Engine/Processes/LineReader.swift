@@ -3,13 +3,15 @@ import System
 
 /// Splits what a process prints into lines.
 ///
-/// A line longer than `lineBytesMax` is cut into several. Bytes that are not UTF-8 become replacement characters. All else stays:
+/// A line longer than `Limit.lineBytesMax` is cut into several. Bytes that are not UTF-8 become replacement characters. All else stays:
 /// whoever shows a line on a terminal takes out what would drive it.
 final class LineReader {
-    static let lineBytesMax = 16 * 1024
-
     let descriptor: DescriptorBox
+    /// Nothing will come any more, and all that came was given out.
     private(set) var isClosed = false
+    /// The other end is closed.
+    private var isEnded = false
+    /// What was read and not given out.
     private var rest: [UInt8] = []
 
     /// Takes the read end of a pipe, and makes it non-blocking.
@@ -18,19 +20,36 @@ final class LineReader {
         try descriptor.descriptor.setNonBlocking()
     }
 
-    /// The lines that have arrived since the last call, without their ends; at most 1 MiB is read, so that one process that prints
-    /// without end does not keep the engine from the others.
+    /// Whether there are lines that were read and not given out yet: the descriptor needn't become readable for them.
+    private(set) var hasMore = false
+
+    /// The next lines that have arrived, without their ends: no more than `Limit.linesPerTurn`, of no more than
+    /// `Limit.outputBytesPerTurn`, so that one process that prints without end does not keep the engine from the others.
     func lines() -> [String] {
-        var lines: [String] = []
-        var chunk = [UInt8](repeating: 0, count: 64 * 1024)
-        for _ in 0..<16 where !isClosed {
-            guard let count = read(into: &chunk) else { break }
-            if count == 0 { isClosed = true }
-            split(chunk[..<count], into: &lines)
+        if !hasMore, !isClosed {
+            var chunk = [UInt8](repeating: 0, count: Limit.outputBytesPerTurn)
+            if let count = read(into: &chunk) {
+                isEnded = count == 0
+                rest += chunk[..<count]
+            }
         }
-        if isClosed, !rest.isEmpty {
-            lines.append(Self.text(rest[...]))
+        var lines: [String] = []
+        split(into: &lines)
+        if isEnded, !hasMore {
+            isClosed = true
+            if !rest.isEmpty { lines.append(Self.text(rest[...])) }
             rest = []
+        }
+        return lines
+    }
+
+    /// All lines that are left, when the process is dead, but for what is more than the pipe of a process holds.
+    func lastLines() -> [String] {
+        var lines: [String] = []
+        for _ in 0..<Limit.outputBytesPerTurn {
+            let next = self.lines()
+            lines += next
+            if isClosed || next.isEmpty && !hasMore { break }
         }
         return lines
     }
@@ -48,22 +67,24 @@ final class LineReader {
         }
     }
 
-    private func split(_ bytes: ArraySlice<UInt8>, into lines: inout [String]) {
-        rest += bytes
+    /// Takes whole lines out of what was read, as many as may be given out at once.
+    private func split(into lines: inout [String]) {
         var start = rest.startIndex
-        while let end = rest[start...].firstIndex(of: UInt8(ascii: "\n")) {
-            while end - start > Self.lineBytesMax {
-                lines.append(Self.text(rest[start..<(start + Self.lineBytesMax)]))
-                start += Self.lineBytesMax
+        while lines.count < Limit.linesPerTurn {
+            let end = rest[start...].firstIndex(of: UInt8(ascii: "\n"))
+            let count = (end ?? rest.endIndex) - start
+            if count > Limit.lineBytesMax {
+                lines.append(Self.text(rest[start..<(start + Limit.lineBytesMax)]))
+                start += Limit.lineBytesMax
+            } else if let end {
+                lines.append(Self.text(rest[start..<end]))
+                start = end + 1
+            } else {
+                break
             }
-            lines.append(Self.text(rest[start..<end]))
-            start = end + 1
-        }
-        while rest.endIndex - start > Self.lineBytesMax {
-            lines.append(Self.text(rest[start..<(start + Self.lineBytesMax)]))
-            start += Self.lineBytesMax
         }
         rest.removeSubrange(..<start)
+        hasMore = rest.count > Limit.lineBytesMax || rest.contains(UInt8(ascii: "\n"))
     }
 
     private static func text(_ bytes: ArraySlice<UInt8>) -> String { String(decoding: bytes, as: UTF8.self) }

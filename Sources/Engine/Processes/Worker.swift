@@ -13,7 +13,8 @@ final class Worker {
     let name: String
     /// Its place in the scheduler's list of models.
     let model: Int
-    let key: ZygoteKey
+    /// What it is forked from.
+    let zygote: ZygoteProcess
     let channel: Channel
     /// The read end of the pipe that is the worker's standard output and error.
     let output: LineReader
@@ -39,7 +40,9 @@ final class Worker {
     /// The segment its result is written to; the store's, until it is sealed or discarded.
     var segment: SegmentID?
     /// What it published; nil before.
-    var published: Published?
+    var published: WorkerMessage.Publication?
+    /// How many bytes of SIPC descriptors it may still send.
+    var descriptorBytesLeft = Limit.descriptorBytesMin
     /// What it has to do with DeCache; nil before it asks.
     var scan: Scan?
     /// The text of a preview.
@@ -77,13 +80,13 @@ final class Worker {
     }
 
     init(
-        id: Scheduler.WorkerID, name: String, model: Int, key: ZygoteKey, channel: Channel, output: LineReader,
+        id: Scheduler.WorkerID, name: String, model: Int, zygote: ZygoteProcess, channel: Channel, output: LineReader,
         identity: WorkerIdentity?
     ) {
         self.id = id
         self.name = name
         self.model = model
-        self.key = key
+        self.zygote = zygote
         self.channel = channel
         self.output = output
         self.identity = identity
@@ -96,57 +99,14 @@ extension Worker {
         /// Whether it was told what is there.
         var isAnswered = false
         /// What it decoded, with a SIPC descriptor each.
-        var pieces: [(block: ScanBlock, descriptor: [UInt8])] = []
+        var pieces: [(block: ScanBlock, descriptor: ReceivedFile)] = []
+        /// How many messages it has given pieces in.
+        var messageCount = 0
     }
 
-    /// A `published` message, its descriptor already read: the worker can change it no more.
-    struct Published {
-        /// The most bytes a SIPC descriptor may have; ten thousand columns in thousands of batches stay far below.
-        static let descriptorBytesMax = 1 << 30
-
-        var descriptor: [UInt8]
-        var rows: Int64
-        var counts: ByteCounts
-        var moves: KernelZeroReport?
-        var decache: DeCacheReport?
-        /// A file of the project that it read and that was changed after the plan was made: the plan's keys are not those of
-        /// what ran.
-        var changedFile: String?
-        /// What the model asked the world for as it ran, and where: its result is like no other run's.
-        var asked: String?
-        var timing: [String: Double]
-
-        /// Reads the message; nil when anything is missing from it or its descriptor can't be read.
-        ///
-        /// Whatever the descriptor is, reading it does not wait: what is no file has no size.
-        init?(_ message: Datagram, _ descriptors: [DescriptorBox]) {
-            guard descriptors.count == 1, let rows = message.body["rows"]?.integer, rows >= 0,
-                let counts = message.counts, let bytes = Self.bytes(of: descriptors[0])
-            else { return nil }
-            self.descriptor = bytes
-            self.rows = rows
-            self.counts = counts
-            moves = message.moves
-            decache = message.decache
-            changedFile = message.body["changed"]?.array?.first.map { $0.string ?? "a file" }
-            asked = message.body["asked"]?.array?.first.map { $0.string ?? "something" }
-            timing = message.timing
-        }
-
-        /// The content of a file that a worker sent; nil when it is too long, or no file.
-        static func bytes(of file: DescriptorBox) -> [UInt8]? {
-            guard let status = try? file.descriptor.status(), status.bytes <= descriptorBytesMax else { return nil }
-            return try? file.descriptor.bytes(0..<status.bytes)
-        }
-    }
-}
-
-extension Scheduler.WorkerError {
-    /// Reads a worker's `error` member; what is missing gets a word that says so.
-    init(_ body: JSONValue?) {
-        self.init(
-            kind: body?["kind"]?.string ?? "internal", message: body?["message"]?.string ?? "the worker gave no reason",
-            traceback: body?["traceback"]?.string, file: body?["file"]?.string,
-            line: body?["line"]?.integer.map { Int(clamping: $0) })
+    /// The most bytes of SIPC descriptors that a worker may send: a part of its memory, as it had to write them there.
+    static func descriptorBytesMax(memoryBytesMax: Int?) -> Int {
+        let part = memoryBytesMax.map { $0 / Limit.descriptorMemoryParts } ?? Limit.descriptorBytesMax
+        return min(max(part, Limit.descriptorBytesMin), Limit.descriptorBytesMax)
     }
 }

@@ -3,7 +3,7 @@ import System
 
 /// What a zygote must offer to a model: workers of one zygote share its packages, and what it can see.
 ///
-/// A zygote sees all that any model of its plan may read; each worker hides from itself what its model may not.
+/// A zygote sees the project's folder, and no source outside of it; each worker hides from itself what of it is not for models.
 struct ZygoteKey: Hashable {
     /// The environment's id.
     var environment: String
@@ -15,14 +15,14 @@ struct ZygoteKey: Hashable {
     var hasNetwork: Bool
     /// The project's folder.
     var project: String
-    /// What it shows: the project's folder, and what holds sources outside of it.
-    var shown: [String]
-    /// Which folders these are, "-" for one that is not there: another one of the same name, made later, is not what a zygote
+    /// Which folder that is, "-" for one that is not there: another one of the same name, made later, is not what a zygote
     /// shows that has been there before.
-    var places: [String]
+    var place: String
+}
 
+extension ZygoteKey {
     /// The key of a model of a plan.
-    init(_ model: Plan.Model, of plan: Plan, _ folders: SourceFolders) {
+    init(_ model: Plan.Model, of plan: Plan, seeing view: WorkerView) {
         guard let declared = plan.environments.first(where: { $0.id == model.environment }) else {
             preconditionFailure("a plan with an unknown environment was not refused")
         }
@@ -31,13 +31,12 @@ struct ZygoteKey: Hashable {
         modules = declared.modules
         hasNetwork = model.network
         project = plan.project.folder
-        shown = folders.shown
-        places = folders.places
+        place = view.place
     }
 
     /// The key as the scheduler's environment; unique.
     var name: String {
-        let own = [environment, python, project, hasNetwork ? "network" : "", modules.joined(separator: ",")]
-        return (own + shown + places).joined(separator: "\u{1f}")
+        let own = [environment, python, project, place, hasNetwork ? "network" : "", modules.joined(separator: ",")]
+        return own.joined(separator: "\u{1f}")
     }
 }

@@ -22,8 +22,11 @@ public struct ByteCounts: Codable, Sendable, Equatable {
         case copiedBytes = "copied_bytes"
     }
 
-    /// All of them together.
+    /// All of them together; as much as there can be, where a worker says that it is more.
     public var total: UInt64 {
-        resharedBytes &+ bornSharedBytes &+ deanonymizedBytes &+ packedBytes &+ copiedBytes
+        [resharedBytes, bornSharedBytes, deanonymizedBytes, packedBytes, copiedBytes].reduce(0) { sum, bytes in
+            let (total, overflow) = sum.addingReportingOverflow(bytes)
+            return overflow ? .max : total
+        }
     }
 }

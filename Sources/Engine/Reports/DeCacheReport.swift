@@ -1,12 +1,12 @@
-/// What a scan had from DeCache, and gave to it.
+/// The units that a scan had from DeCache and gave to it.
 public struct DeCacheReport: Codable, Sendable, Equatable {
-    /// Columns of row groups that it wanted.
+    /// Units (columns of row groups) that it wanted.
     public var wantedUnits: Int64
-    /// Those of them that were there.
+    /// The part of `wantedUnits` that was there.
     public var reusedUnits: Int64
-    /// Those of them that it decoded.
+    /// The part of `wantedUnits` that it decoded.
     public var decodedUnits: Int64
-    /// Bytes of what it gave.
+    /// Bytes of the pieces that it gave.
     public var piecesBytes: Int64
 
     enum CodingKeys: String, CodingKey {

@@ -1,10 +1,10 @@
 /// How often tables were evicted, and how much memory that set free.
 public struct EvictionReport: Codable, Sendable, Equatable {
-    /// What one way did.
+    /// The figures of one way of eviction.
     public struct Way: Codable, Sendable, Equatable {
         /// How many tables went.
         public var tables = 0
-        /// What that set free, in bytes.
+        /// The memory that this set free, in bytes.
         public var bytes: UInt64 = 0
 
         /// Counts one more table.
@@ -26,10 +26,10 @@ public struct EvictionReport: Codable, Sendable, Equatable {
     public var swapped = Way()
     /// Pushed out to swap by a lower limit of their control group.
     public var limited = Way()
-    /// Read back from disk into memory, as they could not be lent from there.
+    /// Read back from disk into memory, because they could not be lent from there.
     public var restored = Way()
 
-    /// What came since an earlier account.
+    /// The figures since an earlier report.
     static func - (left: EvictionReport, right: EvictionReport) -> EvictionReport {
         EvictionReport(
             dropped: left.dropped - right.dropped, spilled: left.spilled - right.spilled,

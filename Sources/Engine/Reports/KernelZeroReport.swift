@@ -1,6 +1,6 @@
 /// How KernelZero moved a result's memory, in pages of 4 KiB.
 public struct KernelZeroReport: Codable, Sendable, Equatable {
-    /// Buffers that moved, those that touch joined.
+    /// Ranges that moved: buffers, with adjoining ones joined into one range.
     public var ranges: UInt64
     /// Buffers that the kernel did not take, and that were copied.
     public var refusedRanges: UInt64

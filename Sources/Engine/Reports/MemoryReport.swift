@@ -12,15 +12,15 @@ public struct MemoryReport: Codable, Sendable {
     @Nullable public var limitBytes: UInt64?
     /// What segments hold when the run is over and all its tables are released, in bytes.
     public var segmentsBytesEnd: UInt64 = 0
-    /// What is kept faulted in for later outputs when the run is over, in bytes.
+    /// Memory kept faulted in for later outputs when the run is over, in bytes.
     public var pooledBytesEnd: UInt64 = 0
-    /// What was copied to free segments of which little was still needed, in bytes. Only where segments are sealed.
+    /// Bytes copied to free segments of which little was still needed. Only where segments are sealed.
     public var compactedBytes: UInt64 = 0
-    /// What was moved out of outputs of which next to nothing was published, to keep their memory for later outputs, in
-    /// bytes: small results, 128 KiB each at most.
+    /// Bytes moved out of outputs of which next to nothing was published, to keep their memory for later outputs: small results,
+    /// 128 KiB each at most.
     public var movedBytes: UInt64 = 0
 
-    /// What was evicted while the run lasted, whoever's it was.
+    /// Evictions while the run lasted, of any run's tables.
     public var evictions = EvictionReport()
 
     /// Nothing yet.

@@ -2,7 +2,7 @@ import FoundationEssentials
 
 /// What `--output json` prints: the run and each of its models.
 public struct RunReport: Codable, Sendable {
-    /// What went wrong, and in which model if it was in one.
+    /// A failure, with its model if it was in one.
     public struct Failure: Codable, Sendable {
         /// The model's name; null when the run itself failed.
         @Nullable public var model: String?
@@ -115,12 +115,15 @@ public struct RunReport: Codable, Sendable {
     public var models: [Model]
     /// The shared memory of its tables; null when it did not get as far as its models.
     @Nullable public var memory: MemoryReport?
+    /// Who had slots that this run waited for, or that others waited for and its models had.
+    public var slotWaits: [SlotWait] = []
     /// The first rows of the final tables; not part of the JSON.
     public var previews: [Preview] = []
 
     enum CodingKeys: String, CodingKey {
         case run, status, error, errors, models, memory
         case wallMilliseconds = "wall_ms"
+        case slotWaits = "slot_waits"
     }
 
     /// A report of a run that did not get as far as its models.

@@ -1,6 +1,6 @@
 import Scheduler
 
-/// What a user is told of a failure.
+/// The texts of failures for a user.
 extension Run {
     /// A failure in words: the model's place, what was wrong, what to do.
     func message(for failure: Scheduler.Failure, of index: Int) -> String {
@@ -17,6 +17,7 @@ extension Run {
         }
         if let file = model.file { text += file + (model.line.map { ":\($0)" } ?? "") + ": " }
         text += "\(failure)"
+        if case .timedOut = failure, let timeout = timeout(of: index) { text += ": \(timeout.text)" }
         if case .died(let exit, _) = failure {
             if exit.isOutOfMemory {
                 text += memoryText(of: index)
@@ -29,7 +30,7 @@ extension Run {
         return text
     }
 
-    /// What a model had that was killed for want of memory, and what to do.
+    /// The memory that a model had when it was killed for it, and what to do.
     private func memoryText(of model: Int) -> String {
         let limits: [(UInt64?, String)] = [
             (plan.models[model].memoryBytesMax, "its own limit"), (options.memoryBytesMax, "--memory of the run"),

@@ -1,21 +1,38 @@
-import SIPC
 import Scheduler
 import Store
 import System
 
-/// From a result to a table, and to its end.
+/// How a result becomes a table, and how the table is released.
 extension Run {
-    /// Checks, trims and locks what a worker published.
+    /// Checks, trims and locks the result that a worker published.
     func seal(_ model: Int, _ id: Scheduler.WorkerID) {
         guard let worker = workers.removeValue(forKey: id), let published = worker.published else {
             preconditionFailure("\(id) has published nothing")
         }
-        defer { free(worker) }
         do {
-            let pieces = worker.scan?.pieces ?? []
-            let descriptors = try [Descriptor(published.descriptor)] + pieces.map { try Descriptor($0.descriptor) }
             if let cgroup = worker.cgroup { engine.store.attach(cgroup, toOutputOf: worker.storeID) }
-            let published = try publish(descriptors, by: worker)
+            try engine.store.measureOutput(of: worker.storeID)
+        } catch {
+            return rejected(model, worker, error)
+        }
+        let files = [published.descriptor] + (worker.scan?.pieces ?? []).map(\.descriptor)
+        // It is the run's memory, though it is the engine that holds it for a while.
+        let bytes = Int(clamping: worker.outputBytes) + DecodedTable.bytes(toDecode: files)
+        engine.tell(.used(number, model: model, bytes: bytes))
+        let result = ResultWork(files, engine.store.beginPublish(by: worker.storeID))
+        engine.background.begin(.publish, of: number) {
+            result.run()
+        } then: { [weak self] failure in
+            self?.sealed(model, worker, result, failure)
+        }
+    }
+
+    /// What a worker published was found to be in order, or not.
+    private func sealed(_ model: Int, _ worker: Worker, _ result: ResultWork, _ failure: (any Error)?) {
+        do {
+            if let failure { throw failure }
+            let published = try engine.store.finish(result.publish)
+            let pieces = worker.scan?.pieces ?? []
             let seconds = Double(MonotonicClock.nanoseconds() - worker.sentAt) / 1e9
             tables[model] = published[0]
             worker.cgroup?.allowSwap()
@@ -31,17 +48,23 @@ extension Run {
                     by: worker.storeID)
             }
             worker.mark("ready")
-            report(descriptors[0], of: worker)
+            report(rows: result.rows, of: worker)
             isFromCache.remove(model)
             shareScan(model)
             noteKeeping(of: model, unless: reasonNotToKeep(model, worker))
             if reports[model].isKept {
                 engine.keep(reports[model].output!, published[0], of: plan.models[model], in: self)
             }
+            free(worker)
             feed(.tableReady(model: model))
         } catch {
-            feed(.tableRejected(model: model, reason: "\(error)"))
+            rejected(model, worker, error)
         }
+    }
+
+    private func rejected(_ model: Int, _ worker: Worker, _ error: any Error) {
+        free(worker)
+        feed(.tableRejected(model: model, reason: "\(error)"))
     }
 
     /// Why a model's result is of this run alone; nil where it may be kept.
@@ -58,14 +81,14 @@ extension Run {
         return "its input \(name(of: input)) isn't kept"
     }
 
-    /// Reports whether a model's result may be kept.
+    /// Records whether a model's result may be kept, and if not, why.
     func noteKeeping(of model: Int, unless reason: String?) {
         reports[model].isKept = reason == nil
         reports[model].because = reason
     }
 
     /// Notes what a worker published, once its table is there.
-    private func report(_ descriptor: Descriptor, of worker: Worker) {
+    private func report(rows: UInt64, of worker: Worker) {
         guard let published = worker.published else { return }
         let now = elapsed()
         let model = worker.model
@@ -73,54 +96,7 @@ extension Run {
         reports[model].timing = timing(of: worker, published.timing)
         reports[model].decache = published.decache
         reports[model].output = RunReport.Output(
-            rows: Int64(clamping: descriptor.rows), counts: published.counts, moves: published.moves)
-    }
-
-    /// Gives the worker's own segment its real id, and its tables to the store, which checks that the worker names nothing but
-    /// what it was lent.
-    private func publish(_ descriptors: [Descriptor], by worker: Worker) throws -> [TableID] {
-        guard let output = worker.segment else { preconditionFailure("a worker that published had an output") }
-        try engine.store.measureOutput(of: worker.storeID)
-        let tables = try descriptors.map { descriptor in
-            let ids = descriptor.segments.map { $0.id == 0 ? output : SegmentID(rawValue: $0.id) }
-            try check(descriptor.segments, ids, of: worker)
-            let bytes = descriptor.renumbered(ids.map(\.rawValue))
-            return SegmentStore.Publication(
-                descriptor: DescriptorBox(try FileDescriptor.sealedMemory(named: "descriptor", bytes)),
-                references: try references(of: descriptor, ids))
-        }
-        return try engine.store.publish(by: worker.storeID, tables: tables)
-    }
-
-    private func references(of descriptor: Descriptor, _ ids: [SegmentID]) throws -> References {
-        var references = References()
-        var failure: StoreError?
-        descriptor.forEachReference { reference in
-            do throws(StoreError) {
-                try references.add(ids[Int(reference.segment)], offset: reference.offset, length: reference.length)
-            } catch {
-                failure = failure ?? error
-            }
-        }
-        if let failure { throw failure }
-        guard references.segmentCount == ids.count else {
-            throw EngineError.protocolBroken("it lists a segment that it does not name anything of")
-        }
-        return references
-    }
-
-    /// Checks what readers rely on: each segment once, under the size that its file has.
-    private func check(_ segments: [SIPC.Segment], _ ids: [SegmentID], of worker: Worker) throws {
-        guard Set(ids).count == ids.count else { throw EngineError.protocolBroken("it lists a segment twice") }
-        for (segment, id) in zip(segments, ids) {
-            guard let bytes = engine.store.fileBytes(of: id, namedBy: worker.storeID) else {
-                throw EngineError.protocolBroken("it lists segment \(segment.id), which its worker was never given")
-            }
-            guard segment.bytes == UInt64(bytes) else {
-                throw EngineError.protocolBroken(
-                    "it lists segment \(segment.id) with a size of \(segment.bytes), not \(bytes)")
-            }
-        }
+            rows: Int64(clamping: rows), counts: published.counts, moves: published.moves)
     }
 
     /// Durations as they are, moments as milliseconds since the run began.
@@ -131,7 +107,7 @@ extension Run {
         return timing
     }
 
-    /// The worker is over and there is no table of it.
+    /// Ends a worker that is over and left no table.
     func discard(_ id: Scheduler.WorkerID) {
         guard let worker = workers.removeValue(forKey: id) else { return }
         if let text = worker.text, isPreview(worker.model) {
@@ -140,7 +116,7 @@ extension Run {
         free(worker)
     }
 
-    /// A model has its final status.
+    /// Reports a model's final status.
     func settle(_ model: Int, _ status: Scheduler.ModelStatus) {
         guard !isPreview(model) else {
             if case .failed(let failure) = status { observer?.note("\(name(of: model)) failed: \(failure)") }
@@ -173,10 +149,15 @@ extension Run {
         if plan.models[model].kind == "scan" { endDeCache() }
     }
 
-    /// Nobody will read the table any more.
+    /// Releases a model's table, which nobody will read any more.
     func release(_ model: Int) {
-        export(model)
-        guard let table = tables.removeValue(forKey: model) else { preconditionFailure("a table is released twice") }
+        guard tables[model] != nil else { preconditionFailure("a table is released twice") }
+        if !export(model) { letGo(of: model) }
+    }
+
+    /// Gives up the table of a model.
+    func letGo(of model: Int) {
+        guard let table = tables.removeValue(forKey: model) else { preconditionFailure("a table is let go of twice") }
         do {
             try engine.tables.release(table, by: .run(number, model: model))
         } catch {

@@ -14,7 +14,7 @@ extension Run {
         guard let key = scheduler.graph.models.indices.lazy.map({ self.key(of: $0) }).first(where: { $0.name == name })
         else { preconditionFailure("no model has the environment \(name)") }
         do {
-            let zygote = try engine.zygote(key)
+            let zygote = try engine.zygotes.zygote(for: key, run: number)
             if zygote.state == .ready { feed(.zygoteReady(environment: name)) }
         } catch {
             feed(.zygoteFailed(environment: name, reason: "\(error)"))
@@ -23,21 +23,21 @@ extension Run {
 
     func fork(_ model: Int, _ id: Scheduler.WorkerID) {
         do {
-            guard let zygote = engine.zygotes[key(of: model)], zygote.state == .ready else {
+            guard let zygote = engine.zygotes.ready(key(of: model)), let process = zygote.process else {
                 throw EngineError.zygote("its zygote is gone")
             }
             let (ours, theirs) = try MessageSocket.pair()
             let (reading, writing) = try DescriptorBox.pipe()
             let identity = engine.identities?.take()
             let worker = Worker(
-                id: id, name: "\(self.id)-\(id)", model: model, key: zygote.key, channel: Channel(ours),
+                id: id, name: "\(self.id)-\(id)", model: model, zygote: zygote, channel: Channel(ours),
                 output: try LineReader(reading), identity: identity)
-            worker.zygoteBytes = zygote.zygote.anonymousBytes
+            worker.zygoteBytes = process.anonymousBytes
             worker.cgroup = cgroup?.makeWorker(worker.name, memoryBytesMax: nil)
             worker.deadline = Deadline.after(seconds: Self.graceSeconds)
             workers[id] = worker
             worker.mark("fork")
-            let view = engine.options.isSandboxed ? [try view(of: model, from: zygote)] : []
+            let view = engine.options.isSandboxed ? [try viewFile(for: zygote.key, process)] : []
             try zygote.channel.send(
                 Datagram.fork(worker: worker.name, uid: identity?.uid, cpus: Machine.processorCount()),
                 [DescriptorBox(try theirs.descriptor.duplicate()), writing] + view)
@@ -48,25 +48,17 @@ extension Run {
         }
     }
 
-    /// What a model's worker sees, as a file: there may be thousands of folders.
-    private func view(of model: Int, from zygote: ZygoteProcess) throws -> DescriptorBox {
-        let own = isPreview(model) ? [] : plan.models[model].readPaths
-        if own.isEmpty, let view = sourcelessViews[zygote.key] { return view }
-        let content = folders.view(reading: own).json(tmp: zygote.zygote.shownBelowTmp)
-        let view = DescriptorBox(try FileDescriptor.sealedMemory(named: "view", content.utf8))
-        if own.isEmpty { sourcelessViews[zygote.key] = view }
-        return view
-    }
-
     func forked(_ worker: Worker, _ pidfd: DescriptorBox) {
         do {
             let process = ProcessDescriptor(try pidfd.descriptor.duplicate())
             worker.pidfd = process
+            giveWay(worker)
             // Before it is given any work: what it allocates is charged to its own group.
             if let entry = worker.cgroup?.entry, let pid = try process.process() {
                 worker.isEntering = true
                 // The kernel waits there for all processors, for 10 ms and more.
-                engine.background.begin { () -> SystemError? in
+                engine.background.begin(.cgroup) { () -> SystemError? in
+                    HoldPoint.cgroup.pass()
                     do throws(SystemError) {
                         try entry(pid)
                         return nil
@@ -97,7 +89,7 @@ extension Run {
         entered(worker)
         // A worker that has died meanwhile is in no group; its end is on its way.
         if let error, error.errno != ESRCH, scheduler.isAlive(worker.id) {
-            feed(.sendFailed(worker.id, reason: "its memory could not be limited: \(error)"))
+            feed(.sendFailed(worker.id, reason: "it could not be put into its control groups: \(error)"))
         }
     }
 
@@ -136,7 +128,10 @@ extension Run {
                     })
             }
             if !worker.output.isClosed {
-                watches.append(Watch(worker.output.descriptor.raw) { _ in self.printOutput(of: worker) })
+                watches.append(
+                    Watch(worker.output.descriptor.raw, isReady: worker.output.hasMore) { _ in
+                        self.printOutput(of: worker)
+                    })
             }
         }
     }
@@ -146,14 +141,15 @@ extension Run {
             if let deadline = worker.deadline, now >= deadline {
                 worker.deadline = nil
                 // A worker that does not exist yet can't be killed: the zygote hangs.
-                if scheduler.isForking(worker.id), !worker.isEntering, let zygote = engine.zygotes[worker.key] {
-                    engine.fail(zygote, "it did not fork a worker within \(Int(Self.graceSeconds)) seconds")
+                if scheduler.isForking(worker.id), !worker.isEntering, worker.zygote.state == .ready {
+                    engine.zygotes.fail(
+                        worker.zygote, "it did not fork a worker within \(Int(Self.graceSeconds)) seconds")
                 } else {
                     feed(.timedOut(worker.id))
                 }
             }
-            if let zygote = engine.zygotes[worker.key], isLost(worker, now) {
-                engine.fail(zygote, "it did not tell of the end of a worker")
+            if worker.zygote.state == .ready, isLost(worker, now) {
+                engine.zygotes.fail(worker.zygote, "it did not tell of the end of a worker")
             }
         }
     }
@@ -172,46 +168,46 @@ extension Run {
         return (try? Poll.wait([(pidfd.raw, .read)], timeoutMilliseconds: 0))?.first?.contains(.read) ?? false
     }
 
-    func printOutput(of worker: Worker) {
-        for line in worker.output.lines() { observer?.printed(name(of: worker.model), line: line) }
+    func printOutput(of worker: Worker, isLast: Bool = false) {
+        let lines = isLast ? worker.output.lastLines() : worker.output.lines()
+        if !lines.isEmpty { observer?.printed(name(of: worker.model), lines: lines) }
     }
 
     // MARK: Zygotes
 
-    /// Whether the run's models are forked from this zygote; another one may serve another run.
-    func uses(_ zygote: ZygoteProcess) -> Bool {
-        scheduler.graph.environments.contains(zygote.key.name)
-    }
-
     /// A zygote's message about a worker of this run.
     ///
     /// - Returns: what was wrong with it; nil when it was in order.
-    func handle(_ message: Datagram, _ descriptors: [DescriptorBox], of worker: Worker) -> String? {
+    func handle(_ message: ZygoteMessage, of worker: Worker) -> String? {
         let isForking = scheduler.isForking(worker.id)
-        switch message.op {
-        case "forked" where isForking && worker.pidfd == nil:
-            guard descriptors.count == 1 else { return "it sent no descriptor of a worker" }
-            forked(worker, descriptors[0])
-        case "fork-failed" where isForking && worker.pidfd == nil:
-            let reason = message.body["message"]?.string ?? "no reason given"
+        switch message {
+        case .forked(_, let pidfd) where isForking && worker.pidfd == nil: forked(worker, pidfd)
+        case .forkFailed(_, let reason) where isForking && worker.pidfd == nil:
             workers[worker.id] = nil
             free(worker)
             feed(.forkFailed(worker.id, reason: reason))
-        case "exited" where !isForking || worker.isEntering:
-            exited(worker, message)
-        default:
-            return "it sent an unexpected message '\(message.op.prefix(40))'"
+        case .exited(_, let exit) where !isForking || worker.isEntering: exited(worker, exit)
+        case .ready, .forked, .forkFailed, .exited: return "it sent an unexpected message '\(message.op.rawValue)'"
         }
         return nil
     }
 
-    /// A zygote is dead, and its workers with it.
-    func zygoteFailed(_ environment: String, _ reason: String, _ orphans: [Worker]) {
-        feed(.zygoteFailed(environment: environment, reason: reason))
-        // Those that were not forked yet are over with that.
-        for worker in orphans where workers[worker.id] != nil {
-            worker.exit = Worker.Exit(status: 0, signal: SIGKILL, memoryBytesMax: 0, cpuMilliseconds: 0)
+    /// The workers that were forked from a zygote, or are to be.
+    func workers(of zygote: ZygoteProcess) -> [Worker] { workers.values.filter { $0.zygote === zygote } }
+
+    /// A zygote forks no worker any more. Those that were not forked yet are over with that.
+    func zygoteFailed(_ zygote: ZygoteProcess, _ reason: String) {
+        feed(.zygoteFailed(environment: zygote.key.name, reason: reason))
+    }
+
+    /// A zygote that had failed is dead, and its workers with it.
+    ///
+    /// - Parameter reason: why some may be alive all the same: what they published can't be trusted to stay as it is.
+    func zygoteDied(_ zygote: ZygoteProcess, unless reason: String?) {
+        for worker in workers(of: zygote) {
             while handleMessages(of: worker) {}
+            if let reason, scheduler.isAlive(worker.id) { feed(.misbehaved(worker.id, reason: reason)) }
+            worker.exit = Worker.Exit(status: 0, signal: SIGKILL, memoryBytesMax: 0, cpuMilliseconds: 0)
             end(worker)
         }
     }
@@ -223,51 +219,50 @@ extension Run {
     /// - Returns: whether there may be more.
     @discardableResult
     func handleMessages(of worker: Worker) -> Bool {
-        for _ in 0..<64 {
+        for _ in 0..<Limit.messagesPerTurn {
             guard !worker.channel.isClosed, scheduler.isAlive(worker.id) else { return false }
-            switch worker.channel.receive() {
+            let arrival = worker.channel.receive { (message, came) throws(Malformed) -> WorkerMessage? in
+                guard let files = try descriptors(of: message, came, from: worker) else { return nil }
+                return try WorkerMessage(message, files, descriptorBytesMax: worker.descriptorBytesLeft)
+            }
+            switch arrival {
             case .nothing, .closed: return false
             case .malformed(let what): feed(.misbehaved(worker.id, reason: "it sent \(what)"))
-            case .message(let message, let descriptors): handle(message, descriptors, from: worker)
+            case .message(let message): if let message { handle(message, from: worker) }
             }
         }
         return true
     }
 
-    private func handle(_ message: Datagram, _ descriptors: [DescriptorBox], from worker: Worker) {
-        switch message.op {
-        case "started":
+    private func handle(_ message: WorkerMessage, from worker: Worker) {
+        switch message {
+        case .started:
             worker.deadline = nil
             worker.mark("started")
             feed(.started(worker.id))
-        case "running":
+        case .running:
             worker.mark("running")
             feed(.running(worker.id))
-        case "wants":
-            if !wants(worker, descriptors) {
-                feed(.misbehaved(worker.id, reason: "it asked for what it can't have"))
-            }
-        case "decoded":
-            if !decoded(worker, descriptors) {
-                feed(.misbehaved(worker.id, reason: "it gave what nobody asked for"))
-            }
-        case "done":
+        case .wants(let blocks):
+            if !wants(worker, blocks) { feed(.misbehaved(worker.id, reason: "it asked for what it can't have")) }
+        case .decoded(let pieces):
+            if !decoded(worker, pieces) { feed(.misbehaved(worker.id, reason: "it gave what nobody asked for")) }
+        case .done(let text):
             lastMessageCame(from: worker)
-            worker.text = message.body["text"]?.string
+            worker.text = text
             feed(.done(worker.id))
-        case "failed":
+        case .failed(let error):
             lastMessageCame(from: worker)
-            feed(.failed(worker.id, Scheduler.WorkerError(message.body["error"])))
-        case "published":
+            feed(.failed(worker.id, error))
+        case .published(let publication):
             lastMessageCame(from: worker)
-            if worker.published == nil, let published = Worker.Published(message, descriptors) {
-                worker.published = published
-                worker.mark("published")
-                feed(.published(worker.id))
-            } else {
-                feed(.misbehaved(worker.id, reason: "it sent a broken result"))
+            guard worker.published == nil else {
+                return feed(.misbehaved(worker.id, reason: "it sent a broken result: a second one"))
             }
-        default: feed(.misbehaved(worker.id, reason: "it sent an unknown message '\(message.op.prefix(40))'"))
+            worker.published = publication
+            worker.descriptorBytesLeft -= publication.descriptor.bytes
+            worker.mark("published")
+            feed(.published(worker.id))
         }
     }
 
@@ -284,13 +279,9 @@ extension Run {
         worker.deadline = nil
     }
 
-    func exited(_ worker: Worker, _ message: Datagram) {
+    func exited(_ worker: Worker, _ exit: Worker.Exit) {
         if worker.isEntering { entered(worker) }
-        worker.exit = Worker.Exit(
-            status: Int32(clamping: message.body["status"]?.integer ?? 0),
-            signal: message.body["signal"]?.integer.map { Int32(clamping: $0) },
-            memoryBytesMax: UInt64(clamping: message.body["memory_bytes_max"]?.integer ?? 0),
-            cpuMilliseconds: message.body["cpu_ms"]?.number ?? 0)
+        worker.exit = exit
         worker.mark("exited")
         // It is dead: what is left is what the socket holds.
         while handleMessages(of: worker) {}
@@ -300,9 +291,9 @@ extension Run {
     /// The worker and all it started are dead, and what it said has been read.
     func end(_ worker: Worker) {
         guard let exit = worker.exit, scheduler.isAlive(worker.id) else { return }
-        printOutput(of: worker)
+        printOutput(of: worker, isLast: true)
         worker.wasKilledForMemory = (worker.cgroup?.outOfMemoryKills ?? 0) > 0
-        worker.outputBytes = UInt64(engine.store.outputResidentBytes(of: worker.storeID))
+        worker.outputBytes = UInt64(clamping: engine.store.outputResidentBytes(of: worker.storeID))
         engine.forecast.noteOutput(of: outputKey(of: worker.model), bytes: worker.outputBytes)
         worker.memoryBytes = memoryBytesMax(of: worker, exit)
         if !isPreview(worker.model), worker.grant != nil {

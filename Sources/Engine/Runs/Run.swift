@@ -5,7 +5,7 @@ import Scheduler
 import Store
 import System
 
-/// One execution of a plan: feeds the scheduler with what happens, and does what it says.
+/// One execution of a plan: feeds the scheduler with events, and carries out its actions.
 ///
 /// Lives on the engine's thread; nothing here waits but the one `poll`.
 final class Run {
@@ -15,9 +15,10 @@ final class Run {
     let id: String
     let options: RunOptions
     weak var observer: (any RunObserver)?
-    let folders: SourceFolders
-    /// What a worker sees that may see no source, by its zygote; made for the first one.
-    var sourcelessViews: [ZygoteKey: DescriptorBox] = [:]
+    /// What its workers see of the project.
+    private let view: WorkerView
+    /// The same as a file, by the zygote that reads it; made for its first worker.
+    private var viewFiles: [ZygoteKey: DescriptorBox] = [:]
 
     /// The control group of all its workers; nil where none can be had.
     let cgroup: RunCgroup?
@@ -31,25 +32,32 @@ final class Run {
     var failures: [RunReport.Failure] = []
     var previews: [Int: String] = [:]
     var memory = MemoryReport()
-    /// The user has asked for an end; how often.
+    /// How often the user has asked for an end.
     var cancelCount = 0
     /// Events that came up while actions were carried out.
     private var events: [Scheduler.Event] = []
-    var outcome: Scheduler.Outcome?
+    /// How it ended; nil before that, and as long as tables are being written to files.
+    private(set) var outcome: Scheduler.Outcome?
+    /// How its models ended.
+    private var modelsOutcome: Scheduler.Outcome?
+    /// The tables that are being written to files, by model.
+    var exports: [Int: ExportWork] = [:]
     let beganAt: UInt64
     var endedAt: UInt64?
-    /// What its workers hold for themselves, in bytes, by model; as of the last measurement.
+    /// The memory that its workers hold for themselves, in bytes, by model; as of the last measurement.
     var memoryBytes: [String: UInt64] = [:]
-    /// Models whose table was there, and didn't have to be made since.
+    /// Models whose table came from a cache and wasn't made again since.
     var isFromCache: Set<Int> = []
-    /// A file of the project that was changed after the plan was made: nothing that comes now is kept under the plan's keys.
+    /// A file of the project that was changed after the plan was made: later results are not kept under the plan's keys.
     var changedFile: String?
     /// The project's code for its workers; nil before the first one needs it.
     var codeFile: DescriptorBox?
-    /// The scans that have something in common with another one of the plan.
+    /// The scans that have a column of a file in common with another scan of the plan.
     private(set) lazy var overlappingScans = plan.overlappingScans
     /// How many grants its models were given.
     var grantCount = 0
+    /// Who had slots that it, or somebody else, waited for.
+    var slotWaits: [SlotWait] = []
     private var movedBytesBefore = 0
     private var compactedBytesBefore: UInt64 = 0
     private var evictionsBefore = EvictionReport()
@@ -57,11 +65,11 @@ final class Run {
     /// A run that has not started.
     ///
     /// - Parameters:
-    ///   - saved: the saved results that it may use, by key.
+    ///   - prepared: what was found out for it.
     ///   - beganAt: when it was asked for.
     init(
         _ plan: Plan, _ options: RunOptions, engine: Engine, number: Int, observer: (any RunObserver)?,
-        saved: [String: DescriptorBox], beganAt: UInt64
+        _ prepared: RunPreparation, beganAt: UInt64
     ) throws {
         self.beganAt = beganAt
         self.plan = plan
@@ -69,17 +77,17 @@ final class Run {
         self.engine = engine
         self.number = number
         id = "r\(getpid())-\(number)"
-        let folders = engine.sourceFolders(of: plan)
-        self.folders = folders
+        let view = prepared.view
+        self.view = view
         self.observer = observer
         cgroup = engine.cgroups?.makeRun(id, memoryBytesMax: options.memoryBytesMax)
         let cached = plan.models.map { model in
-            options.usesCache ? model.key.flatMap { engine.result($0, saved) } : nil
+            options.usesCache ? model.key.flatMap { engine.result($0, prepared.saved) } : nil
         }
         let index = Dictionary(uniqueKeysWithValues: plan.models.enumerated().map { ($1.name, $0) })
         var models = zip(plan.models, cached).map { model, cached in
             Scheduler.Model(
-                inputs: model.inputs.map { index[$0]! }, environment: ZygoteKey(model, of: plan, folders).name,
+                inputs: model.inputs.map { index[$0]! }, environment: ZygoteKey(model, of: plan, seeing: view).name,
                 isFinal: model.final, isCached: cached != nil,
                 mayBeFound: model.sharedKey(options, engine.options) != nil,
                 canRollBack: model.cache != false && !model.network && model.repeatable != false)
@@ -88,7 +96,8 @@ final class Run {
         for model in previewOf {
             models.append(
                 Scheduler.Model(
-                    inputs: [model], environment: ZygoteKey(plan.models[model], of: plan, folders).name, role: .preview)
+                    inputs: [model], environment: ZygoteKey(plan.models[model], of: plan, seeing: view).name,
+                    role: .preview)
             )
         }
         scheduler = Scheduler(
@@ -103,17 +112,26 @@ final class Run {
         take(cached)
     }
 
-    /// Holds the results that are there already.
+    /// What a zygote's worker sees, as a file: there may be thousands of folders.
+    func viewFile(for key: ZygoteKey, _ zygote: Zygote) throws -> DescriptorBox {
+        if let file = viewFiles[key] { return file }
+        let content = view.json(tmp: zygote.shownBelowTmp)
+        let file = DescriptorBox(try FileDescriptor.sealedMemory(named: "view", content.utf8))
+        viewFiles[key] = file
+        return file
+    }
+
+    /// Holds the results that caches have for its models.
     private func take(_ cached: [ResultsCache.Entry?]) {
         for (model, entry) in cached.enumerated() {
             if let entry { take(entry.table, entry.output, for: model) }
         }
     }
 
-    /// Why no result of a run is kept that says so.
+    /// The reason that a run with `--no-cache` reports for not keeping results.
     static let saysNoCache = "the run says --no-cache"
 
-    /// Holds a table that is there as a model's, and reports it: the run only names it.
+    /// Holds an existing table as a model's, and reports its bytes as reshared: the run only names them.
     func take(_ table: TableID, _ output: RunReport.Output, for model: Int) {
         tables[model] = table
         engine.tables.retain(table, by: .run(number, model: model))
@@ -124,7 +142,7 @@ final class Run {
         noteKeeping(of: model, unless: nil)
     }
 
-    /// Begins; the engine's loop does the rest, until there is an outcome.
+    /// Begins the run; the engine's loop does the rest, until there is an outcome.
     func start() {
         movedBytesBefore = engine.store.movedBytes
         compactedBytesBefore = engine.mover.compactedBytes
@@ -134,7 +152,7 @@ final class Run {
         feed(.start)
     }
 
-    /// Says so when there is a limit that nobody keeps.
+    /// Warns when there is a memory limit that the kernel doesn't enforce.
     private func noteLimits() {
         let isLimited =
             options.memoryBytesMax != nil || engine.options.memoryBytesMax != nil
@@ -142,7 +160,7 @@ final class Run {
         if isLimited, let problem = engine.memoryLimitProblem { observer?.note("warning: \(problem)") }
     }
 
-    /// What happened, when there is an outcome.
+    /// The report of a run with an outcome, memory figures included.
     func finish() -> RunReport {
         if let usage = try? engine.store.usage() { memory.note(usage) }
         memory.movedBytes = UInt64(clamping: engine.store.movedBytes - movedBytesBefore)
@@ -153,7 +171,7 @@ final class Run {
         return report()
     }
 
-    /// What happened, when it is over.
+    /// The report of a run that is over.
     func report() -> RunReport {
         guard let outcome else { preconditionFailure("the run is not over") }
         var report = RunReport(run: id, failures: failures)
@@ -167,6 +185,7 @@ final class Run {
         report.errors = failures
         report.models = reports
         report.memory = memory
+        report.slotWaits = slotWaits
         report.wallMilliseconds = elapsed(endedAt ?? MonotonicClock.nanoseconds())
         report.previews = previewOf.compactMap { model in
             previews[model].map { RunReport.Preview(model: plan.models[model].name, text: $0) }
@@ -174,23 +193,21 @@ final class Run {
         return report
     }
 
-    /// The user wants it to stop. Whoever asks twice does not want to wait for anything.
+    /// Cancels the run for its user. A user who asks twice does not want to wait for anything.
     func cancel() {
         guard outcome == nil else { return }
         cancelCount += 1
         feed(.cancel)
+        stopExports(waits: cancelCount == 1)
         if cancelCount > 1 {
             // A zygote that serves others as well is not killed for this.
-            for zygote in engine.zygotes.values
-            where uses(zygote) && !engine.runs.contains(where: { $0 !== self && $0.uses(zygote) }) {
-                engine.fail(zygote, "it was ended")
-            }
+            engine.zygotes.endZygotes(ofOnly: number)
         }
     }
 
     // MARK: Events in, actions out
 
-    /// Hands an event to the scheduler and carries out what it answers; what comes up meanwhile follows in order.
+    /// Hands an event to the scheduler and carries out its actions; events that come up meanwhile follow in order.
     func feed(_ event: Scheduler.Event) {
         events.append(event)
         engine.resources.drain()
@@ -199,7 +216,7 @@ final class Run {
     /// Whether there are events that wait to be handled.
     var hasEvents: Bool { !events.isEmpty }
 
-    /// Takes the event that has waited longest.
+    /// Handles the event that has waited longest.
     func handleNextEvent() {
         for action in scheduler.handle(events.removeFirst()) { perform(action) }
     }
@@ -218,9 +235,15 @@ final class Run {
         case .release(let model): release(model)
         case .settle(let model, let status): settle(model, status)
         case .finish(let outcome):
-            self.outcome = outcome
+            modelsOutcome = outcome
             if endedAt == nil { endedAt = MonotonicClock.nanoseconds() }
+            endIfOver()
         }
+    }
+
+    /// Ends the run when its models are over and their tables are where they are to be.
+    func endIfOver() {
+        if exports.isEmpty, outcome == nil { outcome = modelsOutcome }
     }
 
     /// A preview's place in the scheduler's list comes after the plan's models.
@@ -232,9 +255,9 @@ final class Run {
             ? "preview of \(plan.models[previewOf[model - plan.models.count]].name)" : plan.models[model].name
     }
 
-    func key(of model: Int) -> ZygoteKey { ZygoteKey(planModel(model), of: plan, folders) }
+    func key(of model: Int) -> ZygoteKey { ZygoteKey(planModel(model), of: plan, seeing: view) }
 
-    /// The plan's model: itself, or what a preview shows.
+    /// The plan's model; for a preview, the one that it shows.
     func planModel(_ model: Int) -> Plan.Model {
         plan.models[isPreview(model) ? previewOf[model - plan.models.count] : model]
     }

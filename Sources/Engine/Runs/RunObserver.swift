@@ -1,6 +1,6 @@
 import Glibc
 
-/// Who watches a run: the command line's progress, a test.
+/// An observer of a run: the command line's progress, or a test.
 ///
 /// Called on the engine's thread, in the order of events; it must return quickly.
 public protocol RunObserver: AnyObject {
@@ -8,13 +8,13 @@ public protocol RunObserver: AnyObject {
     func runBegan(_ plan: Plan)
     /// A model's worker has been asked for.
     func modelStarted(_ model: String)
-    /// A model has its final status, with what is known of it.
+    /// A model has its final status, and a report.
     func modelEnded(_ model: RunReport.Model, failure: String?)
-    /// A line that user code printed.
-    func printed(_ model: String, line: String)
-    /// The engine has something to tell.
+    /// Lines that user code printed, in order.
+    func printed(_ model: String, lines: [String])
+    /// The engine has a message for the user.
     func note(_ text: String)
-    /// What is held now; about twice a second.
+    /// The memory held now; about twice a second.
     func memory(_ status: MemoryStatus)
     /// About ten times a second while the run lasts.
     func tick()

@@ -1,14 +1,16 @@
-/// How one run is done. It travels from a client to the engine that serves it.
+/// The options of one run. They travel from a client to the engine that serves it.
 public struct RunOptions: Codable, Sendable, Equatable {
     /// Whether models that do not need a failed one still run.
     public var keepsGoing = false
-    /// How many of its models run at once; nil: as many as the engine lets.
+    /// How many of its models run at once; nil: as many as the engine allows.
     public var slots: Int?
-    /// The most memory that it may take, its tables included, in bytes; nil: what the engine lets it.
+    /// The most memory that it may take, its tables included, in bytes; nil: as much as the engine allows.
     public var memoryBytesMax: UInt64?
+    /// The most seconds that a model may run which says nothing itself; nil: what the project says.
+    public var timeoutSeconds: Double?
     /// Whether results are taken from earlier runs, and kept for later ones.
     public var usesCache = true
-    /// Whether what scans decode is shared with other scans.
+    /// Whether the columns that its scans decode are shared with other scans.
     public var usesDeCache = true
     /// Whether it gives way to interactive runs.
     public var isBatch = false
@@ -30,7 +32,17 @@ public struct RunOptions: Codable, Sendable, Equatable {
         case usesDeCache = "uses_decache"
         case isBatch = "is_batch"
         case exportFolder = "export_folder"
+        case timeoutSeconds = "timeout_s"
         case previewRows = "preview_rows"
         case previewWidth = "preview_width"
+    }
+
+    /// Checks what a client may have asked for that makes no sense.
+    func check() throws(Malformed) {
+        guard slots ?? 1 >= 1 else { throw Malformed("a run without a slot") }
+        guard memoryBytesMax ?? 1 >= 1 else { throw Malformed("a run without memory") }
+        guard exportFolder?.hasPrefix("/") ?? true else {
+            throw Malformed("a folder to export to that is not absolute")
+        }
     }
 }

@@ -3,21 +3,21 @@ import Scheduler
 import Store
 import System
 
-/// What scans share of what they have decoded (`docs/protocol.md`).
+/// How scans share the columns that they have decoded (`docs/protocol.md`).
 extension Run {
     /// Whether a model's scan asks DeCache, and gives to it.
     func usesDeCache(_ model: Int) -> Bool {
         guard !isPreview(model), plan.models[model].mayShareScan(options) else { return false }
-        // An engine of one run has no use for what no other scan of the run wants.
+        // If the engine has only this run, a scan that overlaps with no other one has nobody to share with.
         return engine.options.keepsResults || overlappingScans.contains(model)
     }
 
-    /// The most bytes of decoded columns that a scan may keep for others and that its own result doesn't name.
+    /// The most bytes of decoded columns that a scan may keep for others beside its own result.
     var decacheBytesMax: UInt64 {
         (options.memoryBytesMax ?? Engine.memoryBytesMax(engine.options) ?? (4 << 30)) / 8
     }
 
-    /// Lets go of pieces when nobody may want them any more: an engine of one run has no other scans to come.
+    /// Releases all pieces when every scan of the run has its status: an engine of one run has no other scans to come.
     func endDeCache() {
         guard !engine.options.keepsResults, engine.decache.count > 0,
             plan.models.indices.allSatisfy({ plan.models[$0].kind != "scan" || scheduler.status(of: $0) != nil })
@@ -26,12 +26,12 @@ extension Run {
         engine.answerScans()
     }
 
-    /// A scan says what it wants; it is answered when nobody else decodes any of it.
+    /// Takes in the units that a scan wants; it is answered when nobody else decodes any of them.
     ///
     /// - Returns: whether that was in order.
-    func wants(_ worker: Worker, _ descriptors: [DescriptorBox]) -> Bool {
-        guard worker.grant != nil, usesDeCache(worker.model), worker.scan == nil, descriptors.count == 1,
-            let blocks = blocks("units", descriptors[0], of: worker.model)
+    func wants(_ worker: Worker, _ names: [WorkerMessage.BlockName]) -> Bool {
+        guard worker.grant != nil, usesDeCache(worker.model), worker.scan == nil,
+            let blocks = blocks(names, of: worker.model)
         else { return false }
         worker.scan = Worker.Scan()
         engine.decache.ask(blocks, for: worker.storeID)
@@ -39,24 +39,26 @@ extension Run {
         return true
     }
 
-    /// A scan gives what it decoded. Nothing of it counts before the worker is dead and its result was accepted.
+    /// Takes in the pieces that a scan decoded. None counts before the worker is dead and its result was accepted.
     ///
     /// - Returns: whether that was in order.
-    func decoded(_ worker: Worker, _ descriptors: [DescriptorBox]) -> Bool {
-        guard worker.scan?.isAnswered == true, worker.published == nil, let list = descriptors.first,
-            let blocks = blocks("pieces", list, of: worker.model), blocks.count == descriptors.count - 1
+    func decoded(_ worker: Worker, _ pieces: [WorkerMessage.DecodedPiece]) -> Bool {
+        guard var scan = worker.scan, scan.isAnswered, worker.published == nil,
+            scan.messageCount < Limit.decodedMessagesMax,
+            scan.pieces.count + pieces.count <= Limit.decodedPiecesMax,
+            let blocks = blocks(pieces.map(\.block), of: worker.model)
         else { return false }
-        for (block, file) in zip(blocks, descriptors.dropFirst()) {
-            guard let bytes = Worker.Published.bytes(of: file) else { return false }
-            worker.scan?.pieces.append((block, bytes))
-        }
+        scan.messageCount += 1
+        scan.pieces += zip(blocks, pieces).map { ($0, $1.descriptor) }
+        worker.descriptorBytesLeft -= pieces.reduce(0) { $0 + $1.descriptor.bytes }
+        worker.scan = scan
         return true
     }
 
     /// Sends a scan the pieces that hold some of what it wants; those that can't be lent from a disk are read back first.
     func answer(_ worker: Worker, _ pieces: [DeCache.Piece]) {
         worker.scan?.isAnswered = true
-        // Kept until they are lent, whoever wants to evict them.
+        // The tables are kept until they are lent, even if the cache evicts the pieces.
         for piece in pieces { engine.tables.retain(piece.table, by: .scan(worker.name)) }
         engine.tellHoldings()
         engine.mover.restore(pieces.map(\.table)) { [weak self] error in
@@ -81,14 +83,14 @@ extension Run {
             }
             try send(segmentsOf: loans, to: worker)
             let files = plan.models[worker.model].scannedFiles
-            let size = Datagram.descriptorsMax - 1
+            let size = Limit.descriptorsMax - 1
             for start in stride(from: 0, through: max(0, pieces.count - 1), by: size) {
                 let chunk = start..<min(start + size, pieces.count)
                 let blocks = chunk.map { pieces[$0].block.json(in: files) }
                 let list = DescriptorBox(
                     try FileDescriptor.sealedMemory(named: "pieces", JSONValue.object(["pieces": .array(blocks)]).utf8))
                 try worker.channel.send(
-                    ["op": "pieces", "last": .bool(chunk.upperBound == pieces.count)],
+                    Datagram.pieces(isLast: chunk.upperBound == pieces.count),
                     [list] + chunk.map { loans[$0].descriptor })
             }
         } catch {
@@ -96,15 +98,15 @@ extension Run {
         }
     }
 
-    /// Blocks as a worker names them; nil when one of them is none, or of no file of the model's.
-    private func blocks(_ member: String, _ file: DescriptorBox, of model: Int) -> [ScanBlock]? {
-        guard let bytes = Worker.Published.bytes(of: file), let list = JSONValue(parsing: bytes)?[member]?.array else {
-            return nil
-        }
+    /// Blocks of the files that the model scans; nil when one of them is none, or of no file of the model's.
+    private func blocks(_ names: [WorkerMessage.BlockName], of model: Int) -> [ScanBlock]? {
         let files = plan.models[model].scannedFiles
         var blocks: [ScanBlock] = []
-        for entry in list {
-            guard let block = ScanBlock(entry, files) else { return nil }
+        for name in names {
+            guard files.indices.contains(name.file),
+                let block = ScanBlock(
+                    file: files[name.file], read: name.read, columns: name.columns, groups: name.groups)
+            else { return nil }
             blocks.append(block)
         }
         return blocks
@@ -135,11 +137,11 @@ extension Plan.Model {
     /// Whether the model is a scan that may share what it decodes with others.
     func mayShareScan(_ options: RunOptions) -> Bool { options.usesDeCache && kind == "scan" && cache != false }
 
-    /// Whether two scans read some column of some file both.
+    /// Whether two scans have a column of a file in common.
     fileprivate func scansSame(as other: Plan.Model) -> Bool {
         guard kind == "scan", other.kind == "scan" else { return false }
         func files(_ model: Plan.Model) -> Set<String> { Set(model.task["files"]?.array?.compactMap(\.string) ?? []) }
-        // No list of columns is all of them.
+        // A missing list of columns means all columns.
         func columns(_ model: Plan.Model) -> Set<String>? {
             (model.task["columns"]?.array?.compactMap(\.string)).map { Set($0) }
         }
@@ -164,23 +166,6 @@ extension Plan.Model {
 }
 
 extension ScanBlock {
-    /// A block of one of these files, as a worker names it.
-    fileprivate init?(_ body: JSONValue, _ files: [FileIdentity]) {
-        guard let number = body["file"]?.integer, let file = Int(exactly: number), files.indices.contains(file),
-            let read = body["read"]?.string, let columns = body["columns"]?.array, let groups = body["groups"]?.array
-        else { return nil }
-        var ranges: [Range<Int>] = []
-        for range in groups {
-            guard let ends = range.array, ends.count == 2, let lower = ends[0].integer, let upper = ends[1].integer,
-                lower >= 0, lower < upper, upper < Int64(Int32.max)
-            else { return nil }
-            ranges.append(Int(lower)..<Int(upper))
-        }
-        let names = columns.compactMap(\.string)
-        guard names.count == columns.count else { return nil }
-        self.init(file: files[file], read: read, columns: names, groups: ranges)
-    }
-
     /// The block as a worker reads it.
     fileprivate func json(in files: [FileIdentity]) -> JSONValue {
         [

@@ -1,7 +1,7 @@
 import Scheduler
 import Store
 
-/// Scans of which several runs want all that they give: who makes each, who waits for it, and its table as long as a run holds it.
+/// Scans whose whole results several runs want: which model makes each, which wait for it, and its table as long as a run holds it.
 ///
 /// Two scans with the same key (see `Plan.Model.key`) have equal tables. One of them at a time uses a grant: the others' asks
 /// are withdrawn, or not passed on, until it is over, so that nobody waits in a slot. They then share its table without a worker,
@@ -24,26 +24,26 @@ final class SharedScans {
     /// A scan's table.
     struct Result {
         let table: TableID
-        /// What its run reports of it.
+        /// The table's figures for a run's report.
         let output: RunReport.Output
-        /// How many columns of row groups it has.
+        /// The number of units (columns of row groups) that it has.
         let units: Int64
     }
 
-    /// What to do about a grant.
+    /// The answer to a grant.
     enum Decision: Equatable {
-        /// Hand it on. These others asked for the same scan, and wait from now on: their asks are to be withdrawn.
+        /// Pass it on. These other asks are for the same scan, and wait from now on: they are to be withdrawn.
         case begin(waiting: [Ask])
-        /// Give it back: another one makes the scan, and this one waits.
+        /// Give it back: another model makes the scan, and this one waits.
         case wait
     }
 
     private struct Scan {
-        /// Who has a grant for it.
+        /// The model that has a grant for it.
         var maker: ResourceManager.ModelKey?
-        /// Who asked the resource manager.
+        /// The asks that were passed to the resource manager.
         var asking: [Ask] = []
-        /// Who waits for the maker.
+        /// The asks that wait for the maker.
         var waiting: [Ask] = []
 
         var isEmpty: Bool { maker == nil && asking.isEmpty && waiting.isEmpty }
@@ -51,14 +51,14 @@ final class SharedScans {
 
     private var scans: [String: Scan] = [:]
     private var results: [String: Result] = [:]
-    /// What each table is shared under.
+    /// The key that each table is shared under.
     private var keys: [TableID: String] = [:]
-    /// Those who wait for nobody any more, in the order of asking.
+    /// The asks that wait for nobody any more, in the order of asking.
     private var woken: [(ask: Ask, key: String)] = []
 
     // MARK: Asks
 
-    /// A run asks for a scan.
+    /// Takes in a run's ask for a scan.
     ///
     /// - Returns: whether the resource manager is to be asked now; else `takeWoken` gives the ask when its time has come.
     func ask(_ ask: Ask, key: String) -> Bool {
@@ -86,13 +86,13 @@ final class SharedScans {
     func grant(_ owner: ResourceManager.ModelKey, key: String) -> Decision {
         var scan = scans[key] ?? Scan()
         guard let place = scan.asking.firstIndex(where: { $0.owner == owner }) else {
-            // Its ask was withdrawn when the grant was on its way.
+            // The ask was withdrawn while the grant was on its way.
             return .wait
         }
         let ask = scan.asking.remove(at: place)
         defer { scans[key] = scan }
         if scan.maker != nil {
-            // One that is to have all memory for itself waits for nobody.
+            // A retry, which is to have all memory for itself, waits for nobody.
             if ask.isRetry { return .begin(waiting: []) }
             scan.waiting.append(ask)
             return .wait
@@ -140,12 +140,12 @@ final class SharedScans {
 }
 
 extension Run {
-    /// What the model's scan is shared under; nil if it shares only columns, or nothing.
+    /// The key that the model's scan is shared under; nil if it shares only columns, or nothing.
     func sharedKey(of model: Int) -> String? {
         isPreview(model) ? nil : plan.models[model].sharedKey(options, engine.options)
     }
 
-    /// A scan's result can be shared from now on.
+    /// Lets other runs share a scan's result from now on.
     func shareScan(_ model: Int) {
         guard let key = sharedKey(of: model), let table = tables[model], let output = reports[model].output else {
             return
@@ -163,14 +163,15 @@ extension Run {
 }
 
 extension Plan.Model {
-    /// What the model's scan is shared under; nil if it shares only columns, or nothing. An engine of one run has no two equal scans.
+    /// The key that the model's scan is shared under; nil if it shares only columns, or nothing. An engine of one run has no two
+    /// equal scans.
     func sharedKey(_ options: RunOptions, _ engine: EngineOptions) -> String? {
         engine.keepsResults && mayShareScan(options) ? key : nil
     }
 }
 
 extension Engine {
-    /// Whether a model that was granted is to begin. If not, its grant is to be given back, and it waits for another one's scan.
+    /// Whether a granted model is to begin. If not, its grant is to be given back, and it waits for another model's scan.
     func mayBegin(_ model: Int, of run: Run) -> Bool {
         guard run.scheduler.isAsking(model), let key = run.sharedKey(of: model) else { return true }
         switch scans.grant(.init(run.number, model), key: key) {
@@ -181,7 +182,7 @@ extension Engine {
         }
     }
 
-    /// Answers one who waited for another's scan; false when nobody is to be answered. All events of runs have been handled.
+    /// Answers one model that waited for another one's scan; false when none is left. Called when no run has an event left to handle.
     func answerWaitingScan() -> Bool {
         guard let (ask, result, key) = scans.takeWoken() else { return false }
         guard let run = run(ask.run), run.scheduler.isAsking(ask.model) else {

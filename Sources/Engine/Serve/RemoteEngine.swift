@@ -5,18 +5,18 @@ public final class RemoteEngine {
     private let channel: Channel
     private let path: String
 
-    /// What came of asking it.
+    /// The engine's answer to a call.
     public enum Answer {
         case report(RunReport)
-        /// It would not; why, in words that follow "it".
+        /// The engine refused; the text says why, in words that follow "it".
         case refused(String)
     }
 
     /// Connects to the engine that serves at the address; nil when none does.
     public init?(at address: ServeAddress) {
-        // A socket in a folder that others can write to may be anybody's.
-        guard Files.isPrivateFolder(Path.parent(address.path)),
-            let socket = try? MessageSocket.connect(to: address.path)
+        // A socket in a folder that others can write to may be anybody's, and so may one that another user listens at.
+        guard let folder = try? address.privateFolder(),
+            let socket = try? MessageSocket.connect(to: folder.kernelPath(address.name))
         else { return nil }
         channel = Channel(socket)
         path = address.path
@@ -30,10 +30,10 @@ public final class RemoteEngine {
         observer: any RunObserver, signals: SignalDescriptor
     ) throws -> Answer {
         try channel.send(
-            [
-                "op": "run", "build": .string(ServeAddress.build(of: installation)),
-                "manner": .string(engine.manner),
-            ], [try ServeMessage.payload(ServeMessage.Call(plan: plan, options: options))])
+            Datagram.message(
+                Op.Client.run,
+                ["build": .string(ServeAddress.build(of: installation)), "manner": .string(engine.manner)]),
+            payload: try ServeMessage.payload(ServeMessage.Call(plan: plan, options: options)))
         var cancelCount = 0
         while true {
             let entries = [(raw: signals.raw, events: Poll.Events.read), (channel.socket.raw, channel.interest)]
@@ -41,7 +41,7 @@ public final class RemoteEngine {
             while let signal = try signals.next() {
                 cancelCount += 1
                 observer.noteStop(by: signal)
-                try channel.send(["op": "cancel"])
+                try channel.send(Datagram.message(Op.Client.cancel))
                 if cancelCount > 1 { throw EngineError.interrupted }
             }
             channel.flush()
@@ -52,38 +52,29 @@ public final class RemoteEngine {
 
     private func hear(_ plan: Plan, _ observer: any RunObserver) throws -> Answer? {
         while true {
-            switch channel.receive() {
+            switch channel.receive(ServerMessage.init) {
             case .nothing: return nil
             case .closed: throw EngineError.serve("the engine that serves at \(path) ended during the run")
             case .malformed(let what): throw EngineError.serve("the engine that serves at \(path) sent \(what)")
-            case .message(let message, let descriptors):
-                switch message.op {
-                case "refused": return .refused(message.body["message"]?.string ?? "gave no reason")
-                case "ended":
-                    let end = try ServeMessage.value(ServeMessage.RunEnd.self, descriptors)
-                    var report = end.report
-                    report.previews = end.previews
-                    return .report(report)
-                default: try pass(on: message, descriptors, plan, observer)
-                }
+            case .message(.refused(let reason)): return .refused(reason)
+            case .message(.ended(let end)):
+                var report = end.report
+                report.previews = end.previews
+                return .report(report)
+            case .message(let message): pass(on: message, plan, observer)
             }
         }
     }
 
-    private func pass(
-        on message: Datagram, _ descriptors: [DescriptorBox], _ plan: Plan, _ observer: any RunObserver
-    ) throws {
-        let model = message.body["model"]?.string ?? ""
-        switch message.op {
-        case "began": observer.runBegan(plan)
-        case "model-started": observer.modelStarted(model)
-        case "model-ended":
-            let end = try ServeMessage.value(ServeMessage.ModelEnd.self, descriptors)
-            observer.modelEnded(end.model, failure: end.failure)
-        case "printed": observer.printed(model, line: message.body["line"]?.string ?? "")
-        case "memory": observer.memory(try ServeMessage.value(MemoryStatus.self, descriptors))
-        case "note": observer.note(message.body["text"]?.string ?? "")
-        default: throw EngineError.serve("the engine that serves at \(path) sent '\(message.op.prefix(40))'")
+    private func pass(on message: ServerMessage, _ plan: Plan, _ observer: any RunObserver) {
+        switch message {
+        case .began: observer.runBegan(plan)
+        case .modelStarted(let model): observer.modelStarted(model)
+        case .modelEnded(let end): observer.modelEnded(end.model, failure: end.failure)
+        case .printed(let model, let lines): observer.printed(model, lines: lines)
+        case .memory(let status): observer.memory(status)
+        case .note(let text): observer.note(text)
+        case .refused, .ended: break
         }
     }
 }

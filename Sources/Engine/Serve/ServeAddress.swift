@@ -1,7 +1,7 @@
 import Glibc
 import System
 
-/// Where the engine of a user listens.
+/// The address at which a user's engine listens.
 public struct ServeAddress: Sendable {
     /// The socket.
     public let path: String
@@ -23,19 +23,28 @@ public struct ServeAddress: Sendable {
         return "/tmp/zerrow-\(geteuid())/engine.sock"
     }
 
+    /// The socket's name in its folder.
+    var name: String { path.split(separator: "/").last.map(String.init) ?? path }
+
     /// Makes the folder, and makes sure that it is the user's alone: who can put another socket there reads projects.
-    func makeFolder() throws {
+    func madeFolder() throws -> Folder {
         let folder = Path.parent(path)
         if !Files.exists(folder) { try Files.makeDirectory(folder, mode: 0o700) }
-        guard Files.isPrivateFolder(folder) else {
-            throw EngineError.serve(
-                "\(folder) belongs to another user or others may write to it: choose another place with --socket")
-        }
+        return try privateFolder()
     }
 
-    /// What both ends must share: the very same build, and the same packages.
+    /// The folder, if it is the user's alone. Throws `EngineError.serve`, which says what to do, or why it can't be opened.
+    func privateFolder() throws -> Folder {
+        let folder = try Folder(Path.parent(path))
+        if let sharing = try folder.sharing() {
+            throw EngineError.serve("\(folder.path): \(sharing), with --socket or ZERROW_SOCKET")
+        }
+        return folder
+    }
+
+    /// The identity that both ends must share: the very same build, and the same packages.
     static func build(of installation: Installation) -> String {
-        // What runs, not what its name stands for by now: it may have been built anew since.
+        // The running executable is asked, not the file of its name: that may have been built anew since.
         let executable = (try? Files.identity("/proc/self/exe")) ?? "unknown"
         return "\(executable) \(installation.home) \(installation.python)"
     }

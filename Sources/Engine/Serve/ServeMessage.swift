@@ -1,31 +1,58 @@
 import FoundationEssentials
 import System
 
-/// What a client and the engine that serves it say to each other (`docs/protocol.md`).
+/// The messages between a client and the engine that serves it (`docs/protocol.md`).
 enum ServeMessage {
-    /// A payload travels in a sealed memory file: a plan or a report may be long.
-    static func payload(_ value: some Encodable) throws -> DescriptorBox {
-        let data = try JSONEncoder().encode(value)
-        return DescriptorBox(try FileDescriptor.sealedMemory(named: "payload", Array(data)))
+    /// A payload, for a sealed memory file: a plan or a report may be long.
+    static func payload(_ value: some Encodable) throws -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.nonConformingFloatEncodingStrategy = .convertToString(
+            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+        let bytes = [UInt8](try encoder.encode(value))
+        guard bytes.count <= Limit.planBytesMax else {
+            throw EngineError.protocolBroken("\(bytes.count) bytes of JSON, \(Limit.planBytesMax) are allowed")
+        }
+        return bytes
     }
 
-    /// The most bytes of a payload.
-    static let payloadBytesMax = 1 << 30
+    /// The file of a payload, unread.
+    static func file(_ message: Datagram, _ descriptors: [DescriptorBox]) throws(Malformed) -> ReceivedFile {
+        guard descriptors.count == 1 else { throw Malformed("a message '\(message.op)' without its payload") }
+        return try ReceivedFile(descriptors[0], bytesMax: Limit.planBytesMax)
+    }
 
-    /// Reads a payload. Throws for what is no such value, or too long.
-    static func value<Value: Decodable>(_ type: Value.Type, _ descriptors: [DescriptorBox]) throws -> Value {
-        guard descriptors.count == 1 else { throw EngineError.protocolBroken("a message lacks its payload") }
-        let bytes = try descriptors[0].descriptor.status().bytes
-        guard bytes <= payloadBytesMax else {
-            throw EngineError.protocolBroken("a payload has \(bytes) bytes, \(payloadBytesMax) are allowed")
+    /// Reads a payload. It takes time in proportion to its size.
+    static func value<Value: Decodable>(_ type: Value.Type, _ file: ReceivedFile) throws(Malformed) -> Value {
+        let bytes = try file.content()
+        guard JSONDepth.of(bytes) <= Limit.planDepthMax else { throw Malformed("a payload that nests too deep") }
+        do {
+            let decoder = JSONDecoder()
+            decoder.nonConformingFloatDecodingStrategy = .convertFromString(
+                positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+            return try decoder.decode(type, from: Data(bytes))
+        } catch {
+            throw Malformed("a payload that does not read as \(type): \("\(error)".prefix(300))")
         }
-        return try JSONDecoder().decode(type, from: Data(try descriptors[0].descriptor.bytes(0..<bytes)))
     }
 
     /// A call to run a plan.
-    struct Call: Codable {
+    struct Call: Codable, Sendable {
         var plan: Plan
         var options: RunOptions
+
+        /// Reads a call, and checks all that the engine relies on.
+        static func read(_ file: ReceivedFile) -> Result<Call, EngineError> {
+            do {
+                let call = try ServeMessage.value(Call.self, file)
+                try call.plan.check()
+                try call.options.check()
+                return .success(call)
+            } catch let error as EngineError {
+                return .failure(error)
+            } catch {
+                return .failure(.protocolBroken("its client sent \(error)"))
+            }
+        }
     }
 
     /// A model's end.
@@ -42,6 +69,6 @@ enum ServeMessage {
 }
 
 extension EngineOptions {
-    /// What must be the same for a run to be done by an engine that serves: how workers are isolated, and where memory is born.
+    /// The options that a client and its engine must have in common: how workers are isolated, and where memory is born.
     var manner: String { "sandbox \(isSandboxed), arena \(hasArena), kernelzero \(hasKernelZero)" }
 }

@@ -1,72 +1,96 @@
 import Scheduler
 import System
 
-/// The engine's side of one client: passes on what its run does. A client that goes away cancels its run.
+/// The engine's side of one client: passes on the events of its run. A client that goes away cancels its run.
 final class ServedClient: RunObserver {
-    /// Lines that models print are dropped when so many messages wait for a client that does not read.
-    private static let waitingMax = 10_000
-
     let channel: Channel
     /// Its run, from its call to the end.
     var run: Run?
-    /// It has asked for a run, which begins when the results that are saved for it have been looked at.
+    /// Whether it has asked for a run that begins when its saved results have been checked.
     var isAsking = false
-    /// It has cancelled that run.
+    /// Whether it has cancelled that run.
     var hasCancelled = false
     private var droppedLines = 0
+    /// How many printed lines each of the last messages holds; of those that wait, all are in it.
+    private var lineCounts: [Int] = []
 
     init(_ socket: MessageSocket) { channel = Channel(socket) }
 
-    /// A client that can't be told something is cut off: it would wait for ever.
-    private func send(_ body: JSONValue, _ descriptors: [DescriptorBox] = []) {
-        do { try channel.send(body, descriptors) } catch { channel.close() }
+    /// A client that can't be told something is cut off, as it would wait for ever; and one for which too much waits.
+    private func send(
+        _ op: Op.ToClient, _ members: [String: JSONValue] = [:], payload: [UInt8]? = nil, lineCount: Int = 0
+    ) {
+        do throws(EngineError) {
+            guard channel.waitingBytes <= Limit.queuedBytesMax else { return channel.close() }
+            try channel.send(Datagram.message(op, members), payload: payload)
+            lineCounts.append(lineCount)
+            lineCounts.removeFirst(max(0, lineCounts.count - channel.waitingCount))
+        } catch {
+            channel.close()
+        }
     }
 
-    private func send(_ op: String, payload: some Encodable) {
-        // A payload fails to be made only when memory is out: the client learns the rest from the report.
-        if let payload = try? ServeMessage.payload(payload) { send(["op": .string(op)], [payload]) }
+    private func send(_ op: Op.ToClient, encoded value: some Encodable) {
+        do { send(op, payload: try ServeMessage.payload(value)) } catch { channel.close() }
     }
 
-    func refuse(_ reason: String) { send(["op": "refused", "message": .string(Self.short(reason))]) }
+    func refuse(_ reason: String) { send(.refused, ["message": .string(Self.short(reason))]) }
 
-    func runBegan(_ plan: Plan) { send(["op": "began"]) }
+    func runBegan(_ plan: Plan) { send(.began) }
 
-    func modelStarted(_ model: String) { send(["op": "model-started", "model": .string(model)]) }
+    func modelStarted(_ model: String) { send(.modelStarted, ["model": .string(model)]) }
 
     func modelEnded(_ model: RunReport.Model, failure: String?) {
-        send("model-ended", payload: ServeMessage.ModelEnd(model: model, failure: failure))
+        send(.modelEnded, encoded: ServeMessage.ModelEnd(model: model, failure: failure))
     }
 
-    func printed(_ model: String, line: String) {
-        if channel.waitingCount >= Self.waitingMax {
-            droppedLines += 1
+    /// Many lines travel in one message: a message for each would take the engine's time from other runs.
+    func printed(_ model: String, lines: [String]) {
+        var rest = lines[...]
+        while !rest.isEmpty {
+            var bytes = 0
+            // A line of `Limit.lineBytesMax` has a message of its own: as JSON, no text takes more than six times as much.
+            let part = rest.prefix { line in
+                // Its quotes and its comma count too.
+                bytes += line.utf8.count + 3
+                return bytes <= Limit.lineBytesMax / 2
+            }
+            send(printed: part.isEmpty ? rest.prefix(1) : part, by: model)
+            rest = rest.dropFirst(max(1, part.count))
+        }
+    }
+
+    private func send(printed lines: ArraySlice<String>, by model: String) {
+        lineCounts.removeFirst(max(0, lineCounts.count - channel.waitingCount))
+        let isFull = lineCounts.reduce(0, +) >= Limit.queuedLinesMax || channel.waitingBytes >= Limit.queuedBytesMax / 2
+        if isFull {
+            droppedLines += lines.count
             return
         }
         if droppedLines > 0 {
             note("\(droppedLines) printed lines were dropped: they were not read fast enough")
             droppedLines = 0
         }
-        send(["op": "printed", "model": .string(model), "line": .string(line)])
+        send(
+            .printed, ["model": .string(model), "lines": .array(lines.map { .string($0) })], lineCount: lines.count)
     }
-
-    /// The most bytes of a note: as JSON, none takes more than six times as much, and it has to fit into a message.
-    private static let noteBytesMax = 20_000
 
     func note(_ text: String) {
-        send(["op": "note", "text": .string(Self.short(text))])
+        send(.note, ["text": .string(Self.short(text))])
     }
 
+    /// As JSON, no text takes more than six times as much, and it has to fit into a message.
     private static func short(_ text: String) -> String {
-        String(decoding: text.utf8.prefix(noteBytesMax), as: UTF8.self)
+        String(decoding: text.utf8.prefix(Limit.noteBytesMax), as: UTF8.self)
     }
 
     func memory(_ status: MemoryStatus) {
-        if channel.waitingCount == 0 { send("memory", payload: status) }
+        if channel.waitingCount == 0 { send(.memory, encoded: status) }
     }
 
     /// The run is over.
     func ended(_ report: RunReport) {
         run = nil
-        send("ended", payload: ServeMessage.RunEnd(report: report, previews: report.previews))
+        send(.ended, encoded: ServeMessage.RunEnd(report: report, previews: report.previews))
     }
 }

@@ -2,13 +2,15 @@ import Glibc
 import Scheduler
 import System
 
-/// An engine that serves all runs of its user's: its zygotes, segments and caches stay warm from run to run.
+/// An engine that serves all runs of its user: its zygotes, segments and caches stay warm from run to run.
 ///
 /// Used on one thread, the one that made it.
 public final class Server {
     /// The engine.
     public let engine: Engine
     private let address: ServeAddress
+    /// Where its socket is, open: only this user can put anything there.
+    private let folder: Folder
     private let socket: LocalSocket
     /// Locked as long as this engine serves.
     private let lockFile: DescriptorBox
@@ -16,26 +18,25 @@ public final class Server {
     private var isEnding = false
     private let note: (String) -> Void
 
-    /// Takes the address, in place of an engine that is dead.
+    /// Takes the address, also after an engine that died there.
     ///
-    /// - Parameter note: is told when runs begin and end.
+    /// - Parameter note: called with a line when runs begin and end.
     /// - Throws: `EngineError.serve` when another engine serves there.
     public init(_ engine: Engine, at address: ServeAddress, note: @escaping (String) -> Void) throws {
-        try address.makeFolder()
-        let path = address.path
-        lockFile = DescriptorBox(try FileDescriptor.open(path + ".lock", O_RDWR | O_CREAT, mode: 0o600))
+        folder = try address.madeFolder()
+        lockFile = DescriptorBox(try folder.openOrMakeOwn(address.name + ".lock"))
         guard try lockFile.descriptor.lockIfFree() else {
-            throw EngineError.serve("another engine serves at \(path) already")
+            throw EngineError.serve("another engine serves at \(address.path) already")
         }
         // Whoever bound it is dead: the lock was free.
-        if Files.exists(path) { try Files.remove(path) }
-        socket = try LocalSocket(listeningAt: path)
+        if try folder.status(of: address.name) != nil { try folder.remove(address.name) }
+        socket = try LocalSocket(listeningAt: folder.kernelPath(address.name))
         self.engine = engine
         self.address = address
         self.note = note
     }
 
-    /// Serves until a signal comes (SIGUSR1 only empties the caches), then cancels what runs and returns when all of it is over.
+    /// Serves until a signal comes (SIGUSR1 only empties the caches), then cancels all runs and returns when they are over.
     public func serve(until signals: SignalDescriptor) {
         while !isEnding || clients.contains(where: { $0.run != nil || $0.isAsking }) {
             var watches = [
@@ -64,7 +65,7 @@ public final class Server {
             clients.removeAll { $0.channel.isClosed && $0.run == nil }
         }
         flush()
-        try? Files.remove(address.path)
+        try? folder.remove(address.name)
     }
 
     /// Gives clients a moment to take their reports.
@@ -77,7 +78,7 @@ public final class Server {
 
     private func accept() {
         while let (socket, user) = try? socket.accept() {
-            // The file's mode keeps others out; root can pass it, and has no business here either.
+            // The file's mode keeps other users out; root can pass it, and is refused here too.
             guard user == geteuid() else { continue }
             clients.append(ServedClient(socket))
         }
@@ -85,12 +86,14 @@ public final class Server {
 
     private func hear(_ client: ServedClient) {
         client.channel.flush()
-        while !client.channel.isClosed {
-            switch client.channel.receive() {
+        for _ in 0..<Limit.messagesPerTurn where !client.channel.isClosed {
+            switch client.channel.receive(ClientMessage.init) {
             case .nothing: return
             case .closed: break
-            case .malformed: client.channel.close()
-            case .message(let message, let descriptors): handle(message, descriptors, from: client)
+            case .malformed(let what):
+                client.refuse("it can't read what its client sent: \(what)")
+                client.channel.close()
+            case .message(let message): handle(message, from: client)
             }
         }
     }
@@ -101,45 +104,51 @@ public final class Server {
         run.cancel()
     }
 
-    private func handle(_ message: Datagram, _ descriptors: [DescriptorBox], from client: ServedClient) {
-        switch message.op {
-        case "run" where client.run == nil && !client.isAsking: begin(message, descriptors, client)
-        case "cancel" where client.isAsking: client.hasCancelled = true
-        case "cancel": client.run?.cancel()
-        default: client.channel.close()
+    private func handle(_ message: ClientMessage, from client: ServedClient) {
+        switch message {
+        case .run(let build, let manner, let call) where client.run == nil && !client.isAsking:
+            begin(build, manner, call, client)
+        case .cancel where client.isAsking: client.hasCancelled = true
+        case .cancel: client.run?.cancel()
+        case .run: client.channel.close()
         }
     }
 
-    private func begin(_ message: Datagram, _ descriptors: [DescriptorBox], _ client: ServedClient) {
-        guard message.body["build"]?.string == ServeAddress.build(of: engine.installation) else {
+    private func begin(_ build: String?, _ manner: String?, _ file: ReceivedFile, _ client: ServedClient) {
+        guard build == ServeAddress.build(of: engine.installation) else {
             return client.refuse("it is of another build or installation")
         }
-        guard message.body["manner"]?.string == engine.options.manner else {
+        guard manner == engine.options.manner else {
             return client.refuse("it was started with other options: \(engine.options.manner)")
         }
         guard !isEnding else { return client.refuse("it is ending") }
-        do {
-            let call = try ServeMessage.value(ServeMessage.Call.self, descriptors)
-            try call.plan.check()
-            guard call.options.slots ?? 1 >= 1 else { return client.refuse("a run needs a slot") }
-            let askedAt = MonotonicClock.nanoseconds()
-            client.isAsking = true
-            engine.openSaved(for: call.plan, call.options) { self.begin(call, client, saved: $0, askedAt: askedAt) }
-        } catch {
-            client.refuse("it could not begin the run: \(error)")
+        let askedAt = MonotonicClock.nanoseconds()
+        client.isAsking = true
+        // A plan of thousands of models takes its time to be read.
+        engine.background.begin(.prepare) { () -> Result<ServeMessage.Call, EngineError> in
+            ServeMessage.Call.read(file)
+        } then: { result in
+            switch result {
+            case .success(let call):
+                self.engine.prepare(call.plan, call.options, note: client.note) {
+                    self.begin(call, client, $0, askedAt: askedAt)
+                }
+            case .failure(let error):
+                client.isAsking = false
+                client.refuse("it could not begin the run: \(error)")
+            }
         }
     }
 
-    /// Begins a run whose saved results have been looked at; meanwhile its client may have gone, and anything ended.
+    /// Begins a run whose saved results were checked. Meanwhile its client may have gone, or the server may be ending.
     private func begin(
-        _ call: ServeMessage.Call, _ client: ServedClient, saved: [String: DescriptorBox], askedAt: UInt64
+        _ call: ServeMessage.Call, _ client: ServedClient, _ prepared: RunPreparation, askedAt: UInt64
     ) {
         client.isAsking = false
         guard !client.channel.isClosed else { return }
         guard !isEnding else { return client.refuse("it is ending") }
         do {
-            let run = try engine.begin(
-                call.plan, call.options, observer: client, saved: saved, askedAt: askedAt)
+            let run = try engine.begin(call.plan, call.options, observer: client, prepared, askedAt: askedAt)
             client.run = run
             note("\(call.plan.project.name): \(run.id) began, \(call.plan.models.count) models")
             if client.hasCancelled { run.cancel() }

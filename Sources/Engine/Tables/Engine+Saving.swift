@@ -4,7 +4,7 @@ import System
 
 /// How results get into the folder of saved results, and out of it.
 extension Engine {
-    /// The result with that key: one that is kept, or one of the saved ones that were found to be whole.
+    /// The result with that key: one kept in memory, or a saved one that was found to be whole.
     func result(_ key: String, _ whole: [String: DescriptorBox]) -> ResultsCache.Entry? {
         results[key] ?? whole[key].flatMap { takeSaved($0, key) }
     }
@@ -29,12 +29,10 @@ extension Engine {
 
     /// Saves a model's result for later engines, on a thread of its own.
     func save(_ table: TableID, key: String) {
-        guard let saved, !Files.exists(saved.path(key)),
-            let work = try? store.beginSave(table, as: saved.path(key))
-        else { return }
+        guard let saved, let work = saved.beginSave(table, key: key, of: store) else { return }
         savesLeft += 1
         tables.retain(table, by: .save(key))
-        background.begin { () -> StoreError? in
+        background.begin(.save) { () -> StoreError? in
             do throws(StoreError) {
                 try work.write()
                 saved.prune()
@@ -47,12 +45,12 @@ extension Engine {
             savesLeft -= 1
             store.finishSave(work)
             endSave(of: table, key)
-            // What would be much larger on a disk is no fault of anybody's.
+            // A table that would be much larger on a disk is no fault of anybody's.
             if let error, error.code != .unsuitable { note(once: "results are not saved", error) }
         }
     }
 
-    /// A table has been saved, or not; what it was held for is over, and it may be evicted.
+    /// Ends the saving of a table, whatever came of it. If an eviction waited for that, it goes on or has become needless.
     private func endSave(of table: TableID, _ key: String) {
         guard let holding = tables[table] else { preconditionFailure("a table that is being saved is held") }
         let way = holding.waitingEviction
@@ -64,11 +62,11 @@ extension Engine {
         tellHoldings()
     }
 
-    /// How long the end waits for somebody else who has the history locked, in seconds.
+    /// How long the end waits for another process that has the history locked, in seconds.
     private static let historySecondsMax = 0.5
 
-    /// Waits until all results are saved, and for a moment for the history; or until a signal comes. What is not saved then leaves
-    /// nothing behind.
+    /// Waits until all results are saved, and for a moment for the history; or until a signal comes. A save that isn't finished
+    /// then leaves nothing behind.
     public func finishBackgroundWrites(unless signals: SignalDescriptor, note: (String) -> Void) {
         var isInterrupted = false
         let watch = Watch(signals.raw) { _ in
@@ -81,7 +79,7 @@ extension Engine {
             guard savesLeft > 0 || isWriting else { break }
             waitAndHandle(beside: [watch])
         }
-        for text in notes.takePending() { note(text) }
+        for text in notes.takePending() + forecast.takeNotes() { note(text) }
         let count = forecast.unwrittenCount
         if count > 0, !isInterrupted {
             note("what \(count) models needed is not remembered: another process has the history locked")

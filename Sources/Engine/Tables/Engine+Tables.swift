@@ -1,7 +1,7 @@
 import Scheduler
 import Store
 
-/// Those who use tables: runs, and the engine's caches.
+/// The engine as the user of tables: for its runs, and for its caches.
 extension Engine: TableUsers, TableMoverDelegate {
     func isRunning(_ model: ResourceManager.ModelKey) -> Bool { run(model.run) != nil }
 

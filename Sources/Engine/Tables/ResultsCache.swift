@@ -8,7 +8,7 @@ final class ResultsCache {
     /// A kept result.
     struct Entry {
         let table: TableID
-        /// What a run reports of it.
+        /// The table's figures for a run's report.
         let output: RunReport.Output
     }
 
@@ -17,7 +17,7 @@ final class ResultsCache {
     /// The result with that key.
     subscript(key: String) -> Entry? { entries[key] }
 
-    /// Takes in a result; nothing happens where there is one with that key.
+    /// Takes in a result, unless there is one with that key.
     ///
     /// - Returns: whether it was taken in.
     func add(_ entry: Entry, key: String) -> Bool {
@@ -36,7 +36,7 @@ final class ResultsCache {
 extension Engine {
     /// Keeps a model's result for later runs.
     func keep(_ output: RunReport.Output, _ table: TableID, of model: Plan.Model, in run: Run) {
-        // What a scan read is kept as pieces.
+        // The columns that a scan has decoded are kept as pieces.
         guard let key = model.key,
             model.kind != "scan" || !run.options.usesDeCache
         else {
@@ -48,7 +48,7 @@ extension Engine {
         }
     }
 
-    /// Forgets all results and all that scans have decoded; what runs still need stays with them.
+    /// Forgets all results and all decoded columns; tables that runs still need stay with them.
     func forgetAll() {
         for key in results.keys {
             if let entry = results[key] { tables.evict(entry.table, from: .result(key)) }

@@ -2,21 +2,21 @@ import Sandbox
 import Scheduler
 import Store
 
-/// A table of the store that the engine holds, and for whom.
+/// A table of the store that the engine holds, with its holders.
 ///
 /// A value: `TableRegistry` owns the only copy that counts.
 struct TableHolding {
-    /// Who needs a table.
+    /// A holder of a table: a run or a cache that needs it.
     enum Holder: Hashable {
-        /// A run: as the table of this model.
+        /// A run, as the table of this model.
         case run(Int, model: Int)
         /// The cache of results, under this key.
         case result(String)
-        /// DeCache: it is a piece of a scan.
+        /// DeCache, as a piece of a scan.
         case piece
-        /// A scan's worker that is to be lent it.
+        /// A scan's worker that is going to be lent the table.
         case scan(String)
-        /// It is being written to the folder of saved results, under this key.
+        /// The saving of results, while the table is written under this key.
         case save(String)
     }
 
@@ -42,18 +42,18 @@ struct TableHolding {
     /// The control group that its segment is charged to; nil where there is none. The store keeps it as long as the segment.
     weak var cgroup: WorkerCgroup?
     var place = Place.still
-    /// The facts that the resource manager was told last; nil when it does not know the table.
+    /// The facts last reported to the resource manager; nil when it does not know the table.
     var toldFacts: ResourceManager.TableFacts?
     /// The eviction that waits until the table has been saved.
     var waitingEviction: ResourceManager.Way?
 
-    /// A scan's worker is going to be lent it.
+    /// Whether a scan's worker is going to be lent it.
     var isPromised: Bool { holders.contains { if case .scan = $0 { true } else { false } } }
 
-    /// It is being saved.
+    /// Whether it is being saved.
     var isSaving: Bool { holders.contains { if case .save = $0 { true } else { false } } }
 
-    /// The models it is the table of.
+    /// The models whose table it is.
     var models: [ResourceManager.ModelKey] {
         holders.compactMap { holder in
             if case .run(let run, let model) = holder { ResourceManager.ModelKey(run, model) } else { nil }

@@ -1,20 +1,20 @@
 import Scheduler
 import Store
 
-/// What became of a move, for those who decide about the next one.
+/// The receiver of a mover's reports: the way to the resource manager and the runs.
 protocol TableMoverDelegate: AnyObject {
-    /// A fact for the resource manager.
+    /// Passes a fact to the resource manager.
     func tell(_ event: ResourceManager.Event)
-    /// The table is dropped: the model's run has to make it again when somebody wants it.
+    /// Tells the model's run that the table is dropped: the run has to make it again when somebody wants it.
     func drop(_ model: ResourceManager.ModelKey)
-    /// Something was not as it should be, which no run has to fail for.
+    /// Notes something that went wrong and that no run has to fail for.
     func note(once kind: String, _ error: any Error)
 }
 
-/// Moves tables: out of memory when it is short, back when they are read, and together when sealed segments hold little else.
+/// Moves tables: out of memory when it is short, back when they are read, and together when little else is live in sealed segments.
 ///
-/// Owns the moves that are under way, who waits for them, and the account of what they did. The bytes move on the threads of
-/// `BackgroundWork`; the record of who holds a table is the registry's. Used on the engine's thread.
+/// Owns the moves under way, the calls that wait for them, and the figures of what they did. The bytes move on the threads of
+/// `BackgroundWork`; the registry has the record of a table's holders. Used on the engine's thread.
 final class TableMover {
     /// The way to the resource manager and the runs; set once, before the first table comes.
     weak var delegate: (any TableMoverDelegate)?
@@ -22,18 +22,18 @@ final class TableMover {
     private let store: SegmentStore
     private let tables: TableRegistry
     private let background: BackgroundWork
-    /// Where tables are spilled to; nil where that is not possible.
+    /// The folder that tables are spilled to; nil when there is none.
     private let spillFolder: SpillFolder?
-    /// The tables that are being read back from the disk, and who waits for each.
+    /// The tables that are being read back from the disk, with the calls that wait for each.
     private var restoring: [TableID: [((any Error)?) -> Void]] = [:]
-    /// What goes on when a sealed segment has been rewritten.
+    /// The calls that wait until a sealed segment has been rewritten.
     private var waitingForCompaction: [() -> Void] = []
     /// How fast memory was moved here.
     private var rates = ResourceManager.Rates()
 
-    /// What was evicted since the engine was made.
+    /// The evictions since the engine was made.
     private(set) var evictions = EvictionReport()
-    /// What was copied to free segments of which little was still needed, in bytes, since the engine was made.
+    /// Bytes copied to free segments of which little was still needed, since the engine was made.
     private(set) var compactedBytes: UInt64 = 0
 
     init(_ store: SegmentStore, _ tables: TableRegistry, _ background: BackgroundWork, spillFolder: SpillFolder?) {
@@ -60,7 +60,7 @@ final class TableMover {
         delegate?.tell(.evictionFailed(key, way))
     }
 
-    /// Lets the table go for all that hold it; models will be run again when somebody wants it.
+    /// Drops the table for all its holders; models are run again when somebody wants it.
     private func drop(_ holding: TableHolding) {
         guard tables.canDrop(holding) else { return fail(holding.key, .drop) }
         let bytes = store.exclusiveBytes(of: holding.table)
@@ -77,7 +77,7 @@ final class TableMover {
             return fail(holding.key, .spill)
         }
         tables.setPlace(.moving, of: holding.table)
-        move(work) { [weak self] outcome in self?.spilled(holding, outcome) }
+        move(work, .spill) { [weak self] outcome in self?.spilled(holding, outcome) }
     }
 
     private func spilled(_ holding: TableHolding, _ outcome: MoveOutcome) {
@@ -89,7 +89,7 @@ final class TableMover {
             delegate?.tell(.evicted(holding.key, .spill, bytesFreed: figures.freedBytes))
         case .superseded: fail(holding.key, .spill)
         case .failed(let error):
-            // What would be much larger on a disk is no fault of anybody's.
+            // A table that would be much larger on a disk is no fault of anybody's.
             if error.code != .unsuitable { delegate?.note(once: "tables can't be spilled", error) }
             fail(holding.key, .spill)
         }
@@ -100,7 +100,7 @@ final class TableMover {
         let work = store.beginSwap(holding.table)
         let memory = holding.cgroup?.memory
         tables.setPlace(.moving, of: holding.table)
-        background.begin {
+        background.begin(.spill) {
             if way == .limit {
                 work.dropLimit { bytes in memory?.reclaim(UInt64(bytes)) }
             } else {
@@ -133,15 +133,15 @@ final class TableMover {
         }
     }
 
-    /// Takes in how fast something was moved, and tells the resource manager.
+    /// Takes in a measured speed, and reports it to the resource manager.
     private func measure(_ note: (inout ResourceManager.Rates) -> Void) {
         note(&rates)
         delegate?.tell(.measured(rates))
     }
 
     /// Moves a table in the background; `then` is called when it is where the outcome says.
-    private func move(_ work: MoveWork, then: @escaping (MoveOutcome) -> Void) {
-        background.begin {
+    private func move(_ work: MoveWork, _ kind: BackgroundWork.Kind, then: @escaping (MoveOutcome) -> Void) {
+        background.begin(kind) {
             // The work keeps its error, and `store.finish` returns it below.
             try? work.run()
         } then: { [weak self] in
@@ -149,9 +149,9 @@ final class TableMover {
             let outcome = store.finish(work)
             tables.noteReaders()
             // Closing the files takes a while where pages are small.
-            background.begin { work.letGo() }
+            background.begin(.free) { work.letGo() }
             then(outcome)
-            // Something may have left a sealed segment, or has to be tried again as its tables have changed meanwhile.
+            // Bytes may have left a sealed segment; or a compaction is to be tried again, because its tables have changed meanwhile.
             if case .failed = outcome { return }
             compact()
         }
@@ -159,22 +159,22 @@ final class TableMover {
 
     // MARK: Back into memory
 
-    /// A table is going to be read: what is on swap of it comes back.
+    /// Notes that a table is going to be read, so that its pages on swap come back.
     func comesBack(_ table: TableID) {
         guard let holding = tables[table], holding.place == .swapped else { return }
         tables.setPlace(.still, of: table)
         if let facts = holding.toldFacts { delegate?.tell(.restored(holding.key, bytes: facts.bytes)) }
     }
 
-    /// Reads tables back from the disk that can't be lent from there, and waits for those that are being rewritten: lent before
-    /// that, they would keep the memory of all that is dead beside them.
+    /// Reads tables back from the disk that can't be lent from there, and waits until segments of theirs aren't being rewritten:
+    /// a table lent before that would keep all the dead memory beside it.
     ///
-    /// - Parameter then: is called when all that are still held are in memory and lie still, or with what went wrong.
+    /// - Parameter then: called when all that are still held are in memory and lie still, or with an error.
     func restore(_ wanted: [TableID], then: @escaping ((any Error)?) -> Void) {
         if wanted.contains(where: { tables[$0] != nil && store.isBeingRewritten($0) }) {
             return waitingForCompaction.append { [weak self] in self?.restore(wanted, then: then) }
         }
-        // Others may have been moved to the disk while the last ones were read.
+        // Other tables may have been moved to the disk while the last ones were read.
         let onDisk = Set(wanted.filter { tables[$0] != nil && store.mustRestore($0) }).sorted()
         guard !onDisk.isEmpty else { return then(nil) }
         var left = onDisk.count
@@ -189,7 +189,7 @@ final class TableMover {
         }
     }
 
-    /// Reads one table back, once for all who wait for it.
+    /// Reads one table back, once for all calls that wait for it.
     private func restore(_ table: TableID, then: @escaping ((any Error)?) -> Void) {
         guard restoring[table] == nil else {
             restoring[table]!.append(then)
@@ -198,7 +198,7 @@ final class TableMover {
         do {
             let work = try store.beginRestore(table)
             restoring[table] = [then]
-            move(work) { [weak self] outcome in
+            move(work, .restore) { [weak self] outcome in
                 guard let self else { return }
                 let error = restored(table, outcome)
                 for waiting in restoring.removeValue(forKey: table) ?? [] { waiting(error) }
@@ -226,14 +226,14 @@ final class TableMover {
     func compact() {
         do {
             for segment in try store.compactable() {
-                move(try store.beginCompaction(segment)) { [weak self] outcome in self?.compacted(outcome) }
+                move(try store.beginCompaction(segment), .compact) { [weak self] outcome in self?.compacted(outcome) }
             }
         } catch {
             noteCompaction(failed: error)
         }
     }
 
-    /// A segment has been rewritten, or not: who was to be lent its tables goes on.
+    /// Lets the calls go on that waited for a segment, when it has been rewritten or couldn't be.
     private func compacted(_ outcome: MoveOutcome) {
         let waiting = waitingForCompaction
         waitingForCompaction = []

@@ -2,7 +2,7 @@ import Sandbox
 import Scheduler
 import Store
 
-/// Those who use tables: the registry asks them, and tells them what became of a table.
+/// The users of tables: the registry asks them for facts, and tells them what became of a table.
 protocol TableUsers: AnyObject {
     /// Whether the run of a model is not over: only then does the model count as a user of its table.
     func isRunning(_ model: ResourceManager.ModelKey) -> Bool
@@ -12,20 +12,20 @@ protocol TableUsers: AnyObject {
     func secondsToMake(_ model: ResourceManager.ModelKey) -> Double
     /// How many models of the run will probably be granted before one that reads the model's table is; nil if none will.
     func grantsUntilRead(_ model: ResourceManager.ModelKey) -> Int?
-    /// A holder loses a table that was evicted: its own record of the table has to go. A run has been told already.
+    /// Has a holder forget its own record of a table that was evicted. A run has been told already.
     func lose(_ table: TableID, _ holder: TableHolding.Holder)
-    /// Nobody holds the table any more, and its memory was given back. Sealed segments may hold what is dead now.
+    /// Nobody holds the table any more, and the store has released it. Bytes in sealed segments may be dead now.
     func gone(_ table: TableID, key: ResourceManager.TableKey, isKnown: Bool)
-    /// Something was not as it should be, which no run has to fail for.
+    /// Notes something that went wrong and that no run has to fail for.
     func note(once kind: String, _ error: any Error)
 }
 
-/// The tables that the engine holds, and for whom: a table dies here, when its last holder releases it.
+/// The tables that the engine holds, with their holders: a table dies here, when its last holder releases it.
 ///
-/// Owns the record of who holds what, and of what the resource manager was told of each table. The bytes are the store's. Used on the
+/// Owns the record of the holders, and of the facts reported to the resource manager. The bytes are the store's. Used on the
 /// engine's thread.
 final class TableRegistry {
-    /// The way back to those who use tables; set once, before the first table comes.
+    /// The users of the tables; set once, before the first table comes.
     weak var users: (any TableUsers)?
 
     private let store: SegmentStore
@@ -33,15 +33,15 @@ final class TableRegistry {
     private let ways: Set<ResourceManager.Way>
     private var holdings: [TableID: TableHolding] = [:]
     private var tables: [ResourceManager.TableKey: TableID] = [:]
-    /// Whether tables have come or gone, or their readers, since the last `changedFacts`.
+    /// Whether tables, or readers of them, have come or gone since the last `changedFacts`.
     private var isStale = false
 
-    /// What is smaller is not worth a move, in bytes.
+    /// Tables below this size are not worth a move, in bytes.
     private static let movedBytesMin = 1 << 20
 
     /// A registry without tables.
     ///
-    /// - Parameter ways: how tables may be evicted; without a place to spill to, not by `spill`.
+    /// - Parameter ways: how tables may be evicted; without a folder to spill to, not by `spill`.
     init(_ store: SegmentStore, ways: Set<ResourceManager.Way>) {
         self.store = store
         self.ways = ways
@@ -49,19 +49,19 @@ final class TableRegistry {
 
     // MARK: Holders
 
-    /// Takes in a new table that somebody needs.
+    /// Takes in a new table with its first holder.
     ///
     /// - Parameters:
     ///   - seconds: how long it took to make.
     ///   - maker: the model whose worker made it, if one did.
-    ///   - cgroup: what its segment is charged to.
+    ///   - cgroup: the control group that its segment is charged to.
     func add(
         _ table: TableID, by holder: TableHolding.Holder, seconds: Double, maker: ResourceManager.ModelKey? = nil,
         cgroup: WorkerCgroup? = nil
     ) {
         var key = ResourceManager.TableKey.cache(Int(table.rawValue))
         if case .run(let run, let model) = holder {
-            // Where a cache still has the one that the model made before, the name is taken.
+            // The name is taken if a cache still holds the table that the model made before.
             let name = ResourceManager.TableKey.table(run: run, model: model)
             if tables[name] == nil { key = name }
         }
@@ -71,12 +71,12 @@ final class TableRegistry {
         isStale = true
     }
 
-    /// Somebody else needs a table too.
+    /// Adds a holder to a table.
     func retain(_ table: TableID, by holder: TableHolding.Holder) {
         change(table) { $0.holders.insert(holder) }
     }
 
-    /// Somebody needs the table no more. The last holder's release ends the table.
+    /// Removes a holder from a table. The last holder's release ends the table.
     func release(_ table: TableID, by holder: TableHolding.Holder) throws {
         guard let holding = holdings[table], holding.holders.contains(holder) else {
             preconditionFailure("table \(table) is released by somebody who doesn't hold it")
@@ -91,8 +91,8 @@ final class TableRegistry {
         try store.release(table)
     }
 
-    /// Makes a holder release a table that has been evicted, and forget it. Nothing happens where it doesn't hold it any more: what
-    /// one release leads to may have taken it away.
+    /// Makes a holder release a table that has been evicted, and forget it. Nothing happens if it no longer holds the table,
+    /// because what follows from one release may have ended another holding.
     func evict(_ table: TableID, from holder: TableHolding.Holder) {
         guard holdings[table]?.holders.contains(holder) == true else { return }
         users?.lose(table, holder)
@@ -108,7 +108,7 @@ final class TableRegistry {
     /// The table's record; nil when nobody holds it.
     subscript(table: TableID) -> TableHolding? { holdings[table] }
 
-    /// The record of the table that the resource manager calls so.
+    /// The record of the table that the resource manager knows by this key.
     subscript(key: ResourceManager.TableKey) -> TableHolding? { tables[key].flatMap { holdings[$0] } }
 
     /// The key that the resource manager knows a table by, which must be held.
@@ -117,7 +117,7 @@ final class TableRegistry {
         return holding.key
     }
 
-    /// Whether all models that have the table could do without it until it is made again.
+    /// Whether the table can be dropped: nobody reads it, and all its models could do without it until it is made again.
     func canDrop(_ holding: TableHolding) -> Bool {
         !store.isRead(holding.table) && !holding.isPromised && running(holding).allSatisfy { users!.canDrop($0) }
     }
@@ -130,21 +130,21 @@ final class TableRegistry {
 
     // MARK: Changes
 
-    /// Readers have come or gone: facts may have changed.
+    /// Notes that readers have come or gone, so that facts may have changed.
     func noteReaders() { isStale = true }
 
-    /// A table begins to move, or lies somewhere now. Nothing happens where it is gone.
+    /// Records that a table begins to move, or where it lies now. The table may be gone meanwhile.
     func setPlace(_ place: TableHolding.Place, of table: TableID) {
         guard holdings[table] != nil else { return isStale = true }
         change(table) { $0.place = place }
     }
 
-    /// An eviction that has to wait until the table is saved; nil: it waits no more.
+    /// Records an eviction that has to wait until the table is saved; nil when none waits any more.
     func setWaitingEviction(_ way: ResourceManager.Way?, of table: TableID) {
         change(table) { $0.waitingEviction = way }
     }
 
-    /// The resource manager has dropped the table: it doesn't know it any more.
+    /// Records that the resource manager no longer knows the table, because it was dropped.
     func setUnknown(_ table: TableID) { change(table) { $0.toldFacts = nil } }
 
     private func change(_ table: TableID, _ body: (inout TableHolding) -> Void) {
@@ -155,9 +155,9 @@ final class TableRegistry {
 
     // MARK: Facts
 
-    /// The facts that are others than the resource manager was told, which it is to be told now.
+    /// The facts that differ from those last reported; the caller reports them to the resource manager now.
     ///
-    /// - Parameter swapBytesFree: what is free on swap; asked for only if something may have changed.
+    /// - Parameter swapBytesFree: the free bytes of swap; asked for only if something may have changed.
     func changedFacts(
         swapBytesFree: () -> Int
     ) -> [(key: ResourceManager.TableKey, facts: ResourceManager.TableFacts)] {
@@ -177,7 +177,7 @@ final class TableRegistry {
     private func facts(of holding: TableHolding, swapBytesFree: Int) -> ResourceManager.TableFacts {
         let models = running(holding)
         let residentBytes = store.chargedBytes(of: holding.table, inMemory: true)
-        // What can be lent from the disk takes up no memory again.
+        // A table that can be lent from the disk takes up no memory again.
         let bytes =
             store.lock == .readOnlyDescriptor
             ? residentBytes : store.chargedBytes(of: holding.table, inMemory: false)
@@ -190,14 +190,14 @@ final class TableRegistry {
             maker: holding.maker)
     }
 
-    /// How it may be evicted, as far as that can be said before somebody tries.
+    /// How the table may be evicted, as far as that is known before somebody tries.
     private func ways(
         for holding: TableHolding, _ models: [ResourceManager.ModelKey], _ bytes: Int, _ swapBytesFree: Int
     ) -> Set<ResourceManager.Way> {
-        // A worker may be reading it, or is going to. When it is only being saved, it can go a little later.
+        // A worker may be reading it, or is going to. A table that is only being saved can go a little later.
         guard holding.isSaving || !store.isRead(holding.table), !holding.isPromised else { return [] }
         var ways = ways
-        // What another table names as well stays when this one is dropped.
+        // Bytes that another table names as well stay when this one is dropped.
         if store.exclusiveBytes(of: holding.table) < bytes / 10 * 9 || !models.allSatisfy({ users!.canDrop($0) }) {
             ways.remove(.drop)
         }

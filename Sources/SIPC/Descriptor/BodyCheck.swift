@@ -1,7 +1,7 @@
 /// Checks the nodes and buffers of one message against the shape of its columns: that every reference is long enough for
 /// the slots it must hold, and that the metadata describes the contiguous body that a standard stream would have.
 struct BodyCheck {
-    /// No array is longer, so that the sum of two lengths does not overflow.
+    /// The greatest length of an array, so that the sum of two lengths does not overflow.
     static let slotsMax: Int64 = 1 << 61
 
     private let bytes: [UInt8]
@@ -167,7 +167,7 @@ struct BodyCheck {
                 == 0
     }
 
-    /// A buffer that holds one thing per slot. Without skipped slots it may be longer than needed.
+    /// A buffer that holds one value per slot. Without skipped slots it may be longer than needed.
     private mutating func take(
         _ window: Window, _ unit: Unit, _ what: String, mayBeEmpty: Bool = false
     ) throws(SIPCError) {

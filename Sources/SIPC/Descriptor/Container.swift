@@ -27,7 +27,7 @@ public struct Reference: Sendable, Equatable {
 }
 
 /// Sizes and places of the container's parts.
-enum Container {
+public enum Container {
     static let magic = Array("SIPC".utf8) + [0x0d, 0x0a, 0x1a, 0x0a]
     static let version: UInt32 = 1
     static let headerBytes = 64
@@ -36,14 +36,14 @@ enum Container {
     static let referenceBytes = 24
     static let nodeOffsetBytes = 8
     /// Buffers of the contiguous body that the metadata describes are aligned to this.
-    static let alignment = 64
+    public static let alignment = 64
     /// In `messageBytes`: the message has no node offsets.
     static let noNodeOffsets: UInt64 = .max
 
     static func padding(_ count: Int) -> Int { -count & (alignment - 1) }
 }
 
-/// What a message carries.
+/// The kind of a message.
 enum MessageKind: UInt8 {
     case schema = 1, dictionary, batch
 }
@@ -81,18 +81,24 @@ struct DescriptorBuilder {
     }
 
     /// Adds a record batch.
-    mutating func append(batch body: Body) {
+    ///
+    /// - Throws: `SIPCError` of code `malformed` for a number of rows, or lengths of buffers, whose sum no descriptor can hold: they may be
+    ///   those of a file that nobody has checked.
+    mutating func append(batch body: Body) throws(SIPCError) {
         var builder = FlatBufferBuilder(capacity: 512 + body.nodes.count * 8 + body.bufferBytes.count * 16)
-        let (table, bodyBytes) = Self.recordBatch(body, &builder)
+        let (table, bodyBytes) = try Self.recordBatch(body, &builder)
+        guard let length = UInt64(exactly: body.length), length <= UInt64(BodyCheck.slotsMax),
+            rows + length <= UInt64(BodyCheck.slotsMax)
+        else { throw SIPCError(.malformed, "a table has more than 2^61 rows, or a batch of \(body.length)") }
         append(finish(&builder, .batch, table, bodyBytes: bodyBytes), body)
-        rows += UInt64(body.length)
+        rows += length
         batches += 1
     }
 
-    /// Adds the dictionary `id`, which replaces an earlier one.
-    mutating func append(dictionary id: Int64, _ body: Body) {
+    /// Adds the dictionary `id`, which replaces an earlier one. Throws as `append(batch:)`.
+    mutating func append(dictionary id: Int64, _ body: Body) throws(SIPCError) {
         var builder = FlatBufferBuilder()
-        let (data, bodyBytes) = Self.recordBatch(body, &builder)
+        let (data, bodyBytes) = try Self.recordBatch(body, &builder)
         builder.startTable(slots: 3)
         builder.add(0, id)
         builder.add(1, data)
@@ -102,14 +108,18 @@ struct DescriptorBuilder {
 
     private static func recordBatch(
         _ body: Body, _ builder: inout FlatBufferBuilder
-    ) -> (FlatBufferBuilder.Offset, bodyBytes: Int64) {
+    ) throws(SIPCError) -> (FlatBufferBuilder.Offset, bodyBytes: Int64) {
         var places: [Int64] = []
         places.reserveCapacity(body.bufferBytes.count * 2)
         var bodyBytes: Int64 = 0
         for bytes in body.bufferBytes {
             places.append(bodyBytes)
             places.append(bytes)
-            bodyBytes += bytes + Int64(Container.padding(Int(bytes)))
+            let (end, overflow) = bodyBytes.addingReportingOverflow(bytes)
+            guard bytes >= 0, !overflow, end <= Int64(Descriptor.segmentBytesMax) else {
+                throw SIPCError(.malformed, "the buffers of a message have more than 2^61 bytes")
+            }
+            bodyBytes = end + Int64(Container.padding(Int(bytes)))
         }
         let counts = body.variadicCounts.isEmpty ? nil : builder.vector(body.variadicCounts)
         let buffers = builder.vector(places, perElement: 2)

@@ -1,3 +1,5 @@
+import System
+
 /// A SIPC descriptor whose structure has been checked.
 ///
 /// It may come from a hostile process: making one reads nothing but the bytes given, never traps, and costs time in
@@ -16,7 +18,7 @@ public struct Descriptor: Sendable {
     /// Number of references.
     public let referenceCount: Int
 
-    /// No segment is larger, so that offsets and lengths fit a signed number.
+    /// The greatest size of a segment, so that offsets and lengths fit a signed number.
     static let segmentBytesMax: UInt64 = 1 << 61
 
     let shapes: Shapes
@@ -116,10 +118,33 @@ public struct Descriptor: Sendable {
         return copy
     }
 
+    /// What has to be written where, in a file with a descriptor, to give its segments other ids. Nil where what it begins with is no header
+    /// of one; whether the rest is right, it doesn't look at.
+    ///
+    /// - Parameter beginning: reads so many bytes from the beginning, or all that there are.
+    public static func renumbering(
+        _ beginning: (Int) throws(SystemError) -> [UInt8], _ id: (UInt64) -> UInt64
+    ) throws(SystemError) -> (at: Int, [UInt8])? {
+        let header = try beginning(Container.headerBytes)
+        guard header.count == Container.headerBytes, header.starts(with: Container.magic) else { return nil }
+        let count = header.loadLittle(24, as: UInt64.self)
+        guard count <= UInt64(segmentsMax) else { return nil }
+        let end = Container.headerBytes + Int(count) * Container.segmentBytes
+        var table = try beginning(end)
+        guard table.count == end else { return nil }
+        for at in stride(from: Container.headerBytes, to: end, by: Container.segmentBytes) {
+            table.storeLittle(id(table.loadLittle(at, as: UInt64.self)), at: at)
+        }
+        return (Container.headerBytes, Array(table[Container.headerBytes...]))
+    }
+
+    /// No table names more.
+    private static let segmentsMax = 1 << 24
+
     /// The same table with the buffers of one segment elsewhere: in `new`, each where `place` says. Nil when it names no place
     /// for one.
     ///
-    /// - Parameter id: the segment that they leave; a descriptor that does not have it stays as it is.
+    /// - Parameter id: the segment that the buffers leave; a descriptor that does not have it stays as it is.
     public func moved(_ id: UInt64, to new: Segment, _ place: (Reference) -> UInt64?) -> [UInt8]? {
         var copy = bytes
         for index in segments.indices where segments[index].id == id {

@@ -59,15 +59,17 @@ private struct ArrowFile {
                 throw SIPCError(.unsupported, "the Arrow IPC file has delta dictionaries: write it without")
             }
             guard let data = try message.header.table(1) else { throw Self.fault("a dictionary has no data") }
-            builder.append(
+            try builder.append(
                 dictionary: try message.header.scalar(0, default: Int64(0)), try body(data, message.body, &references))
         }
         for block in try blocks(3) {
             let message = try read(block, .batch)
-            builder.append(batch: try body(message.header, message.body, &references))
+            try builder.append(batch: try body(message.header, message.body, &references))
         }
+        // A table without any bytes names no segment: nobody is lent one for it.
+        let isEmpty = references.allSatisfy { $0.length == 0 }
         let segment = Segment(id: file.id, bytes: UInt64(file.bytes))
-        return builder.finish(segments: [segment], references: references)
+        return builder.finish(segments: isEmpty ? [] : [segment], references: references)
     }
 
     /// Where a message lies in the file.
@@ -79,6 +81,8 @@ private struct ArrowFile {
     private func blocks(_ slot: Int) throws(SIPCError) -> [Block] {
         guard let vector = try footer.vector(slot, elementBytes: 24) else { return [] }
         var blocks: [Block] = []
+        // Blocks of a file lie one beside the other: a few bytes that are named over and over must not make a large descriptor.
+        var bytesLeft = Int64(file.bytes)
         for index in 0..<vector.count {
             let at = vector.start + index * 24
             let offset = try vector.buffer.load(at, as: Int64.self)
@@ -88,6 +92,8 @@ private struct ArrowFile {
             guard offset >= 0, metadataBytes >= 8, bodyBytes >= 0, offset <= size, metadataBytes <= size - offset,
                 bodyBytes <= size - offset - metadataBytes
             else { throw Self.fault("block \(index) of its footer lies outside the file") }
+            bytesLeft -= metadataBytes + bodyBytes
+            guard bytesLeft >= 0 else { throw Self.fault("the blocks of its footer have more bytes than the file") }
             let middle = Int(offset + metadataBytes)
             blocks.append(Block(metadata: Int(offset)..<middle, body: middle..<(middle + Int(bodyBytes))))
         }

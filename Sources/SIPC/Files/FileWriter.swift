@@ -2,15 +2,15 @@ import System
 
 // Arrow's File.fbs: https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format
 
-/// Where everything of a table lies when it is written to a file of its own, and what comes before and after its messages.
+/// Where the parts of a table lie when it is written to a file of its own, with the bytes before and after its messages.
 ///
-/// The file is a standard Arrow IPC file, its buffers at multiples of 64. A table whose dictionaries are replaced on the way can't
-/// be one, as Arrow's footer has no order of dictionaries and batches: it is a standard Arrow IPC stream in a file.
+/// The file is a standard Arrow IPC file, its buffers at multiples of 64. A table whose dictionaries are replaced on the way
+/// can't be one, because Arrow's footer has no order of dictionaries and batches: it is a standard Arrow IPC stream in a file.
 public struct FileLayout: Sendable {
-    /// What the file is.
+    /// The format of a file.
     public enum Format: Sendable { case file, stream }
 
-    /// What the file is.
+    /// The format of the file.
     public let format: Format
     /// The size of the file in bytes.
     public let bytes: Int
@@ -18,12 +18,12 @@ public struct FileLayout: Sendable {
     let head: [UInt8]
     /// Where the bodies of the messages begin.
     let bodies: [Int]
-    /// What follows the last message; without the checksum that the file may have.
+    /// The bytes after the last message, with zeros in the place of the checksum that the file may have.
     let tail: [UInt8]
     /// Whether the file has a checksum of its bytes in its footer's metadata.
     let hasChecksum: Bool
 
-    private static let magic = Array("ARROW1".utf8)
+    fileprivate static let magic = Array("ARROW1".utf8)
 
     init(_ descriptor: Descriptor, hasChecksum: Bool) throws(SIPCError) {
         var seen: Set<Int> = []
@@ -58,25 +58,27 @@ public struct FileLayout: Sendable {
         bytes = end + tail.count
     }
 
-    /// What follows the last message, after bytes of a checksum.
-    func tail(after sum: Checksum) -> [UInt8] {
+    /// The bytes after the last message, with the checksum in its place; `sum` is that of the bytes before, and the key is added to it.
+    func tail(after sum: Checksum, key: String) -> [UInt8] {
         guard hasChecksum, let place = Self.checksumPlace(inFileOf: tail.count) else { return tail }
         var (sum, result) = (sum, tail)
         precondition(result[place].allSatisfy { $0 == 0 }, "the checksum's place is the footer's last string")
         result[..<place.lowerBound].withUnsafeBytes { sum.add($0) }
         result[place.upperBound...].withUnsafeBytes { sum.add($0) }
+        sum.add(key)
         result.replaceSubrange(place, with: sum.text)
         return result
     }
 
-    /// Where a file's checksum is: FlatBuffers are made from their ends, and in its footer that string is the first, ended by four zeros.
-    /// It is of all bytes of the file before it and after it. Nil for a file that is too short to have one.
+    /// Where a file's checksum is. FlatBuffers are made from their ends, and this string of the footer is made first, so that it
+    /// is the last one, ended by four zeros. It is the checksum of all bytes before and after it, and of the key that the file is
+    /// kept by. Nil for a file that is too short to have one.
     static func checksumPlace(inFileOf bytes: Int) -> Range<Int>? {
         let end = bytes - magic.count - 4 - 4
         return end < Checksum.textBytes ? nil : end - Checksum.textBytes..<end
     }
 
-    /// The magic number and the schema, padded so that what follows begins at a multiple of 64.
+    /// The magic number and the schema, padded so that the first message begins at a multiple of 64.
     private static func head(_ descriptor: Descriptor, _ format: Format) -> [UInt8] {
         var message = Array(descriptor.bytes[descriptor.schemaMessage])
         if format == .stream { return message }
@@ -118,24 +120,30 @@ public struct FileLayout: Sendable {
 }
 
 extension FileDescriptor {
-    /// Whether the file's checksum (`fileLayout`) is there and is that of its bytes. It reads all of them: for a thread that may wait.
+    /// Whether the file's checksum (`fileLayout`) is there and matches its bytes and a key, which a file that was given the name of
+    /// another one's key does not. It reads all of the file: for a thread that may wait.
     ///
     /// - Throws: as reading does.
-    public func hasArrowChecksum() throws(SystemError) -> Bool {
+    public func hasArrowChecksum(key: String) throws(SystemError) -> Bool {
         let bytes = try status().bytes
-        guard let place = FileLayout.checksumPlace(inFileOf: bytes) else { return false }
+        let magic = FileLayout.magic
+        // What is no such file at all is not read to its end.
+        guard let place = FileLayout.checksumPlace(inFileOf: bytes), try self.bytes(0..<magic.count) == magic,
+            try self.bytes(bytes - magic.count..<bytes) == magic
+        else { return false }
         var sum = Checksum()
         try sum.add(0..<place.lowerBound, of: self)
         try sum.add(place.upperBound..<bytes, of: self)
+        sum.add(key)
         return try self.bytes(place) == sum.text
     }
 }
 
-/// Bytes that were written as they lie in a segment, and where.
+/// Bytes that were written as they lie in a segment, and where they are in the file.
 public struct Placement: Sendable, Equatable {
     /// The segment that they lie in, by its number.
     public let segment: UInt64
-    /// Where in that segment.
+    /// Their range in that segment.
     public let range: Range<Int>
     /// Where the first of them is in the file.
     public let offset: Int
@@ -149,9 +157,9 @@ public struct Placement: Sendable, Equatable {
 }
 
 extension Descriptor {
-    /// Where everything lies in a file of the table's own. It takes time in proportion to the descriptor, and reads no data.
+    /// The layout of a file of the table's own. It takes time in proportion to the descriptor, and reads no data.
     ///
-    /// - Parameter hasChecksum: whether the file tells of damage (`hasArrowChecksum`); a stream never does.
+    /// - Parameter hasChecksum: whether the file has a checksum that reveals damage (`hasArrowChecksum`); a stream has none.
     /// - Throws: `SIPCError` of code `unsupported` when no file is large enough for it.
     public func fileLayout(hasChecksum: Bool = false) throws(SIPCError) -> FileLayout {
         try FileLayout(self, hasChecksum: hasChecksum)
@@ -162,10 +170,11 @@ extension Descriptor {
     /// - Parameters:
     ///   - layout: the one of this descriptor.
     ///   - segments: at least those that the descriptor names.
+    ///   - key: what the file is kept by, if it has a checksum.
     ///   - write: writes some bytes at an offset; called with ascending offsets, without gaps, from 0 on.
     /// - Returns: where the bytes of the segments are now. Bytes that are named several times may be there several times.
     public func writeFile(
-        _ layout: FileLayout, _ segments: [MappedSegment],
+        _ layout: FileLayout, _ segments: [MappedSegment], key: String = "",
         _ write: (UnsafeRawBufferPointer, _ offset: Int) throws -> Void
     ) throws -> [Placement] {
         let source = try TableSource(self, segments)
@@ -187,7 +196,7 @@ extension Descriptor {
             placements.append(Placement(segment: segment.id, range: lower..<lower + content.count, offset: offset))
         }
         try output.flush(append)
-        try layout.tail(after: sum).withUnsafeBytes(append)
+        try layout.tail(after: sum, key: key).withUnsafeBytes(append)
         precondition(written == layout.bytes, "the layout is that of another table")
         return placements
     }
@@ -213,11 +222,11 @@ extension Descriptor {
         return rebuilt(segments: isEmpty ? [] : [segment], references: references, hasNodeOffsets: false)
     }
 
-    /// The same table with some of its buffers in another segment. Nil when none of them is there.
+    /// The same table with some of its buffers in another segment. Nil when none of its buffers has moved.
     ///
     /// - Parameters:
     ///   - new: the segment that they are in now; the descriptor does not name it yet.
-    ///   - place: where in it a buffer is, by the number of its segment and its place there; nil: where it was.
+    ///   - place: the offset of a buffer there, by the number of its old segment and its reference; nil if the buffer stays.
     public func relocated(to new: Segment, _ place: (_ segment: UInt64, Reference) -> UInt64?) -> [UInt8]? {
         var references: [Reference] = []
         references.reserveCapacity(referenceCount)

@@ -3,19 +3,27 @@ import System
 extension Descriptor {
     /// Writes the table as a standard Arrow IPC stream to where `file` stands.
     ///
-    /// What no row names is left out (`trimmed`). The messages' metadata is sent as it is then, and the referenced bytes. Only
-    /// buffers of arrays that begin in the middle of a byte, and the run ends of a slice, are made anew.
+    /// Bytes that no row names are left out (`trimmed`). The messages' metadata is then sent as it is, with the referenced bytes.
+    /// Only buffers of arrays that begin in the middle of a byte, and the run ends of a slice, are made anew.
     ///
     /// - Parameter segments: at least those that the descriptor names.
     public func writeStream(_ segments: [MappedSegment], to file: borrowing FileDescriptor) throws {
         let table = try trimmed(segments)
-        try table.descriptor.writeAll(table.segments, to: file)
+        var output = StreamOutput()
+        try table.descriptor.writeAll(table.segments, to: &output) { try file.writeAll($0) }
     }
 
-    private func writeAll(_ segments: [MappedSegment], to file: borrowing FileDescriptor) throws {
-        let source = try TableSource(self, segments)
+    /// Writes the table as a standard Arrow IPC stream piece by piece, as `writeStream(_:to:)` does; an error of `write` ends it.
+    public func writeStream(_ segments: [MappedSegment], _ write: (UnsafeRawBufferPointer) throws -> Void) throws {
+        let table = try trimmed(segments)
         var output = StreamOutput()
-        func write(_ bytes: UnsafeRawBufferPointer) throws { try file.writeAll(bytes) }
+        try table.descriptor.writeAll(table.segments, to: &output, write)
+    }
+
+    private func writeAll(
+        _ segments: [MappedSegment], to output: inout StreamOutput, _ write: (UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        let source = try TableSource(self, segments)
         try bytes.withUnsafeBytes { try output.append(UnsafeRawBufferPointer(rebasing: $0[schemaMessage]), write) }
         try writeBodies(source, to: &output, write) { _, _, _ in }
         try StreamOutput.end.withUnsafeBytes { try output.append($0, write) }
@@ -24,8 +32,8 @@ extension Descriptor {
 
     /// Writes all messages but the schema's, each followed by its body.
     ///
-    /// - Parameter lies: called with the bytes of each buffer that is written as it lies in a segment: which reference it is a part of,
-    ///   the bytes, and where in the output they begin.
+    /// - Parameter lies: called for each buffer that is written as it lies in a segment: with the reference that it is a part of,
+    ///   its bytes, and their offset in the output.
     func writeBodies(
         _ source: TableSource, to output: inout StreamOutput, _ write: (UnsafeRawBufferPointer) throws -> Void,
         lies: (Reference, UnsafeRawBufferPointer, Int) -> Void
@@ -54,7 +62,7 @@ extension Descriptor {
 
 /// Puts small pieces together, so that ten thousand columns are not as many system calls.
 struct StreamOutput {
-    /// What ends a stream of messages.
+    /// The mark that ends a stream of messages.
     static let end: [UInt8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]
 
     private static let pieceBytesMax = 32 * 1024
@@ -97,7 +105,7 @@ struct BodyPieces {
         case made([UInt8])
     }
 
-    /// What becomes of the slots before a node's first.
+    /// How the slots before a node's first are cut off a buffer.
     private enum Cut {
         case none
         case bits(Int, count: Int)
@@ -189,7 +197,8 @@ struct BodyPieces {
     ) -> Piece {
         func moved<T: FixedWidthInteger>(_ type: T.Type) -> Piece {
             func end(_ at: Int) -> Int64 { Int64(content.loadUnaligned(fromByteOffset: at, as: type)) }
-            if start == 0, end(content.count - width) <= slots { return .content(content) }
+            // A node of no slots has no runs, though others may lie before it in its buffer.
+            if content.isEmpty || (start == 0 && end(content.count - width) <= slots) { return .content(content) }
             var bytes: [UInt8] = []
             bytes.reserveCapacity(content.count)
             for at in stride(from: 0, to: content.count, by: width) {

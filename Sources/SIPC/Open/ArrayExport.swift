@@ -1,6 +1,6 @@
 import CArrow
 
-/// What exported arrays point into; it lives as long as the last of them.
+/// The memory that exported arrays point into; it lives as long as the last of them.
 final class TableSource: Sendable {
     let descriptor: Descriptor
     /// By the index that references use.
@@ -32,7 +32,7 @@ final class TableSource: Sendable {
     }
 }
 
-/// Stands for buffers of no bytes, which some readers want to be somewhere, and for the one offset of an empty list.
+/// An address for buffers of no bytes, which some readers want to be somewhere, and for the one offset of an empty list.
 ///
 /// Never freed and never written; `nonisolated(unsafe)` holds since it is constant.
 private nonisolated(unsafe) let nothing: UnsafeRawPointer = {
@@ -41,7 +41,7 @@ private nonisolated(unsafe) let nothing: UnsafeRawPointer = {
     return UnsafeRawPointer(zeros)
 }()
 
-/// What one exported array owns; its release callback lets go of it.
+/// The memory that one exported array owns; its release callback frees it.
 private final class ArrayOwner {
     let source: TableSource
     let buffers: UnsafeMutablePointer<UnsafeRawPointer?>
@@ -67,7 +67,7 @@ private final class ArrayOwner {
         for index in 0..<childCount { (children + index).initialize(to: arrays + index) }
     }
 
-    /// Releases what the receiver has not moved away.
+    /// Releases the arrays that the receiver has not moved away.
     func releaseArrays() {
         for index in 0...childCount {
             if let release = arrays[index].release { release(arrays + index) }
@@ -90,7 +90,7 @@ private func releaseArray(_ raw: UnsafeMutablePointer<ArrowArray>?) {
     owner.release()
 }
 
-/// Turns one message into C arrays whose buffers are the referenced ones.
+/// Turns one message into C arrays whose buffers lie where the references say.
 struct ArrayExport {
     private let source: TableSource
     private let message: MessageView

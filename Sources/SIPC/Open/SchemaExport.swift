@@ -1,6 +1,6 @@
 import CArrow
 
-/// What an exported schema node owns, freed by its release callback.
+/// The memory that an exported schema node owns, freed by its release callback.
 private final class SchemaNode {
     let format: [CChar]
     let name: [CChar]

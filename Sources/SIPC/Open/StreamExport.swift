@@ -18,7 +18,7 @@ extension Descriptor {
     }
 }
 
-/// Where an exported stream stands.
+/// The state of an exported stream: the message that comes next, and the dictionaries so far.
 private final class StreamState {
     let source: TableSource
     private var index = 0

@@ -76,18 +76,18 @@ struct ArrowNode {
         }
     }
 
-    /// What the slots `start ..< start + count` of the buffers, which are not none, have of the data or of the child.
+    /// The part of the data, or of the child, that the slots `start ..< start + count` (at least one) of the buffers name.
     func offsets(_ width: Int, _ start: Int, _ count: Int) throws(SIPCError) -> Range<Int> {
         let all = try buffer(1)
         let (first, last) = (Self.number(all, start, width), Self.number(all, start + count, width))
-        // Whoever gave the array has vouched for its last offset; those in between may be anything.
+        // The array's producer has vouched for its last offset; those in between may be anything.
         guard first >= 0, first <= last, last <= Self.number(all, offset + length, width) else {
             throw .invalidTable("the offsets of an array go from \(first) to \(last)")
         }
         return first..<last
     }
 
-    /// Which slots of the buffers are null; nil where none is.
+    /// The bitmap that says which slots of the buffers are null; nil if none is.
     var validity: UnsafeRawPointer? { hasValidity ? raw.pointee.buffers[0] : nil }
 
     /// The lengths of a view array's data buffers.
@@ -104,7 +104,7 @@ struct ArrowNode {
         return all
     }
 
-    /// Which run of an array of run ends the slot lies in.
+    /// The run, in an array of run ends, that the slot lies in.
     func run(of slot: Int, _ width: Int) throws(SIPCError) -> Int {
         if length == 0 { throw .invalidTable("a run-end encoded array has values and no runs") }
         let ends = try buffer(1)

@@ -4,7 +4,7 @@ import CArrow
 struct OwnedStream: ~Copyable {
     private let raw: UnsafeMutablePointer<ArrowArrayStream>
 
-    /// Moves the stream out of `source`, which is released for its owner from now on.
+    /// Moves the stream out of `source`, whose owner finds it released from now on.
     init(moving source: UnsafeMutablePointer<ArrowArrayStream>) throws(SIPCError) {
         guard source.pointee.release != nil, source.pointee.get_schema != nil, source.pointee.get_next != nil else {
             throw .invalidTable("the stream of the result was released already")

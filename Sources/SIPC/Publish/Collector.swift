@@ -4,32 +4,32 @@ import CArrow
 struct Extent: Equatable {
     let address: UInt
     let bytes: Int
-    /// Whether it was made on the way, and is no library's.
+    /// Whether the walk made it, so that it belongs to no library.
     var isMade = false
 }
 
 /// Walks the arrays of a table, and writes down for each message its nodes and where its buffers lie.
 ///
-/// It reads what the lengths of buffers depend on (the last offset, run ends, lengths of view data) and bitmaps whose
-/// nulls nobody counted. Where it narrows, it also reads which values a slice has. The arrays belong to this process and
-/// are trusted as far as the C interface asks; what they say of places is checked all the same.
+/// It reads the values on which lengths of buffers depend (the last offset, run ends, lengths of view data), and bitmaps whose
+/// nulls nobody counted. When it narrows, it also reads which values a slice has. The arrays belong to this process and are
+/// trusted as far as the C interface asks; offsets in them are checked all the same.
 struct Collector {
     private let shapes: Shapes
     private(set) var builder: DescriptorBuilder
     /// The buffers of all messages, in the order of their references.
     private(set) var extents: [Extent] = []
-    /// Which column each of them is of; -1: of a dictionary.
+    /// The column of each extent; -1 for an extent of a dictionary.
     private(set) var columns: [Int] = []
-    /// About how many bytes of each column might go if it were narrowed, as far as can be seen without reading it.
+    /// About how many bytes of each column narrowing would save, as far as can be seen without reading it.
     private(set) var slack: [Int] = []
-    /// The columns with views, of which that can't be seen.
+    /// The columns with views, for which that can't be seen.
     private(set) var viewColumns: Set<Int> = []
-    /// What was made on the way; the extents point into it.
+    /// The buffers that the walk made; some extents point into them.
     let made = MadeMemory()
     private let narrowing: (Int) -> Narrowing
     private var lastDictionaries: [Collected?]
 
-    /// - Parameter narrowing: how far each column is narrowed to what its rows name.
+    /// - Parameter narrowing: how far each column is narrowed to the values that its rows name.
     init(_ schema: Schema, narrowing: @escaping (Int) -> Narrowing = { _ in .none }) {
         shapes = Shapes(schema)
         builder = DescriptorBuilder(schema)
@@ -38,7 +38,7 @@ struct Collector {
         slack = Array(repeating: 0, count: schema.fields.count)
     }
 
-    /// Adds a batch, and before it those of its dictionaries that are not the ones of the batch before.
+    /// Adds a batch, and before it its dictionaries, except those that are the same as in the batch before.
     mutating func append(_ batch: UnsafePointer<ArrowArray>) throws(SIPCError) {
         let columns = try ArrowNode(batch, .structure, childCount: nil)
         guard try columns.nullCount(from: 0, count: columns.length) == 0 else {
@@ -67,12 +67,12 @@ struct Collector {
             owners += repeatElement(index, count: walk.extents.count - owners.count)
         }
         for (index, values) in walk.dictionaries { _ = try append(dictionary: index, values) }
-        builder.append(batch: walk.body)
+        try builder.append(batch: walk.body)
         extents += walk.extents
         self.columns += owners
     }
 
-    /// What was last sent for a dictionary.
+    /// The content that was last sent for a dictionary.
     private struct Collected {
         let body: Body
         let extents: [Extent]
@@ -93,7 +93,7 @@ struct Collector {
         if !isNew, let last = lastDictionaries[index], last.extents == walk.extents, last.body == walk.body {
             return false
         }
-        builder.append(dictionary: dictionary.id, walk.body)
+        try builder.append(dictionary: dictionary.id, walk.body)
         extents += walk.extents
         columns += repeatElement(-1, count: walk.extents.count)
         lastDictionaries[index] = Collected(body: walk.body, extents: walk.extents)
@@ -104,11 +104,11 @@ struct Collector {
 /// Collects the nodes and buffers of one message.
 struct BodyWalk {
     var body = Body()
-    /// How far what comes next is narrowed.
+    /// How far the arrays that come next are narrowed.
     var narrowing = Narrowing.none
-    /// About how many bits might go if it were narrowed further.
+    /// About how many bits further narrowing would save.
     var slackBits = 0
-    /// Whether there were views that nobody has read.
+    /// Whether there were views whose content wasn't read.
     var hasViews = false
     let made: MadeMemory
     private(set) var extents: [Extent] = []
@@ -117,7 +117,7 @@ struct BodyWalk {
 
     init(_ made: MadeMemory) { self.made = made }
 
-    /// The struct round the values of a dictionary that needs one.
+    /// The struct that wraps the values of a dictionary that needs one.
     mutating func appendWrapper(_ length: Int) {
         body.nodes += [Int64(length), 0]
         body.nodeOffsets.append(0)
@@ -137,7 +137,7 @@ struct BodyWalk {
     }
 
     /// Adds the slots `from ..< from + count` of an array (not counting its own offset).
-    ///
+    /// - Parameter before: how many slots before them the buffers have to hold too, because the parent's do.
     /// - Parameter before: how many slots before them the buffers have to hold, since a parent's do.
     mutating func append(
         _ raw: UnsafePointer<ArrowArray>, _ shapes: [Shape], _ index: Int, from place: Int, count: Int, before: Int
@@ -184,7 +184,7 @@ struct BodyWalk {
         return count
     }
 
-    /// - Returns: what is needed of each child, where the buffers say that.
+    /// - Returns: the slots that are needed of each child, where the buffers say that.
     private mutating func appendBuffers(
         _ node: ArrowNode, _ shapes: [Shape], _ index: Int, _ window: Window
     ) throws(SIPCError) -> [Range<Int>] {

@@ -1,22 +1,22 @@
 import CArrow
 
-/// How far a column is narrowed to what its rows name. Windows of bits and of values of a fixed width always are, and so is what
-/// lies behind the last value of text and of lists.
+/// How far a column is narrowed to the values that its rows name. Windows of bits and of values of a fixed width always are, and
+/// bytes after the last value of text and of lists are always left out.
 enum Narrowing {
-    /// No further: what comes before the first value stays, and no offset is touched.
+    /// No further: bytes before the first value stay, and no offset is changed.
     case none
-    /// As far as it can be done without making a buffer anew.
+    /// As far as possible without making a buffer anew.
     case free
-    /// Offsets and views are made anew where what that saves is no less; lists begin where a byte of a bitmap does.
+    /// Offsets and views are made anew if that saves at least as much as it takes; lists begin where a byte of a bitmap does.
     case full
-    /// The same for a table that is written somewhere else anyway, to the value.
+    /// As `full` but to the value, for a table that is written somewhere else anyway.
     case exact
 }
 
 /// Buffers that were made while a table was collected. They live as long as this object does.
 final class MadeMemory {
     private(set) var pieces: [UnsafeMutableRawBufferPointer] = []
-    /// All that was made, in bytes.
+    /// The bytes of all these buffers.
     private(set) var bytes = 0
 
     /// A new buffer of zeros.
@@ -32,29 +32,29 @@ final class MadeMemory {
 }
 
 extension BodyWalk {
-    /// Whether a saving is worth it that takes `made` new bytes.
+    /// Whether a saving is worth the `made` bytes that it takes anew.
     private func isWorth(_ saved: Int, made: Int) -> Bool {
         switch narrowing {
         case .none, .free: false
         case .full: saved > 0 && saved >= made
-        // Written once and gone: nobody has to hold them.
+        // The new bytes are written once and gone: nobody has to hold them.
         case .exact: saved > 0 && saved >= made / 4
         }
     }
 
-    /// The slots whose values must stay readable: readers may look at those before the first as well, as they do at what a
-    /// struct has in them. What is written somewhere else leaves them out.
+    /// The slots whose values must stay readable. Readers may also look at slots before the first one, as they do with those
+    /// inside a struct; a table that is written somewhere else leaves them out.
     func readable(_ window: Window) -> Range<Int> {
         let isExact = if case .exact = narrowing { true } else { false }
         return (isExact ? window.start : window.first)..<(window.start + window.count)
     }
 
-    /// Takes note that about so much might go.
+    /// Notes that so many slots of so many bits might be left out.
     mutating func loosen(_ slots: Int, _ bits: Int) {
         slackBits = min(slackBits, Int.max / 2) + min(Self.product(slots, bits), Int.max / 4)
     }
 
-    /// Slots need no memory where a run holds them: there may be any number.
+    /// The product, or the largest number: slots that a run holds need no memory, so that there may be any number.
     private static func product(_ slots: Int, _ bits: Int) -> Int {
         let (product, overflow) = slots.multipliedReportingOverflow(by: bits)
         return overflow ? .max : product
@@ -79,7 +79,7 @@ extension BodyWalk {
         try append(node, 2, bytes: range)
     }
 
-    /// The offsets of lists. Returns what is needed of the child.
+    /// The offsets of lists. Returns the slots that are needed of the child.
     mutating func appendList(
         _ node: ArrowNode, _ width: Int, _ shapes: [Shape], _ index: Int, _ window: Window
     ) throws(SIPCError) -> Range<Int> {
@@ -121,14 +121,14 @@ extension BodyWalk {
         }
     }
 
-    /// Where a child begins of which the slots from `first` on are needed: its bitmaps should begin with it.
+    /// The first slot to keep of a child that is needed from `first` on: rounded down, so that its bitmaps begin with a byte.
     private func aligned(_ first: Int, in child: UnsafePointer<ArrowArray>) -> Int {
         if case .exact = narrowing { return first }
         let offset = Int(child.pointee.offset)
         return max(0, (offset + first) & ~7 - offset)
     }
 
-    /// About how many bits a slot takes, with what it holds.
+    /// About how many bits a slot takes, its children's included.
     private static func slotBits(_ shapes: [Shape], _ index: Int) -> Int {
         var inner = 0
         var child = index + 1
@@ -154,7 +154,7 @@ extension BodyWalk {
 
     // MARK: - List views, dense unions
 
-    /// The offsets and sizes of list views. Returns what is needed of the child.
+    /// The offsets and sizes of list views. Returns the slots that are needed of the child.
     mutating func appendListViews(
         _ node: ArrowNode, _ width: Int, _ shapes: [Shape], _ index: Int, _ window: Window
     ) throws(SIPCError) -> Range<Int> {
@@ -180,8 +180,8 @@ extension BodyWalk {
         return first..<needed.upperBound
     }
 
-    /// The slots of the child from the first to the last that some list has, and where the child may end as long as no offset
-    /// is changed: null and empty lists have offsets too. Nil when a list leaves the child.
+    /// The slots of the child from the first to the last that some list has, and the end that the child must have as long as no
+    /// offset is changed, because null and empty lists have offsets too. Nil when a list leaves the child.
     private func listViewRange(
         _ node: ArrowNode, _ width: Int, _ window: Window, _ length: Int
     ) throws(SIPCError) -> (needed: Range<Int>, end: Int)? {
@@ -215,7 +215,7 @@ extension BodyWalk {
         return (newOffsets, newSizes)
     }
 
-    /// The type ids and offsets of a dense union. Returns what is needed of each child.
+    /// The type ids and offsets of a dense union. Returns the slots that are needed of each child.
     mutating func appendDenseUnion(
         _ node: ArrowNode, _ shapes: [Shape], _ index: Int, _ window: Window
     ) throws(SIPCError) -> [Range<Int>] {
@@ -247,7 +247,7 @@ extension BodyWalk {
         return zip(firsts, needed).map { $0..<max($0, $1.upperBound) }
     }
 
-    /// The slots of each child from the first to the last that are chosen; nil when one is chosen that is not there.
+    /// The slots of each child from the first to the last that are chosen; nil when a chosen one does not exist.
     private func unionRanges(
         _ node: ArrowNode, _ typeIDs: [Int32], _ window: Window, _ whole: [Range<Int>]
     ) throws(SIPCError) -> [Range<Int>]? {
@@ -272,7 +272,7 @@ extension BodyWalk {
         let new = made.make(bytes: (window.skipped + window.count) * 4)
         for slot in readable(window) {
             let type = ArrowNode.number(types, slot, 1)
-            // Read a second time: a file may have been changed meanwhile.
+            // The type is read a second time: a file may have been changed meanwhile.
             guard type >= 0, children[type] >= 0 else { continue }
             Self.store(ArrowNode.number(offsets, slot, 4) - firsts[children[type]], new, slot - window.first, 4)
         }

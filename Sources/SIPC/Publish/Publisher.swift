@@ -1,5 +1,6 @@
 import CArrow
 import Glibc
+import System
 
 /// How the bytes of a published table travelled: each in exactly one way, and counted once however often it is named.
 public struct PublishCounts: Sendable, Equatable {
@@ -23,13 +24,14 @@ public struct PublishCounts: Sendable, Equatable {
 
 /// Publishes tables: gives each of their buffers a place in a segment, without a copy where it can be had.
 public struct Publisher {
-    /// Buffers smaller than this are packed rather than moved.
+    /// Buffers that are smaller, also together with their neighbours, are packed rather than moved: splitting a mapping for them
+    /// costs more than a copy (`docs/kernelzero.md` has the figures).
     public static let packedBytesMax = 64 * 1024
 
     /// A way of sharing memory where it lies, or of moving it without a copy.
     public struct Way {
-        /// Looks at a range of this process's memory, and says where in the segment it is, if it is. A range may hold
-        /// several buffers that overlap.
+        /// Takes a range of this process's memory and returns its place in a segment, if it has one. A range may hold several
+        /// buffers that overlap.
         public let place: (UnsafeRawBufferPointer) throws(SIPCError) -> (segment: Segment, offset: UInt64)?
         /// The counter its bytes go to.
         public let counter: WritableKeyPath<PublishCounts, UInt64>
@@ -44,21 +46,21 @@ public struct Publisher {
         }
     }
 
-    /// Moves memory into the output segment without a copy, all that it is given at once.
+    /// Moves memory into the output segment without a copy, all ranges in one call.
     public typealias Mover = ([UnsafeRawBufferPointer]) -> Moved
 
-    /// What became of memory that was to be moved.
+    /// The outcome of a move.
     public struct Moved {
-        /// Where the first byte of each range is in the output segment; nil: it was not moved, and has to be copied.
+        /// Where the first byte of each range is in the output segment; nil if the range was not moved and has to be copied.
         public var offsets: [UInt64?]
-        /// The bytes of ranges that moved, but for those that had to be copied on the way.
+        /// The bytes of ranges that moved, less the bytes that had to be copied on the way.
         public var movedBytes: UInt64
-        /// The bytes of ranges that moved and were copied on the way: parts of pages, as a rule.
+        /// The bytes that were copied on the way in ranges that moved: parts of pages, as a rule.
         public var copiedBytes: UInt64
         /// The size of the output segment now.
         public var segmentBytes: UInt64
 
-        /// What became of memory that was to be moved.
+        /// The outcome of a move.
         public init(offsets: [UInt64?], movedBytes: UInt64, copiedBytes: UInt64, segmentBytes: UInt64) {
             self.offsets = offsets
             self.movedBytes = movedBytes
@@ -69,7 +71,7 @@ public struct Publisher {
 
     /// Asked about every buffer, in this order.
     private let ways: [Way]
-    /// Asked about all that is left and not small, before it is copied.
+    /// Asked about all buffers that are left and not small, before they are copied.
     private let mover: Mover?
     private let output: Segment
     private let take: (Int) throws(SIPCError) -> (UnsafeMutableRawPointer, offset: UInt64)
@@ -103,7 +105,8 @@ public struct Publisher {
     public final class Kept {
         private let batches: [OwnedArray]
         private let made: MadeMemory
-        /// What was moved or copied into the output segment: the memory, and where it is there. It may be found there again.
+        /// The ranges of memory that were moved or copied into the output segment, with their offsets there. They may be found
+        /// there again.
         public fileprivate(set) var places: [(memory: UnsafeRawBufferPointer, offset: UInt64)] = []
 
         init(_ batches: [OwnedArray], _ made: MadeMemory) {
@@ -111,15 +114,15 @@ public struct Publisher {
             self.made = made
         }
 
-        /// Keeps them until the process ends, whoever lets go of this object.
+        /// Keeps the arrays until the process ends, even when this object is released.
         ///
-        /// Memory that was moved is a file's: where its allocator drops pages of it, the next owner would find what was
-        /// published there, and no zeros.
+        /// Memory that was moved belongs to a file: if its allocator dropped pages of it, the next owner would find published
+        /// bytes there, and no zeros.
         func keepForEver() { _ = Unmanaged.passRetained(self) }
     }
 
-    /// Reads a stream to its end and publishes what it gave. The stream is moved from `source` and released. Returns the
-    /// descriptor, and what holds the table's memory: the caller keeps it for as long as the descriptor is to be true.
+    /// Reads a stream to its end and publishes its batches. The stream is moved from `source` and released. Returns the
+    /// descriptor, and the object that holds the table's memory: the caller keeps it for as long as the descriptor is to be true.
     ///
     /// - Parameter isRead: called when the stream has been read.
     public func publish(
@@ -148,26 +151,26 @@ public struct Publisher {
 
     // MARK: - Narrowing
 
-    /// A column that could lose less than this is left as it is.
+    /// A column that narrowing could save less than this is left as it is.
     private static let slackBytesMin = 1024
     /// Sharing less memory is worth making buffers anew from so many bytes on, …
     private static let sharedBytesMin = 64 * 1024
     /// …and where the new buffers take no more than one part in so many of it.
     private static let madeShare = 16
 
-    /// A view names as many bytes or more, on average, where all are read to see which.
+    /// All views are read, to see what they name, if their data has on average so many bytes or more for each.
     private static let viewBytesMin = 64
 
-    /// What a column would take.
+    /// The memory that a column takes, in bytes.
     private struct Weight {
         var shared = 0
         var copied = 0
         var made = 0
     }
 
-    /// Collects the table again where columns refer to much more than their rows name, and narrows these.
+    /// Collects the table again if columns refer to much more than their rows name, and narrows these columns.
     ///
-    /// That is decided for a column as a whole: batches that are slices of one buffer name all of it together.
+    /// A column is narrowed as a whole or not, because batches that are slices of one buffer name all of it together.
     private func narrow(
         _ collector: inout Collector, _ schema: Schema, _ batches: [OwnedArray]
     ) throws(SIPCError) {
@@ -179,11 +182,11 @@ public struct Publisher {
         let candidates = loose.filter { column in
             let (weight, total) = (before[column]?.weight ?? Weight(), before[column]?.namedBytes ?? 0)
             let bytes = weight.shared + weight.copied
-            // It is worth reading the views where they are few for their data, or where some of that is copied.
+            // Reading the views is worth it if they are few for their data, or if some of the data is copied.
             if collector.viewColumns.contains(column), rows <= bytes / Self.viewBytesMin || weight.copied > 0 {
                 return bytes >= Self.slackBytesMin
             }
-            // Of several batches each has about what is left of it without the slack: they may well need all.
+            // Several batches have about as much each as is left without the slack, and may well need all together.
             let needed = batches.count == 1 ? 0 : total - min(total, collector.slack[column])
             return collector.slack[column] >= Self.slackBytesMin && bytes - needed >= Self.slackBytesMin
         }
@@ -210,7 +213,7 @@ public struct Publisher {
         }
     }
 
-    /// Whether a table takes less than it would otherwise: several columns may be slices of one buffer, too.
+    /// Whether one collection takes less memory than another: several columns may be slices of one buffer, too.
     private func isLess(_ new: Collector, _ old: Collector, _ columns: Set<Int>) throws(SIPCError) -> Bool {
         func bytes(_ collector: Collector) -> Int {
             let own = zip(collector.extents, collector.columns).filter { columns.contains($0.1) }.map(\.0)
@@ -227,7 +230,7 @@ public struct Publisher {
         return collector
     }
 
-    /// What columns take, and the bytes that their buffers have together, however often these are named.
+    /// The memory that columns take, and the sum of their buffers' bytes, each counted as often as it is named.
     private func weights(
         of columns: Set<Int>, in collector: Collector
     ) throws(SIPCError) -> [Int: (weight: Weight, namedBytes: Int)] {
@@ -255,7 +258,7 @@ public struct Publisher {
 
     // MARK: - Placing
 
-    /// Extents that overlap, and so have to stay together.
+    /// Extents that overlap, and therefore have to stay together.
     private struct Group {
         let address: UInt
         var bytes: Int
@@ -316,15 +319,23 @@ public struct Publisher {
         return nil
     }
 
-    /// Moves what is not small and can be moved, and takes it out of `groups`. The output segment may grow by it.
+    /// Moves the groups that aren't small and can be moved, and takes them out of `groups`. The output segment may grow by them.
     private func move(
         _ groups: inout [Group], _ output: inout Segment, _ kept: Kept, _ counts: inout PublishCounts
     ) -> [(Group, offset: UInt64)] {
-        let large = groups.filter { $0.bytes >= Self.packedBytesMax }
-        guard let mover, !large.isEmpty else { return [] }
+        guard let mover else { return [] }
+        var large: [Group] = []
+        var rest: [Group] = []
+        for span in MemorySpan.join(groups.map(\.memory)) {
+            if span.bytes.count >= Self.packedBytesMax {
+                large += groups[span.members]
+            } else {
+                rest += groups[span.members]
+            }
+        }
+        if large.isEmpty { return [] }
         let moved = mover(large.map(\.memory))
         var placed: [(Group, offset: UInt64)] = []
-        var rest = groups.filter { $0.bytes < Self.packedBytesMax }
         for (group, offset) in zip(large, moved.offsets) {
             if let offset { placed.append((group, offset)) } else { rest.append(group) }
         }
@@ -356,7 +367,7 @@ public struct Publisher {
         return (order, groups)
     }
 
-    /// Copies what has no place yet into the output segment, each byte as aligned to 64 as it was.
+    /// Copies the remaining groups into the output segment, each byte as aligned to 64 as it was.
     private func copy(_ groups: [Group]) throws(SIPCError) -> [(Group, offset: UInt64)] {
         if groups.isEmpty { return [] }
         let alignment = UInt(Container.alignment)
@@ -384,7 +395,7 @@ struct SegmentTable {
 
     mutating func index(of segment: Segment) -> UInt32 {
         if let index = indexes[segment.id] {
-            // What was moved into a segment has made it longer.
+            // Memory that was moved into a segment has made it longer.
             let bytes = max(segments[Int(index)].bytes, segment.bytes)
             segments[Int(index)] = Segment(id: segment.id, bytes: bytes)
             return index

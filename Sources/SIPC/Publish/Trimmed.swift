@@ -1,7 +1,7 @@
 import CArrow
 import System
 
-/// A table of which nothing is left but what its rows name, to be written somewhere.
+/// A table that refers to nothing but the values its rows name, to be written somewhere.
 public struct Trimmed {
     /// The table; it may refer to one segment more.
     public let descriptor: Descriptor
@@ -10,14 +10,14 @@ public struct Trimmed {
 }
 
 extension Descriptor {
-    /// The number of the segment with what was made anew: no engine gives it out.
+    /// The number of the segment with the buffers that were made anew: no engine gives it out.
     private static let madeID = UInt64.max
 
-    /// The table without the values that no row of it names: what slices of text, binary values, lists, list views, dense unions
-    /// and views share with what they were cut from.
+    /// The table without the values that no row of it names. Slices of text, binary values, lists, list views, dense unions and
+    /// views share such values with the arrays that they were cut from.
     ///
-    /// It reads offsets and views, which may be a pass over these. Where their content is not what Arrow wants, all is left as
-    /// it is. Dictionaries stay whole.
+    /// It reads offsets and views, which may be a pass over all of them. If they are not valid Arrow, everything is left as it
+    /// is. Dictionaries stay whole.
     ///
     /// - Parameter segments: at least those that the descriptor names.
     public func trimmed(_ segments: [MappedSegment]) throws -> Trimmed {
@@ -79,7 +79,7 @@ extension Descriptor {
         return Trimmed(descriptor: try Descriptor(bytes), segments: segments)
     }
 
-    /// A segment with all that was made; says where each piece is in it.
+    /// A segment with all buffers that were made; adds the place of each.
     private static func segment(_ made: MadeMemory, _ places: inout [UInt: UInt64]) throws -> MappedSegment {
         let alignment = Container.alignment
         let size = made.pieces.reduce(0) { $0 + $1.count + Container.padding($1.count) }

@@ -1,20 +1,20 @@
-/// Views of text and binary values: which blocks of data they name, and what of these.
+/// Narrowing of views of text and binary values: which blocks of data they name, and which part of each.
 extension BodyWalk {
     /// A value of at most so many bytes lies in its view.
     private static let inlineBytesMax = 12
-    /// Values are put together in a block of their own where they are less than one part in so many of what lies between
-    /// them, when the table is published…
+    /// Values are gathered in a block of their own if they take less than one part in so many of the range they lie in, when the
+    /// table is published…
     private static let gatheredShare = 16
     /// …and when it is written somewhere else.
     private static let gatheredShareExact = 2
-    /// Such a block is no longer: offsets have 32 bits.
+    /// The greatest size of such a block, because offsets have 32 bits.
     private static let gatheredBytesMax = 1 << 30
 
-    /// What the values of a window have of one block of data.
+    /// The part of one block of data that the values of a window name.
     private struct Block {
         var low = Int.max
         var high = 0
-        /// The bytes of all values, those that several have counted as often.
+        /// The bytes of all values; a value that several views name counts as often.
         var valueBytes = 0
 
         var isNamed: Bool { low < high }
@@ -43,7 +43,7 @@ extension BodyWalk {
         }
     }
 
-    /// What of each block is named; nil when nobody asked, or a view leaves its block.
+    /// The named part of each block; nil when views are not to be read, or when one leaves its block.
     private mutating func blocks(
         _ node: ArrowNode, _ window: Window, _ lengths: [Int]
     ) throws(SIPCError) -> [Block]? {
@@ -65,21 +65,21 @@ extension BodyWalk {
         return blocks
     }
 
-    /// Where a value's bytes are; nil for null, and for one that lies in its view.
+    /// Where a value's bytes are; nil for a null, and for a value that lies in its view.
     private static func view(
         _ node: ArrowNode, _ views: UnsafeRawPointer, _ slot: Int
     ) -> (block: Int, offset: Int, bytes: Int)? {
         let bytes = ArrowNode.number(views, 4 * slot, 4)
         if bytes >= 0 && bytes <= inlineBytesMax { return nil }
         if let validity = node.validity, !Bitmap.isSet(validity, slot) { return nil }
-        // A length below 0 is no value's: it leaves its block.
+        // A length below 0 belongs to no value: such a view is taken to leave its block.
         return (
             ArrowNode.number(views, 4 * slot + 2, 4), ArrowNode.number(views, 4 * slot + 3, 4),
             bytes < 0 ? Int.max : bytes
         )
     }
 
-    /// What becomes of each block when the views are made anew: its new number, or that its values are gathered.
+    /// The fate of each block when the views are made anew: it is dropped, its values are gathered, or it gets a new number.
     private enum Fate {
         case dropped, gathered
         case kept(Int)
@@ -96,7 +96,7 @@ extension BodyWalk {
         for block in blocks {
             if !block.isNamed {
                 fates.append(.dropped)
-                // What the metadata and the references of a block take.
+                // The bytes that the metadata and the references of a block take.
                 saved += 40
             } else if block.valueBytes <= block.span / share, gathered + block.valueBytes <= Self.gatheredBytesMax {
                 fates.append(.gathered)
@@ -140,7 +140,7 @@ extension BodyWalk {
             let place = UnsafeMutableRawBufferPointer(rebasing: new[(16 * (window.skipped + slot))...].prefix(16))
             place.copyMemory(from: UnsafeRawBufferPointer(start: views + 16 * from, count: 16))
             guard let view = Self.view(node, views, from) else { continue }
-            // Read a second time: a file that somebody changes meanwhile must do no more than change values.
+            // The view is read a second time: somebody who changes the file meanwhile must do no more than change values.
             guard blocks.indices.contains(view.block), view.offset >= blocks[view.block].low,
                 view.bytes <= blocks[view.block].span, view.offset <= blocks[view.block].high - view.bytes
             else {

@@ -16,7 +16,7 @@ public struct Field: Sendable {
     public let type: DataType
     /// The fields that the type is made of.
     public let children: [Field]
-    /// What the indices refer to, when the field is dictionary-encoded.
+    /// The dictionary that the indices refer to, when the field is dictionary-encoded.
     public let dictionary: DictionaryField?
     /// The field's own metadata, in its order.
     public let metadata: [KeyValue]
@@ -76,7 +76,7 @@ public struct Schema: Sendable {
     /// Types may nest this deep.
     public static let depthMax = 64
 
-    /// Refuses what no array could have: a list without a child, run ends that are text, nesting without end.
+    /// Refuses types that no array could have: a list without a child, run ends that are text, nesting without end.
     func check() throws(SIPCError) {
         for field in fields { try Self.check(field, depth: 1) }
     }

@@ -226,7 +226,7 @@ extension DataType {
         return .union(try unit(table, 0, 0, 1) == 0 ? .sparse : .dense, typeIDs: typeIDs)
     }
 
-    /// Writes the type's own table and says which of the union it is.
+    /// Writes the type's own table, and returns its number in the union with the table's offset.
     fileprivate func write(to builder: inout FlatBufferBuilder) -> (UInt8, FlatBufferBuilder.Offset) {
         var timezoneOffset: FlatBufferBuilder.Offset?
         if case .timestamp(_, let timezone) = self, !timezone.isEmpty { timezoneOffset = builder.string(timezone.utf8) }

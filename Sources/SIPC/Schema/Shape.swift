@@ -1,4 +1,4 @@
-/// What one node of a schema means for the buffers of its arrays. Nodes lie in an array in the order in which Arrow's
+/// One node of a schema, as far as it matters for the buffers of its arrays. Nodes lie in an array in the order in which Arrow's
 /// messages list them: parents before children, dictionaries aside.
 struct Shape {
     let layout: Layout
@@ -21,7 +21,7 @@ struct Shapes {
 
     /// The nodes of all columns.
     let nodes: [Shape]
-    /// All dictionaries, those that another one's values need before it.
+    /// All dictionaries; one that another one's values need comes before that.
     let dictionaries: [Dictionary]
 
     init(_ schema: Schema) {

@@ -1,15 +1,17 @@
-/// Who may start.
+/// Admission: which asks are granted, and when.
 extension ResourceManager {
-    /// What an ask needs of each limit, in bytes.
+    /// The memory that an ask needs under each limit, in bytes.
     struct Need: Sendable {
-        /// What the model itself is to have.
+        /// The bytes reserved for the model itself.
         var reserved: Int
-        /// That, and what comes back into memory when its inputs are read: of those that its run owns, and of all.
+        /// `reserved`, and the bytes that come back when the inputs are read: inputs of the same run (`run`), or all (`engine`).
         var run: Int
         var engine: Int
-        /// Whose limit doesn't allow for what is wanted, whatever ends.
+        /// The limit that the ask exceeds even if every other model had ended and every evictable table were evicted; nil if
+        /// none.
         var shortOf: Refusal.Limit?
-        /// Under whose limit there would be more, but for tables of others that can't be evicted.
+        /// The limit that would leave the ask more if tables that can't be evicted were gone, its own run's results aside; nil if
+        /// none.
         var heldBackBy: Refusal.Limit?
     }
 
@@ -18,7 +20,7 @@ extension ResourceManager {
         case fits(Need)
         /// These evictions would make it fit.
         case room(Room, Need)
-        /// Something else has to end first, under the run's limit or under the engine's.
+        /// Another model has to end first, under the run's limit or under the engine's.
         case waits(engine: Bool)
         /// Tables that can't be evicted have to go first, under the run's limit or under the engine's.
         case heldBack(engine: Bool)
@@ -27,20 +29,20 @@ extension ResourceManager {
         case refused(Refusal)
     }
 
-    /// How much is tried to grant one more ask. The next phase comes when nothing can be done in the one before, and
-    /// only where nothing will happen by itself.
+    /// How far the manager goes to grant one more ask. The next phase comes when nothing can be done in the one before, and only
+    /// for a run that nothing could help by itself (`isStuck`).
     enum Phase: Int, CaseIterable, Sendable {
-        /// What fits is granted, and room is made.
+        /// Asks that fit are granted, and room is made.
         case normal
-        /// Tables may be dropped that were made again and not read since, twice.
+        /// As `normal`, and a table may be dropped though it was dropped and made again up to two times without being read.
         case undo
-        /// The same, more often. Asks that aren't retries are granted what is left, though it would be more without
-        /// tables that can't be evicted.
+        /// As `undo`, with more drops. An ask that isn't a retry is granted what is left, even if tables that can't be evicted
+        /// keep it from having more.
         case squeeze
-        /// Retries too, which fail for good if it is too little.
+        /// As `squeeze`, and retries too are granted what is left; they fail for good if it is too little.
         case squeezeRetries
 
-        /// How often in a row a table may have been dropped, for it to be dropped once more.
+        /// How many drops since its last read a table may have had to be dropped once more.
         var dropsMax: Int {
             switch self {
             case .normal: 0
@@ -50,24 +52,25 @@ extension ResourceManager {
         }
     }
 
-    /// What is expected may come from a file that somebody has damaged: sums of it must not overflow.
-    private static let expectedBytesMax = 1 << 52
     /// How many asks of a run are looked at while something else runs anyhow.
     private static let asksMax = 64
-    /// How often an ask is overtaken before it takes less than there would be without tables that can't be evicted.
+    /// How often an ask is overtaken before it accepts less than it could have without tables that can't be evicted.
     private static let patience = 2 * overtakesMax
 
-    /// Grants or refuses one ask, or has room made for one. False if there is nothing to be done before the next fact.
+    /// Grants or refuses one ask, or has room made for one. False if nothing can be done before the next event.
     mutating func admitNext() -> Bool {
-        guard grants.count < limits.slots else { return false }
+        // Who may borrow a slot need not wait for whom room is made for, but can't start either.
+        guard hasFreeSlot || runs.keys.contains(where: { mayBorrow($0) && !runs[$0]!.asks.isEmpty }) else {
+            return false
+        }
         if let claim, admitClaimant(claim) { return true }
         let order = runOrder()
         guard !order.isEmpty else { return false }
         return Phase.allCases.contains { admit(order, $0) }
     }
 
-    /// Grants the ask that room was made for, or sees to it that there is more. What can't have room any more is an ask
-    /// like others.
+    /// Grants the claimant, which is the ask that room was made for, or has more room made for it. If it can't have room any
+    /// more, it loses its claim and is an ask like others.
     private mutating func admitClaimant(_ key: ModelKey) -> Bool {
         guard let ask = ask(key), mayUseSlot(key.run) else {
             claim = nil
@@ -89,9 +92,11 @@ extension ResourceManager {
         return run.asks[index].ask
     }
 
-    private func mayUseSlot(_ run: RunID) -> Bool { runs[run]!.used < runs[run]!.slots }
+    private func mayUseSlot(_ run: RunID) -> Bool {
+        runs[run]!.used < runs[run]!.slots && (hasFreeSlot || mayBorrow(run))
+    }
 
-    /// The runs that ask and may use one more slot: whose turn it is comes first.
+    /// The runs that ask and may use one more slot, in the order in which they are served.
     func runOrder() -> [RunID] {
         let asking = runs.keys.filter { !runs[$0]!.asks.isEmpty && mayUseSlot($0) }
         let prefersBatch = streak >= Self.streakMax
@@ -102,20 +107,20 @@ extension ResourceManager {
         return asking.sorted { order($0) < order($1) }
     }
 
-    /// Goes through all asks once.
+    /// Goes through all asks once, until one leads to something. True if one did.
     private mutating func admit(_ order: [RunID], _ phase: Phase) -> Bool {
         var passed: [(key: ModelKey, engine: Bool)] = []
         var isEngineBlocked = false
         for run in order {
             guard !isEngineBlocked else { break }
             if phase != .normal, !isStuck(run) { continue }
-            let most = grants.isEmpty ? Int.max : Self.asksMax
+            let most = isAnyActive ? Self.asksMax : Int.max
             // Whom room is made for, if nothing else of its run fits as it is: who reads most of what is in memory. When it is done, that
             // may go; one that only begins a chain would make more tables wait. A run's work is finite: nobody starves by that.
             var next: (room: Room, key: ModelKey, phase: Phase, inputBytes: Int)?
             for state in runs[run]!.asks.prefix(most) {
                 let isPatient = state.overtakes < Self.patience
-                // Others must not make and undo their tables for ever meanwhile.
+                // An ask that was overtaken too often goes to the last phase: others could make and undo their tables for ever.
                 let phase = isPatient || !isStuck(run) ? phase : .squeezeRetries
                 switch fit(state.ask, phase, isPatient: isPatient) {
                 case .fits(let need):
@@ -132,19 +137,19 @@ extension ResourceManager {
                     return true
                 case .pending: continue
                 case .heldBack(let engine):
-                    // Nobody is stopped for it: those tables go only if their runs go on.
+                    // No other ask is stopped for this one: the tables in its way go only if their runs go on.
                     passed.append((state.key, engine))
                     continue
                 case .waits(let engine):
                     passed.append((state.key, engine))
                     guard state.overtakes >= Self.overtakesMax else { continue }
-                    // Whoever is in its way has to end. When nobody runs there, there is nothing to wait for.
-                    if engine, !grants.isEmpty { isEngineBlocked = true }
+                    // Whoever is in its way has to end. When nobody gets on there, there is nothing to wait for.
+                    if engine, isAnyActive { isEngineBlocked = true }
                 }
                 if isEngineBlocked || (runs[run]!.used > 0 && state.overtakes >= Self.overtakesMax) { break }
             }
             if let next {
-                // It will be granted before them, as it has room made for it.
+                // The claimant will be granted before the asks it passed, because room is made for it.
                 overtake(passed, by: run)
                 claim = next.key
                 claimPhase = next.phase
@@ -165,20 +170,20 @@ extension ResourceManager {
         }
     }
 
-    /// Whether nothing will happen by itself that could help this run.
+    /// Whether nothing happens by itself that could help this run: it runs no model, and nobody makes room.
     private func isStuck(_ run: RunID) -> Bool {
         runs[run]!.used == 0 && claim == nil && evictions.isEmpty && pool.target == nil
     }
 
-    /// Whether an ask fits, could be made to fit, or has to wait. One that is patient waits until there is as much as
-    /// there can be, or for its phase.
+    /// Whether an ask fits, could be made to fit, or has to wait. A patient ask waits until it can have as much as is possible at
+    /// all, or for its phase.
     private func fit(_ ask: Ask, _ phase: Phase, isPatient: Bool) -> Fit {
         let run = runs[ask.run]!
         if ask.inputs.contains(where: { evictions[$0] != nil }) { return .pending }
         if ask.isRetry, run.used > 0 { return .waits(engine: false) }
         let need = need(ask)
         if ask.isRetry, let most = limits.memoryBytesMax {
-            // What others may grow to must not push it out a second time.
+            // The workers of others may grow to their limits, and that must not push the retry out a second time.
             let others = grants.values.reduce(0) { $0 + max($1.memoryBytesMax ?? most, $1.bytes) }
             if others > most - need.engine, !grants.isEmpty { return .waits(engine: true) }
         }
@@ -207,26 +212,26 @@ extension ResourceManager {
         guard let room = room(for: lack, run: ask.run, except: ask.inputs, phase) else {
             return .waits(engine: engineLack > 0)
         }
-        let isEngineIdle = isPatient ? isIdle(run, .engine) : grants.isEmpty
+        let isEngineIdle = isPatient ? isIdle(run, .engine) : !isAnyActive
         if phase != .normal, engineLack > 0, !isEngineIdle { return .waits(engine: true) }
         // Starting it at once saves only so much: if making room costs more, waiting for what runs is better.
-        let canWait = (runLack > 0 && run.used > 0) || (engineLack > 0 && !grants.isEmpty)
+        let canWait = (runLack > 0 && run.used > 0) || (engineLack > 0 && isAnyActive)
         if canWait, let seconds = ask.expectedSeconds, room.seconds > seconds * EvictionCost.waitFactor {
             return .waits(engine: engineLack > 0)
         }
         return .room(room, need)
     }
 
-    /// Whether nothing runs that counts against the limit, or is about to. A run that neither asks nor has a grant will
-    /// ask soon, or end.
+    /// Whether no model that counts against the limit runs or is about to. A run that neither asks nor has a grant will ask soon,
+    /// or end.
     private func isIdle(_ run: RunState, _ whose: Refusal.Limit) -> Bool {
         switch whose {
         case .run: run.used == 0
-        case .engine: grants.isEmpty && runs.values.allSatisfy { !$0.asks.isEmpty }
+        case .engine: !isAnyActive && runs.values.allSatisfy { !$0.asks.isEmpty || $0.used > 0 }
         }
     }
 
-    /// Whether what the claimant is to have is still there when this ask has been granted.
+    /// Whether the claimant's memory is still there after this ask has been granted.
     private func fitsBesideClaim(_ ask: Ask, _ need: Need) -> Bool {
         guard let claim, let claimant = self.ask(claim) else { return true }
         let claimed = self.need(claimant)
@@ -239,11 +244,11 @@ extension ResourceManager {
         return kept + need.engine + claimed.engine <= most
     }
 
-    /// What an ask needs: at most what there would be if all else had ended and all that can be evicted were.
+    /// What an ask needs: at most the memory there would be if all else had ended and every evictable table were evicted.
     func need(_ ask: Ask) -> Need {
-        let wanted = ask.isRetry ? Int.max : min(ask.expectedBytes, Self.expectedBytesMax)
+        let wanted = ask.isRetry ? Int.max : ask.expectedBytes
         var need = Need(reserved: min(wanted, ask.memoryBytesMax ?? wanted), run: 0, engine: 0)
-        // What the inputs take up; what of it isn't there yet; what of it counts as fixed by itself.
+        // The inputs' bytes while they are read; the part of them that isn't counted yet; the part that counts as fixed already.
         var run = (all: 0, missing: 0, fixed: 0)
         var engine = run
         for key in Set(ask.inputs) {
@@ -257,7 +262,7 @@ extension ResourceManager {
             run.missing += all - state.counted.bytes
             run.fixed += state.counted.fixedBytes
         }
-        // What the run's own results take up isn't worth waiting for.
+        // The bytes of the run's own results aren't worth waiting for, because they stay until it ends.
         let kept = runs[ask.run]!.sums.kept
         if let most = runs[ask.run]!.memoryBytesMax {
             let possible = most - (runs[ask.run]!.sums.fixed - run.fixed) - run.all
@@ -271,7 +276,7 @@ extension ResourceManager {
         }
         if need.reserved == Int.max {
             // A retry that nothing limits.
-            need.reserved = min(ask.expectedBytes, Self.expectedBytesMax)
+            need.reserved = ask.expectedBytes
         }
         need.run = need.reserved + run.missing
         need.engine = need.reserved + engine.missing
@@ -319,12 +324,11 @@ extension ResourceManager {
                 Scheduler.Grant(memoryBytesMax: memoryBytesMax, expectedBytes: need.reserved)))
     }
 
-    /// What the model could have at most beside what else runs, if all that can be evicted were; nil if nothing limits
-    /// it.
+    /// The most that the model could have beside the other running models, if every evictable table were evicted; nil if no limit
+    /// applies.
     ///
-    /// While a retry runs, it is no more than is reserved. A worker that grows beyond its hard limit is killed alone,
-    /// before those that keep to what they were expected to need. Called before the grant is counted, with its inputs
-    /// pinned.
+    /// While a retry runs, `grant` uses the reservation instead. A worker that grows beyond its hard limit is killed alone,
+    /// before workers that keep to their expected need. Called before the grant is counted, with its inputs pinned.
     private func hardLimit(_ ask: Ask) -> Int? {
         guard limits.memoryBytesMax != nil || runs[ask.run]!.memoryBytesMax != nil else { return ask.memoryBytesMax }
         let others = grants.reduce(into: (run: 0, engine: 0)) { sum, grant in

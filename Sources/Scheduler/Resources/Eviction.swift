@@ -1,4 +1,4 @@
-/// Which tables give way.
+/// Eviction: which tables give way.
 extension ResourceManager {
     /// How many bytes are to be freed under each limit.
     struct Lack: Sendable {
@@ -11,24 +11,25 @@ extension ResourceManager {
         let key: TableKey
         let way: Way
         let bytes: Int
-        /// What that costs, in seconds.
+        /// The cost of the eviction, in seconds.
         let seconds: Double
-        /// By what victims are ordered: the lowest goes first.
+        /// The order of victims: the lowest weight goes first.
         let weight: Double
 
         var total: Double { weight * Double(bytes) }
     }
 
-    /// What is to go.
+    /// The evictions that make room for one ask.
     struct Room: Sendable {
         var victims: [Victim] = []
-        /// What the pool is to shrink to, if it is.
+        /// The size that the pool is to shrink to, nil if it stays as it is.
         var poolBytesMax: Int?
 
         var seconds: Double { victims.reduce(0) { $0 + $1.seconds } }
     }
 
-    /// The evictions that free at least this much, nil if there are none. The pool goes first, as it holds nothing.
+    /// The evictions that free at least this much, nil if there are none. The pool goes first, because its segments hold no
+    /// table.
     func room(for lack: Lack, run: RunID?, except inputs: [TableKey], _ phase: Phase) -> Room? {
         var room = Room()
         var engineLack = lack.engine
@@ -53,8 +54,8 @@ extension ResourceManager {
         return room
     }
 
-    /// The model's own inputs, as far as they can be spilled and are then read from their files without taking up memory: so it
-    /// can have more than what they leave it.
+    /// Spills the model's own inputs, if workers read spill files without taking up memory: the model can then have more than
+    /// these inputs leave it.
     func roomOfInputs(_ ask: Ask, _ need: Need) -> Room? {
         guard !limits.spilledComesBack else { return nil }
         let wanted = ask.isRetry ? Int.max : min(ask.expectedBytes, ask.memoryBytesMax ?? .max)
@@ -91,8 +92,8 @@ extension ResourceManager {
         return victims.sorted { ($0.weight, $0.key) < ($1.weight, $1.key) }
     }
 
-    /// How far ahead the next reader of a table is. Of one that has none, nothing is known but when it was read last:
-    /// it is taken to be as far ahead as that is behind.
+    /// How far ahead the next reader of a table is. If no reader is known, only the last use is: the next one is taken to be as
+    /// far ahead as that is behind.
     private func distance(_ state: TableState) -> EvictionCost.Distance {
         if let at = state.nextUseAt { return .known(max(0, at - now(state.table.owner))) }
         return .guessed(max(0, clock - state.usedAt))
@@ -100,8 +101,8 @@ extension ResourceManager {
 
     /// Cheap victims that free at least so many bytes together.
     ///
-    /// The cheapest per byte are taken until that is enough, then those are left out again which the later ones made
-    /// needless, the dearest first. A single table that is large enough may still cost less than all of them.
+    /// The cheapest per byte are taken until that is enough; then victims that later ones made needless are left out again, the
+    /// dearest first. A single table that is large enough may still cost less than all of them.
     private func choose(_ victims: [Victim], bytes: Int) -> [Victim]? {
         var chosen: [Victim] = []
         var freed = 0
@@ -135,7 +136,7 @@ extension ResourceManager {
         }
     }
 
-    /// Frees memory for those who grew beyond what they were expected to need.
+    /// Frees memory when workers have grown beyond what they were expected to need.
     mutating func relieve() {
         for run in runs.keys.sorted() {
             guard let most = runs[run]!.memoryBytesMax else { continue }
@@ -149,7 +150,7 @@ extension ResourceManager {
 
     private mutating func relieve(_ lack: Lack, run: RunID?) {
         guard lack.run > 0 || lack.engine > 0 else { return }
-        // If all isn't enough, as much as there is.
+        // If all victims together aren't enough, everything that can be freed is freed.
         var possible = lack
         let victims = victims(except: [], .normal)
         possible.run = min(lack.run, victims.reduce(0) { $0 + (tables[$1.key]!.counted.run == run ? $1.bytes : 0) })
@@ -186,7 +187,7 @@ extension ResourceManager {
         recount(key)
     }
 
-    /// Whether the table is still the one that was to go.
+    /// Ends the eviction. False if the table that was to go is gone meanwhile.
     private mutating func end(_ key: TableKey, _ way: Way) -> Bool {
         guard let eviction = evictions.removeValue(forKey: key) else {
             preconditionFailure("nobody asked for \(key) to be evicted")

@@ -115,7 +115,7 @@ extension ResourceManager {
     public enum Policy: Equatable, Sendable {
         /// By what it costs.
         case adaptive
-        /// Those first that weren't used for the longest time, each by the cheapest of its ways; for comparison.
+        /// Tables that weren't used for the longest time go first, each by the cheapest of its ways; for comparison.
         case leastRecentlyUsed
     }
 }

@@ -1,17 +1,17 @@
 extension ResourceManager {
     /// Sums of one limit's scope, in bytes.
     struct Sums: Sendable {
-        /// What grants have reserved and tables hold.
+        /// Bytes that grants have reserved and tables hold.
         var charged = 0
-        /// What evictions under way are going to free.
+        /// Bytes that evictions under way are going to free.
         var leaving = 0
-        /// What tables hold that can't be evicted.
+        /// Bytes of tables that can't be evicted.
         var fixed = 0
-        /// What of it stays until the run ends.
+        /// The part of `fixed` that stays until the run ends.
         var kept = 0
     }
 
-    /// What counts against the engine's limit.
+    /// The sums that count against the engine's limit.
     struct Ledger: Sendable {
         var sums = Sums()
     }
@@ -25,7 +25,7 @@ extension ResourceManager {
         var used = 0
         /// How often one of its models was granted.
         var grantCount = 0
-        /// When that was last, by the clock.
+        /// The clock at the latest of these grants.
         var servedAt = 0
         var sums = Sums()
         /// Its asks by rank.
@@ -78,28 +78,30 @@ extension ResourceManager {
         let ask: Ask
         /// The tables it reads, each once.
         let inputs: [TableKey]
-        /// What it was expected to need, or all there was.
+        /// The bytes reserved for it: those it was expected to need, or all there were.
         let reserved: Int
-        /// What it can use at most, nil if nothing limits it.
+        /// The most that it can use, nil if nothing limits it.
         let memoryBytesMax: Int?
-        /// What it uses, as last measured.
+        /// The bytes it uses, as last measured.
         var used = 0
         /// Whether its model withdrew its ask while the grant was on its way.
         var isCrossed = false
-        /// What its tables count for themselves.
+        /// Bytes of the tables that it has made: they count for themselves.
         var handedOver = 0
+        /// Whether it keeps its slot without getting on.
+        var isStalled = false
 
-        /// What it counts.
+        /// The bytes that it counts with.
         var bytes: Int { max(0, max(reserved, used) - handedOver) }
     }
 
-    /// Changes what a grant counts.
+    /// Changes the bytes that a grant counts with.
     mutating func charge(_ bytes: Int, run: RunID?) {
         ledger.sums.charged += bytes
         if let run { runs[run]?.sums.charged += bytes }
     }
 
-    /// Brings what a table counts up to date, after anything about it has changed.
+    /// Recomputes the bytes that a table counts with; called after anything about it has changed.
     mutating func recount(_ key: TableKey) {
         guard let state = tables[key] else { return }
         var counted = Counted()
@@ -135,7 +137,8 @@ extension ResourceManager {
 
     /// How a table can still be evicted.
     ///
-    /// One that was dropped and made again isn't dropped before it was read: its reader might never find it otherwise.
+    /// A table that was dropped and made again isn't dropped once more before it was read, beyond the drops that the phase
+    /// allows: its reader might never find it otherwise.
     func waysLeft(_ key: TableKey, _ state: TableState, _ phase: Phase) -> Set<Way> {
         guard state.residentBytes > 0 else { return [] }
         var ways = state.table.ways.subtracting(state.failed).subtracting(state.evictedBy)

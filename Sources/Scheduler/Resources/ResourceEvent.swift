@@ -4,11 +4,11 @@ extension ResourceManager {
     /// The engine's part of the contract, which is checked by precondition where it can be:
     /// - A run asks between its `runBegan` and its `runEnded`, for each model once at a time. It ends when all its
     ///   grants are given back.
-    /// - Each grant is given back once, after its worker is over and its tables, if there are any, were told.
-    /// - Each `evict` is answered once, by `evicted` or `evictionFailed`, also if the table went meanwhile (either will
+    /// - Each grant is given back once, after its worker is over and its tables, if there are any, were reported (`tableHeld`).
+    /// - Each `evict` is answered once, by `evicted` or `evictionFailed`, also if the table is gone meanwhile (either answer will
     ///   do then).
-    /// - `shrinkPool` is answered by `pool`, whatever came of it, with no more bytes than were told before. If the pool has
-    ///   grown meanwhile, that is told apart, before or after. But for that answer, `pool` tells changes alone.
+    /// - Each `shrinkPool` is answered by one `pool`, also if nothing could be freed, with no more bytes than were last reported.
+    ///   Growth in the meantime is reported in a `pool` of its own, before or after. All other `pool` events report changes only.
     /// - A table that was dropped is gone by its `evicted`; the asks of models that read it are void from then on, and
     ///   may or may not be `withdrawn`. They are asked anew when the table is there again.
     public enum Event: Equatable, Sendable {
@@ -20,19 +20,24 @@ extension ResourceManager {
 
         /// A model could start.
         case asked(Ask)
-        /// A model that asks and has no grant doesn't want to start any more. Ignored if its ask is void already. If a grant was on its way,
-        /// that is given back as any, or answers the model's next ask.
+        /// A model that asks and has no grant no longer wants to start. Ignored if its ask is void already. A grant that was on
+        /// its way is given back as any other, or answers the model's next ask.
         case withdrawn(RunID, model: Int)
         /// A model that was granted is over, and so is its worker.
         case givenBack(RunID, model: Int)
-        /// What a granted model's worker uses now in bytes, as measured, with what it has written to its output
-        /// segment.
+        /// The memory that a granted model's worker uses now, in bytes, as measured; the pages of its output segment included.
         case used(RunID, model: Int, bytes: Int)
+
+        /// A granted model doesn't get on: it has hardly used the processor for some time, or has had its slot for long while another run
+        /// had none. Its slot is not taken away, but a run that has none is lent one more. Ignored if it is over.
+        case stalled(RunID, model: Int)
+        /// A model that was stalled gets on. Ignored if it is over.
+        case progressing(RunID, model: Int)
 
         /// A table is there, complete; or the figures of one that is there have changed.
         case tableHeld(TableKey, TableFacts)
-        /// A table was read or its next reader is known better: how many models of its run are granted before that.
-        /// Ignored if the table is gone.
+        /// A table was read, or its next reader is known better: how many models of its run are granted before that one. Ignored
+        /// if the table is gone.
         case tableUsed(TableKey, nextUse: Int?)
         /// A table is no more: nobody needs it. Ignored if it is gone already.
         case tableGone(TableKey)
@@ -44,13 +49,13 @@ extension ResourceManager {
         /// A table that was evicted, and not dropped, has so many bytes in memory now. Ignored if the table is gone.
         case restored(TableKey, bytes: Int)
 
-        /// So many bytes are in free segments.
+        /// The pool has so many bytes in free segments.
         case pool(bytes: Int)
         /// How fast memory can be moved.
         case measured(Rates)
     }
 
-    /// What the engine is to do.
+    /// The orders that the engine carries out.
     public enum Action: Equatable, Sendable {
         /// Start the model, with this much memory. Its inputs are pinned until it is given back.
         case grant(RunID, model: Int, Scheduler.Grant)
@@ -76,10 +81,10 @@ extension ResourceManager {
         public var memoryBytesMax: Int?
         /// The tables it reads, which are all there. One may appear several times.
         public var inputs: [TableKey]
-        /// Whether it was killed for memory before: it is granted all there is, alone.
+        /// Whether its worker was killed for memory before: the model is then granted all there is, alone.
         public var isRetry: Bool
-        /// How long it is expected to run, nil if that isn't known. To start it while something else runs, nothing
-        /// is evicted that costs more than half of that.
+        /// How long it is expected to run, nil if that isn't known. No eviction that costs more than half of that is made to
+        /// start it while something else runs.
         public var expectedSeconds: Double?
 
         /// An ask.
@@ -100,7 +105,7 @@ extension ResourceManager {
 
     /// Why a model can't run.
     public struct Refusal: Error, Equatable, Sendable {
-        /// Whose limit stands against it.
+        /// The scope of a limit.
         public enum Limit: Equatable, Sendable {
             /// The run's.
             case run
@@ -108,15 +113,15 @@ extension ResourceManager {
             case engine
         }
 
-        /// Whose limit it is.
+        /// The limit that is too low for the model.
         public let whose: Limit
         /// That limit in bytes.
         public let limitBytes: Int
         /// How much of it the model's inputs take up, in bytes.
         public let inputBytes: Int
-        /// How much the rest takes up that can't be evicted, in bytes.
+        /// The bytes under that limit that can't be evicted, the inputs aside.
         public let fixedBytes: Int
-        /// What the model was expected to need beside its inputs, in bytes.
+        /// The bytes that the model was expected to need beside its inputs.
         public let expectedBytes: Int
 
         /// A refusal; only a manager makes one that means something.

@@ -1,9 +1,10 @@
-/// How facts change what the manager knows.
+/// How events change the manager's state, before anything is decided.
 extension ResourceManager {
     mutating func runBegan(_ run: RunID, _ isBatch: Bool, _ slots: Int, _ memoryBytesMax: Int?) {
         precondition(runs[run] == nil, "run \(run) began already")
         precondition(slots >= 0 && memoryBytesMax ?? 0 >= 0, "slots and memory can't be negative")
-        runs[run] = RunState(isBatch: isBatch, slots: slots, memoryBytesMax: memoryBytesMax)
+        runs[run] = RunState(
+            isBatch: isBatch, slots: slots, memoryBytesMax: memoryBytesMax.map { min($0, Self.bytesMax) })
     }
 
     mutating func runEnded(_ run: RunID) {
@@ -29,11 +30,14 @@ extension ResourceManager {
         }
         precondition(runs[ask.run]!.ranks[ask.model] == nil, "model \(ask.model) of run \(ask.run) asks twice")
         precondition(ask.expectedBytes >= 0 && ask.memoryBytesMax ?? 0 >= 0, "bytes can't be negative")
+        var ask = ask
+        ask.expectedBytes = min(ask.expectedBytes, Self.bytesMax)
+        ask.memoryBytesMax = ask.memoryBytesMax.map { min($0, Self.bytesMax) }
         runs[ask.run]!.insert(ask)
     }
 
     mutating func withdrawn(_ key: ModelKey) {
-        // Its grant was on its way, and is given back, or answers the next ask.
+        // The grant was on its way: it is given back, or answers the next ask.
         guard grants[key] == nil else {
             grants[key]!.isCrossed = true
             return
@@ -60,6 +64,7 @@ extension ResourceManager {
 
     mutating func used(_ key: ModelKey, _ bytes: Int) {
         precondition(bytes >= 0, "bytes can't be negative")
+        let bytes = min(bytes, Self.bytesMax)
         guard let before = grants[key]?.bytes else {
             preconditionFailure("model \(key.model) of run \(key.run) has no grant and uses memory")
         }
@@ -70,7 +75,7 @@ extension ResourceManager {
     mutating func tableHeld(_ key: TableKey, _ table: TableFacts) {
         precondition(table.bytes >= 0, "bytes can't be negative")
         if var state = tables[key] {
-            // Only figures have changed; what isn't in memory stays where it is.
+            // Only the figures have changed: bytes that were evicted stay where they are.
             state.residentBytes = state.evictedBy.isEmpty ? table.bytes : min(state.residentBytes, table.bytes)
             state.table = table
             tables[key] = state
@@ -80,7 +85,7 @@ extension ResourceManager {
             handOver(key, table)
         }
         if let bytes = table.residentBytes {
-            // It may have moved along with another table.
+            // The table may have moved along with another one.
             tables[key]!.residentBytes = min(bytes, table.bytes)
             if bytes >= table.bytes { tables[key]!.evictedBy = [] } else { tables[key]!.evictedBy.insert(.spill) }
         }
@@ -88,7 +93,7 @@ extension ResourceManager {
         recount(key)
     }
 
-    /// The worker that made the table counts it no more.
+    /// The worker that made the table no longer counts these bytes: the table does.
     private mutating func handOver(_ key: TableKey, _ table: TableFacts) {
         var maker = table.maker
         if maker == nil, case .table(let run, let model) = key { maker = ModelKey(run, model) }
@@ -111,7 +116,7 @@ extension ResourceManager {
         tables[key]!.nextUseAt = nextUse.map { $0 + now(tables[key]!.table.owner) }
     }
 
-    /// The time that distances are told in.
+    /// The time in which distances are measured: grants of the run, or the clock if no run owns the table.
     func now(_ owner: RunID?) -> Int { owner.flatMap { runs[$0]?.grantCount } ?? clock }
 
     mutating func tableGone(_ key: TableKey) {
@@ -135,9 +140,9 @@ extension ResourceManager {
     mutating func poolChanged(_ bytes: Int) {
         precondition(bytes >= 0, "bytes can't be negative")
         if let target = pool.target {
-            // A pool that has grown is news, which has overtaken the answer.
+            // A report of growth isn't the answer: it has overtaken it.
             if bytes <= pool.bytes {
-                // What it couldn't free now it won't free the next time, until its size changes.
+                // Bytes that the pool couldn't free now stay the next time too, until its size changes.
                 pool.fixedBytes = bytes > target ? bytes : 0
                 pool.target = nil
             }

@@ -9,6 +9,11 @@
 /// served longest ago; within a run the lowest rank. A slot is idle only if nobody asks for it, or if what is asked for
 /// doesn't fit into memory.
 ///
+/// **Lent slots.** A model that doesn't get on keeps its slot: nobody knows whether it will. But a run that has no slot is lent one more
+/// while fewer models get on than there are slots. So no run waits for ever for models that never end, those that get on are never more than
+/// there are slots but for one that was stalled and goes on, and a run has no more of it than its one model. A lent slot
+/// comes back by itself: as long as more models are granted than there are slots, no grant is given that isn't lent.
+///
 /// **Memory.** Two limits hold, the engine's and the run's. What counts against them is what is *reserved* and what is
 /// *held*, nothing twice:
 /// - a granted model counts what it is expected to need, or what it uses if that is more, less the tables it has made:
@@ -27,7 +32,8 @@
 /// An ask that expects more than there can ever be is granted all that there can be, alone; so is the retry of a model
 /// that was killed for memory. If not even the inputs of a model fit, it is refused.
 ///
-/// **Why this ends.** While models run or evictions are under way, something happens by itself. When nothing runs, no
+/// **Why this ends.** While models get on or evictions are under way, something happens by itself. Of stalled models nothing is expected, but
+/// that they keep their memory: what doesn't fit beside it waits for their end. When nothing runs, no
 /// table is pinned, so that all of them can be evicted but those for which every way has failed; what can be had then
 /// is what asks are clamped to. A table that was dropped and made again is dropped again before it was read only if
 /// nothing else is left (see `Phase`), and at most `dropsMax` times, so that two runs can't undo each other's work for
@@ -36,7 +42,7 @@ public struct ResourceManager: Sendable {
     /// Names a run as long as the engine has it; the caller chooses it.
     public typealias RunID = Int
 
-    /// What there is to share.
+    /// The slots and the memory that all runs share.
     public struct Limits: Equatable, Sendable {
         /// How much memory all runs, caches and the pool may have together, in bytes; nil for no limit.
         public var memoryBytesMax: Int?
@@ -68,6 +74,9 @@ public struct ResourceManager: Sendable {
     /// granted all it expects.
     public static let dropsMax = 8
 
+    /// No figure of memory counts as more, in bytes: sums of what users ask for, and of what damaged files claim, don't overflow.
+    static let bytesMax = 1 << 52
+
     /// What there is to share.
     public let limits: Limits
     /// How tables are chosen for eviction.
@@ -87,18 +96,20 @@ public struct ResourceManager: Sendable {
     var pool = Pool()
     /// The ask that room is being made for.
     var claim: ModelKey?
-    /// How much was tried to make it.
+    /// The phase in which that ask got its claim.
     var claimPhase = Phase.normal
-    /// Counts grants and uses of tables: the only time there is.
+    /// Counts grants and uses of tables; the manager knows no other time.
     var clock = 0
     /// Grants that went to interactive runs since a batch run had one, or since none was waiting.
     var streak = 0
-    /// What the event at hand has led to so far.
+    /// The actions that the events at hand have led to so far.
     var actions: [Action] = []
 
     /// A manager that knows of no run and no table.
     public init(limits: Limits, policy: Policy = .adaptive) {
-        self.limits = limits
+        self.limits = Limits(
+            memoryBytesMax: limits.memoryBytesMax.map { min($0, Self.bytesMax) }, slots: limits.slots,
+            workerBytesMin: min(limits.workerBytesMin, Self.bytesMax), spilledComesBack: limits.spilledComesBack)
         self.policy = policy
     }
 
@@ -125,6 +136,8 @@ public struct ResourceManager: Sendable {
         case .withdrawn(let run, let model): withdrawn(ModelKey(run, model))
         case .givenBack(let run, let model): givenBack(ModelKey(run, model))
         case .used(let run, let model, let bytes): used(ModelKey(run, model), bytes)
+        case .stalled(let run, let model): grants[ModelKey(run, model)]?.isStalled = true
+        case .progressing(let run, let model): grants[ModelKey(run, model)]?.isStalled = false
         case .tableHeld(let key, let table): tableHeld(key, table)
         case .tableUsed(let key, let nextUse): tableUsed(key, nextUse)
         case .tableGone(let key): tableGone(key)

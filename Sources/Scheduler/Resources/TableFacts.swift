@@ -22,14 +22,14 @@ extension ResourceManager {
         public static func < (left: Way, right: Way) -> Bool { left.rawValue < right.rawValue }
     }
 
-    /// What there is to know of a table that is held.
+    /// The figures of a held table, by which the manager decides about its eviction.
     public struct TableFacts: Equatable, Sendable {
-        /// What eviction would free: bytes that no other table names.
+        /// The bytes that eviction would free: those that no other table names.
         public var bytes: Int
-        /// How much of it is in memory; nil: as much as is known from evictions. Less than all means that the rest is on a disk.
+        /// How many of them are in memory, the rest being on a disk; nil if they are as the evictions so far have left them.
         public var residentBytes: Int?
-        /// How long it takes to have it back when it was dropped, in seconds, when its next reader comes, with all that
-        /// has to be run again for that. Nil if it can't be dropped.
+        /// How long it takes to have a dropped table back when its next reader comes, in seconds, with everything that has to be
+        /// run again for that. Nil if it can't be dropped.
         public var recomputeSeconds: Double?
         /// How it can be evicted. Without `recomputeSeconds` not by `drop`.
         public var ways: Set<Way>
@@ -38,7 +38,7 @@ extension ResourceManager {
         public var nextUse: Int?
         /// The run whose limit it counts against, nil for the engine's alone.
         public var owner: RunID?
-        /// The granted model whose worker made it, if the key doesn't say so: its use counts these bytes already.
+        /// The granted model whose worker made it, if the key doesn't say so: that worker's use counts these bytes already.
         public var maker: ModelKey?
 
         /// A table.
@@ -58,7 +58,7 @@ extension ResourceManager {
     }
 
     /// Names a model of a run.
-    public struct ModelKey: Hashable, Sendable {
+    public struct ModelKey: Hashable, Comparable, Sendable {
         /// The run.
         public let run: RunID
         /// The model's index in the run's graph.
@@ -68,6 +68,11 @@ extension ResourceManager {
         public init(_ run: RunID, _ model: Int) {
             self.run = run
             self.model = model
+        }
+
+        /// By run, then by model.
+        public static func < (left: ModelKey, right: ModelKey) -> Bool {
+            (left.run, left.model) < (right.run, right.model)
         }
     }
 
@@ -88,35 +93,35 @@ extension ResourceManager {
         var counted = Counted()
     }
 
-    /// What a table counts.
+    /// The figures with which a table counts in the sums.
     struct Counted: Equatable, Sendable {
         var run: RunID?
         var bytes = 0
-        /// Those of the bytes that can't be evicted, as no way is left.
+        /// The part of `bytes` that can't be evicted, because no way is left.
         var fixedBytes = 0
-        /// Those of them that no reader is known for: they stay until the run ends.
+        /// The part of `fixedBytes` that no reader is known for: it stays until the run ends.
         var keptBytes = 0
     }
 
-    /// An eviction that isn't answered.
+    /// An eviction that isn't answered yet.
     struct Eviction: Sendable {
         let way: Way
-        /// What it will free, and for which run's limit too.
+        /// The bytes that it will free, and the run under whose limit too.
         var bytes: Int
         var run: RunID?
-        /// Whether the table went meanwhile. There may be another one of that name.
+        /// Whether the table is gone meanwhile. There may be another one of that name.
         var isStale = false
     }
 
     /// Free segments, ready for use.
     struct Pool: Sendable {
         var bytes = 0
-        /// What it was asked to shrink to, as long as that isn't answered.
+        /// The size that it was asked to shrink to, nil once that is answered.
         var target: Int?
-        /// What was left when it could not shrink as asked.
+        /// The size that was left when it couldn't shrink as far as it was asked to.
         var fixedBytes = 0
 
-        /// What is going to be freed.
+        /// The bytes that are going to be freed.
         var leavingBytes: Int { target.map { max(0, bytes - $0) } ?? 0 }
     }
 }

@@ -1,9 +1,9 @@
-/// What scans have decoded, and what they are decoding: the catalog of DeCache. It holds no memory and does no I/O.
+/// The catalog of DeCache: which columns scans have decoded, and which they are decoding. It holds no memory and does no I/O.
 ///
 /// A worker asks once for the units it wants. It is answered as soon as nobody else decodes any of them: with the pieces that
-/// hold what is there, while the rest becomes its claim. It then decodes its claim and waits for nothing, so that every
-/// wait ends; and since a claim meets neither a piece nor another claim, no unit is decoded twice. Who waits is passed by
-/// those only that want nothing of what it lacks.
+/// hold the units that are there, while the rest becomes its claim. It then decodes its claim and waits for nothing, so that
+/// every wait ends; and since a claim meets neither a piece nor another claim, no unit is decoded twice. A request may overtake a
+/// waiting one only if the two lack no unit in common.
 ///
 /// Whoever owns it gives a worker's answer at once, lends it the pieces, releases what `takeReleased` gives, and asks for
 /// `answers` after each call that changes something.
@@ -12,31 +12,31 @@ public final class DeCache {
     public struct Piece: Sendable, Equatable {
         /// The table: a row for each of its groups' rows, in the groups' order.
         public let table: TableID
-        /// What it holds.
+        /// The units that the table holds.
         public let block: ScanBlock
 
-        /// A table and what it holds.
+        /// A table and its block.
         public init(table: TableID, block: ScanBlock) {
             self.table = table
             self.block = block
         }
     }
 
-    /// What a worker is told: the pieces that hold of its wants what is there. The rest is its claim.
+    /// The answer to a worker: the pieces that hold units it wants. The wanted units that no piece holds are its claim.
     public struct Answer: Sendable, Equatable {
         /// The worker that asked.
         public let worker: WorkerID
-        /// Every piece holds something that it wants and that none before holds.
+        /// Each piece holds some wanted unit that no piece before it holds.
         public let pieces: [Piece]
     }
 
-    /// What the cache has done, in units: columns of row groups.
+    /// Counts of what the cache has done, in units. A unit is one column of one row group.
     public struct Figures: Sendable, Equatable {
-        /// Given to workers that wanted them.
+        /// Units given to workers that wanted them.
         public var reusedUnits = 0
-        /// Left to workers to decode.
+        /// Units left to workers to decode.
         public var claimedUnits = 0
-        /// Taken in.
+        /// Units taken in.
         public var addedUnits = 0
         /// How often a worker had to wait for another.
         public var waits = 0
@@ -44,7 +44,7 @@ public final class DeCache {
 
     private struct Held {
         let piece: Piece
-        /// When it was last taken in or given out.
+        /// The value of `use` when it was last taken in or given out.
         var use: UInt64
     }
 
@@ -57,7 +57,7 @@ public final class DeCache {
     private var held: [TableID: Held] = [:]
     /// The tables that hold something of a file, by its path, largest block first.
     private var tables: [String: [TableID]] = [:]
-    /// In the order of asking.
+    /// Requests that aren't answered yet, in the order of asking.
     private var waiting: [Request] = []
     private var claims: [WorkerID: ScanUnits] = [:]
     private var released: [TableID] = []
@@ -70,7 +70,7 @@ public final class DeCache {
 
     // MARK: - Workers
 
-    /// A worker asks; `answers` answers it. Pieces of what was at the files' paths before are forgotten.
+    /// Takes in a worker's request, which `answers` answers. Pieces of older files at the same paths are forgotten.
     ///
     /// Traps when the worker has asked before: its owner looks at `hasAsked`, as workers may send anything.
     public func ask(_ wants: [ScanBlock], for worker: WorkerID) {
@@ -110,7 +110,7 @@ public final class DeCache {
         return answers
     }
 
-    /// Takes in what a worker has decoded, once its tables are published and it is dead: its claim ends.
+    /// Takes in the pieces that a worker has decoded, once its tables are published and it is dead: its claim ends.
     ///
     /// What was not its to decode is released, and so are pieces of a file of which newer ones are there.
     public func add(_ pieces: [Piece], by worker: WorkerID) {
@@ -147,7 +147,7 @@ public final class DeCache {
     /// How many pieces there are.
     public var count: Int { held.count }
 
-    /// What a table holds; nil when it is no piece.
+    /// The units that a table holds; nil when it is no piece.
     public func block(of table: TableID) -> ScanBlock? { held[table]?.piece.block }
 
     /// Forgets a piece that is evicted; its table is the caller's to release. Nothing happens where it is none.
@@ -178,7 +178,7 @@ public final class DeCache {
         tables[piece.block.file.path, default: []].insert(piece.table, at: place)
     }
 
-    /// Forgets the pieces of what was at the file's path before, when it was another file or had another content.
+    /// Forgets the pieces of an older file at the same path: of another file, or of the same one with other content.
     ///
     /// A run that was planned before the file changed may still come: what it asks for is not what is there.
     private func forgetOlder(than file: FileIdentity) {
@@ -191,12 +191,12 @@ public final class DeCache {
         }
     }
 
-    /// Whether there are pieces of what is at the file's path now.
+    /// Whether another file at the same path has pieces; after `forgetOlder` these are newer.
     private func isReplaced(_ file: FileIdentity) -> Bool {
         (tables[file.path] ?? []).contains { held[$0]?.piece.block.file != file }
     }
 
-    /// The pieces that hold something of what is wanted, how many units are wanted, and which of them nobody holds.
+    /// The pieces that hold some wanted unit, the number of wanted units, and the wanted units that no piece holds.
     private func find(_ wants: [ScanBlock]) -> (pieces: [Piece], wanted: Int, missing: ScanUnits) {
         var missing = wants.reduce(into: ScanUnits()) { $0.insert($1) }
         let wanted = missing.count

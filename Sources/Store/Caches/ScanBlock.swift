@@ -37,7 +37,7 @@ public struct ScanBlock: Sendable, Equatable {
     /// The numbers of the row groups: at least one.
     public let groups: RangeSet
 
-    /// A block as a worker names it. Nil when that is none: no column, a column twice, no group, or ranges of groups that are
+    /// A block as a worker names it. Nil when it is invalid: no column, a column twice, no group, or ranges of groups that are
     /// empty, negative or not in ascending order.
     public init?(file: FileIdentity, read: String, columns: [String], groups: [Range<Int>]) {
         guard !columns.isEmpty, Set(columns).count == columns.count, let first = groups.first, first.lowerBound >= 0,
@@ -79,7 +79,7 @@ struct ScanUnits: Equatable {
         columns.values.reduce(0) { $1.values.reduce($0) { $0 &+ $1.count } }
     }
 
-    /// Adds a block; what is in the set already stays.
+    /// Adds a block; units that are in the set already stay.
     mutating func insert(_ block: ScanBlock) {
         for column in block.columns {
             columns[Place(block), default: [:]][column, default: RangeSet()].formUnion(block.groups)

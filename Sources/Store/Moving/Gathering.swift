@@ -2,15 +2,15 @@ import Glibc
 import SIPC
 import System
 
-/// What puts ranges of some segments together in a new one, in memory.
+/// The task of copying ranges of some segments together into a new segment in memory.
 struct Gathering: Sendable {
     let movers: Movers
     let lock: Lock
     let wanted: [SegmentID: RangeSet]
-    /// What is being done, for errors.
+    /// A few words about the task, for errors.
     let task: String
 
-    /// What is read, in bytes.
+    /// The bytes that are read.
     var bytes: Int { wanted.values.reduce(0) { $0 + $1.bytes } }
 
     func read() throws(StoreError) -> MoveWork.Made {
@@ -25,6 +25,7 @@ struct Gathering: Sendable {
     }
 
     private func readFiles() throws -> MoveWork.Made {
+        HoldPoint.gather.pass()
         let begin = MonotonicClock.nanoseconds()
         let placements = places()
         let huge = Machine.hugePageBytes
@@ -37,7 +38,7 @@ struct Gathering: Sendable {
         let new = SIPC.Segment(id: movers.newID.rawValue, bytes: UInt64(size))
         let relocation = Relocation(placements)
         var tables = try movers.rewriteOthers(relocation, to: new)
-        let moved = movers.descriptor.relocated(to: new) { relocation.offset(of: $1, in: $0) }
+        let moved = try movers.descriptor().relocated(to: new) { relocation.offset(of: $1, in: $0) }
         guard let moved else { preconditionFailure("a table that moves names nothing of what moves") }
         tables[movers.table] = try Rewritten(movers.box, bytes: moved)
         let segment = NewSegment(
@@ -52,7 +53,7 @@ struct Gathering: Sendable {
         var end = 0
         for segment in wanted.keys.sorted() {
             for range in wanted[segment]?.ranges ?? [] {
-                end += (range.lowerBound - end) & 63
+                end += (range.lowerBound - end) & (Container.alignment - 1)
                 placements.append(Placement(segment: segment.rawValue, range: range, offset: end))
                 end += range.count
             }
@@ -60,10 +61,10 @@ struct Gathering: Sendable {
         return placements
     }
 
-    /// How much is read at once.
+    /// How many bytes are read at once.
     private static let windowBytes = 4 << 20
 
-    /// Through the descriptors: memory that runs out is an error there, and a SIGBUS in a mapping.
+    /// Copies through the descriptors, because memory that runs out is an error there, and a SIGBUS in a mapping.
     private func copy(_ placements: [Placement], to file: DescriptorBox) throws {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.windowBytes, alignment: Machine.pageBytes)
         defer { buffer.deallocate() }
@@ -80,7 +81,7 @@ struct Gathering: Sendable {
                 try from.descriptor.readAll(part, at: start)
                 let place = placement.offset + start - placement.range.lowerBound
                 try file.descriptor.writeAll(UnsafeRawBufferPointer(part), at: place)
-                // It is in memory twice by now.
+                // The page cache's copy is no longer needed: the bytes are in the new file.
                 try from.descriptor.dropCache(start & ~(Machine.pageBytes - 1)..<start + count)
             }
         }

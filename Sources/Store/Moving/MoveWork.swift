@@ -1,17 +1,17 @@
 import Synchronization
 import System
 
-/// What a move did.
+/// The figures of a finished move.
 public struct MoveFigures: Sendable, Equatable {
-    /// What was written where the table is now, in bytes: of a spill, the size of its file.
+    /// The bytes that were written at the table's new place; for a spill, the size of its file.
     public var bytes = 0
-    /// The memory that is free once the work has let go of it, in bytes. What other tables name, and somebody reads, is not.
+    /// The memory that is free once the work has let go of it, in bytes. Memory that other tables name, and somebody reads, is not.
     public var freedBytes = 0
-    /// How long it took; of a spill, until the disk had it all. In nanoseconds.
+    /// How long it took, in nanoseconds; for a spill, until the disk had everything.
     public var nanoseconds: UInt64 = 0
-    /// What is left of a spill's file in the page cache, in bytes.
+    /// The bytes of a spill's file that are left in the page cache.
     public var cachedBytes = 0
-    /// Tables that name the new place now.
+    /// The number of tables that name the new place now.
     public var tables = 0
 
     /// How fast it was, in bytes per second.
@@ -22,34 +22,34 @@ public struct MoveFigures: Sendable, Equatable {
 public enum MoveOutcome: Sendable {
     /// The table is in its new place.
     case moved(MoveFigures)
-    /// Somebody got the table meanwhile, or nobody needs it any more: it is where it was, or gone.
+    /// The table was lent or released meanwhile: it is where it was, or gone.
     case superseded
     /// It could not be moved; the table is where it was.
     case failed(StoreError)
 }
 
-/// A table on its way to another place: to a disk, back into memory, or into a smaller segment. It is what a thread of its own needs
-/// for that, and uses nothing of the store.
+/// A table on its way to another place: to a disk, back into memory, or into a smaller segment. It holds everything that a thread
+/// of its own needs for that, and uses nothing of the store.
 public final class MoveWork: Sendable {
-    /// Where to.
+    /// The kind of move.
     enum Purpose: Sendable {
         case spill, restore, compaction
     }
 
-    /// What was made in the new place.
+    /// The new segment, which the store hasn't taken in yet.
     struct Made: Sendable {
         let segment: NewSegment
         var figures: MoveFigures
     }
 
-    /// The table; of a compaction, one of those that move.
+    /// The table; for a compaction, one of those that move.
     public let table: TableID
-    /// What the new place will take, in bytes.
+    /// The bytes that the new place will take.
     public let bytes: Int
 
     let purpose: Purpose
     let movers: Movers
-    /// The segment that all its tables have to leave, or none may.
+    /// The segment that all its tables must leave, or none may; nil for a move of one table.
     let vacated: SegmentID?
     private let make: @Sendable () throws(StoreError) -> Made
     private let result = Mutex<Result<Made, StoreError>?>(nil)
@@ -66,9 +66,9 @@ public final class MoveWork: Sendable {
         table = movers.table
     }
 
-    /// Writes the table to its new place; of a spill, until the disk has it. On a thread that may wait; once.
+    /// Writes the table to its new place; for a spill, until the disk has it. On a thread that may wait; once.
     ///
-    /// What fails here is said again by the store's `finish`, which has to be called in any case.
+    /// An error thrown here is returned again by the store's `finish`, which has to be called in any case.
     ///
     /// - Throws: `diskFull`, `unsuitable`, `system`.
     public func run() throws(StoreError) {
@@ -81,11 +81,11 @@ public final class MoveWork: Sendable {
         }
     }
 
-    /// Lets go of the files that the table was in; what nobody names any more of them is free then. It happens by itself with the
-    /// end of the work, and takes the time that freeing takes: on any thread.
+    /// Lets go of the files that the table was in, so that bytes nobody names any more are freed. The end of the work does the
+    /// same. It takes the time that freeing takes: on any thread.
     public func letGo() { movers.files.letGo() }
 
-    /// What came of `run`; nil when it was never called.
+    /// Takes the result of `run`; nil when that was never called.
     func take() -> Result<Made, StoreError>? {
         result.withLock { result in
             defer { result = nil }
@@ -95,18 +95,18 @@ public final class MoveWork: Sendable {
 }
 
 extension SegmentStore {
-    /// Ends a move, whatever came of it: the table and those that share its bytes name the new place, and the memory and the room on a disk
-    /// that nobody else names are free once the work has let go of them (`letGo`). Sealed segments of which something is still named
-    /// keep their memory until a compaction.
+    /// Ends a move, whatever came of it: the table and those that share its bytes name the new place. Memory and room on a disk
+    /// that no other table names are free once the work has let go of them (`letGo`). Sealed segments of which some bytes are
+    /// still named keep their memory until a compaction.
     ///
-    /// - Parameter work: when its `run` has returned or was never called.
+    /// - Parameter work: a work whose `run` has returned or was never called.
     public func finish(_ work: MoveWork) -> MoveOutcome {
         if let vacated = work.vacated { segments[vacated]?.isBeingRewritten = false }
         let mayMove: Bool
         do throws(StoreError) {
             mayMove = try unpin(work.movers)
         } catch {
-            // Released meanwhile; its memory goes with the next release.
+            // The table was released meanwhile; memory that couldn't be freed now goes with the next release.
             return .failed(error)
         }
         switch work.take() {
@@ -119,7 +119,7 @@ extension SegmentStore {
         }
     }
 
-    /// Whether no table would stay in a segment that is to be left.
+    /// Whether the move leaves no table behind in the segment that is to be vacated.
     private func canVacate(_ vacated: SegmentID?, _ new: NewSegment) -> Bool {
         guard let vacated else { return true }
         guard let segment = segments[vacated] else { return false }

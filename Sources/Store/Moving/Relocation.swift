@@ -11,7 +11,7 @@ struct Relocation: Sendable {
 
     private var entries: [UInt64: [Entry]] = [:]
 
-    /// Where they are. Ranges may overlap; of two of which one holds the other, the larger counts.
+    /// Takes the ranges and their new places. Ranges may overlap; if one contains another, the larger one counts.
     init(_ placements: [Placement]) {
         var all: [UInt64: [Entry]] = [:]
         for placement in placements {
@@ -27,11 +27,11 @@ struct Relocation: Sendable {
         }
     }
 
-    /// Where a buffer is now; nil when not all of it is there, or when it would be aligned less well than types ask for.
+    /// Where a buffer is now; nil when it isn't wholly in one range, or would be aligned less well than types ask for.
     func offset(of reference: Reference, in segment: UInt64) -> UInt64? {
         guard let list = entries[segment] else { return nil }
         let lower = Int(reference.offset)
-        // Both ends ascend: the last range that begins early enough is the one that goes furthest.
+        // Both bounds ascend, so the last range that begins early enough is also the one that reaches furthest.
         var (low, high) = (0, list.count)
         while low < high {
             let middle = (low + high) / 2
@@ -45,13 +45,13 @@ struct Relocation: Sendable {
         return place % alignment == 0 ? UInt64(place) : nil
     }
 
-    /// No type needs its values at multiples of more bytes.
+    /// No type needs its values aligned to more bytes than this.
     private static let alignmentMax = 16
 }
 
-/// A table's new descriptor, and what it names.
+/// A table's new descriptor, and the ranges it names.
 struct Rewritten: Sendable {
-    /// The descriptor that it was made from: when the table has another by now, the new one is worth nothing.
+    /// The descriptor that it was made from: if the table has another one by now, the new one is void.
     let old: DescriptorBox
     let new: DescriptorBox
     let named: [SegmentID: RangeSet]
@@ -63,7 +63,7 @@ struct Rewritten: Sendable {
         new = DescriptorBox(try FileDescriptor.sealedMemory(named: "descriptor", bytes))
     }
 
-    /// What a descriptor names, by segment.
+    /// The ranges that a descriptor names, by segment.
     static func named(by descriptor: Descriptor) -> [SegmentID: RangeSet] {
         var ranges = [[Range<Int>]](repeating: [], count: descriptor.segments.count)
         descriptor.forEachReference { reference in
@@ -78,39 +78,43 @@ struct Rewritten: Sendable {
     }
 }
 
-/// Files of segments that somebody outside the store needs: their memory stays until it lets go of them.
+/// Files of segments that somebody outside the store needs: their memory stays until `letGo`.
 final class Held: Sendable {
     private let files: Mutex<[(id: SegmentID, file: DescriptorBox)]>
 
     init(_ files: [(id: SegmentID, file: DescriptorBox)]) { self.files = Mutex(files) }
 
-    /// Those that are still held.
+    /// The files that are still held.
     var all: [(id: SegmentID, file: DescriptorBox)] { files.withLock { $0 } }
 
-    /// Lets go of all.
+    /// Lets go of all files.
     func letGo() {
         let last = files.withLock { files in
             defer { files = [] }
             return files
         }
-        // Closed here, and not under the lock: freeing takes a while.
+        // The files are closed here, not under the lock, because freeing their memory takes a while.
         _ = last
     }
 }
 
-/// A table that is being moved to a new segment, and the others that may move with it. Made on the engine's thread, used on another.
+/// A table that is being moved to a new segment, and the others that may move with it. Made on the engine's thread, used on another;
+/// descriptors are decoded there only, as they may be large.
 struct Movers: Sendable {
     let table: TableID
-    /// Stands for a reader: while it is there, what the table names stays as it is. Nil where nobody could change that.
+    /// A fictitious reader that keeps the table's bytes in place during the move. Nil for a compaction: a sealed segment can't be
+    /// punched.
     let pin: WorkerID?
     let box: DescriptorBox
-    let descriptor: Descriptor
     /// What is read of what the table names.
     let files: Held
-    /// Tables that nobody reads and that name segments which this one names.
+    /// Tables that nobody reads and that name bytes of the same segments.
     let others: [(table: TableID, box: DescriptorBox)]
     /// The number of the new segment.
     let newID: SegmentID
+
+    /// Decodes the table's descriptor.
+    func descriptor() throws -> Descriptor { try Descriptor(reading: box) }
 
     /// Maps what the table names.
     func map() throws(SystemError) -> [MappedSegment] {
@@ -121,7 +125,7 @@ struct Movers: Sendable {
         return mapped
     }
 
-    /// The new descriptors of the other tables of which something has moved.
+    /// The new descriptors of those other tables of which bytes have moved.
     func rewriteOthers(_ relocation: Relocation, to new: SIPC.Segment) throws -> [TableID: Rewritten] {
         var result: [TableID: Rewritten] = [:]
         for (table, box) in others {
@@ -154,18 +158,17 @@ extension Descriptor {
 
 extension SegmentStore {
     /// Pins a table that is to be moved: until `unpin`, its bytes stay where they are, whoever releases what.
-    func pin(_ table: TableID, _ purpose: String) throws -> Movers {
+    func pin(_ table: TableID, _ purpose: String) -> Movers {
         guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
         let pin = WorkerID(rawValue: "\(purpose) \(nextSegmentID())")
-        let movers = try movers(of: table, files: entry.named.keys.sorted(), pin: pin)
+        let movers = movers(of: table, files: entry.named.keys.sorted(), pin: pin)
         tables[table]?.readers.insert(pin)
         return movers
     }
 
     /// A table that is to leave some of the segments that it names, and the others that may move with it.
-    func movers(of table: TableID, files ids: [SegmentID], pin: WorkerID?) throws -> Movers {
+    func movers(of table: TableID, files ids: [SegmentID], pin: WorkerID?) -> Movers {
         guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
-        let descriptor = try Descriptor(reading: entry.descriptor)
         var others: Set<TableID> = []
         var files: [(id: SegmentID, file: DescriptorBox)] = []
         for id in ids {
@@ -178,13 +181,13 @@ extension SegmentStore {
         others.remove(table)
         let idle = others.sorted().filter { tables[$0]?.readers.isEmpty == true }
         return Movers(
-            table: table, pin: pin, box: entry.descriptor, descriptor: descriptor, files: Held(files),
+            table: table, pin: pin, box: entry.descriptor, files: Held(files),
             others: idle.compactMap { id in tables[id].map { (id, $0.descriptor) } }, newID: nextSegmentID())
     }
 
     /// Takes the pin away.
     ///
-    /// - Returns: whether the table is as it was, and nobody has it: only then may it move.
+    /// - Returns: whether the table is unchanged and nobody reads it: only then may it move.
     func unpin(_ movers: Movers) throws(StoreError) -> Bool {
         if let pin = movers.pin { tables[movers.table]?.readers.remove(pin) }
         try dropUnneeded([movers.table])
@@ -192,7 +195,7 @@ extension SegmentStore {
         return entry.readers.isEmpty && entry.descriptor === movers.box
     }
 
-    /// Takes in a segment, and lets the tables that are still as they were name it. What nobody names any more is freed, and not
+    /// Takes in a new segment, and has the tables that are unchanged name it. Memory that no table names any more is freed, not
     /// kept for later outputs.
     ///
     /// - Returns: the memory that is free now, in bytes, and how many tables were rewritten.
@@ -200,13 +203,12 @@ extension SegmentStore {
         let segment = Segment(id: new.id, lock: lock, bytes: new.bytes, producer: "", model: "", file: new.writer)
         segment.reader = new.reader
         segment.place = new.place
-        // A sealed file can be written by nobody: nothing of it can be given back.
+        // A sealed file can't be written or punched by anybody, so its writable descriptor is of no use.
         if lock == .sealed, new.place == .memory { segment.writer = nil }
         segment.phase = .published
         segments[new.id] = segment
         let current = current(new)
         let affected = Set(current.keys.flatMap { tables[$0].map { Array($0.named.keys) } ?? [] })
-        let before = residentBytes(of: affected)
         for (table, rewritten) in current {
             for id in tables[table]?.named.keys ?? [:].keys { segments[id]?.tables.remove(table) }
             for id in rewritten.named.keys { segments[id]?.tables.insert(table) }
@@ -214,21 +216,18 @@ extension SegmentStore {
             tables[table]?.named = rewritten.named
         }
         segment.named = naming(segment)
-        if segment.tables.isEmpty { segments[new.id] = nil }
+        if segment.tables.isEmpty { drop(segment) }
         // What can't be punched now is owed, and goes with the next release on the segment.
-        for id in affected.sorted() { segments[id].map { try? giveBack($0, keepsForLater: false) } }
-        return (max(0, before - residentBytes(of: affected)), current.count)
+        let freed = affected.sorted().reduce(0) { sum, id in
+            sum + (segments[id].flatMap { try? giveBack($0, keepsForLater: false) } ?? 0)
+        }
+        return (freed, current.count)
     }
 
-    /// Those of a new segment's tables that are still as they were, and that nobody reads.
+    /// The tables of a new segment that are unchanged and that nobody reads.
     func current(_ new: NewSegment) -> [TableID: Rewritten] {
         new.tables.filter { table, rewritten in
             tables[table].map { $0.readers.isEmpty && $0.descriptor === rewritten.old } ?? false
         }
-    }
-
-    /// The memory of some segments; what can't be measured counts nothing.
-    private func residentBytes(of ids: Set<SegmentID>) -> Int {
-        ids.reduce(0) { sum, id in sum + (segments[id].flatMap { try? $0.residentBytes() } ?? 0) }
     }
 }

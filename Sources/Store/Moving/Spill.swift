@@ -3,26 +3,32 @@ import SIPC
 import System
 
 /// A folder on a disk that tables are spilled to.
+///
+/// It may be everybody's, as /var/tmp is: its files have no names, so nobody else can open one, or put another in its place.
 public struct SpillFolder: Sendable {
+    /// Open, so that it stays the one that was checked.
+    let folder: Folder
+
     /// Where it is.
-    public let path: String
+    public var path: String { folder.path }
 
     /// A folder that files can be made in.
     ///
     /// - Throws: `unsuitable` when its files would be in memory; `system` when no file can be made in it.
     public init(_ path: String) throws(StoreError) {
-        let isInMemory = try onSegment(nil, "spilling to \(path)") { () throws(SystemError) in
-            try FileDescriptor.unnamed(in: path).isInMemory()
+        let (folder, isInMemory) = try onSegment(nil, "spilling to \(path)") { () throws(SystemError) in
+            let folder = try Folder(path)
+            return (folder, try FileDescriptor.unnamed(in: folder).isInMemory())
         }
         if isInMemory {
             throw StoreError(
                 .unsuitable, nil, "\(path) is in memory: spilling to it frees none; name a folder on a disk")
         }
-        self.path = path
+        self.folder = folder
     }
 }
 
-/// What writes a table to a disk.
+/// The task of writing one table to a disk.
 private struct SpillWriter: Sendable {
     let movers: Movers
     let bytes: Int
@@ -39,11 +45,12 @@ private struct SpillWriter: Sendable {
     }
 
     private func writeFile() throws -> MoveWork.Made {
+        HoldPoint.spill.pass()
         let begin = MonotonicClock.nanoseconds()
-        let table = try movers.descriptor.trimmed(try movers.map())
+        let table = try movers.descriptor().trimmed(try movers.map())
         let layout = try table.descriptor.fileLayout()
         try SegmentStore.checkFileBytes(layout, of: bytes, movers.table)
-        let file = DescriptorBox(try FileDescriptor.unnamed(in: folder.path))
+        let file = DescriptorBox(try FileDescriptor.unnamed(in: folder.folder))
         try file.descriptor.allocate(bytes: layout.bytes)
         var output = DiskOutput(file)
         let placements = try table.descriptor.writeFile(layout, table.segments) { try output.write($0, at: $1) }
@@ -62,7 +69,7 @@ private struct SpillWriter: Sendable {
         return MoveWork.Made(segment: segment, figures: figures)
     }
 
-    /// What of a file is in the page cache.
+    /// The bytes of a file that are in the page cache.
     private static func cachedBytes(_ file: DescriptorBox, bytes: Int) throws(SystemError) -> Int {
         let mapping = try Mapping(file.descriptor, count: bytes)
         return try mapping.residentRanges(in: 0..<bytes).reduce(0) { $0 + $1.count }
@@ -71,14 +78,14 @@ private struct SpillWriter: Sendable {
 
 /// Writes a file from its beginning to its end, and keeps next to nothing of it in the page cache: dirty pages are memory too.
 struct DiskOutput {
-    /// How much is written before the disk is asked to begin; at most three times as much is dirty.
+    /// How many bytes are written before the disk is asked to begin; at most three times as many are dirty.
     private static let windowBytes = 8 << 20
 
     private let file: DescriptorBox
     private var end = 0
-    /// Up to here the disk was asked to begin.
+    /// The offset up to which the disk was asked to begin.
     private var begun = 0
-    /// Up to here it has it.
+    /// The offset up to which the disk has the bytes.
     private var done = 0
 
     init(_ file: DescriptorBox) { self.file = file }
@@ -95,7 +102,7 @@ struct DiskOutput {
         }
     }
 
-    /// The disk begins with what is new, while what it began with before is waited for.
+    /// Has the disk begin with the newest window, and waits until it has finished the one before.
     private mutating func advance() throws(SystemError) {
         let page = Machine.pageBytes
         let last = begun
@@ -108,21 +115,21 @@ struct DiskOutput {
 
     mutating func finish() throws(SystemError) {
         try file.descriptor.synchronize()
-        // All of it: what lay across two windows has stayed.
+        // The whole file is dropped, because pages that lay across two windows have stayed.
         try file.descriptor.dropCache(0..<end)
     }
 }
 
 extension SegmentStore {
-    /// Tables of which more than this many times what they name would have to be written are not spilled: in a file, batches that
-    /// share a buffer each have their own.
+    /// The largest ratio of file to table. An Arrow file can't share buffers between batches, so a table whose batches share them
+    /// grows when it is written; beyond this factor it isn't spilled.
     static let spillBytesMax = 2
 
     /// Begins to move a table to a disk. It is pinned until `finish`: it can be lent and released meanwhile.
     ///
     /// - Parameters:
-    ///   - table: one that nobody reads, as a rule.
-    ///   - folder: where to.
+    ///   - table: a table, as a rule one that nobody reads.
+    ///   - folder: the folder to spill to.
     /// - Returns: the work, for a thread that may wait.
     ///   It fails as `unsuitable` when the table would be much larger there.
     /// - Throws: `unsuitable` when the table is on a disk already, or names nothing.
@@ -132,12 +139,7 @@ extension SegmentStore {
         guard memorySegments(of: table).isEmpty == false else {
             throw StoreError(.unsuitable, nil, "table \(table) is on a disk already")
         }
-        let movers: Movers
-        do {
-            movers = try pin(table, "spill")
-        } catch {
-            throw StoreError(.unsuitable, nil, "table \(table) can't be spilled: \(error)")
-        }
+        let movers = pin(table, "spill")
         let writer = SpillWriter(movers: movers, bytes: bytes, folder: folder)
         return MoveWork(.spill, movers, bytes: bytes) { () throws(StoreError) in try writer.write() }
     }

@@ -2,13 +2,13 @@ import Glibc
 import Synchronization
 import System
 
-/// What swapping did. All in bytes, and measured.
+/// The measured figures of swapping; all sizes in bytes.
 public struct SwapFigures: Sendable, Equatable {
-    /// What was in RAM before, of what only this table names.
+    /// The bytes that only this table names and that were in RAM before.
     public var residentBytes = 0
-    /// What of it has left RAM.
+    /// The part of them that has left RAM.
     public var freedBytes = 0
-    /// What of it is on swap and in RAM too: the kernel gives it up without writing it again, when somebody needs room.
+    /// The part of them that is on swap and in RAM too: the kernel drops it without writing it again when it needs room.
     public var cachedBytes = 0
     /// How long it took, in nanoseconds.
     public var nanoseconds: UInt64 = 0
@@ -25,11 +25,11 @@ public enum SwapOutcome: Sendable {
     case swapped(SwapFigures)
     /// There is no swap, or it is full, or nothing of the table is in RAM: another way is needed.
     case noWay(String)
-    /// The kernel refused a call. The table is as it was, as any table whose pages are on swap or not.
+    /// The kernel refused a call. The table is intact, whether its pages are on swap or not.
     case failed(StoreError)
 }
 
-/// A table on its way to swap: what a thread of its own needs. It uses nothing of the store.
+/// A table on its way to swap. It holds everything that a thread of its own needs, and uses nothing of the store.
 public final class SwapWork: Sendable {
     /// The table.
     public let table: TableID
@@ -59,9 +59,9 @@ public final class SwapWork: Sendable {
         }
     }
 
-    /// Lets somebody else move so many bytes to swap, and measures what has left RAM. On a thread that may wait; once.
+    /// Has somebody else move so many bytes to swap, and measures what has left RAM. On a thread that may wait; once.
     ///
-    /// - Parameter drop: drops the limit of the control group that the table is charged to. What else is charged there moves too.
+    /// - Parameter drop: drops the limit of the control group that the table is charged to. Other memory charged there moves too.
     public func dropLimit(_ drop: (Int) -> Void) {
         move { parts in drop(parts.reduce(0) { $0 + $1.residentBytes }) }
     }
@@ -76,7 +76,7 @@ public final class SwapWork: Sendable {
         }
     }
 
-    /// What came of it, and how much of each segment is out of RAM; nil when it was never called.
+    /// Takes the outcome, and how much of each segment is out of RAM; nil when no mover was called.
     func take() -> (outcome: SwapOutcome, swapped: [SegmentID: Int])? {
         files.letGo()
         return result.withLock { result in
@@ -109,9 +109,9 @@ public final class SwapWork: Sendable {
     private struct Part {
         let id: SegmentID
         let mapping: Mapping
-        /// Those that were in RAM.
+        /// The pages that were in RAM.
         let resident: RangeSet
-        /// What of the whole file was on swap.
+        /// The bytes of the whole file that were on swap.
         let swappedBytes: Int
 
         var residentBytes: Int { resident.bytes }
@@ -132,7 +132,7 @@ public final class SwapWork: Sendable {
     private struct Left {
         var freedBytes = 0
         var cachedBytes = 0
-        /// What of each file is not in RAM.
+        /// The bytes of each file that are not in RAM.
         var swapped: [SegmentID: Int] = [:]
 
         init(_ parts: [Part]) throws(SystemError) {
@@ -143,7 +143,7 @@ public final class SwapWork: Sendable {
                 }
                 let onSwap = try part.mapping.swappedBytes()
                 let freed = max(0, part.residentBytes - residentBytes)
-                // The kernel swaps what it likes of the rest of the file, too.
+                // The kernel may have swapped out other bytes of the same file too; these don't count.
                 let cached = max(0, min(onSwap - part.swappedBytes, part.residentBytes) - freed)
                 freedBytes += freed
                 cachedBytes += cached
@@ -152,15 +152,15 @@ public final class SwapWork: Sendable {
         }
     }
 
-    /// How much is given to the kernel at once.
+    /// How many bytes are passed to the kernel at once.
     private static let windowBytes = 64 << 20
 
-    /// Only what is in RAM: mapping a hole would fill it, and mapping what is on swap would bring it back.
+    /// Only resident pages are mapped: mapping a hole would fill it, and mapping a page on swap would bring it back.
     private static func pageOut(_ part: Part) throws(SystemError) {
         for range in part.resident.ranges {
             for start in stride(from: range.lowerBound, to: range.upperBound, by: windowBytes) {
                 let window = start..<min(start + windowBytes, range.upperBound)
-                // The kernel pages out what this mapping has mapped, and nobody else.
+                // The kernel pages out only pages that this mapping has mapped and no other one has.
                 try part.mapping.advise(.populateRead, window)
                 try part.mapping.advise(.pageOut, window)
             }
@@ -169,8 +169,8 @@ public final class SwapWork: Sendable {
 }
 
 extension SegmentStore {
-    /// Begins to move to swap what only one table names. It is pinned until `finishSwap`: it can be lent and released meanwhile, and
-    /// what a reader touches comes back.
+    /// Begins to move to swap the pages that only this table names. It is pinned until `finishSwap`: it can be lent and released
+    /// meanwhile, and pages that a reader touches come back.
     ///
     /// - Returns: the work, for a thread that may wait.
     public func beginSwap(_ table: TableID) -> SwapWork {

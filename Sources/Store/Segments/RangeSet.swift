@@ -42,7 +42,7 @@ public struct RangeSet: Sendable, Equatable {
         }
     }
 
-    /// What is in either. O(n + m).
+    /// The bytes that are in either set. O(n + m).
     public func union(_ other: RangeSet) -> RangeSet {
         if isEmpty { return other }
         if other.isEmpty { return self }
@@ -64,7 +64,7 @@ public struct RangeSet: Sendable, Equatable {
         return result
     }
 
-    /// What is in this and not in the other. O(n + m).
+    /// The bytes that are in this set and not in the other. O(n + m).
     public func subtracting(_ other: RangeSet) -> RangeSet {
         if isEmpty || other.isEmpty { return self }
         var result = RangeSet()
@@ -83,13 +83,22 @@ public struct RangeSet: Sendable, Equatable {
         return result
     }
 
-    /// What is in both. O(n + m).
+    /// The bytes that are in both sets. O(n + m).
     public func intersection(_ other: RangeSet) -> RangeSet { subtracting(subtracting(other)) }
 
-    /// All pages of which something is in it.
+    /// All pages that have a byte in the set.
     func inWholePages() -> RangeSet {
         let page = Machine.pageBytes
         return RangeSet(ranges.map { $0.lowerBound & ~(page - 1)..<($0.upperBound + page - 1) & ~(page - 1) })
+    }
+
+    /// More ranges than this are put together to pages: memory is given back in pages, and a table of a million batches must not take a
+    /// hundred megabytes to keep in mind.
+    static let rangesMax = 1 << 16
+
+    /// The set, or if it has very many ranges all of their pages that lie in another set, which holds it.
+    func coarse(in other: RangeSet) -> RangeSet {
+        ranges.count <= Self.rangesMax ? self : inWholePages().intersection(other)
     }
 
     /// The gaps between the ranges within a bound that holds them all, in order.

@@ -1,4 +1,4 @@
-/// The references of a table as they come from a worker: grouped by segment, believed in nothing but their arithmetic.
+/// The references of a table as they come from a worker: grouped by segment, with nothing but their arithmetic checked.
 public struct References: Sendable {
     /// The ranges of one segment.
     struct List: Sendable {
@@ -32,6 +32,13 @@ public struct References: Sendable {
         }
         if last < 0 || lists[last].segment != segment { last = place(of: segment) }
         lists[last].ranges.append(Range(uncheckedBounds: (lower, upper)))
+    }
+
+    /// Brings the ranges into order, and joins those that overlap or touch: what a table names stays the same.
+    ///
+    /// It takes time in proportion to them, and may be done away from where the store is used.
+    public mutating func merge() {
+        for index in lists.indices { lists[index].ranges = RangeSet(lists[index].ranges).ranges }
     }
 
     private mutating func place(of segment: SegmentID) -> Int {

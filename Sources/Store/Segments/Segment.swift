@@ -5,7 +5,7 @@ import System
 enum Place: Sendable {
     /// In a memory file: in RAM, or in swap.
     case memory
-    /// In a file on a disk, which is no memory: the kernel keeps of it in RAM what it has room for.
+    /// In a file on a disk, which is no memory: the kernel caches it in RAM as far as it has room.
     case disk
 }
 
@@ -25,11 +25,11 @@ final class Segment {
     let lock: Lock
     /// The size of the file, holes included.
     private(set) var bytes: Int
-    /// The size it was made with: what its producer moved into it comes after.
+    /// The size it was made with; memory that its producer moved into it comes after that.
     let bytesMade: Int
     /// How much longer its producer may make it by moving memory to its end.
     let growthBytesMax: Int
-    /// Whose output it was, by a name that stays the same from run to run.
+    /// The model whose output it was, by a name that stays the same from run to run.
     let model: String
     var phase: Phase
     /// Where its bytes are.
@@ -38,19 +38,19 @@ final class Segment {
     var writer: DescriptorBox?
     /// The descriptor that readers get; nil before it is published.
     var reader: DescriptorBox?
-    /// What the tables name.
+    /// The bytes that tables name.
     var named = RangeSet()
     /// The tables that name parts of it.
     var tables: Set<TableID> = [] { didSet { sharing = nil } }
-    /// Who names what alone, as far as it is known since `tables` has changed.
+    /// Which table names which bytes alone; nil when that isn't known since `tables` has changed.
     var sharing: Sharing?
-    /// What goes with its memory: the owner of what it is charged to.
+    /// An object kept alive as long as its memory: the owner of the control group that the memory is charged to.
     var companion: AnyObject?
-    /// What of it is known to be out of RAM, in swap, in bytes. Readers bring it back without a word.
+    /// The bytes known to be in swap and not in RAM. Readers bring them back without notice.
     var swappedBytes = 0
-    /// What is live of it is being copied to a new one.
+    /// Whether its live bytes are being copied to a new segment.
     var isBeingRewritten = false
-    /// A punch failed: memory is held that nobody names, and the next release tries again over the whole file.
+    /// Whether a punch failed: it holds memory that no table names, and the next release tries again over the whole file.
     var owesTrim = false
 
     init(
@@ -80,9 +80,9 @@ final class Segment {
     /// The seals an unlocked file must have: any other says that a worker added some.
     static func sealsBefore(_ lock: Lock) -> Seals { lock == .sealed ? [] : .seal }
 
-    /// Takes note of what the producer has appended, when it is dead.
+    /// Measures how much the producer has appended, when it is dead.
     ///
-    /// - Throws: `tampered` when the size is none that moving memory leaves behind.
+    /// - Throws: `tampered` when moving memory can't have left such a size.
     func measure() throws(StoreError) {
         guard let writer, growthBytesMax > 0 else { return }
         let size = try onSegment(id, "measuring the output") { () throws(SystemError) in
@@ -95,70 +95,23 @@ final class Segment {
         bytes = size
     }
 
-    /// Frees what was appended, when the segment is used no more.
-    func shrink() throws(StoreError) {
-        guard let writer, bytes > bytesMade else { return }
-        try onSegment(id, "giving back memory") { () throws(SystemError) in
-            try writer.descriptor.truncate(bytes: bytesMade)
-        }
-        bytes = bytesMade
-    }
+    /// The file as it is published or kept for a later output; nil when it is locked already.
+    var outputFile: OutputFile? { writer.map { OutputFile(id: id, lock: lock, bytes: bytes, file: $0) } }
 
-    /// Checks that the producer left size, seals, owner and permissions as they were.
-    func checkUntouched() throws(StoreError) {
-        guard let writer else { preconditionFailure("segment \(id) is locked already") }
-        let (status, seals) = try onSegment(id, "checking the output") { () throws(SystemError) in
-            (try writer.descriptor.status(), try writer.descriptor.seals())
-        }
-        if status.bytes != bytes {
-            throw StoreError(
-                .tampered, id, "the worker changed the size of its output from \(bytes) to \(status.bytes) bytes")
-        }
-        if seals != Self.sealsBefore(lock) {
-            throw StoreError(.tampered, id, "the worker changed the seals of its output (now \(seals.rawValue))")
-        }
-        if status.mode != 0o600 || status.owner != geteuid() {
-            throw StoreError(.tampered, id, "the worker changed the owner or the permissions of its output")
-        }
+    /// Takes in what was published: from now on tables name parts of it.
+    func publish(_ file: OutputFile, reader: DescriptorBox) {
+        writer = lock == .sealed ? nil : file.file
+        self.reader = reader
+        phase = .published
     }
 
     /// The size in whole 2 MiB pages, for a trim. There is nothing between the end of the file and that.
     private var bytesInHugePages: Int { (bytes + Machine.hugePageBytes - 1) & ~(Machine.hugePageBytes - 1) }
 
-    /// Leaves nothing in the file but the named bytes; everything else reads as zero.
-    ///
-    /// Only while nobody else can write the file. Repeating it after a failure is fine.
-    func trim(to named: RangeSet) throws(StoreError) {
-        guard let writer else { preconditionFailure("segment \(id) is sealed: it can't be trimmed") }
-        let plan = Trim(named: named, windows: RangeSet([0..<bytesInHugePages]))
-        try onSegment(id, "trimming the output") { () throws(SystemError) in
-            try plan.punch(writer.descriptor)
-            try plan.zero(writer.descriptor)
-        }
-    }
-
     /// The most bytes that are moved out of an output so that its memory can be kept for another: about what is packed.
     static let movedBytesMax = 128 << 10
     /// Memory below this is not worth a move.
     static let recycledBytesMin = 8 << 20
-
-    /// Puts a new file in place of the output's, with the named bytes at the offsets they had and nothing else.
-    ///
-    /// Only while nobody else can write the file. All or nothing.
-    ///
-    /// - Returns: the old file, which nobody needs any more.
-    func replaceFile(keeping named: RangeSet) throws(StoreError) -> DescriptorBox {
-        guard let old = writer, let end = named.bounds?.upperBound else {
-            preconditionFailure("segment \(id) is sealed, or nothing of it is named")
-        }
-        let new = try Self.makeFile(id, bytes: bytes, lock: lock)
-        try onSegment(id, "moving \(named.bytes) bytes out of the output") { () throws(SystemError) in
-            try Self.copy(
-                named, from: old.descriptor, size: end, to: new.descriptor, at: named.ranges.map(\.lowerBound))
-        }
-        writer = new
-        return old
-    }
 
     /// Copies ranges of a file of the given size to places in another.
     static func copy(
@@ -166,7 +119,7 @@ final class Segment {
         at places: [Int]
     ) throws(SystemError) {
         let mapping = try Mapping(old, count: size)
-        // Written through the descriptor: memory that runs out is an error there, and a SIGBUS in a mapping.
+        // Bytes are written through the descriptor: memory that runs out is an error there, and a SIGBUS in a mapping.
         for (range, place) in zip(ranges.ranges, places) {
             try new.writeAll(UnsafeRawBufferPointer(rebasing: mapping.bytes[range]), at: place)
         }
@@ -187,40 +140,32 @@ final class Segment {
         withExtendedLifetime(mapping) {}
     }
 
-    /// Makes the content unchangeable for everyone but this store, and returns the descriptor that readers get.
-    ///
-    /// With `sealed` the content is unchangeable for the store too.
-    func applyLock() throws(StoreError) -> DescriptorBox {
-        guard let writer else { preconditionFailure("segment \(id) is locked already") }
-        return try onSegment(id, "locking the output") { () throws(SystemError) in
-            try Self.lock(writer, lock)
-        }
-    }
-
     /// Makes the content of a memory file unchangeable in the given way, and returns the descriptor that readers get.
     static func lock(_ writer: DescriptorBox, _ lock: Lock) throws(SystemError) -> DescriptorBox {
         if lock == .sealed { try writer.descriptor.addSeals(.all) }
         return DescriptorBox(try writer.descriptor.reopenReadOnly())
     }
 
-    /// Frees the pages that no table names any more, where the lock allows it.
+    /// What has to be done to free the pages that no table names any more; nil where the lock doesn't allow it.
     ///
     /// - Parameter dead: what has just ceased to be named.
-    func punch(dead: RangeSet) throws(StoreError) {
-        guard lock == .readOnlyDescriptor || place == .disk, let writer else { return }
+    func beginPunch(dead: RangeSet) -> (file: DescriptorBox, plan: Trim)? {
+        guard lock == .readOnlyDescriptor || place == .disk, let writer else { return nil }
         let huge = Machine.hugePageBytes
         let windows = dead.ranges.map { $0.lowerBound & ~(huge - 1)..<($0.upperBound + huge - 1) & ~(huge - 1) }
-        let plan = Trim(named: named, windows: owesTrim ? RangeSet([0..<bytesInHugePages]) : RangeSet(windows))
-        owesTrim = true
         // What was published may stay in pages that remain: only whole pages are given back, nothing is zeroed.
-        try onSegment(id, "giving back memory") { () throws(SystemError) in try plan.punch(writer.descriptor) }
+        let plan = Trim(named: named, windows: owesTrim ? RangeSet([0..<bytesInHugePages]) : RangeSet(windows))
         owesTrim = false
+        return (writer, plan)
     }
+
+    /// The pages are free, or not.
+    func endPunch(hasFailed: Bool) { if hasFailed { owesTrim = true } }
 
     /// The memory that the file takes, in bytes, in RAM and in swap; none when it is on a disk.
     func residentBytes() throws(StoreError) -> Int { place == .memory ? try allocatedBytes() : 0 }
 
-    /// What the file takes of memory or of its disk, in bytes.
+    /// The bytes that the file takes, of memory or of its disk.
     func allocatedBytes() throws(StoreError) -> Int {
         guard let file = reader ?? writer else { preconditionFailure("segment \(id) has no descriptor") }
         return try onSegment(id, "measuring") { () throws(SystemError) in try file.descriptor.status().residentBytes }

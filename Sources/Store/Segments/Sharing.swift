@@ -1,13 +1,13 @@
 import System
 
-/// Who names what of a segment: looked at once for all its tables, whenever they have changed.
+/// Which table names which bytes of a segment: computed at once for all its tables, when these have changed.
 struct Sharing {
-    /// Pages that one table names, by table: those are free when it goes, where a segment can be punched.
+    /// Pages that one table alone names, by table: they are free when it goes, where a segment can be punched.
     private(set) var exclusive: [TableID: RangeSet] = [:]
-    /// The bytes that a table names and no older one does.
+    /// The bytes that a table names and no older table does.
     private(set) var chargedBytes: [TableID: Int] = [:]
 
-    /// Of what each table names. O(n log n) in the number of ranges, however many tables they are of.
+    /// Computed from the ranges that each table names. O(n log n) in the number of ranges, however many tables they are of.
     init(_ named: [(table: TableID, ranges: RangeSet)]) {
         let sorted = named.sorted { $0.table < $1.table }
         Self.forEachPiece(of: sorted.map(\.ranges)) { piece, first, _ in
@@ -27,7 +27,7 @@ struct Sharing {
     private static func forEachPiece(of sets: [RangeSet], _ body: (Range<Int>, Int, Bool) -> Void) {
         let cuts = Set(sets.lazy.flatMap { $0.ranges.lazy.flatMap { [$0.lowerBound, $0.upperBound] } }).sorted()
         let places = Dictionary(uniqueKeysWithValues: zip(cuts, cuts.indices))
-        // How many more sets have the piece at a cut than the one before it.
+        // The number of sets that have the piece at a cut, less that of the piece before it.
         var steps = [Int](repeating: 0, count: cuts.count)
         for range in sets.lazy.flatMap(\.ranges) {
             steps[places[range.lowerBound]!] += 1
@@ -35,7 +35,8 @@ struct Sharing {
         }
         var counts = steps
         for index in counts.indices.dropFirst() { counts[index] += counts[index - 1] }
-        // From each piece to the next one that no set has taken yet, with a shorter way each time it is gone.
+        // Union-find over the pieces: `next[i]` leads to the first piece at or after `i` that no set has taken yet; `free` halves
+        // the path.
         var next = Array(0...cuts.count)
         func free(from start: Int) -> Int {
             var end = start
@@ -60,13 +61,13 @@ struct Sharing {
 }
 
 extension SegmentStore {
-    /// The bytes of pages that only this table names: what its release sets free, where segments can be punched.
+    /// The bytes of pages that only this table names: its release frees them, where segments can be punched.
     public func exclusiveBytes(of table: TableID) -> Int {
         guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
         return entry.named.keys.reduce(0) { $0 + (sharing(of: $1).exclusive[table]?.bytes ?? 0) }
     }
 
-    /// Who names what of a segment.
+    /// Which table names which bytes of a segment.
     func sharing(of id: SegmentID) -> Sharing {
         guard let segment = segments[id] else { preconditionFailure("segment \(id) is gone") }
         if let known = segment.sharing { return known }

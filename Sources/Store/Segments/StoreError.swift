@@ -13,7 +13,7 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
         case stillMapped
         /// The disk that a table was to be spilled to has no room for it.
         case diskFull
-        /// A table, or a folder, with which something can't be done.
+        /// The table, or the folder, doesn't allow for what was asked.
         case unsuitable
         /// The kernel refused a call; `underlying` says which.
         case system
@@ -58,7 +58,7 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     }
 }
 
-/// Runs system calls on a segment, and says of a failure what was being done.
+/// Runs system calls on a segment; the error says what was being done.
 func onSegment<Value: ~Copyable>(
     _ segment: SegmentID?, _ work: String, _ body: () throws(SystemError) -> Value
 ) throws(StoreError) -> Value {

@@ -4,15 +4,15 @@ import System
 struct Table {
     /// The sealed SIPC descriptor; opaque here.
     var descriptor: DescriptorBox
-    /// What it names, by segment.
+    /// The ranges it names, by segment.
     var named: [SegmentID: RangeSet]
     /// The workers that may be reading it.
     var readers: Set<WorkerID> = []
-    /// The engine has let go of it; it goes with its last reader.
+    /// Whether the engine has released it; it then goes with its last reader.
     var isReleased = false
 }
 
-/// A table lent to a worker: what has to be sent to it.
+/// A table lent to a worker: the files that have to be sent to it.
 public struct Loan: Sendable {
     /// The SIPC descriptor.
     public let descriptor: DescriptorBox

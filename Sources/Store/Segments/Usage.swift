@@ -6,13 +6,13 @@ public struct Usage: Sendable, Equatable {
     public var namedBytes = 0
     /// Memory of published segments and of outputs being written, in RAM and in swap.
     public var residentBytes = 0
-    /// What of `residentBytes` is known to be in swap only.
+    /// The part of `residentBytes` that is known to be in swap only.
     public var swappedBytes = 0
-    /// What is on a disk instead of in memory, in bytes.
+    /// The bytes of tables that are on a disk instead of in memory.
     public var spilledBytes = 0
     /// Memory kept for future outputs.
     public var pooledBytes = 0
-    /// The most that `residentBytes` and `pooledBytes` together were whenever somebody looked or published.
+    /// The largest sum of `residentBytes` and `pooledBytes` that was seen, at a call of `usage` or while a table was published.
     public var residentBytesPeak = 0
     /// How many segments there are, the pool left out.
     public var segments = 0
@@ -21,7 +21,7 @@ public struct Usage: Sendable, Equatable {
 }
 
 extension SegmentStore {
-    /// What is held now. It asks the kernel about each segment.
+    /// The usage now. It asks the kernel about each segment.
     public func usage() throws(StoreError) -> Usage {
         var usage = Usage()
         for segment in segments.values {
@@ -41,12 +41,12 @@ extension SegmentStore {
     /// Memory kept for future outputs, in bytes.
     public var pooledBytes: Int { pool.residentBytes }
 
-    /// From now on, the peak is that of what is held from now on.
+    /// Starts a new measurement of the peak.
     public func restartPeak() { residentBytesPeak = 0 }
 
     /// Takes the peak just before a trim, when an output is at its largest.
     func noteResidentPeak() {
-        // A figure for people: where it can't be had, publishing goes on.
+        // The peak is a figure for people: if it can't be measured, publishing goes on.
         _ = try? usage()
     }
 
@@ -58,7 +58,7 @@ extension SegmentStore {
 
     /// The bytes that a table names and no older one does: over all tables, each byte once.
     ///
-    /// - Parameter inMemory: whether only those count that are in memory, and not on a disk.
+    /// - Parameter inMemory: whether only bytes in memory count, and none on a disk.
     public func chargedBytes(of table: TableID, inMemory: Bool) -> Int {
         guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
         let ids = entry.named.keys.filter { !inMemory || segments[$0]?.place == .memory }

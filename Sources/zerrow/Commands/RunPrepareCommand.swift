@@ -1,7 +1,7 @@
 import ArgumentParser
 import Engine
 
-/// `zerrow run-prepare`: what the engine starts a project's own commands with; not for people.
+/// `zerrow run-prepare`: runs a project's own commands for the engine; not for people.
 struct RunPrepareCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run-prepare", abstract: "Runs a command, and ends it when the engine ends.", shouldDisplay: false)

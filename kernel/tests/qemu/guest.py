@@ -43,7 +43,7 @@ def build_module(kernel: Kernel, folder: Path, debug: bool) -> Path:
     copy = folder / f"module-{kernel.series}{'-debug' if debug else ''}"
     if copy.exists():
         return copy / "kernelzero.ko"
-    shutil.copytree(MODULE, copy, ignore=shutil.ignore_patterns("tests", "*.o", "*.ko", "*.cmd", "*.mod*"))
+    shutil.copytree(MODULE, copy, ignore=shutil.ignore_patterns("tests", "*.o", "*.ko", "*.cmd", "*.mod*", "probed.h"))
     options = ["KERNELZERO_DEBUG=1"] if debug else []
     command = ["make", "-s", "-C", copy, f"KDIR={kernel.build}", f"-j{os.cpu_count()}", *options]
     run(command, f"the module does not build for {kernel.release}")

@@ -1,4 +1,4 @@
-"""What the names of a Python file stand for, followed through its imports and assignments."""
+"""The meaning of the names in a Python file, followed through its imports and assignments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zerrow import pieces
 from zerrow.plan.world_names import MODULES
 
 OWN = "="
-"""What the path of a module of the project's own begins with."""
+"""The beginning of the path of a module of the project's own."""
 
 
 class Names:
@@ -74,7 +74,7 @@ class Names:
                     self.paths.setdefault(name, set()).add(path)
 
     def of(self, node: ast.expr) -> set[str]:
-        """What an expression may stand for; nothing where its text doesn't tell."""
+        """The paths that an expression may stand for; none where its text doesn't tell."""
         match node:
             case ast.Name(id=name):
                 if name in self.bound:

@@ -1,4 +1,4 @@
-"""The code of Python models: what of the project's text a model's function can run, as far as the text tells.
+"""The code of Python models: the part of the project's text that a model's function can run, as far as the text tells.
 
 Workers run the very statements that are found here, and no others: what is hashed is what runs.
 """
@@ -28,14 +28,14 @@ _FOLLOWED_MAX = 20
 
 @dataclass
 class Code:
-    """What a model's function can run."""
+    """The code that a model's function can run."""
 
     parts: list[tuple[str, str]] = field(default_factory=list)
     """Hashes of texts, each with the name of its file."""
     reads_code: bool = False
     """Whether it may read other code of the project than this."""
     world: str | None = None
-    """What it asks the world for, and where: a reason not to keep its result."""
+    """The thing that it asks the world for, and where: a reason not to keep its result."""
     modules: list[tuple[str, CodeFile]] = field(default_factory=list)
     """The project's modules that it can import, its own first, each with its dotted name."""
     kept: list[int] | None = None
@@ -129,7 +129,7 @@ class CodeReader:
         return self._files[name]
 
     def _read(self, name: str) -> SourceText:
-        """A module's file. What can't be read, or must not be, is no text: the worker looks for it itself."""
+        """A module's file. One that can't be read, or must not be, has no text: the worker looks for it itself."""
         path = self._folder / name
         now_at(name)
         try:
@@ -157,7 +157,7 @@ class CodeReader:
             is_built_in = pieces.is_built_in(name.partition(".")[0])
             self._found[name] = [] if is_built_in else _module_files(self._folder, "", name)
         files = self._found[name]
-        # A module that imports what it is called like itself means the other one.
+        # A module that imports a module of its own name means the other one.
         return [] if files and files[0] == importer and name == _module_name(importer) and _is_shared(name) else files
 
     def _qualify(self, module: str, importer: str) -> str | None:
@@ -168,7 +168,7 @@ class CodeReader:
         return OWN + found if files and (not parts or found.split(".")[-1] == parts[-1]) else None
 
     def _resolve(self, path: str) -> set[str]:
-        """What a path stands for once it is followed through the project's own modules."""
+        """The paths that a path stands for once it is followed through the project's own modules."""
         found, pending = set(), [path]
         for _ in range(_FOLLOWED_MAX):
             if not pending:
@@ -194,9 +194,9 @@ class CodeReader:
 
 
 def _reached(statements: list[Statement], function: str) -> set[int]:
-    """The statements that run when the modules are imported, and those that define what is named by others.
+    """The statements that run when the modules are imported, and those that define names which others use.
 
-    The model's `function` is called. Where names can be made up, all is reached.
+    The model's `function` is called. Where names can be made up, every statement is reached.
     """
     waiting: dict[str, list[Statement]] = {}
     pending = []

@@ -27,7 +27,7 @@ _READING_WORDS = frozenset(
         "stat", "lstat", "fstat", "getmtime", "getctime", "getsize", "sys", "os", "py", "sql", "yml", "yaml",
     }
 )  # fmt: skip
-"""Words at least one of which is wherever the following finds something."""
+"""The text has at least one of these words wherever `_READS_CODE` finds something."""
 
 _LOOKING_WORDS = frozenset(
     {"eval", "exec", "globals", "vars", "locals", "__dict__", "inspect", "modules", "cloudpickle", "dill", "runpy"}
@@ -57,18 +57,18 @@ class Statement:
     names: frozenset[str] = frozenset()
     """The words that may name other statements; tables that a model reads are no such words."""
     optional: str | None = None
-    """The function that it defines, if that is a model's which others can do without."""
+    """The model's function that it defines, if other models can do without it."""
     asks: list[Mention] = field(default_factory=list)
     seeds: frozenset[str] = frozenset()
     looks_up: bool = False
     """Whether it may call functions that it doesn't name."""
     makes_sql: bool = False
     parts: list[Mention] = field(default_factory=list)
-    """What it asks for if it is part of the SQL that some statement makes."""
+    """The things that it asks for if it is part of the SQL that some statement makes."""
 
     @cached_property
     def digest(self) -> bytes:
-        """Stands for the text."""
+        """A hash that stands for the text."""
         return hashlib.blake2b(self.text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
     @cached_property
@@ -106,7 +106,7 @@ class CodeFile:
 
     @cached_property
     def names(self) -> Names:
-        """What the names in it stand for."""
+        """The meaning of the names in it."""
         tree = self.tree or ast.Module([], [])
         return Names(tree, lambda module: self._qualify(module, self.name))
 
@@ -139,7 +139,7 @@ class CodeFile:
 
     @cached_property
     def asking(self) -> list[int]:
-        """The statements that ask the world for something, which are noted with them, or that seed chance."""
+        """The statements that ask the world for something, which is noted with them, or that seed chance."""
         if self.tree is None:
             return []
         imports = [node for node, each in self._nodes() if each.words & _IMPORT_WORDS]
@@ -162,7 +162,7 @@ class CodeFile:
         return zip(self.tree.body, self.statements, strict=True)
 
     def _may_ask(self, names: Names) -> list[Statement]:
-        """The statements that have a word which asking takes; most have none, and are not looked at further."""
+        """The statements with a word that asking takes; most have none, and are not looked at further."""
         words = world_names.WORDS | world_names.MODULES | _LOOKING_WORDS | frozenset(words_of(names.paths))
         return [each for each in self.statements if each.words & words or names.stars or _MAY_ASK.search(each.text)]
 
@@ -180,7 +180,7 @@ class CodeFile:
         return found
 
     def kept_for(self, function: str) -> set[int]:
-        """The optional statements that a model's function needs: its own, and those that something names."""
+        """The optional statements that a model's function needs: its own, and those that some statement names."""
         kept: set[int] = set()
         pending = [function, *(self._by_name.keys() & self._needed[0])]
         while pending:
@@ -197,7 +197,7 @@ class CodeFile:
                 yield each
 
     def modules(self, kept: set[int] | None) -> Iterable[str]:
-        """The modules that it imports. What is imported from a module may be one itself."""
+        """The modules that it imports. A name that is imported from a module may be one itself."""
         more = self.optional if kept is None else kept
         others = (module for index in more for module in self.statements[index].modules)
         return dict.fromkeys([*self._needed[1], *others])
@@ -208,7 +208,7 @@ class CodeFile:
         return self._needed[2] or any(self.statements[index].reads_code for index in more)
 
     def digest(self, kept: set[int] | None) -> str:
-        """Stands for its statements in their order."""
+        """A hash that stands for its statements in their order."""
         digests = b"".join(each.digest for each in self.statements_of(kept))
         return hashlib.blake2b(digests, digest_size=16).hexdigest()
 
@@ -219,7 +219,8 @@ def _is_asking(statement: Statement) -> bool:
 
 _IMPORT_WORDS = frozenset({"import", "__import__", "import_module"})
 _MAY_ASK = re.compile(r"""["']/|\b(?:select|from)\b\W|\bsql|\b(?:id|input)\s*[(,)]""", re.IGNORECASE)
-"""What is in every statement that asks the world in SQL, by a function of Python's own, or for a file elsewhere."""
+"""Every statement that asks the world in SQL, by a function of Python's own or for a file elsewhere, has one of
+these."""
 
 
 def _is_optional(node: ast.stmt) -> bool:
@@ -237,7 +238,7 @@ def _is_optional(node: ast.stmt) -> bool:
 
 
 def _names(node: ast.FunctionDef, lines: list[str], words: frozenset[str]) -> frozenset[str]:
-    """The words of a model's function but for those of its decorator and of its inputs."""
+    """The words of a model's function, without those of its decorator and of its inputs."""
     first = node.body[0]
     start = min([first.lineno, *(each.lineno for each in getattr(first, "decorator_list", []))])
     signature = [*node.args.defaults, *node.args.kw_defaults, node.args, node.returns]
@@ -259,7 +260,7 @@ def _is_declaration(node: ast.expr) -> bool:
 
 
 def _modules(statement: ast.stmt) -> Iterable[str]:
-    """The modules that a statement, or something in it, imports. What is imported from a module may be one itself."""
+    """The modules that a statement imports, or a part of it. A name imported from a module may be a module itself."""
     for node in ast.walk(statement):
         match node:
             case ast.Import():

@@ -1,4 +1,4 @@
-"""Conditions as what can be known of them without running them: comparisons of a column with constants, joined by and
+"""Conditions as far as they can be known without running them: comparisons of a column with constants, joined by and
 and or. `not` is moved into the comparisons, which three-valued logic allows."""
 
 from __future__ import annotations

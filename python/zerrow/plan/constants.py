@@ -1,5 +1,5 @@
-"""Constants of a condition: parts that name no column, as SQL text that means the same to the engines as what was
-written."""
+"""Constants of a condition: parts that name no column, as SQL text that means the same to the engines as the text that
+was written."""
 
 from __future__ import annotations
 

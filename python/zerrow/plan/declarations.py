@@ -1,4 +1,4 @@
-"""What is known of a model from its own file alone, before names are resolved."""
+"""The facts about a model that its own file alone tells, before names are resolved."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ParameterArgument:
 
 @dataclass
 class Limits:
-    """What a model asks of the engine. None: the engine decides.
+    """The limits that a model asks the engine for. None: the engine decides.
 
     `is_cached`: its result may be kept for later runs. `is_always_cached`: it says so, whatever it asks the world.
     """
@@ -106,5 +106,5 @@ def memory_bytes(value: object) -> int | None:
 
 
 def is_cached(value: object) -> bool | None:
-    """What a `cache_strategy` says: "DEFAULT" or "NONE"; None if it is neither."""
+    """Whether a `cache_strategy` lets results be kept: yes for "DEFAULT", no for "NONE"; None if it is neither."""
     return {"DEFAULT": True, "NONE": False}.get(value.upper()) if isinstance(value, str) else None

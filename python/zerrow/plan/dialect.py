@@ -1,10 +1,11 @@
-"""What sqlglot is told of the SQL that models and filters are written in."""
+"""The dialect by which sqlglot reads the SQL of models and filters."""
 
 from sqlglot.dialects.duckdb import DuckDB
 
 
 class DIALECT(DuckDB):
-    """The widest dialect of those sqlglot knows that DataFusion's SQL looks like, and what both engines take beside."""
+    """The widest dialect of sqlglot's that DataFusion's SQL looks like, with the forms that both engines take
+    beside."""
 
     class Tokenizer(DuckDB.Tokenizer):
         """Bytes are written as X'61'."""

@@ -1,7 +1,7 @@
 """A filter, which is a SQL predicate over one table → what a worker needs to apply it.
 
-Its meaning is that of DataFusion's WHERE, because DataFusion evaluates it, as it was written. What is read here are
-the columns it names, and what it rules out by the statistics of files.
+Its meaning is that of DataFusion's WHERE, because DataFusion evaluates it, as it was written. This module finds only
+the columns that it names, and a condition by which statistics of files rule rows out.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Filter:
     """A filter on one table.
 
     `sql` is the predicate, `columns` what it reads, and `prune` the condition of `zerrow.plan.pruning`, if any.
-    Filters are equal whose texts are, whatever space and comments are in them: `words` has all the rest.
+    Two filters are equal if their texts are, whatever space and comments are in them: `words` has all the rest.
     """
 
     words: tuple[str, ...]
@@ -39,7 +39,7 @@ class Filter:
     prune: str | None = field(compare=False)
 
     def as_json(self) -> dict[str, Any]:
-        """As a task has it."""
+        """The filter in the form that a task has."""
         return {"sql": self.sql, "columns": list(self.columns), "prune": self.prune}
 
 

@@ -1,4 +1,4 @@
-"""What the engine that will evaluate a filter says of it, before anything runs: wrong types and unknown functions."""
+"""The judgement of the engine that will evaluate a filter, before anything runs: wrong types and unknown functions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def filter_problem(filter_: Filter, source: Source) -> str | None:
-    """What is wrong with a filter on a source whose columns are known; None where it can be evaluated.
+    """The fault of a filter on a source whose columns are known; None where it can be evaluated.
 
-    It is asked of an empty table. So an error that only some rows bring about isn't found here.
+    The engine is asked with an empty table, so an error that only some rows bring about isn't found here.
     """
     from zerrow.worker.predicate import Predicate, problem_of
 

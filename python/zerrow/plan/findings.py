@@ -1,4 +1,4 @@
-"""What the planner finds wrong with a project, all of it and not just the first."""
+"""The mistakes that the planner finds in a project, all of them and not just the first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ FINDINGS_MAX = 1000
 
 
 class Findings:
-    """Collects errors and warnings while a project is read. Whoever adds an error goes on with what is left."""
+    """Collects errors and warnings while a project is read. Code that adds an error goes on with the rest of the
+    project."""
 
     def __init__(self) -> None:
         self.errors: list[ZerrowError] = []

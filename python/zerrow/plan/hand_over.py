@@ -1,4 +1,4 @@
-"""What workers are handed of the project's code: the very statements that the keys were made of, compiled.
+"""The project's code that workers are handed: the very statements that the keys were made of, compiled.
 
 It is one text of bytes for all models of a plan, of which each model's task names the places that are its own.
 """

@@ -29,7 +29,7 @@ class Input:
 
 
 class InputReader:
-    """Makes the inputs of models that come in the graph's order, so that what a model gives is known to its readers."""
+    """Makes the inputs of models that come in the graph's order, so that a model's columns are known to its readers."""
 
     def __init__(
         self, project: Project, sources: dict[str, Source], findings: Findings, checks_filters: bool = False

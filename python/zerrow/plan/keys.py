@@ -38,7 +38,7 @@ class Keys:
         engine: str,
         host: HostFiles = OWN_FILES,
     ) -> None:
-        """`planned_ns` is a time before the sources were looked at; `left_out` names folders that the run writes to.
+        """`planned_ns` is a time before the sources were looked at; `left_out` names what no model sees.
 
         `engine` stands for the engine's build.
         """
@@ -67,7 +67,7 @@ class Keys:
         return ProjectFiles(self._project.file.folder, self._project.file.file, self._left_out)
 
     def scan(self, scan: Scan) -> dict[str, Any]:
-        """What the plan says of a scan's keeping: `cache`, `code`, `key`, `because` and so on."""
+        """The facts about keeping a scan's result, for the plan: `cache`, `code`, `key`, `because` and so on."""
         source, columns, asked = scan.source, scan.columns, _asked(scan.filter)
         because = self._scan_problem(scan) or asked
         place = os.path.join(self._project.file.folder, source.declaration.path)
@@ -87,7 +87,8 @@ class Keys:
         inputs: list[tuple[str, Scan | None]],
         filters: list[Filter | None],
     ) -> dict[str, Any]:
-        """The same of a model with its task; each input by its name and its scan, and the filters it applies itself."""
+        """The same for a model with its task; each input by its name and its scan, and the filters it applies
+        itself."""
         code, more, asked, problem = self._sql(model) if isinstance(model, SqlModel) else self._python(model)
         asked = asked or next(filter(None, map(_asked, filters)), None)
         because = self._problem(model, asked, inputs) or problem
@@ -106,7 +107,7 @@ class Keys:
         }
 
     def _sql(self, model: SqlModel) -> tuple[list[Any], list[Any], str | None, str | None]:
-        """A model's code, what else its key is made of, what it asks the world for, and why there can be no key."""
+        """A model's code, the other parts of its key, the thing it asks the world for, and why there can be no key."""
         from zerrow.plan.sql_world import asks
 
         mention = asks(model)
@@ -116,7 +117,7 @@ class Keys:
     def _python(self, model: PythonModel) -> tuple[list[Any], list[Any], str | None, str | None]:
         self.codes[model.name] = code = self._code.read(model)
         files = [self._files.others, self._files.code if code.reads_code else []]
-        # What a model finds beside itself may be in its result by its name: it runs in the project's folder.
+        # A file that a model finds beside itself may be in its result by its name: it runs in the project's folder.
         folder = str(self._project.file.folder)
         return ["python", model.function, code.parts], [files, folder], code.world, self._files.problem(code.reads_code)
 
@@ -139,7 +140,8 @@ class Keys:
         return _EDITABLE if self._environment is None else None
 
     def _input(self, task: dict[str, Any], index: int, name: str, scan: Scan | None) -> str | None:
-        """The key of what a model takes of an input: of a scan its own columns, whatever others are read for others."""
+        """The key of the part of an input that a model takes: of a scan its own columns, whatever others are read for
+        others."""
         if scan is None:
             return self._results[name]
         columns = next(each["columns"] for each in task["arguments"] if each.get("input") == index)
@@ -162,7 +164,7 @@ class Keys:
         return status.identity
 
     def _scan_problem(self, scan: Scan) -> str | None:
-        """Why what a scan reads can't be told from what it may become; None where it can."""
+        """Why the files that a scan reads can't be told from their later states; None where they can."""
         source = scan.source
         name = source.declaration.name
         if name not in self._settled:
@@ -183,7 +185,7 @@ _EDITABLE = "a package is installed as editable: its code may change without a n
 
 
 def _asked(filter_: Filter | None) -> str | None:
-    """What a filter asks the world for."""
+    """The thing that a filter asks the world for."""
     if filter_ is None:
         return None
     from zerrow.plan.sql_world import asked_by

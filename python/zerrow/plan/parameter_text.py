@@ -23,7 +23,7 @@ class UnknownParameterError(Exception):
 def replace_parameters(text: str, parameters: Mapping[str, Value]) -> str:
     """The text with the values of its parameters; its lines stay where they are.
 
-    Raises UnknownParameterError, and sqlglot's errors for what is no SQL at all.
+    Raises UnknownParameterError, and sqlglot's errors for a text that is no SQL at all.
     """
     tokens = sqlglot.tokenize(text, read=DIALECT)
     pieces, end = [], 0

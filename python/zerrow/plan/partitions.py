@@ -43,7 +43,7 @@ def find_partitions(folders: Iterable[tuple[str, ...]], given: Mapping[str, str]
 
 
 def _values(folders: tuple[str, ...]) -> dict[str, str | None]:
-    """What the names of some folders, one in the other, say; the outermost one counts."""
+    """The values in the names of some folders, one in the other; the outermost one counts."""
     found: dict[str, str | None] = {}
     for folder in folders:
         key, equals, text = folder.partition("=")
@@ -54,7 +54,7 @@ def _values(folders: tuple[str, ...]) -> dict[str, str | None]:
 
 
 def _decoded(text: str) -> str:
-    """The text with what is written as %20 and the like; as it is where that gives no text."""
+    """The text with %20 and the like decoded; as it is where that gives no text."""
     if "%" not in text:
         return text
     try:

@@ -1,4 +1,4 @@
-"""Where sources lie: the folders that their scans read, and what of the project's folder other models must not see.
+"""How what models must not see is hidden in the project's folder.
 
 What matters is that these lists stay short: each entry is a mount in a worker. A folder in which there is nothing but
 source files, however deep, is one entry; so a table of ten thousand partitions mostly is.
@@ -10,20 +10,11 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from zerrow.plan.host_files import OWN_FILES, HostFiles
+from zerrow.plan.hidden import HiddenEntries
 from zerrow.plan.names import is_text
-
-FOLDERS_MAX = 16
-"""A scan's folders are named one by one up to here; more of them are named by what holds them, where that can be."""
 
 COVERS_MAX = 64
 """So many things of one folder are covered one by one, before it is looked whether the rest of it is less."""
-
-OUTSIDE_MAX = 128
-"""So many folders outside of the project a zygote is shown one by one."""
-
-_SHARED = ("/", "/tmp")
-"""Folders that no worker is shown as a whole: the root is made anew for each zygote, and /tmp for each worker."""
 
 
 @dataclass
@@ -43,47 +34,45 @@ class Hidden:
         return {"covered": self.covered, "rebuilt": rebuilt}
 
 
-def hidden(project: str, files: Iterable[str]) -> Hidden:
-    """How the sources' `files` (real paths) are hidden in the folder `project`; the other files of it stay visible.
+def hidden(project: str, sources: Iterable[str], others: HiddenEntries | None = None) -> Hidden:
+    """How the sources' files (real paths) and `others` are hidden in the folder `project`; all else stays visible.
 
     In a folder with nothing but sources, other Parquet files and what writers leave behind (names that start with `.`
     or `_`) all is hidden.
     """
+    others = others or HiddenEntries()
     tree: dict[str, _Folder] = {project: _Folder()}
-    start = project.rstrip("/") + "/"
-    for file in files:
-        if not file.startswith(start):
-            continue
-        folder, name = os.path.split(file)
-        known = folder in tree
-        tree.setdefault(folder, _Folder()).files.add(name)
-        while not known and folder != project:
-            folder, name = os.path.split(folder)
-            known = folder in tree
-            tree.setdefault(folder, _Folder()).folders.add(name)
+    for path in others.paths.difference(others.shown):
+        _add(project, tree, path, others.paths, is_source=False)
+    for path in sources:
+        _add(project, tree, path, others.paths, is_source=True)
     found = Hidden()
     if len(tree) > 1 or tree[project].files:
-        _hide(project, tree, found)
+        _hide(project, tree, set(others.shown), found)
+    found.rebuilt += sorted(others.shown.items())
     return found
 
 
-def read_paths(project: str, files: Iterable[str], host: HostFiles = OWN_FILES) -> list[str]:
-    """What a worker has to see in order to read `files` (real paths): their folders, or what holds nothing else."""
-    folders: dict[str, set[str]] = {}
-    alone = []
-    for file in files:
-        folder, name = os.path.split(file)
-        if folder in _SHARED:
-            alone.append(file)
-        else:
-            folders.setdefault(folder, set()).add(name)
-    found = set(folders)
-    if len(found) > FOLDERS_MAX:
-        _join(found, folders, host)
-    outside = [folder for folder in found if not f"{folder}/".startswith(project.rstrip("/") + "/")]
-    if len(outside) > OUTSIDE_MAX and (common := os.path.commonpath(outside)) not in _SHARED:
-        found = found.difference(outside) | {common}
-    return sorted([*found, *alone])
+def _add(project: str, tree: dict[str, _Folder], path: str, hidden_: set[str], is_source: bool) -> None:
+    """Adds a path to what is hidden, unless it is outside of the project, or in a folder that is hidden itself."""
+    if not path.startswith(os.path.join(project, "")):
+        return
+    steps = []
+    folder, name = os.path.split(path)
+    while True:
+        if folder in hidden_:
+            return
+        steps.append((folder, name))
+        if folder == project:
+            break
+        folder, name = os.path.split(folder)
+    (folder, name), *above = steps
+    tree.setdefault(folder, _Folder()).files.add(name)
+    for folder, name in above:
+        tree.setdefault(folder, _Folder()).folders.add(name)
+    if is_source:
+        for folder, _ in steps:
+            tree[folder].holds_sources = True
 
 
 @dataclass
@@ -92,10 +81,14 @@ class _Folder:
 
     files: set[str] = field(default_factory=set)
     folders: set[str] = field(default_factory=set)
+    holds_sources: bool = False
 
 
-def _hide(path: str, tree: dict[str, _Folder], found: Hidden, is_project: bool = True) -> bool:
-    """Adds what hides the sources in a folder; False for a folder in which nothing has to stay visible."""
+def _hide(path: str, tree: dict[str, _Folder], kept: set[str], found: Hidden, is_project: bool = True) -> bool:
+    """Adds what hides the entries of a folder; False for a folder in which nothing has to stay visible.
+
+    Of the folders in `kept` something is shown.
+    """
     here = tree[path]
     covered = [f"{path}/{name}" for name in sorted(here.files)]
     inner = Hidden()
@@ -104,14 +97,14 @@ def _hide(path: str, tree: dict[str, _Folder], found: Hidden, is_project: bool =
     for name, is_folder in _entries(path):
         below = f"{path}/{name}"
         if is_folder and name in here.folders:
-            if _hide(below, tree, inner, is_project=False):
+            if _hide(below, tree, kept, inner, is_project=False):
                 rest.append(below)
                 must_stay = True
             else:
                 covered.append(below)
         elif name not in here.files:
             rest.append(below)
-            must_stay = must_stay or not _is_data(name)
+            must_stay = must_stay or below in kept or not (here.holds_sources and _is_data(name))
     if not must_stay:
         return False
     if len(covered) > max(COVERS_MAX, len(rest)) and all(map(is_text, rest)):
@@ -121,34 +114,6 @@ def _hide(path: str, tree: dict[str, _Folder], found: Hidden, is_project: bool =
     found.rebuilt += inner.rebuilt
     found.covered += inner.covered
     return True
-
-
-def _join(found: set[str], files: dict[str, set[str]], host: HostFiles) -> None:
-    """Puts in the place of folders what holds nothing but them and `files`, deepest first, until they are few."""
-    levels: dict[int, set[str]] = {}
-    for folder in found:
-        levels.setdefault(folder.count("/"), set()).add(folder)
-    for depth in range(max(levels), 2, -1):
-        for parent in sorted({os.path.dirname(folder) for folder in levels.get(depth, ())}.difference(_SHARED)):
-            own = files.get(parent, set())
-            entries = _host_entries(parent, host)
-            if entries and all(
-                f"{parent}/{name}" in found if is_folder else name in own or name[0] in "._"
-                for name, is_folder in entries
-            ):
-                found.difference_update(f"{parent}/{name}" for name, _ in entries)
-                found.add(parent)
-                levels.setdefault(depth - 1, set()).add(parent)
-        if len(found) <= FOLDERS_MAX:
-            return
-
-
-def _host_entries(path: str, host: HostFiles) -> list[tuple[str, bool]]:
-    """The same of any folder of the host, which may be one that the planner does not see."""
-    try:
-        return [(entry.name, entry.is_folder and not entry.is_link) for entry in host.entries(path)]
-    except OSError:
-        return []
 
 
 def _entries(path: str) -> Iterable[tuple[str, bool]]:

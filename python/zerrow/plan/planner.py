@@ -18,11 +18,12 @@ from zerrow.plan.findings import Findings, too_much
 from zerrow.plan.footer_reader import FooterReader
 from zerrow.plan.graph import check_names, order
 from zerrow.plan.hand_over import HandOver
+from zerrow.plan.hidden import ENTRIES_MAX, HiddenEntries, find_hidden
 from zerrow.plan.host_files import OWN_FILES, HostFiles
 from zerrow.plan.inputs import Input, InputReader
 from zerrow.plan.names import did_you_mean
 from zerrow.plan.place import now_at, place
-from zerrow.plan.places import hidden, read_paths
+from zerrow.plan.places import hidden
 from zerrow.plan.project import Project, read_project
 from zerrow.plan.project_file import read_project_file
 from zerrow.plan.sources import Source, read_sources
@@ -99,6 +100,7 @@ class _Planner:
         self.engine = engine
         self.code = HandOver() if hands_over else None
         self.host = host
+        self.hidden = HiddenEntries()
         self.missing: list[str] = []
 
     def plan(self, checks_filters: bool) -> dict[str, Any]:
@@ -108,6 +110,7 @@ class _Planner:
         self._check_engines()
         self._check_parameters()
         sources = self._read_sources()
+        self._find_hidden(sources)
         reader = InputReader(self.project, sources, self.findings, checks_filters)
         inputs = {}
         for model in models:
@@ -118,6 +121,7 @@ class _Planner:
             "version": VERSION,
             "project": {"name": self.project.file.name, "folder": str(self.project.file.folder)},
             "prepare": self._prepare(),
+            "timeout_s": self.project.file.timeout_s,
             "environments": [{"id": _ENVIRONMENT, "python": _interpreter(), "modules": self._modules(inputs)}],
             "models": self._models(models, inputs, sources),
             "hidden": self._hidden(sources),
@@ -173,9 +177,30 @@ class _Planner:
             command = [_interpreter(), *command[1:]]
         return {"command": command, "missing": self.missing}
 
+    def _find_hidden(self, sources: dict[str, Source]) -> None:
+        """What models don't see beside sources. Looked for once: a walk through the project's folder."""
+        folder, file = str(self.project.file.folder), self.project.file
+        for path in self.written_folders:
+            if path == folder:
+                self.findings.error(
+                    "written-folder",
+                    "the run would write into the project's folder itself, where all models can read it",
+                    file=file.file,
+                    hint="name a folder in it or elsewhere, such as 'out'",
+                )
+        files = frozenset(each for source in sources.values() for each in source.files)
+        self.hidden = find_hidden(folder, file.show, self.written_folders, files)
+        if not self.hidden.is_complete:
+            self.findings.warning(
+                "many-files",
+                f"the project has over {ENTRIES_MAX} files: what git ignores of the rest isn't hidden from models",
+                file=file.file,
+                hint="move data out of the project's folder, or into folders that git ignores as a whole",
+            )
+
     def _hidden(self, sources: dict[str, Source]) -> dict[str, object]:
         files = (file for source in sources.values() for file in source.files)
-        return hidden(str(self.project.file.folder), files).as_json()
+        return hidden(str(self.project.file.folder), files, self.hidden).as_json()
 
     def _modules(self, inputs: dict[str, list[Input]]) -> list[str]:
         used = set(self.project.imports)
@@ -190,7 +215,8 @@ class _Planner:
         from zerrow.plan.keys import Keys
         from zerrow.plan.scans import merge_scans
 
-        keys = Keys(self.project, sources, self.planned_ns, self.written_folders, self.engine, self.host)
+        left_out = [*self.written_folders, *self.hidden.paths.difference(self.hidden.shown)]
+        keys = Keys(self.project, sources, self.planned_ns, left_out, self.engine, self.host)
         scans = merge_scans([input_ for model in models for input_ in inputs[model.name]], sources)
         read = {input_.table for group in inputs.values() for input_ in group}
         planned: list[dict[str, Any]] = []
@@ -231,8 +257,7 @@ class _Planner:
             "dictionary": [name for name in source.dictionary if columns is None or name in columns],
         }
         entry = _model_entry(scan.name, "scan", [], Limits())
-        paths = read_paths(str(self.project.file.folder), source.files, self.host)
-        return {**entry, "read_paths": paths, "final": False, "file": None, "line": None, "task": task}
+        return {**entry, "final": False, "file": None, "line": None, "task": task}
 
     def _note_what_is_not_kept(self, planned: list[dict[str, Any]]) -> None:
         """Says so where nothing but the moment speaks against keeping results."""
@@ -306,7 +331,6 @@ def _model_entry(name: str, kind: str, inputs: list[str], limits: Limits) -> dic
         "kind": kind,
         "environment": _ENVIRONMENT,
         "inputs": inputs,
-        "read_paths": [],
         "network": limits.internet_access,
         "memory_bytes_max": limits.memory_bytes_max,
         "timeout_s": limits.timeout_s,

@@ -130,7 +130,7 @@ def _add_query(project: Project, text: str, findings: Findings) -> None:
 
 
 def _read(folder: Path, name: str, findings: Findings) -> bytes | None:
-    """What is in a file, if it is text: Python's in the encoding that it names, SQL in UTF-8."""
+    """The bytes of a file, if they are text: Python's in the encoding that it names, SQL in UTF-8."""
     path = folder / name
     if not is_within(path, folder):
         findings.error(

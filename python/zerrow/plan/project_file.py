@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shlex
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,7 @@ from zerrow.plan.yaml_text import Refused, compose
 from zerrow.plan.yaml_text import value as _value
 
 _NAMES = ("zerrow_project.yml", "zerrow_project.yaml")
-_KEYS = ("project", "parameters", "sources", "prepare", "python")
+_KEYS = ("project", "parameters", "sources", "prepare", "python", "show", "timeout")
 _TOLERATED_KEYS = ("defaults", "include_paths")
 _PROJECT_KEYS = ("name", "id", "description")
 _PARAMETER_KEYS = ("type", "default", "required", "description")
@@ -49,7 +50,10 @@ class SourceDeclaration:
 
 @dataclass
 class ProjectFile:
-    """What the project file says. `file` is its name, relative to `folder`."""
+    """What the project file says. `file` is its name, relative to `folder`.
+
+    `show` has patterns of files that models see although git ignores them.
+    """
 
     folder: Path
     file: str
@@ -57,6 +61,8 @@ class ProjectFile:
     parameters: dict[str, ParameterDeclaration] = field(default_factory=dict)
     sources: dict[str, SourceDeclaration] = field(default_factory=dict)
     prepare: list[str] | None = None
+    show: tuple[str, ...] = ()
+    timeout_s: float | None = None
 
 
 def find_project_file(folder: Path) -> Path:
@@ -129,6 +135,8 @@ class _Reader:
             "sources": self._read_sources,
             "prepare": self._read_prepare,
             "python": self._read_python,
+            "show": self._read_show,
+            "timeout": self._read_timeout,
         }
         if root is None:
             self._error("project-file", "the project file is empty", 1, "name source tables under 'sources:'")
@@ -294,6 +302,16 @@ class _Reader:
             self.project.prepare = value
         else:
             self._error("project-file", "'prepare' must be a command, as a text or a list of texts", _line(node))
+
+    def _read_show(self, node: yaml.Node) -> None:
+        self.project.show = self._texts(node, "'show'", "a list of paths or patterns, as in [data/rates.csv]")
+
+    def _read_timeout(self, node: yaml.Node) -> None:
+        value = _value(node)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
+            self.project.timeout_s = float(value)
+        else:
+            self._error("project-file", "'timeout' must be a positive number of seconds", _line(node))
 
     def _read_python(self, node: yaml.Node) -> None:
         for key, line, value in self._entries(node, "'python'"):

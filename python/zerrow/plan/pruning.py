@@ -6,7 +6,7 @@ condition itself evaluates this one as well, so a constant meets the smallest va
 same conversions. What can't be judged counts as true: pruning never decides which rows are kept, it only spares those
 that can't be.
 
-A float column may hold NaNs that no minimum or maximum tells of. Whoever evaluates the condition does so for NaNs too.
+A float column may hold NaNs that no minimum or maximum tells of, so the evaluation is done for NaNs too.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ def _ruled(op: str, low: str, high: str, texts: list[str]) -> str | None:
 
 
 def _prefix(low: str, high: str, pattern: str) -> str | None:
-    """A pattern that starts with plain text: the values that match lie between that and what follows all such."""
+    """A pattern that starts with plain text: matching values lie between that text and the one that follows all
+    such."""
     text = pattern[1:-1].replace("''", "'")
     plain = ""
     for letter in text:

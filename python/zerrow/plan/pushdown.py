@@ -111,7 +111,7 @@ def _written(condition: Condition) -> str:
 
 
 class _Pusher:
-    """Makes of a condition what may be pushed of it, for a query of one engine."""
+    """Derives from a condition the part that may be pushed, for a query of one engine."""
 
     def __init__(self, kinds: Kinds, engine: str) -> None:
         self._kinds = kinds
@@ -144,8 +144,8 @@ class _Pusher:
         is_list = op in ("in", "not in")
         if not is_comparable(kind, constants) or not (is_list or all(c.kind != "null" for c in constants)):
             return None
-        # What can fail stays where the query may have sorted out the rows on which it does: decimals that overflow, and
-        # days that no timestamp reaches.
+        # A part that can fail stays where the query may have sorted out the rows on which it does: decimals that
+        # overflow, and days that no timestamp reaches.
         if kind == "wide_decimal" or (kind == "date" and any(each.kind == "timestamp" for each in constants)):
             return None
         if kind == "float" and op in ("=", "!=", "in", "not in") and not self._tells_zeros_alike(constants):

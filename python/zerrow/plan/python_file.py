@@ -228,7 +228,7 @@ class PythonFile:
         return converted
 
     def _literals(self, call: ast.Call, known: tuple[str, ...], model: str, what: str) -> dict[str, tuple[Any, int]]:
-        """The arguments of a declaring call, with their lines. What is no literal, or not known, is an error."""
+        """The arguments of a declaring call, with their lines. One that is no literal, or not known, is an error."""
         named: list[tuple[str | None, ast.expr]] = list(zip(known, call.args, strict=False))
         if len(call.args) > len(known):
             self._error("bad-argument", f"{what} takes at most {len(known)} arguments", model, call.lineno)

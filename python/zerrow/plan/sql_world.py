@@ -1,4 +1,4 @@
-"""What of a SQL model asks the world: functions of the time, of chance and of the session, and samples."""
+"""The parts of a SQL model that ask the world: functions of the time, of chance and of the session, and samples."""
 
 from __future__ import annotations
 

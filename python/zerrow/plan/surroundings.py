@@ -1,4 +1,4 @@
-"""What a model's result depends on besides its code and its inputs: files of the project, and what is installed."""
+"""The surroundings on which a model's result depends besides code and inputs: project files, and installed packages."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ProjectFiles:
             (self.code if is_code else self.others).append(f"{name} {state}")
 
     def problem(self, reads_code: bool) -> str | None:
-        """Why the files can't be told from what they may become; None where they can."""
+        """Why the files can't be told from their later states; None where they can."""
         return self._problems.get(False) or (self._problems.get(True) if reads_code else None)
 
 
@@ -72,12 +72,12 @@ _JUST_CHANGED = " was changed less than two seconds before the run"
 
 
 def just_changed(name: str) -> str:
-    """What is said of a file that was changed too short a time ago."""
+    """The reason that is given for a file that was changed too short a time ago."""
     return f"{name}{_JUST_CHANGED}"
 
 
 def is_just_changed(reason: str) -> bool:
-    """Whether that is the reason."""
+    """Whether a reason is that one."""
     return reason.endswith(_JUST_CHANGED)
 
 

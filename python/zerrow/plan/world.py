@@ -1,4 +1,4 @@
-"""What of a Python file asks the world: for the time, for chance, for its surroundings, for the network.
+"""The things that a Python file asks the world for: the time, chance, its surroundings, the network.
 
 It is told by the names that the text uses, followed through imports and other names for them.
 """
@@ -53,12 +53,12 @@ class World:
         self.looks_up = False
         """Whether they look up names in a module of the project that the text doesn't tell."""
         self.parts: list[Mention] = []
-        """What asks if it is part of such a query."""
+        """The mentions that count if they are part of such a query."""
         self._found: list[Mention] = []
         self._functions: set[str] = set()
 
     def mentions(self, statement: ast.stmt) -> list[Mention]:
-        """What a statement asks for, in the text's order."""
+        """The things that a statement asks for, in the text's order."""
         self._found = []
         self._pending: list[ast.AST] = [statement]
         while self._pending:  # code may be nested more deeply than calls can be
@@ -285,7 +285,7 @@ def unseeded(mentions: list[Mention], seeded: set[str]) -> list[Mention]:
 
 
 def _mentioned(path: str, is_called: bool) -> str | None:
-    """What of a path counts, if something does; a longer path is an attribute of what it begins with."""
+    """The part of a path that counts, if any does; a longer path is an attribute of the one it begins with."""
     parts = path.split(".")
     for end in range(len(parts), 0, -1):
         name = ".".join(parts[:end])

@@ -1,4 +1,5 @@
-"""What asks the world: names whose value is another one at another time, in another process or on another machine."""
+"""The names that ask the world: their value is another one at another time, in another process or on another
+machine."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ BELOW = (
 HARMLESS = frozenset({"secrets.compare_digest", "urllib.request.pathname2url", "urllib.request.url2pathname"})
 
 BEGINNINGS = ("os.exec", "os.spawn", "os.posix_spawn")
-"""What the names of functions begin with that start other programs."""
+"""The beginnings of the names of functions that start other programs."""
 
 TIMES_FROM_NOW: Mapping[str, int] = {
     "time.gmtime": 1, "time.localtime": 1, "time.ctime": 1, "time.asctime": 1, "time.strftime": 2,
@@ -51,7 +52,7 @@ SEEDED: Mapping[str, tuple[str, ...]] = {
     "numpy.random.": ("numpy.random.seed", "numpy.random.set_state"),
     "torch.": ("torch.manual_seed", "torch.random.manual_seed"),
 }
-"""Functions with one state for the whole process, and what seeds it."""
+"""Functions with one state for the whole process, each with the functions that seed it."""
 
 GENERATORS = frozenset(
     {"random.Random"}
@@ -61,13 +62,13 @@ GENERATORS = frozenset(
 """Generators of random numbers: made without a seed, each gives others."""
 
 UNSEEDED = GENERATORS | {"random.SystemRandom"}
-"""What a seed for the whole process changes nothing of."""
+"""Generators that a seed for the whole process does not affect."""
 
 NO_CHANCE = frozenset(
     {f"random.{name}" for name in ("seed", "setstate", "getstate", "Random")}
     | {f"numpy.random.{name}" for name in ("seed", "set_state", "get_state", "Generator", "BitGenerator")}
 )
-"""What of the modules of chance gives no chance by itself."""
+"""The members of modules of chance that give no chance by themselves."""
 
 TORCH_CHANCE = frozenset(
     f"torch.{name}"
@@ -75,10 +76,10 @@ TORCH_CHANCE = frozenset(
 )
 
 MODULES = frozenset({"time", "datetime", "random", "uuid", "os", "sys", "numpy.random", "secrets", "socket"})
-"""Modules that nobody passes on as they are but to look up a name that can't be read."""
+"""Modules that nobody passes on as they are, except to look up a name that can't be read."""
 
 LOOKED_INTO = frozenset({"datetime.datetime", "datetime.date", "pandas.Timestamp", "numpy.random"})
-"""What a name that can't be read may be looked up in."""
+"""The things in which a name that can't be read may be looked up."""
 
 EXPRESSIONS = ("datafusion.functions.", "datafusion.f.", "ibis.", "duckdb.functional.")
 """Where functions of SQL are functions of Python."""
@@ -97,7 +98,7 @@ NOW = frozenset({"now", "today"})
 """Texts that numpy and pandas take for the present."""
 
 MOMENTS = frozenset({"Timestamp", "to_datetime", "DatetimeIndex", "Period", "date_range"})
-"""What of pandas takes a time of day for one of today."""
+"""The functions of pandas that take a time of day for one of today."""
 
 SQL_WORDS = frozenset(
     {
@@ -120,7 +121,7 @@ SQL_BARE_WORDS = frozenset(
         "session_user", "current_role", "current_catalog", "current_schema",
     }
 )  # fmt: skip
-"""Those that need no parentheses."""
+"""The ones among them that need no parentheses."""
 
 WORDS = METHODS_OF_NOW | METHODS_OF_CHANCE | SQL_WORDS | {
     "hash",
@@ -128,4 +129,4 @@ WORDS = METHODS_OF_NOW | METHODS_OF_CHANCE | SQL_WORDS | {
     "expanduser", "modules", "random", "rank", "torch", "Timestamp", "to_datetime", "compress", "parse",
     "time2isoz", "time2netscape",
 }  # fmt: skip
-"""Words at least one of which is in every statement that asks the world, but for names that the file gives itself."""
+"""Every statement that asks the world has at least one of these words, unless by a name that the file gives itself."""

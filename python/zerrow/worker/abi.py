@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from zerrow.errors import ZerrowError
 from zerrow.worker.extension_types import register_types
+from zerrow.worker.ops import COUNTS, PAGE_COUNTS
 
 ABI_VERSION = 2
 
@@ -39,22 +40,13 @@ class _Stream(ctypes.Structure):
     )
 
 
-COUNTS = (
-    "rows",
-    "batches",
-    "bytes",
-    "reshared_bytes",
-    "born_shared_bytes",
-    "deanonymized_bytes",
-    "packed_bytes",
-    "copied_bytes",
-)
+_COUNTS = ("rows", "batches", "bytes", *COUNTS)
 
 
 class _Counts(ctypes.Structure):
     """A zerrow_counts."""
 
-    _fields_ = tuple((name, ctypes.c_uint64) for name in COUNTS)
+    _fields_ = tuple((name, ctypes.c_uint64) for name in _COUNTS)
 
 
 @dataclass(frozen=True)
@@ -73,28 +65,13 @@ class Published:
     def counts(self) -> dict[str, int]:
         """The `counts` of the protocol's message `published`."""
         every = asdict(self)
-        return {name: every[name] for name in every if name.endswith("_bytes")}
-
-
-PAGES = (
-    "ranges",
-    "refused_ranges",
-    "refusal",
-    "moved_pages",
-    "moved_huge_pages",
-    "moved_swap_pages",
-    "hole_pages",
-    "copied_edge_pages",
-    "copied_shared_pages",
-    "copied_pinned_pages",
-    "copied_other_pages",
-)
+        return {name: every[name] for name in COUNTS}
 
 
 class _Pages(ctypes.Structure):
     """A zerrow_pages."""
 
-    _fields_ = tuple((name, ctypes.c_uint64) for name in PAGES)
+    _fields_ = tuple((name, ctypes.c_uint64) for name in PAGE_COUNTS)
 
 
 class _RebuiltFolder(ctypes.Structure):
@@ -113,6 +90,7 @@ class _WorkerSpec(ctypes.Structure):
         ("tmp_entries", ctypes.POINTER(ctypes.c_char_p)),
         ("rebuilt", ctypes.POINTER(_RebuiltFolder)),
         ("covered", ctypes.POINTER(ctypes.c_char_p)),
+        ("overlaid", ctypes.POINTER(ctypes.c_char_p)),
     )
 
 
@@ -121,17 +99,58 @@ class View:
     """What a worker sees of what its zygote sees; all are absolute paths.
 
     `tmp` lies below /tmp and stays visible there. `rebuilt` has folders which are emptied, each with what stays visible
-    in it, and comes before those in it. `covered` can't be seen, be it a file or a folder.
+    in it, and comes before those in it. `covered` can't be seen, be it a file or a folder. `overlaid` has folders that
+    are shown through a file system of the worker's own.
     """
 
     tmp: tuple[str, ...] = ()
     rebuilt: tuple[tuple[str, tuple[str, ...]], ...] = ()
     covered: tuple[str, ...] = ()
+    overlaid: tuple[str, ...] = ()
+
+    def hides(self, path: str) -> bool:
+        """Whether an absolute path is one of those that can't be seen, or lies in one."""
+        if any(path == each or path.startswith(f"{each}/") for each in self.covered):
+            return True
+        for folder, shown in reversed(self.rebuilt):
+            if path.startswith(f"{folder}/"):
+                return not any(path == each or path.startswith(f"{each}/") for each in shown)
+        return False
 
 
 def _texts(paths: Sequence[str]) -> ctypes.Array[ctypes.c_char_p]:
     """A list of C strings, closed by NULL."""
     return (ctypes.c_char_p * (len(paths) + 1))(*map(os.fsencode, paths), None)
+
+
+class _Layout(ctypes.Structure):
+    """A zerrow_layout: a struct of the library's, or a field of one."""
+
+    _fields_ = (
+        ("type", ctypes.c_char_p),
+        ("field", ctypes.c_char_p),
+        ("offset", ctypes.c_uint32),
+        ("size", ctypes.c_uint32),
+    )
+
+
+_STRUCTS = {
+    "zerrow_counts": _Counts,
+    "zerrow_pages": _Pages,
+    "zerrow_rebuilt_folder": _RebuiltFolder,
+    "zerrow_worker_spec": _WorkerSpec,
+}
+
+
+def _own_layout() -> dict[tuple[str, str], tuple[int, int]]:
+    """Offset and size of each struct that is declared here, and of its fields."""
+    layout = {}
+    for name, struct in _STRUCTS.items():
+        layout[name, ""] = (0, ctypes.sizeof(struct))
+        for field, _ in struct._fields_:
+            place = getattr(struct, field)
+            layout[name, field] = (place.offset, place.size)
+    return layout
 
 
 class WorkerLibrary:
@@ -145,6 +164,7 @@ class WorkerLibrary:
             raise LibraryError(f"the worker library {path} does not load: {error}") from error
         functions = (
             ("zerrow_abi_version", ctypes.c_uint32, ()),
+            ("zerrow_abi_layout", ctypes.POINTER(_Layout), ()),
             ("zerrow_session_new", ctypes.c_void_p, ()),
             ("zerrow_session_free", None, (ctypes.c_void_p,)),
             ("zerrow_session_error", ctypes.c_char_p, (ctypes.c_void_p,)),
@@ -185,6 +205,19 @@ class WorkerLibrary:
         version = self._library.zerrow_abi_version()
         if version != ABI_VERSION:
             raise LibraryError(f"{path} speaks worker ABI {version}, this package {ABI_VERSION}: rebuild both")
+        self._check_layout(path)
+
+    def _check_layout(self, path: str) -> None:
+        """Compare the structs that are declared here with the library's. Raises LibraryError."""
+        theirs = {}
+        for entry in self._library.zerrow_abi_layout():
+            if entry.type is None:
+                break
+            theirs[entry.type.decode(), entry.field.decode()] = (entry.offset, entry.size)
+        ours = _own_layout()
+        for struct, field in sorted(theirs.keys() | ours.keys()):
+            if theirs.get((struct, field)) != ours.get((struct, field)):
+                raise LibraryError(f"{path} has another layout of {struct} {field}: rebuild it with this package")
 
     def fork_prepare(self) -> None:
         """The next fork makes the first process of a pid namespace. Raises OSError."""
@@ -208,11 +241,12 @@ class WorkerLibrary:
             _texts(view.tmp),
             (_RebuiltFolder * (len(folders) + 1))(*folders),
             _texts(view.covered),
+            _texts(view.overlaid),
         )
         self._isolate(self._library.zerrow_worker_enter(ctypes.byref(spec)))
 
     def guard(self, mapping: pa.Buffer) -> None:
-        """A mapped file that is made shorter reads as zeros there, instead of ending this process. Raises OSError.
+        """Have a mapped file that is made shorter read as zeros, instead of ending this process. Raises OSError.
 
         The mapping must stay as long as the process.
         """
@@ -221,7 +255,7 @@ class WorkerLibrary:
             raise OSError(-code, f"guarding a mapped file: {os.strerror(-code)}")
 
     def last_words(self, socket: int, message: bytes) -> None:
-        """Where a library ends this process from now on, it sends a message first; none where that is empty.
+        """Have a message sent first if a library ends this process from now on; none if the message is empty.
 
         Raises OSError.
         """
@@ -261,10 +295,10 @@ class Session:
         self._check(self._library.zerrow_session_kernelzero(self._handle, descriptor), "KernelZero")
 
     def pages(self) -> dict[str, int]:
-        """How the pages went of all that was moved; `refusal` is an errno or 0."""
+        """How the pages of all moved memory went; `refusal` is an errno or 0."""
         pages = _Pages()
         self._check(self._library.zerrow_session_pages(self._handle, ctypes.byref(pages)), "the moved pages")
-        return {name: getattr(pages, name) for name in PAGES}
+        return {name: getattr(pages, name) for name in PAGE_COUNTS}
 
     def open(self, descriptor: int, registers_types: bool = False) -> pa.Table:
         """Open the table whose SIPC descriptor is in the file `descriptor`; its columns point into the segments.
@@ -288,10 +322,10 @@ class Session:
             self._handle, ctypes.byref(stream), ctypes.byref(counts), ctypes.byref(descriptor)
         )
         self._check(code, "the result")
-        return Published(*(getattr(counts, name) for name in COUNTS)), descriptor.value
+        return Published(*(getattr(counts, name) for name in _COUNTS)), descriptor.value
 
     def refresh(self, descriptor: int) -> int:
-        """The SIPC descriptor of a table that this session published, true of its output segment as it is now.
+        """The SIPC descriptor of a table that this session published, with the present size of its output segment.
 
         Publishing more may have made that longer. Takes `descriptor`; the caller owns what is returned.
         """

@@ -36,7 +36,7 @@ class Block:
 
     @staticmethod
     def from_json(body: Any) -> Block:
-        """Raises WorkerFailure of kind `internal` for what is no block."""
+        """The block in a message. Raises WorkerFailure of kind `internal` if it is none."""
         if not isinstance(body, dict):
             raise WorkerFailure("internal", "a block is no JSON object")
         file, read, columns, ranges = (body.get(key) for key in ("file", "read", "columns", "groups"))

@@ -12,7 +12,7 @@ import pyarrow as pa
 Guard = Callable[[pa.Buffer], None]
 
 _READ_BYTES_MAX = 256 << 10
-"""Up to here, reading takes less time than a mapping and its page faults."""
+"""Files up to this size are read, which takes less time than a mapping and its page faults."""
 _FAILED = ctypes.c_void_p(-1).value
 
 GUARDED: list[pa.Buffer] = []

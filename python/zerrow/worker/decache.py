@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from zerrow.worker.abi import Session
 from zerrow.worker.blocks import Block, Piece
-from zerrow.worker.channel import DESCRIPTORS_MAX, Channel, Message
+from zerrow.worker.channel import Channel, Message
 from zerrow.worker.failures import WorkerFailure
+from zerrow.worker.ops import DECODED_MESSAGES_MAX, DESCRIPTORS_MAX, JSON_FILE_BYTES_MAX
 from zerrow.worker.results import to_stream
 
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
@@ -43,9 +44,14 @@ class Exchange:
     def ask(self, wants: list[Block]) -> list[tuple[Block, pa.Table]]:
         """What the cache has of what is wanted; waits while somebody else decodes some of it. Once, and for something.
 
+        Of more than a message may name, the largest blocks are asked for.
+
         Raises WorkerFailure of kind `internal` for an answer that is none, OSError when the engine is gone.
         """
         assert wants and not self._has_asked
+        wants = fitting(wants)
+        if not wants:
+            return []
         self._wanted, self._has_asked = wants, True
         asked = time.perf_counter()
         descriptor = blocks_file("units", wants)
@@ -87,13 +93,18 @@ class Exchange:
         self._decoded_units += decoded_units
 
     def give(self, piece: Piece) -> None:
-        """Have a piece published once the scan's own result is: its file has not changed."""
-        self._given.append(piece)
+        """Have a piece published once the scan's own result is: its file has not changed.
+
+        Where nothing was asked for, nothing is given.
+        """
+        if self._has_asked:
+            self._given.append(piece)
 
     def publish(self) -> tuple[list[tuple[Block, int]], dict[str, int | float]]:
-        """Publish what was given: blocks with their SIPC descriptors, and the figures of the message `published`.
+        """Publish the pieces that were given: blocks with their SIPC descriptors, and the figures of the message
+        `published`.
 
-        After the result, so that what they share counts as the result's. The caller closes the descriptors.
+        After the result, so that bytes they share count as the result's. The caller closes the descriptors.
         """
         named, published = 0, []
         for piece in self._given:
@@ -110,15 +121,58 @@ class Exchange:
         return published, figures
 
     def send(self, published: list[tuple[Block, int]]) -> None:
-        """Send the messages `decoded`, and close the descriptors."""
-        while published:
-            part, published = published[:PIECES_MAX], published[PIECES_MAX:]
-            descriptors = [blocks_file("pieces", [block for block, _ in part]), *(file for _, file in part)]
+        """Send the messages `decoded`, and close the descriptors. What doesn't fit into them is not given."""
+        for count, part in enumerate(parts(published)):
+            descriptors = [file for _, file in part]
             try:
-                self._channel.send("decoded", {}, descriptors)
+                if count < DECODED_MESSAGES_MAX:
+                    descriptors.insert(0, blocks_file("pieces", [block for block, _ in part]))
+                    self._channel.send("decoded", {}, descriptors)
             finally:
                 for descriptor in descriptors:
                     os.close(descriptor)
+
+
+def _json_bytes(block: Block) -> int:
+    """What a block takes in a list, with what stands between two."""
+    return len(json.dumps(block.as_json())) + 2
+
+
+_ROOM_BYTES = JSON_FILE_BYTES_MAX - 100
+"""What blocks may take in a file, less the frame of their list."""
+
+
+def fitting(blocks: list[Block]) -> list[Block]:
+    """The blocks that one file may name, in their order: if they are too many, those of most units."""
+    sizes = [_json_bytes(block) for block in blocks]
+    if sum(sizes) <= _ROOM_BYTES:
+        return blocks
+    kept, room = set(), _ROOM_BYTES
+    for index in sorted(range(len(blocks)), key=lambda index: -blocks[index].units):
+        if sizes[index] <= room:
+            kept.add(index)
+            room -= sizes[index]
+    return [block for index, block in enumerate(blocks) if index in kept]
+
+
+def parts(published: list[tuple[Block, int]]) -> list[list[tuple[Block, int]]]:
+    """Pieces for one message each: as many as its file may name, and as there may be descriptors.
+
+    Closes the descriptor of what fits into none.
+    """
+    result: list[list[tuple[Block, int]]] = [[]]
+    room = _ROOM_BYTES
+    for block, descriptor in published:
+        size = _json_bytes(block)
+        if size > _ROOM_BYTES:
+            os.close(descriptor)
+            continue
+        if size > room or len(result[-1]) == PIECES_MAX:
+            result.append([])
+            room = _ROOM_BYTES
+        result[-1].append((block, descriptor))
+        room -= size
+    return [part for part in result if part]
 
 
 def blocks_file(key: str, blocks: list[Block]) -> int:

@@ -5,15 +5,30 @@ A report is the `error` of the protocol's message `failed` (docs/protocol.md).
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import resource
 import traceback
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from zerrow.errors import ZerrowError
 
+WORDS_MAX = 1000
+"""So many words of a message are looked at for a path."""
+
 REPORT_BYTES_MAX = 100 * 1024
 """A report must fit one datagram of the protocol, with room for its frame."""
+
+
+HIDDEN = (
+    "\n{name} is hidden from models, as are sources, folders that runs write to, .git and what git ignores: "
+    "to show a file that git ignores, name it under 'show:' in the project file"
+)
+"""What is added to the message of an error over a file that models don't see."""
+
+Hides = Callable[[str], bool]
 
 
 class WorkerFailure(ZerrowError):
@@ -24,13 +39,41 @@ class WorkerFailure(ZerrowError):
         self.kind = kind
 
 
-def report(error: BaseException, kind: str, folder: str | None) -> dict[str, Any]:
-    """Describe `error`, which was raised while doing what `kind` names, for a project in `folder`. Never raises."""
+def report(error: BaseException, kind: str, folder: str | None, hides: Hides | None = None) -> dict[str, Any]:
+    """Describe `error`, which was raised during the work that `kind` names, for a project in `folder`. Never raises.
+
+    `hides` tells of a path whether it is one that models don't see.
+    """
     try:
-        return _fit(_describe(error, kind, folder))
+        described = _describe(error, kind, folder)
+        if folder is not None and hides is not None and (name := _hidden_name(error, folder, hides)) is not None:
+            described["message"] += HIDDEN.format(name=name)
+        return _fit(described)
     except Exception as broken:  # an exception object of the user can do anything when it is looked at
         message = f"{type(error).__name__}, and it cannot be described: {type(broken).__name__}"
         return {"kind": kind, "message": message, "traceback": None, "file": None, "line": None}
+
+
+def _hidden_name(error: BaseException, folder: str, hides: Hides) -> str | None:
+    """The file of the project that an error is about, if models don't see it."""
+    for path in _paths(error):
+        # As the model named it: from the folder it is in, which is the project's unless it has changed that.
+        path = os.path.normpath(os.path.join(folder, path))
+        if path.startswith(os.path.join(folder, "")) and hides(path):
+            return os.path.relpath(path, folder)
+    return None
+
+
+def _paths(error: BaseException) -> Iterator[str]:
+    """What of an error could be a path: libraries in other languages name it in their message only."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        path = error.name.replace(".", os.sep)
+        yield from (f"{path}.py", path)
+    if isinstance(error, OSError) and isinstance(error.filename, str | bytes):
+        yield os.fsdecode(error.filename)
+    for word in _summary(error)[:REPORT_BYTES_MAX].split()[:WORDS_MAX]:
+        if "." in word or "/" in word:
+            yield word.strip("'\"`()[]<>,:;")
 
 
 def _describe(error: BaseException, kind: str, folder: str | None) -> dict[str, Any]:
@@ -71,7 +114,20 @@ def _advise(error: BaseException) -> str:
             f"no module named {error.name!r}: put {package}.py beside the models, "
             f"or add the package that provides {package!r} to the packages of the project"
         )
+    if _is_refused_process(error):
+        most = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+        return (
+            f"{_summary(error)}: if it was to start a process or a thread, the model has as many processes and threads "
+            f"as it may have (at most {most})"
+        )
     return _summary(error)
+
+
+def _is_refused_process(error: BaseException) -> bool:
+    """Does this exception say what Python says when the kernel makes no more processes or threads?"""
+    if isinstance(error, BlockingIOError):
+        return error.errno == errno.EAGAIN and error.filename is None
+    return isinstance(error, RuntimeError) and str(error) == "can't start new thread"
 
 
 def _summary(error: BaseException) -> str:

@@ -19,7 +19,8 @@ _SKIPPED_KEYS = (b"ARROW:schema", b"arrow:schema")
 
 
 class Footer:
-    """What a file's footer says. `schema` is that of the table which readers get; `metadata` is to be decoded with."""
+    """The content of a file's footer. `schema` is that of the table which readers get; `metadata` is to be decoded
+    with."""
 
     def __init__(self, content: bytes, read_dictionary: Iterable[str] = ()) -> None:
         """`content` is the end of a file, from its footer on. It need not have all columns of `read_dictionary`.

@@ -1,4 +1,4 @@
-"""The code that the planner handed over: what the project's modules are, without a look at their files.
+"""The code that the planner handed over: the project's modules, without a look at their files.
 
 The planner's hand_over.py writes it. Everything is taken out when it is wanted, and not before.
 """
@@ -21,7 +21,7 @@ class Module:
     """One module of the project, or a file of it that nobody handed over."""
 
     def __init__(self, content: memoryview, said: dict[str, Any], folder: str, is_compiled_for_us: bool) -> None:
-        """`said` is what the task says of it."""
+        """`said` is the entry of the task about it."""
         self.name: str = said["name"]
         self.path = os.path.join(folder, said["file"])
         self._content = content
@@ -30,7 +30,7 @@ class Module:
 
     @property
     def source(self) -> bytes:
-        """What was in the file when the run was planned."""
+        """The bytes of the file when the run was planned."""
         return bytes(self._part(self._said["source"]))
 
     def text(self) -> str:
@@ -38,7 +38,8 @@ class Module:
         return decode_source(self.source)
 
     def codes(self) -> Iterator[CodeType]:
-        """What runs, piece by piece. Raises what compile() raises, where the planner could not compile it for us."""
+        """The code to run, piece by piece. Raises what compile() raises, where the planner could not compile it for
+        us."""
         if not self._is_compiled:
             optional = json.loads(bytes(self._part(self._said["optional"]))) if "optional" in self._said else ()
             yield from pieces.compile_kept(self.source, self.path, optional, self._said.get("kept", ()))

@@ -15,12 +15,14 @@ from typing import Any, NoReturn
 import pyarrow as pa
 
 from zerrow.worker import pandas_metadata
-from zerrow.worker.abi import LibraryError, Session, WorkerLibrary
+from zerrow.worker.abi import LibraryError, Session, View, WorkerLibrary
+from zerrow.worker.brokered_files import BrokeredFiles
 from zerrow.worker.channel import Channel, Message, encoded
 from zerrow.worker.decache import Exchange
 from zerrow.worker.failures import WorkerFailure, report
 from zerrow.worker.project import files_changed
 from zerrow.worker.results import to_stream
+from zerrow.worker.source import Opener
 from zerrow.worker.tasks import execute, load, prepare_arguments
 from zerrow.worker.watch import Watch
 
@@ -30,22 +32,24 @@ _REASON_LENGTH_MAX = 300
 
 @dataclass
 class Work:
-    """What the engine sent: the task, and descriptors that the worker owns."""
+    """The engine's orders: the task, and descriptors that the worker owns."""
 
     task: dict[str, Any] = field(default_factory=dict)
     tables: list[int] = field(default_factory=list)
     output: int = -1
     code: memoryview | None = None
+    files: int | None = None
     kernelzero: int | None = None
     arena_file_bytes: int = 0
     arena_bytes_max: int = 0
     decache_bytes_max: int | None = None
 
 
-def run(channel: Channel, library: WorkerLibrary, cpus: int) -> NoReturn:
-    """Be the worker at the other end of `channel`; leaves the process."""
+def run(channel: Channel, library: WorkerLibrary, cpus: int, view: View | None = None) -> NoReturn:
+    """Be the worker at the other end of `channel`, which sees `view`; leaves the process."""
     status = 1
-    worker = _Worker(channel, library, cpus)  # it holds the result, so it stays until the process is gone
+    # It holds the result, so it stays until the process is gone.
+    worker = _Worker(channel, library, cpus, view or View())
     try:
         status = worker.live()
     except OSError:
@@ -66,10 +70,11 @@ def flush() -> None:
 
 
 class _Worker:
-    def __init__(self, channel: Channel, library: WorkerLibrary, cpus: int) -> None:
+    def __init__(self, channel: Channel, library: WorkerLibrary, cpus: int, view: View) -> None:
         self._channel = channel
         self._library = library
         self._cpus = cpus
+        self._view = view
         self._folder: str | None = None
         self._kind = "internal"
         self._work = Work()
@@ -114,8 +119,8 @@ class _Worker:
 
     def _take_run(self, message: Message) -> None:
         sizes = [message.body.get(key) for key in ("arena_file_bytes", "arena_bytes_max")]
-        has_code = message.body.get("code") is True
-        count = len(message.descriptors) - has_code
+        has_code, has_files = (message.body.get(key) is True for key in ("code", "files"))
+        count = len(message.descriptors) - has_code - has_files
         if count not in (2, 3) or not all(isinstance(size, int) and size >= 0 for size in sizes):
             message.close()
             raise WorkerFailure("internal", "the message 'run' lacks its descriptors or its sizes")
@@ -124,6 +129,8 @@ class _Worker:
             code = more.pop(0)
             self._work.code = memoryview(mmap.mmap(code, 0, mmap.MAP_PRIVATE, mmap.PROT_READ))
             os.close(code)
+        if has_files:
+            self._work.files = more.pop(0)
         self._work.kernelzero = more[0] if more else None
         with open(task, "rb") as file:
             file.seek(0)
@@ -151,7 +158,7 @@ class _Worker:
         cache = self._cache(session)
         self._kind, opened = "user" if work.task["kind"] in ("python", "sql") else "internal", time.perf_counter()
         self._result = result = execute(
-            work.task, arguments, tables, self._cpus, cache, self._library.guard, self._blame, loaded
+            work.task, arguments, tables, self._cpus, cache, self._library.guard, self._blame, loaded, self._opener()
         )
         self._kind, done = "internal", time.perf_counter()
         asked = [] if watch is None else watch.end()
@@ -179,8 +186,14 @@ class _Worker:
             fields["kernelzero"] = session.pages()
         return "published", fields, (descriptor,)
 
+    def _opener(self) -> Opener | None:
+        """What opens a scan's files; None where they are opened by their names."""
+        if self._work.files is None:
+            return None
+        return BrokeredFiles(self._work.files, len(self._work.task.get("files") or ())).open
+
     def _blame(self, file: str | None) -> None:
-        """From now on it is that file's fault, or nobody's, where a library ends this process."""
+        """Have that file, or none, blamed if a library ends this process from now on."""
         message = b""
         if file is not None:
             failure = WorkerFailure("input", f"{file} cannot be read as Parquet: reading it ends the reader")
@@ -188,7 +201,7 @@ class _Worker:
         self._library.last_words(self._channel.fileno(), message)
 
     def _watch(self) -> Watch | None:
-        """What watches a model whose result could be kept."""
+        """The watch over a model whose result could be kept."""
         if self._folder is None or self._work.task.get("watched") is not True:
             return None
         watch = Watch(self._folder)
@@ -202,13 +215,13 @@ class _Worker:
         return Exchange(self._channel, session, _take_segments, limit)
 
     def _give(self, session: Session, cache: Exchange, result: int) -> tuple[int, dict[str, int | float]]:
-        """Give what was decoded; the result's descriptor, true of the output as it is now, and the figures."""
+        """Give the decoded pieces; the result's descriptor, true of the output as it is now, and the figures."""
         decoded, figures = cache.publish()
         cache.send([(block, session.refresh(descriptor)) for block, descriptor in decoded])
         return session.refresh(result), figures
 
     def _describe(self, error: BaseException) -> dict[str, Any]:
-        described = report(error, self._kind, self._folder)
+        described = report(error, self._kind, self._folder, self._view.hides)
         if self._work.task.get("kind") == "sql" and described["kind"] in ("user", "result"):
             from zerrow.worker.sql import error_line
 

@@ -1,4 +1,4 @@
-"""What pandas notes in a table's metadata so that `to_pandas` gives the frame back, kept true.
+"""The notes of pandas in a table's metadata, by which `to_pandas` gives the frame back, kept true.
 
 `pa.Table.from_pandas` notes each column's dtype, which columns are row labels, and the labels of the columns. pyarrow
 keeps that when columns are taken, renamed or replaced, and `to_pandas` believes it: a column that was cast since would
@@ -25,12 +25,12 @@ NULLABLE_NUMBERS = {
 
 
 def keep_true(table: pa.Table) -> pa.Table:
-    """The table with what its pandas metadata says of columns that are no longer so left out."""
+    """The table without the parts of its pandas metadata that are no longer true of its columns."""
     return _rewritten(table, _without_lies)
 
 
 def keep_readable(table: pa.Table) -> pa.Table:
-    """The table with what is noted and pandas does not understand here left out; for a process that has pandas.
+    """The table without notes that pandas does not understand here; for a process that has pandas.
 
     Without a dtype a column is read by its Arrow type; without notes about their labels, columns are called by text.
     pandas notes dtypes that it can't read itself, and those of other packages, which the reader may not have imported.
@@ -39,7 +39,7 @@ def keep_readable(table: pa.Table) -> pa.Table:
 
 
 def without_labels(table: pa.Table) -> pa.Table:
-    """The same for a result of SQL: what it says of columns that are there still, and nothing about rows.
+    """The same for a result of SQL: notes about columns that are there still, and none about rows.
 
     An engine passes on the metadata of an input, whatever became of the input's rows.
     """
@@ -78,7 +78,7 @@ LABEL_TYPES = (
     *("unicode", "string", "bytes", "date", "datetime", "datetimetz", "integer", "floating", "decimal", "empty"),
     *("mixed", "mixed-integer", "mixed-integer-float"),
 )
-"""What pandas notes about labels of columns that is no dtype."""
+"""Notes of pandas about labels of columns that are no dtype."""
 
 NOTHING_OF_ROWS: dict[str, Any] = {"column_indexes": [], "attributes": {}}
 
@@ -141,7 +141,7 @@ def _understood(noted: dict[str, Any], table: pa.Table) -> dict[str, Any]:
 
 
 def _true_of(column: dict[str, Any], kind: pa.DataType) -> dict[str, Any]:
-    """What is noted of a column, or less where its Arrow type is no longer the one that this was noted of."""
+    """The note of a column, or less of it where its Arrow type is no longer the one that was noted."""
     if _fits(column, kind):
         return column
     dtype = "object"

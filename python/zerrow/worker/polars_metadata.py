@@ -1,4 +1,4 @@
-"""What polars notes in a field so that `from_arrow` gives an Enum back, kept true.
+"""The note of polars in a field by which `from_arrow` gives an Enum back, kept true.
 
 polars takes the categories of an Enum from there, in their order, and makes null of a value that is none of them. A
 field keeps the note when columns are put together from several enums, which pyarrow and SQL do without looking at it.

@@ -30,7 +30,8 @@ BATCH_ROWS = 1 << 16
 
 @dataclass(frozen=True)
 class Predicate:
-    """A task's filter on a table of that name: its SQL text, the columns it reads, and what prunes row groups."""
+    """A task's filter on a table of that name: its SQL text, the columns it reads, and the condition that prunes row
+    groups."""
 
     sql: str
     columns: tuple[str, ...]
@@ -43,7 +44,7 @@ class Predicate:
         return None if body is None else Predicate(body["sql"], tuple(body["columns"]), body.get("prune"), table)
 
     def failure(self, error: BaseException) -> WorkerFailure:
-        """What a wrong predicate is to the user."""
+        """The failure that a wrong predicate is to the user."""
         shown = " ".join(self.sql.split())
         shown = shown if len(shown) <= 80 else f"{shown[:79]}…"
         return WorkerFailure("input", f"the filter {shown!r} on {self.table!r} does not work: {_said(error)}")
@@ -101,7 +102,7 @@ def rows_kept(table: pa.Table, predicate: Predicate, cpus: int = 1) -> np.ndarra
 
 
 def problem_of(schema: pa.Schema, predicate: Predicate) -> str | None:
-    """What the engine says of a predicate on a table of that schema before it looks at a row; None for nothing.
+    """The engine's complaint about a predicate on a table of that schema, before it looks at a row; None for none.
 
     The planner asks, which has no numpy.
     """

@@ -1,6 +1,6 @@
 """Making a forked copy of the zygote a process of its own: its descriptors, streams, threads and random numbers.
 
-Nothing here starts a thread: what a process does to isolate itself holds for the thread that does it. Two libraries do
+Nothing here starts a thread: isolation holds for the thread that makes it. Two libraries do
 not learn the number of threads granted, having fixed theirs when the zygote imported them: polars uses all processors,
 and numpy's OpenBLAS one (telling it starts its threads, which spin for milliseconds in each worker).
 """

@@ -1,7 +1,7 @@
 """Loading a Python model: the project's modules are run in the worker, and nowhere else.
 
-What was handed over is run as it was when the run was planned. What else of the project is imported is read from its
-file; its `__pycache__` is neither read nor written, since nobody can say what it was made of.
+Code that was handed over is run as it was when the run was planned. Other modules of the project are read from their
+files; its `__pycache__` is neither read nor written, since nobody can say what it was made of.
 
 As when Python runs a script of the folder, the project's code finds the project's modules before all others. Other code
 finds them after all others: a random.py of the project replaces no module that a library wants.
@@ -30,7 +30,7 @@ PREFIX = "zerrow_project"
 
 
 class Loaded(NamedTuple):
-    """A model's function, and what it was loaded from."""
+    """A model's function, and the sources of the project's modules that it was loaded from."""
 
     function: Callable[..., Any]
     sources: list[bytes]
@@ -62,11 +62,11 @@ class _Modules:
         return found is not None and found.loader is not None
 
     def full_name(self, name: str) -> str:
-        """What a module is called in sys.modules."""
+        """The name of a module in sys.modules."""
         return f"{PREFIX}.{name}" if name.partition(".")[0] in self.shared_names else name
 
     def _import(self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
-        """What `import` does in the project's code, where it has a module with the name of another one."""
+        """The `import` of the project's code, where it has a module with the name of another one."""
         top = name.partition(".")[0]
         # What Python has built in comes first, whatever the folder holds. A module that imports what it is called like
         # itself means the other one.
@@ -89,7 +89,7 @@ class _Loader(importlib.machinery.SourceFileLoader):
     """Runs a module of the project."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Runs what was handed over, else what is in the file."""
+        """Runs the code that was handed over, else that of the file."""
         assert _modules is not None
         _modules.prepare(module)
         handed = _modules.by_path.get(self.path)
@@ -150,7 +150,7 @@ class _Finder:
 
 
 def _find_files(path: str) -> importlib.machinery.FileFinder:
-    """Makes what finds modules in a folder of the project."""
+    """Makes the finder of modules in a folder of the project."""
     own = None if _modules is None else _modules.folder
     if own is None or not (path == own or path.startswith(os.path.join(own, ""))) or _is_installed(path):
         raise ImportError("no folder of the project")

@@ -1,4 +1,4 @@
-"""What a model may return, and how it becomes the Arrow table that is published.
+"""The results that a model may return, and how they become the Arrow table that is published.
 
 Nothing is copied that Arrow can describe where it is. Two kinds of results need more than passing pointers:
 
@@ -36,7 +36,7 @@ NOT_ARROW = {
 }
 """Types of polars that no Arrow table can be made of, and what to do."""
 UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, UnicodeEncodeError)
-"""What pyarrow raises for values that fit no type; it may be out of memory besides."""
+"""The errors that pyarrow raises for values that fit no type; it may be out of memory besides."""
 FIELD_ID = b"PARQUET:field_id"
 SAMPLE_ROWS = 32
 
@@ -44,7 +44,7 @@ SAMPLE_ROWS = 32
 def to_table(result: Any, inputs: Sequence[pa.Table] = ()) -> pa.Table:
     """Convert what a model returned into a table; `inputs` are the tables it was given, for strings to be recognised.
 
-    Raises WorkerFailure of kind `result` for what is no table; errors of a lazy result that is computed here pass.
+    Raises WorkerFailure of kind `result` if it is no table; errors of a lazy result that is computed here pass.
     """
     table = _convert(result, inputs)
     names = _repeated(table.column_names)

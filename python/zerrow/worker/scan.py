@@ -4,8 +4,8 @@ Row groups are read in windows of about a million rows through a mapping of the 
 against `read_table` and `dataset.to_table`, this took the least time and memory, and every buffer of the result is
 large enough to be born in the arena.
 
-Where there is a cache, what it has is used as it lies, and only the rest is decoded: whole columns of row groups, as a
-filter is applied after that. Row groups that a filter rules out by the file's statistics are neither read nor wanted.
+Where there is a cache, its columns are used as they lie, and only the rest is decoded: whole columns of row groups, as
+a filter is applied after that. Row groups that a filter rules out by the file's statistics are neither read nor wanted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from zerrow.worker.footer import common_schema, decoded_as
 from zerrow.worker.partitions import constant_column, read_partitions, with_partitions
 from zerrow.worker.predicate import Predicate, keep_rows, missing_column
 from zerrow.worker.results import rows_only, strip_field_ids
-from zerrow.worker.source import Blame, Source, one_dictionary
+from zerrow.worker.source import Access, Blame, Opener, Source, one_dictionary
 from zerrow.worker.statistics import groups_kept
 
 CHUNK_BYTES_MIN = 256 << 10
@@ -36,17 +36,17 @@ RUN_PARTS_MAX = 256
 PIECES_MAX = 256
 """The most pieces that a scan gives to the cache: the engine has more to do for each than small ones are worth."""
 RUN_BYTES_MAX = 16 << 20
-"""What is combined at once."""
+"""The most bytes that are combined at once."""
 
 
 class Cache(Protocol):
-    """What a scan needs of a cache of decoded columns; `Exchange` is one."""
+    """A cache of decoded columns, as a scan needs it; `Exchange` is one."""
 
     bytes_max: int
     """The most memory to keep for the cache alone."""
 
     def ask(self, wants: list[Block]) -> list[tuple[Block, pa.Table]]:
-        """Tables that hold some of what is wanted."""
+        """Tables that hold some of the wanted columns of row groups."""
         ...
 
     def count(self, reused_units: int, decoded_units: int) -> None:
@@ -54,7 +54,7 @@ class Cache(Protocol):
         ...
 
     def give(self, piece: Piece) -> None:
-        """Keep what was decoded."""
+        """Keep a piece that was decoded."""
         ...
 
 
@@ -64,25 +64,27 @@ def scan(
     cache: Cache | None = None,
     guard: Guard | None = None,
     blame: Blame | None = None,
+    opener: Opener | None = None,
 ) -> pa.Table:
     """Run a task of kind `scan`. Raises WorkerFailure of kind `input`, which names the file.
 
-    A `guard` is told of each mapping of a file before it is read, and `blame` of the file that is read.
+    A `guard` is told of each mapping of a file before it is read, and `blame` of the file that is read. An `opener`
+    opens the files by their numbers in the task; without one they are opened by their names.
     """
     try:
-        return _run(task, cpus, cache, guard, blame)
+        return _run(task, cpus, cache, Access(guard, blame, opener))
     finally:
         if blame is not None:
             blame(None)
 
 
-def _run(task: dict[str, Any], cpus: int, cache: Cache | None, guard: Guard | None, blame: Blame | None) -> pa.Table:
+def _run(task: dict[str, Any], cpus: int, cache: Cache | None, access: Access) -> pa.Table:
     files, name = task["files"], task["table"]
     if not files:
         raise WorkerFailure("input", f"the source table {name!r} has no files")
     known = task.get("identities") or [None] * len(files)
     dictionary, partitions = task.get("dictionary") or [], task.get("partitions") or {}
-    sources = [Source(number, path, dictionary, known[number], guard, blame) for number, path in enumerate(files)]
+    sources = [Source(number, path, dictionary, known[number], access) for number, path in enumerate(files)]
     schema = _schema(task.get("schema"), sources, partitions)
     for source, constants in zip(sources, read_partitions(partitions, schema, len(files)), strict=True):
         source.constants = constants
@@ -159,7 +161,7 @@ class _Scan:
         return pa.Table.from_arrays(columns, schema=pa.schema(fields, metadata=self._schema.metadata))
 
     def _pieces(self) -> list[Piece]:
-        """What others may have use for. Each takes a descriptor: where they are many it is the largest ones."""
+        """The pieces that others may have use for. Each takes a descriptor: of many, the largest ones are given."""
         pieces = [piece for file in self._files for piece in file.to_give()]
         most = min(PIECES_MAX, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
         if len(pieces) <= most:
@@ -220,7 +222,7 @@ class _Scan:
 
 
 class _File:
-    """What is wanted of a file, what is held of that, and where."""
+    """The columns and row groups that are wanted of a file, and the pieces that hold them."""
 
     def __init__(self, source: Source, schema: pa.Schema, groups: list[int], threads: bool) -> None:
         self.source = source
@@ -239,11 +241,11 @@ class _File:
 
     @property
     def stored_bytes(self) -> int:
-        """What its wanted row groups hold, all columns, once decompressed."""
+        """The bytes of its wanted row groups, all columns, once decompressed."""
         return sum(self.source.metadata.row_group(group).total_byte_size for group in self.groups)
 
     def wants(self) -> list[Block]:
-        """What the cache could have: at most one block for each way of decoding."""
+        """The blocks that the cache could have: at most one for each way of decoding."""
         names: dict[str, list[str]] = {}
         for name in self._names if self.groups else ():
             names.setdefault(self.source.read_option(name), []).append(name)
@@ -264,7 +266,7 @@ class _File:
                     self.reused_units += 1
 
     def decode(self, groups: list[int]) -> list[Piece]:
-        """Decode what nobody holds of some row groups; the new pieces."""
+        """Decode the columns of some row groups that no piece holds; the new pieces."""
         lacking: dict[tuple[int, ...], list[str]] = {}
         for name in self._names:
             lack = tuple(group for group in groups if group not in self._places[name])
@@ -287,7 +289,7 @@ class _File:
         return piece
 
     def forget(self, pieces: list[Piece]) -> None:
-        """Let go of pieces that this scan decoded and that it needs no more."""
+        """Let go of pieces that this scan decoded and no longer needs."""
         for piece in pieces:
             self._own.remove(piece)
             for name in piece.block.columns:
@@ -300,7 +302,8 @@ class _File:
         self._places = {}
 
     def merge(self) -> None:
-        """Make one piece of all that this scan decoded of the same columns, with one dictionary for each."""
+        """Make one piece of all pieces that this scan decoded of the same columns, with one dictionary for each
+        column."""
         alike: dict[tuple[str, tuple[str, ...]], list[Piece]] = {}
         for piece in self._own:
             alike.setdefault((piece.block.read, piece.block.columns), []).append(piece)
@@ -311,7 +314,7 @@ class _File:
             self._own.append(self._place(Block(self.source.number, read, columns, groups), table))
 
     def to_give(self) -> list[Piece]:
-        """What this scan decoded."""
+        """The pieces that this scan decoded."""
         return self._own
 
     def assemble(self, groups: Sequence[int]) -> pa.Table:

@@ -1,10 +1,12 @@
-"""One Parquet file of a scan: what it holds, and its row groups decoded."""
+"""One Parquet file of a scan: its footer, and its row groups decoded."""
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -22,7 +24,24 @@ THREADS_BYTES_MIN = 1 << 20
 """Decoded bytes under which handing columns to threads takes more time than it saves."""
 
 Blame = Callable[[str | None], None]
-"""Is told of the file that is read from now on, for the case that this ends the process; None: of no file."""
+"""Called with the file that is read from now on, for the case that this ends the process; None: with no file."""
+
+Opener = Callable[[int], int]
+"""Opens a file by its number in the task, read-only; raises OSError, with ESTALE for another file than the planned."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """How a scan gets at its files.
+
+    `guard` keeps the process alive where a file is made shorter; its mapping stays for ever then. `blame` is told of
+    the file that is read. `opener` opens files; without one it is done by their names.
+    """
+
+    guard: Guard | None = None
+    blame: Blame | None = None
+    opener: Opener | None = None
+
 
 DECODING = f"1 pyarrow {pa.__version__}"
 """What decodes. The number counts the ways this module has decoded a column that gave another array."""
@@ -41,20 +60,18 @@ class Source:
         path: str,
         dictionary: list[str],
         known: dict[str, Any] | None,
-        guard: Guard | None = None,
-        blame: Blame | None = None,
+        access: Access | None = None,
     ) -> None:
-        """The file with that number in the task; `known` is its identity when the run was planned, where told.
-
-        `guard` keeps the process alive where the file is made shorter; the mapping stays for ever then.
-        """
+        """The file with that number in the task; `known` is its identity when the run was planned, where told."""
+        access = access or Access()
         self.number = number
         self.path = path
         self.constants: dict[str, pa.Scalar] = {}
         self._dictionary = dictionary
         self._known = known
-        self._guard = guard
-        self._blame = blame or (lambda file: None)
+        self._guard = access.guard
+        self._blame = access.blame or (lambda file: None)
+        self._opener = access.opener
         self._identity: dict[str, Any] | None = None
         self._opened_ns = 0
         self._descriptor = -1
@@ -66,7 +83,7 @@ class Source:
 
     @property
     def metadata(self) -> pq.FileMetaData:
-        """What its footer says of its row groups."""
+        """The data of its footer about row groups."""
         return self._footer.metadata
 
     @property
@@ -81,7 +98,7 @@ class Source:
 
     @property
     def is_settled(self) -> bool:
-        """Whether what is read of it can be told from what it may become."""
+        """Whether bytes that are read of it can be told from its later states."""
         self._footer  # noqa: B018 (it has been looked at then)
         return self._known is not None and is_settled(self._identity or {}, self._opened_ns)
 
@@ -127,7 +144,10 @@ class Source:
             return self._descriptor
         self._blame(self.path)
         try:
-            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            if self._opener is not None:
+                self._descriptor = self._opener(self.number)
+            else:
+                self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             found = identity(self.path, self._descriptor)
         except FileNotFoundError as error:
             what = "does not exist" if self._identity is None else "changed while it was read: run again"
@@ -135,10 +155,15 @@ class Source:
         except PermissionError as error:
             raise WorkerFailure(
                 "input",
-                f"{self.path} may not be read by models, which are no user with privilege: let others read it, and "
-                "enter the folders it is in",
+                f"{self.path} may not be read by the user who runs this: change its permissions, or those of its "
+                "folders",
             ) from error
         except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno == errno.ESTALE:
+                what = (
+                    "has changed since the run was planned" if self._identity is None else "changed while it was read"
+                )
+                raise WorkerFailure("input", f"{self.path} {what}: run again") from error
             raise WorkerFailure("input", f"{self.path} cannot be read: {error}") from error
         if self._identity is not None and found != self._identity:
             raise WorkerFailure("input", f"{self.path} changed while it was read: run again")
@@ -186,7 +211,7 @@ class Source:
         return table
 
     def _culprit(self, groups: Sequence[int], columns: list[str]) -> str:
-        """Which of some columns it is that can't be decoded, for a message; nothing where each one can."""
+        """The column that can't be decoded, for a message; nothing where each one can."""
         for name in columns:
             try:
                 table = self._file.read_row_groups(list(groups), columns=[name], use_threads=False)

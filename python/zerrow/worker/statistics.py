@@ -31,14 +31,14 @@ _DECIMALS = decimal.Context(prec=80)
 
 
 class Prunable(Protocol):
-    """What is asked of a file: `Source` is one."""
+    """A file as pruning needs it; `Source` is one."""
 
     metadata: pq.FileMetaData
     constants: dict[str, pa.Scalar]
     """Columns that have one value in all rows of the file, and are not in it."""
 
     def close(self) -> None:
-        """Let go of what it takes to have the metadata, which stays."""
+        """Let go of everything that was needed to get the metadata, which stays."""
 
 
 def groups_kept(files: Sequence[Prunable], predicate: Predicate | None, schema: pa.Schema) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""What a worker runs: a scan, a Python model, a SQL model or a preview (the tasks of docs/plan.md).
+"""The tasks of a worker: a scan, a Python model, a SQL model or a preview (the tasks of docs/plan.md).
 
 These functions need neither engine nor sandbox, and pass tables by pointer: a program may run a whole plan with them in
 one process.
@@ -20,7 +20,7 @@ from zerrow.worker.preview import preview
 from zerrow.worker.project import Loaded, load_function
 from zerrow.worker.results import to_table
 from zerrow.worker.scan import Cache, scan
-from zerrow.worker.source import Blame
+from zerrow.worker.source import Blame, Opener
 from zerrow.worker.sql import run_sql
 
 
@@ -59,15 +59,16 @@ def execute(
     guard: Guard | None = None,
     blame: Blame | None = None,
     loaded: Loaded | None = None,
+    opener: Opener | None = None,
 ) -> pa.Table | str:
     """Run the task and give its table, or its text for a preview.
 
-    `tables` are the task's inputs as they came; `cache`, `guard` and `blame` are a scan's; `loaded` is what `load`
-    gave, where that was called. Exceptions of user code pass; WorkerFailure for what zerrow found.
+    `tables` are the task's inputs as they came; `cache`, `guard`, `blame` and `opener` are a scan's; `loaded` is what
+    `load` gave, where that was called. Exceptions of user code pass; WorkerFailure for what zerrow found.
     """
     match task["kind"]:
         case "scan":
-            return scan(task, cpus, cache, guard, blame)
+            return scan(task, cpus, cache, guard, blame, opener)
         case "python":
             loaded = loaded or load(task)
             if loaded.mentions("duckdb"):
@@ -84,7 +85,8 @@ def execute(
 
 
 def check_columns(table: pa.Table, declared: Sequence[str] | None) -> None:
-    """Hold a result to the columns its model declares: one that is missing fails, one too many is told on stderr."""
+    """Hold a result to the columns its model declares: one that is missing fails, one too many is reported on
+    stderr."""
     if declared is None or "*" in declared:
         return
     missing = [name for name in declared if table.schema.get_field_index(name) < 0]

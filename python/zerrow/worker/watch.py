@@ -1,4 +1,4 @@
-"""Watching what a model asks the world for that its text doesn't tell: what is cheap to see, and nothing else.
+"""Watches the things that a model asks the world for and that its text doesn't tell: those that are cheap to see.
 
 Functions are replaced that hardly anybody calls often. Python's audit events would tell more, but a hook for them makes
 every call of id() twenty times as slow, and with it copy.deepcopy five times.
@@ -29,7 +29,7 @@ _FUNCTIONS = {
     "os": ("system", "popen", "posix_spawn", "posix_spawnp", "getlogin", "uname", "getloadavg"),
 }
 _METHODS = (("socket", "socket", ("connect", "connect_ex", "sendto", "bind")), ("subprocess", "Popen", ("__init__",)))
-"""Python's classes that have what reaches out; their methods are replaced once the module is there."""
+"""Python's classes with methods that reach out; these methods are replaced once the module is there."""
 _STARTED_ELSEWHERE = (
     "multiprocessing.popen_spawn_posix",
     "multiprocessing.popen_forkserver",
@@ -45,14 +45,14 @@ _OWN_TIME = (
 )
 """Modules that look at a clock to wait, to log or to measure."""
 _SETTINGS = ("/proc/", "/sys/", "/etc/", "/dev/")
-"""Where libraries read how the machine is set up."""
+"""Folders in which libraries read how the machine is set up."""
 _FRAMES_MAX = 200
 _SEEDED = re.compile(r"RandomState\(\s*(?:seed\s*=\s*)?(?:(\d+)|(\w+))\s*\)\Z")
 """A generator that draws entropy before it takes the seed that it is given: a number or what a name stands for."""
 
 
 class Watch:
-    """What one model's process asked the world for."""
+    """The things that one model's process asked the world for."""
 
     def __init__(self, folder: str) -> None:
         """`folder` is the project's."""
@@ -104,7 +104,7 @@ class Watch:
                     setattr(found, name, self._asking(f"{module_name}.{kind}", getattr(found, name)))
 
     def end(self) -> list[str]:
-        """What was asked for and where: none of it where the result is like that of another run."""
+        """The things asked for, with their places: none if the result is like that of another run."""
         self._is_over = True
         found = list(self._asked)
         for name, state in self._chance.items():
@@ -115,7 +115,7 @@ class Watch:
         return found
 
     def _modules_of_tools(self) -> list[str]:
-        """What was imported from folders that are in no key."""
+        """The modules that were imported from folders that are in no key."""
         found = []
         # From the end: a look at the others would copy the pages of memory that they share with the zygote.
         for name in list(itertools.islice(reversed(sys.modules), max(0, len(sys.modules) - self._modules_count))):

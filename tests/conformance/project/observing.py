@@ -1,4 +1,4 @@
-"""What a producer does after it has published, and what a reader can try."""
+"""The actions of a producer after it has published, and the attempts of a reader."""
 
 from __future__ import annotations
 

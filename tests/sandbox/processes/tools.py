@@ -1,4 +1,4 @@
-"""What the functions that run in a worker may use; sent ahead of each of them."""
+"""The tools of functions that run in a worker; sent ahead of each of them."""
 
 import ctypes
 import errno

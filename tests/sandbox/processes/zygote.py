@@ -29,6 +29,7 @@ class WorkerSpec(ctypes.Structure):
         ("tmp_entries", ctypes.POINTER(ctypes.c_char_p)),
         ("rebuilt", ctypes.POINTER(RebuiltFolder)),
         ("covered", ctypes.POINTER(ctypes.c_char_p)),
+        ("overlaid", ctypes.POINTER(ctypes.c_char_p)),
     )
 
 
@@ -91,6 +92,7 @@ def be_worker(library: ctypes.CDLL, request: dict, descriptors: list[int]) -> No
             texts(request["tmp_entries"]),
             (RebuiltFolder * (len(rebuilt) + 1))(*rebuilt),
             texts(request["covered"]),
+            texts(request["overlaid"]),
         )
         check(library, library.zerrow_worker_enter(ctypes.byref(spec)))
         scope: dict = {}

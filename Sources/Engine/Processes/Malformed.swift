@@ -1,0 +1,11 @@
+/// What another process sent is not what the protocol allows; in words that follow "it sent".
+struct Malformed: Error, Equatable, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) { self.description = description }
+}
+
+extension Malformed {
+    /// An op that nobody knows; what comes from outside is cut short where people see it.
+    static func unknown(_ op: String) -> Malformed { Malformed("an unknown message '\(op.prefix(40))'") }
+}

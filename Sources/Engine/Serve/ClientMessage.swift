@@ -1,0 +1,21 @@
+import System
+
+/// What a client of an engine that serves says, read in this one place.
+enum ClientMessage {
+    /// It wants a plan run: its build, how it would isolate workers, and the call, which is read in the background.
+    case run(build: String?, manner: String?, call: ReceivedFile)
+    /// It wants its run stopped.
+    case cancel
+
+    /// Reads a message, with the descriptors that came beside it.
+    init(_ message: Datagram, _ descriptors: [DescriptorBox]) throws(Malformed) {
+        switch Op.Client(rawValue: message.op) {
+        case .run:
+            self = .run(
+                build: message.body["build"]?.string, manner: message.body["manner"]?.string,
+                call: try ServeMessage.file(message, descriptors))
+        case .cancel: self = .cancel
+        case nil: throw .unknown(message.op)
+        }
+    }
+}

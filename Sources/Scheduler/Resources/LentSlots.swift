@@ -1,0 +1,25 @@
+/// Slots that are lent to runs that have none, while models keep theirs without getting on.
+extension ResourceManager {
+    /// Whether fewer models are granted than there are slots.
+    var hasFreeSlot: Bool { grants.count < limits.slots }
+
+    /// Whether a granted model gets on, so that something will happen by itself.
+    var isAnyActive: Bool { grants.values.contains { !$0.isStalled } }
+
+    /// Whether a run may start a model though no slot is free.
+    func mayBorrow(_ run: RunID) -> Bool {
+        runs[run]!.used == 0 && runs[run]!.slots > 0 && grants.values.count { !$0.isStalled } < limits.slots
+    }
+
+    /// The runs that ask, have no slot, and find none free, in their order.
+    public var runsWithoutSlot: [RunID] {
+        guard !hasFreeSlot else { return [] }
+        return runs.keys.filter { runs[$0]!.used == 0 && runs[$0]!.slots > 0 && !runs[$0]!.asks.isEmpty }.sorted()
+    }
+
+    /// The models that are granted, in order.
+    public var grantedModels: [ModelKey] { grants.keys.sorted() }
+
+    /// Whether a granted model is taken to be stalled.
+    public func isStalled(_ key: ModelKey) -> Bool { grants[key]?.isStalled ?? false }
+}

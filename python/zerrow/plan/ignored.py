@@ -1,0 +1,86 @@
+"""What git ignores in a project's folder: read from the files that say so. Git itself is not run, as a repository's
+settings can make it run programs.
+
+Git also knows which files it tracks although they are ignored; that is not looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from zerrow.plan.ignore_patterns import IgnorePatterns
+
+NAME = ".gitignore"
+FILE_BYTES_MAX = 1 << 20
+"""A file of rules that is longer has its rest left out."""
+FOLDERS_MAX = 64
+"""So many folders above a project are looked at for the one that is a repository."""
+
+
+class IgnoreRules:
+    """The rules that hold in a project's folder; those of folders in it are added when a walk comes to them."""
+
+    def __init__(self, project: str) -> None:
+        """`project` is a real path. What a repository above it says, and its user for all repositories, holds too."""
+        self._patterns: list[tuple[str, IgnorePatterns]] = []
+        repository = _repository(project)
+        if repository is not None:
+            self._add(repository, _user_file())
+            self._add(repository, os.path.join(repository, ".git", "info", "exclude"))
+            folder = repository
+            for name in os.path.relpath(project, repository).split(os.sep) if repository != project else ():
+                self._add(folder, os.path.join(folder, NAME))
+                folder = os.path.join(folder, name)
+                if self.ignores(folder, is_folder=True):
+                    # To the repository nothing of the project is there; what its own files say holds.
+                    self._patterns = []
+                    break
+
+    def enter(self, folder: str) -> None:
+        """Takes in the rules that lie in a folder of the project."""
+        self._add(folder, os.path.join(folder, NAME))
+
+    def ignores(self, path: str, is_folder: bool) -> bool:
+        """Whether git ignores a file or folder that lies in folders which it doesn't ignore."""
+        for folder, patterns in reversed(self._patterns):
+            if path.startswith(folder):
+                found = patterns.says(path[len(folder) :], is_folder)
+                if found is not None:
+                    return found
+        return False
+
+    def _add(self, folder: str, file: str) -> None:
+        """Takes in a file's rules, for what lies in a folder. Later ones win."""
+        patterns = IgnorePatterns(_lines(file))
+        if patterns:
+            self._patterns.append((os.path.join(folder, ""), patterns))
+
+
+def _repository(project: str) -> str | None:
+    folder = project
+    for _ in range(FOLDERS_MAX):
+        if os.path.lexists(os.path.join(folder, ".git")):
+            return folder
+        if folder == os.path.dirname(folder):
+            break
+        folder = os.path.dirname(folder)
+    return None
+
+
+def _user_file() -> str:
+    base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
+    return os.path.join(base, "git", "ignore")
+
+
+def _lines(path: str) -> list[str]:
+    """The rules of a file; none where there is no regular file of that name."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return []
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return []
+        text = file.read(FILE_BYTES_MAX).decode("utf-8-sig", errors="surrogateescape")
+    return text.split("\n")

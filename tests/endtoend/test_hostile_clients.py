@@ -1,0 +1,161 @@
+"""Calls that no client of ours makes are refused, and the engine that serves goes on."""
+
+import copy
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import tempfile
+
+import pytest
+from command import Project
+
+MODEL = """
+    import zerrow
+
+    @zerrow.model()
+    def doubled(numbers=zerrow.Model("numbers")):
+        return numbers.select(["a"])
+"""
+LONG = "x" * 200_000
+HUGE = 2**64 - 1
+
+
+def environment_of(call, value):
+    call["plan"]["models"][0]["environment"] = value
+
+
+# What is changed in a call that a real client made. Refused: in words that name what is wrong.
+REFUSED = {
+    "an unknown environment": lambda call: environment_of(call, "nowhere"),
+    "an environment of 200 kB": lambda call: environment_of(call, LONG),
+    "a name of 200 kB": lambda call: call["plan"]["models"][-1].update(name=LONG),
+    "no name": lambda call: call["plan"]["models"][-1].update(name=""),
+    "a name with a zero": lambda call: call["plan"]["models"][-1].update(name="a\0b"),
+    "an input of 200 kB": lambda call: call["plan"]["models"][-1].update(inputs=[LONG]),
+    "an input that comes later": lambda call: call["plan"]["models"].reverse(),
+    "two models of one name": lambda call: call["plan"]["models"].append(call["plan"]["models"][0]),
+    "an interpreter without a name": lambda call: call["plan"]["environments"][0].update(python=""),
+    "an interpreter that is relative": lambda call: call["plan"]["environments"][0].update(python="python"),
+    "a read path of 200 kB": lambda call: call["plan"]["models"][0].update(read_paths=["/" + LONG]),
+    "a read path that is relative": lambda call: call["plan"]["models"][0].update(read_paths=["etc"]),
+    "a project that is relative": lambda call: call["plan"]["project"].update(folder="."),
+    "a key that is a path": lambda call: call["plan"]["models"][0].update(key="../../evil"),
+    "a key of 200 kB": lambda call: call["plan"]["models"][0].update(key=LONG),
+    "another version": lambda call: call["plan"].update(version=99),
+    "a version that is a text": lambda call: call["plan"].update(version="1"),
+    "no models": lambda call: call["plan"].pop("models"),
+    "models that are none": lambda call: call["plan"].update(models=[7]),
+    "no slots": lambda call: call["options"].update(slots=0),
+    "slots below zero": lambda call: call["options"].update(slots=-(2**63)),
+    "no memory": lambda call: call["options"].update(memory_bytes_max=0),
+    "memory of 2^64": lambda call: call["options"].update(memory_bytes_max=2**64),
+    "a folder to export to that is relative": lambda call: call["options"].update(export_folder="out"),
+    "a task that nests deep": lambda call: call["plan"]["models"][0].update(task=deep(400)),
+    "prepare without a program": lambda call: call["plan"].update(prepare={"command": [], "missing": []}),
+    "covered places that are relative": lambda call: call["plan"].update(hidden={"covered": ["x"], "rebuilt": []}),
+}
+# Not refused: figures count as the largest that make sense, and what is not there is its model's failure.
+TAKEN = {
+    "nothing changed": lambda call: None,
+    "2^63 bytes expected": lambda call: call["plan"]["models"][0].update(expected_bytes=2**63),
+    "2^64 - 1 bytes expected": lambda call: call["plan"]["models"][0].update(expected_bytes=HUGE),
+    "2^64 - 1 bytes of a model": lambda call: call["plan"]["models"][-1].update(memory_bytes_max=HUGE),
+    "2^64 - 1 bytes of a run": lambda call: call["options"].update(memory_bytes_max=HUGE),
+    "2^63 - 1 slots": lambda call: call["options"].update(slots=2**63 - 1),
+    "no rows to show": lambda call: call["options"].update(preview_rows=-1),
+    "1e308 seconds": lambda call: call["plan"]["models"][-1].update(timeout_s=1e308),
+    "a place that is not there": lambda call: call["plan"]["models"][0].update(read_paths=["/not/there"]),
+    "an interpreter that is no program": lambda call: call["plan"]["environments"][0].update(python="/etc/passwd"),
+}
+
+
+def deep(levels: int) -> list:
+    task: list = []
+    for _ in range(levels):
+        task = [task]
+    return task
+
+
+def real_call(project: Project) -> tuple[bytes, dict]:
+    """The message and the payload that a client of ours sends."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "fake.sock"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+            listening.bind(str(path))
+            listening.listen()
+            environment = project.environment({"ZERROW_SOCKET": str(path)})
+            with subprocess.Popen(
+                project.command("--no-cache"), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ) as client:
+                listening.settimeout(60)
+                peer, _ = listening.accept()
+                message, (payload,), _, _ = socket.recv_fds(peer, 1 << 18, 10)
+                client.kill()
+            peer.close()
+    try:
+        return message, json.loads(os.pread(payload, os.fstat(payload).st_size, 0))
+    finally:
+        os.close(payload)
+
+
+def answer(path: str, message: bytes, content: bytes, hole_bytes: int = 0) -> tuple[str, str]:
+    """The op that ends a call, and its words; "" when the engine hangs up."""
+    payload = os.memfd_create("call")
+    os.write(payload, content)
+    if hole_bytes:
+        os.ftruncate(payload, hole_bytes)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer:
+        peer.settimeout(120)
+        peer.connect(path)
+        socket.send_fds(peer, [message], [payload])
+        os.close(payload)
+        while True:
+            data, descriptors, _, _ = socket.recv_fds(peer, 1 << 18, 10)
+            for descriptor in descriptors:
+                os.close(descriptor)
+            said = json.loads(data) if data else {"op": ""}
+            if said["op"] in ("refused", "ended", ""):
+                return said["op"], said.get("message", "")
+
+
+@pytest.fixture
+def called(project: Project, serve):
+    project.write("models.py", MODEL)
+    message, call = real_call(project)
+    server = serve(project.caller)
+    yield server, message, call
+    assert project.run("--no-cache", env=server.environment).code == 0, "it serves on"
+    assert server.says("began")
+    assert server.stop() == 0
+
+
+def test_calls_that_make_no_sense_are_refused_by_name(called):
+    server, message, call = called
+    for what, change in REFUSED.items():
+        changed = copy.deepcopy(call)
+        change(changed)
+        op, words = answer(server.environment["ZERROW_SOCKET"], message, json.dumps(changed).encode())
+        assert op == "refused", what
+        assert "could not begin the run" in words and len(words) < 2_000, (what, words[:300])
+
+
+def test_figures_that_make_no_sense_do_no_harm(called):
+    server, message, call = called
+    for what, change in TAKEN.items():
+        changed = copy.deepcopy(call)
+        change(changed)
+        op, words = answer(server.environment["ZERROW_SOCKET"], message, json.dumps(changed).encode())
+        assert op == "ended", (what, words)
+
+
+def test_messages_that_are_none_end_their_client(called):
+    server, message, call = called
+    path, good = server.environment["ZERROW_SOCKET"], json.dumps(call).encode()
+    for data in (b"x", b"[]", b'{"op":"launch"}', b'{"op":7}', b"[" * 60_000, b'{"op":"run"}', b'{"op":"published"}'):
+        assert answer(path, data, good)[0] in ("", "refused"), data[:40]
+    for content in (b"", b"{}", b"null", good[:-1], b"[" * 100_000, good + good):
+        assert answer(path, message, content)[0] == "refused", content[:40]
+    assert answer(path, message, good, hole_bytes=1 << 30)[0] == "refused"
+    assert answer(path, message, good, hole_bytes=1 << 20)[0] == "refused", "holes cost their sender nothing"
