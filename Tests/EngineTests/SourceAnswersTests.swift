@@ -10,7 +10,8 @@ struct SourceAnswersTests {
 
     init() throws {
         var name = Array("/tmp/zerrow-answers-XXXXXX".utf8CString)
-        folder = String(cString: try #require(mkdtemp(&name)))
+        let made = mkdtemp(&name)
+        folder = String(cString: try #require(made))
     }
 
     private func ask(_ kind: Character, _ paths: [String]) throws -> [UInt8] {
