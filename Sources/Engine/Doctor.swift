@@ -29,9 +29,8 @@ public enum Doctor {
     /// Tries everything. Changes nothing and leaves nothing behind.
     public static func checks(environment: [String: String]) -> [Check] {
         [
-            installation(environment), kernel(), sandbox(environment), files(), users(), cgroups(), hugePages(),
-            sealing(),
-            overcommit(),
+            installation(environment), kernel(), sandbox(environment), files(), users(), cgroups(), shares(),
+            hugePages(), sealing(), overcommit(),
             memory(), eviction(environment), history(environment), kernelZero(),
         ]
     }
@@ -131,6 +130,30 @@ public enum Doctor {
         return Check(
             name: "memory limits", status: .present, detail: "control groups, version \(tree.version == .v1 ? 1 : 2)",
             remedy: nil)
+    }
+
+    /// What keeps one run from taking the processors, or all processes that the kernel has, from another one.
+    private static func shares() -> Check {
+        let name = "fair shares"
+        let tree = CgroupTree.make()
+        defer { tree?.remove() }
+        let bounds = (tree?.sharesProcessor ?? false, tree?.boundsProcesses ?? false)
+        let processes =
+            bounds.1
+            ? "processes are bounded by run and by worker"
+            : IdentityPool.isAvailable ? "processes are bounded by worker" : "processes are bounded by project"
+        guard !bounds.0 else {
+            return Check(
+                name: name, status: .present, detail: "runs weigh the same in control groups; \(processes)", remedy: nil)
+        }
+        let remedy =
+            tree == nil
+            ? CgroupPlace.problem().remedy
+            : "have the groups above this one give the cpu controller (cgroup.subtree_control)"
+        return Check(
+            name: name, status: .limited,
+            detail: "workers with many processes give way (nice), but not those in sessions of their own; \(processes)",
+            remedy: remedy)
     }
 
     /// Collapses one page of a memory file; the way the arena does it.

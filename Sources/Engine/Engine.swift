@@ -10,11 +10,6 @@ import System
 /// Owns everything it starts. `shutDown`, or the end of the process by whatever means, leaves no process, segment, cgroup or
 /// mount behind. Used on one thread, the one that made it: a zygote dies with the thread that started it.
 public final class Engine {
-    /// Seconds a zygote may take to import its packages.
-    static let zygoteSecondsMax = 300.0
-    /// While there are more zygotes than this, those that no run uses are ended.
-    static let zygotesMax = 8
-
     let installation: Installation
     let options: EngineOptions
     let environment: [String: String]
@@ -27,8 +22,10 @@ public final class Engine {
     let fileBroker = FileBroker()
     /// The kernel module, opened once; `absent` also when the options turn it off.
     let kernelZero: KernelZero.Presence
-    var zygotes: [ZygoteKey: ZygoteProcess] = [:]
-    /// The saved results, which outlive the engine; nil when there is no folder for them.
+    let zygotes: ZygotePool
+    /// How zygotes are started.
+    let zygoteStarter: ZygoteStarter
+    /// The results that outlive the engine; nil where none are to.
     let saved: SavedResults?
     /// How many results are being saved.
     var savesLeft = 0
@@ -53,8 +50,15 @@ public final class Engine {
     /// The runs that are not over.
     private(set) var runs: [Run] = []
     private var runCount = 0
-    /// The interval in which memory is measured.
+    /// What is to be called from the loop, and when, in nanoseconds of the monotonic clock.
+    var timers: [(at: UInt64, handler: () -> Void)] = []
+    /// When memory is measured next.
     var measuring = Interval(seconds: 0.25)
+    /// Which models keep their slots without getting on.
+    var slotWatch = SlotWatch()
+    /// Whether workers are being measured; and when that was last begun, in nanoseconds of the monotonic clock.
+    var isMeasuringWorkers = false
+    var workersMeasuredAt: UInt64 = 0
 
     /// An engine that has started nothing but its janitor.
     public init(installation: Installation, options: EngineOptions, environment: [String: String]) throws {
@@ -67,8 +71,11 @@ public final class Engine {
         let hasIdentities = options.isSandboxed && IdentityPool.isAvailable
         identities = hasIdentities ? IdentityPool() : nil
         poolBytesMax = (Self.memoryBytesThere ?? 0) / 8
-        store = SegmentStore(lock: hasIdentities ? .readOnlyDescriptor : .sealed, poolBytesMax: poolBytesMax)
-        background = try BackgroundWork()
+        let background = try BackgroundWork()
+        self.background = background
+        store = SegmentStore(
+            lock: hasIdentities ? .readOnlyDescriptor : .sealed, poolBytesMax: poolBytesMax,
+            chores: { chore, work, then in background.begin(chore == .clean ? .clean : .free, work, then: then) })
         saved = try options.cacheFolder.map { try SavedResults($0) }
         let spillFolder = try Self.spillFolder(options, environment)
         tables = TableRegistry(
@@ -79,10 +86,14 @@ public final class Engine {
                 memoryBytesMax: Self.memoryBytesMax(options).map { Int(clamping: $0) }, slots: options.slots,
                 workerBytesMin: 16 << 20, spilledComesBack: store.lock == .sealed))
         forecast = MemoryForecast(History.path(environment).map { History($0) })
+        zygoteStarter = ZygoteStarter(installation, options, environment, memoryBytes: Self.memoryBytesThere)
+        zygotes = ZygotePool(background, spawn: zygoteStarter.spawn)
         kernelZero = options.hasKernelZero ? KernelZero.find() : .absent
         cgroups = CgroupTree.make()
+        cgroups?.elsewhere = { work, then in background.begin(.free, work, then: then) }
         if let bytes = options.memoryBytesMax { cgroups?.setMemoryMax(bytes) }
         janitor = try cgroups.map { try Janitor.start(executable: installation.executable, cgroups: $0) }
+        zygotes.users = self
         tables.users = self
         mover.delegate = self
         resources.user = self
@@ -124,10 +135,15 @@ public final class Engine {
                 })
         }
         let askedAt = MonotonicClock.nanoseconds()
-        var saved: [String: DescriptorBox]?
-        openSaved(for: plan, options) { saved = $0 }
-        while saved == nil, !isStopped { waitAndHandle(beside: watches) }
-        let begun = try begin(plan, options, observer: observer, saved: saved ?? [:], askedAt: askedAt)
+        var prepared: RunPreparation?
+        prepare(plan, options, note: { observer?.note($0) }) { prepared = $0 }
+        while prepared == nil {
+            waitAndHandle(beside: watches)
+            // Nothing has begun; whatever is slow there ends with the command.
+            if isStopped, prepared == nil { throw EngineError.interrupted }
+        }
+        guard let prepared else { throw EngineError.interrupted }
+        let begun = try begin(plan, options, observer: observer, prepared, askedAt: askedAt)
         run = begun
         if isStopped { begun.cancel() }
         while begun.outcome == nil { waitAndHandle(beside: watches) }
@@ -140,13 +156,13 @@ public final class Engine {
     ///   - saved: the files that `openSaved` gave for it.
     ///   - askedAt: when the run was asked for.
     func begin(
-        _ plan: Plan, _ options: RunOptions, observer: (any RunObserver)?, saved: [String: DescriptorBox],
+        _ plan: Plan, _ options: RunOptions, observer: (any RunObserver)?, _ prepared: RunPreparation,
         askedAt: UInt64
     ) throws -> Run {
         runCount += 1
         if runs.isEmpty { store.restartPeak() }
         let run = try Run(
-            plan, options, engine: self, number: runCount, observer: observer, saved: saved, beganAt: askedAt)
+            plan, options, engine: self, number: runCount, observer: observer, prepared, beganAt: askedAt)
         runs.append(run)
         tell(
             .runBegan(
@@ -160,16 +176,14 @@ public final class Engine {
     func end(_ run: Run) -> RunReport {
         runs.removeAll { $0 === run }
         tell(.runEnded(run.number))
-        limitZygotes()
+        zygotes.end(run: run.number)
         forecast.save(by: background)
         return run.finish()
     }
 
     /// Ends the zygotes, and with them all that they started.
     public func shutDown() {
-        for zygote in zygotes.values { zygote.zygote.kill() }
-        for zygote in zygotes.values { zygote.zygote.wait() }
-        zygotes = [:]
+        zygotes.shutDown()
         fileBroker.stop()
         cgroups?.remove()
         janitor?.dismiss()
@@ -196,69 +210,5 @@ public final class Engine {
     var kernelZeroDevice: DescriptorBox? {
         if case .present(let kernelZero) = kernelZero { return kernelZero.device }
         return nil
-    }
-
-    /// What a zygote of an environment reads: the interpreter's folders, and zerrow's own parts.
-    private func readPaths(python: String) throws -> [String] {
-        try installation.interpreterFolders(python)
-            + [installation.pythonFolder, installation.workerLibrary, installation.arenaLibrary]
-    }
-
-    /// What workers of a plan see of its project.
-    func workerView(of plan: Plan) -> WorkerView {
-        // An interpreter that is missing is told of where it is started.
-        let needed = plan.environments.flatMap { (try? readPaths(python: $0.python)) ?? [] }
-        let written = [options.cacheFolder, options.spillFolder].compactMap { $0.flatMap { Path.resolved($0) } }
-        return WorkerView(
-            plan, staying: options.isSandboxed ? Zygote.places(showing: needed) : [], written: written,
-            mountPoints: Machine.mountPoints())
-    }
-
-    /// The most bytes that a worker may have in /tmp, and in /dev/shm, which are memory: a quarter of the machine's each.
-    private var tmpBytesMax: UInt64 { UInt64((Self.memoryBytesThere ?? (4 << 30)) / 4) }
-
-    /// The name by which the loader finds the arena. The loader splits such names at spaces and colons and expands `$`: in a
-    /// sandbox a link with a plain name stands for the library. Without a sandbox there is no place for a link: nil if the path
-    /// can't be used.
-    private var preloadedName: String? {
-        if options.isSandboxed { return "/libzerrow_arena.so" }
-        return installation.arenaLibrary.contains { " :$\t\n".contains($0) } ? nil : installation.arenaLibrary
-    }
-
-    /// The zygote with that key, started if there is none.
-    func zygote(_ key: ZygoteKey) throws -> ZygoteProcess {
-        if let zygote = zygotes[key] {
-            zygote.usedAt = MonotonicClock.nanoseconds()
-            return zygote
-        }
-        let (ours, theirs) = try MessageSocket.pair()
-        let (reading, writing) = try DescriptorBox.pipe()
-        var variables = [
-            "ZERROW_WORKER_LIBRARY": installation.workerLibrary,
-            "ZERROW_SANDBOX": options.isSandboxed ? "1" : "0",
-            "ZERROW_PRELOAD_MODULES": key.modules.joined(separator: ","),
-            "PYTHONPATH": installation.pythonFolder,
-            // The order of a set of texts is the same in every process, so that results can be the same, too.
-            "PYTHONHASHSEED": "0",
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PATH": Path.parent(key.python) + ":/usr/local/bin:/usr/bin:/bin",
-            "HOME": "/tmp",
-            "LANG": self.environment["LANG"] ?? "C.UTF-8",
-            "ARROW_DEFAULT_MEMORY_POOL": self.environment["ARROW_DEFAULT_MEMORY_POOL"] ?? "system",
-        ]
-        if options.hasArena { variables["LD_PRELOAD"] = preloadedName }
-        var spec = ZygoteSpec(
-            arguments: [key.python, "-P", "-s", "-m", "zerrow.zygote"], environment: variables,
-            readPaths: try readPaths(python: key.python) + [key.project], hasNetwork: key.hasNetwork,
-            isSandboxed: options.isSandboxed, tmpBytesMax: tmpBytesMax)
-        if let name = preloadedName { spec.links = [name: installation.arenaLibrary] }
-        let zygote = try Zygote.spawn(
-            spec, control: theirs.descriptor, output: writing.descriptor)
-        let process = ZygoteProcess(
-            key: key, zygote: zygote, channel: Channel(ours), output: try LineReader(reading),
-            deadline: Deadline.after(seconds: Self.zygoteSecondsMax))
-        zygotes[key] = process
-        return process
     }
 }

@@ -42,12 +42,13 @@ public final class Zygote {
     public let pid: pid_t
     /// The paths that it shows below /tmp, of which each worker has a new one.
     public let shownBelowTmp: [String]
-    private let pidfd: ProcessDescriptor
+    /// Polls readable when it and everything in its pid namespace are gone.
+    public let descriptor: ProcessDescriptor
     private var isReaped = false
 
     private init(pid: pid_t, pidfd: ProcessDescriptor, shownBelowTmp: [String] = []) {
         self.pid = pid
-        self.pidfd = pidfd
+        self.descriptor = pidfd
         self.shownBelowTmp = shownBelowTmp
     }
 
@@ -96,7 +97,12 @@ public final class Zygote {
     }
 
     /// Kills it and, with it, all its workers and all that these started.
-    public func kill() { try? pidfd.send(signal: SIGKILL) }
+    public func kill() { try? descriptor.send(signal: SIGKILL) }
+
+    /// Reaps it if it is gone; it does not wait.
+    public func reap() {
+        if !isReaped, waitpid(pid, nil, WNOHANG) == pid { isReaped = true }
+    }
 
     /// Waits until it and everything in its pid namespace are gone, and reaps it.
     public func wait() {

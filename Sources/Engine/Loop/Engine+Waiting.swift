@@ -2,11 +2,11 @@ import Glibc
 import Scheduler
 import System
 
-/// A descriptor to wait for, and what to do when it is ready.
+/// A descriptor to wait for, and the handler to call when it is ready.
 struct Watch {
     let raw: Int32
     let events: Poll.Events
-    /// Whether there is something to do in any case: what was read before and left for now.
+    /// Whether to call the handler in any case, because bytes were read before and left for now.
     let isReady: Bool
     let handler: (Poll.Events) -> Void
 
@@ -21,22 +21,13 @@ struct Watch {
     }
 }
 
-/// How the engine waits: one `poll` over signals, zygotes, and the workers of all runs.
+/// How the engine waits: one `poll` over signals, zygotes, background work, and the workers of all runs.
 extension Engine {
     /// Waits until something happens, at most a tenth of a second, and handles it.
     func waitAndHandle(beside others: [Watch] = []) {
         var watches = others
         watches.append(Watch(background.reading.raw) { _ in self.background.finish() })
-        for zygote in zygotes.values where zygote.state != .dead {
-            watches.append(Watch(zygote.channel.socket.raw, zygote.channel.interest) { _ in self.handle(zygote) })
-            if !zygote.output.isClosed {
-                // Warnings of packages while they are imported are of interest only if the zygote fails.
-                watches.append(
-                    Watch(zygote.output.descriptor.raw, isReady: zygote.output.hasMore) { _ in
-                        zygote.record(zygote.output.lines())
-                    })
-            }
-        }
+        zygotes.watch(&watches)
         for run in runs { run.watch(&watches) }
         do throws(SystemError) {
             let isReady = watches.contains(where: \.isReady)
@@ -51,15 +42,22 @@ extension Engine {
         }
         checkDeadlines()
         measureMemory()
+        watchWorkers()
         for run in runs { run.observer?.tick() }
     }
 
     private func checkDeadlines() {
         let now = MonotonicClock.nanoseconds()
         for run in runs { run.checkDeadlines(now) }
-        for zygote in zygotes.values where zygote.state == .starting && now >= zygote.deadline {
-            fail(zygote, "it was not ready within \(Int(Engine.zygoteSecondsMax)) seconds")
-        }
+        zygotes.checkDeadlines(now)
+        let due = timers.filter { $0.at <= now }
+        timers.removeAll { $0.at <= now }
+        for timer in due { timer.handler() }
+    }
+
+    /// Calls something from the loop in so many seconds, and up to a tenth of one later.
+    func after(seconds: Double, _ handler: @escaping () -> Void) {
+        timers.append((Deadline.after(seconds: seconds), handler))
     }
 
     /// The worker of that name, and its run; nil when it is over.
@@ -69,62 +67,32 @@ extension Engine {
         }
         return nil
     }
+}
 
-    // MARK: Zygotes
-
-    private func handle(_ zygote: ZygoteProcess) {
-        zygote.channel.flush()
-        for _ in 0..<Limit.messagesPerTurn where zygote.state != .dead {
-            switch zygote.channel.receive(ZygoteMessage.init) {
-            case .nothing: return
-            case .closed: fail(zygote, "it ended")
-            case .malformed(let what): fail(zygote, "it sent \(what)")
-            case .message(let message): handle(message, from: zygote)
-            }
+extension Engine: ZygoteUsers {
+    func ready(_ zygote: ZygoteProcess, for runs: Set<Int>) {
+        for run in self.runs where runs.contains(run.number) {
+            run.feed(.zygoteReady(environment: zygote.key.name))
         }
     }
 
-    private func handle(_ message: ZygoteMessage, from zygote: ZygoteProcess) {
-        guard let name = message.worker else {
-            guard zygote.state == .starting else { return fail(zygote, "it said that it is ready, a second time") }
-            zygote.state = .ready
-            for run in runs where run.uses(zygote) { run.feed(.zygoteReady(environment: zygote.key.name)) }
-            return
-        }
+    func said(_ message: ZygoteMessage, of name: String, by zygote: ZygoteProcess) -> String? {
         // A worker of a run that is over can be no more: a run ends when all its workers are over.
-        guard let (run, worker) = worker(named: name) else { return }
-        guard worker.key == zygote.key else { return fail(zygote, "it told of a worker that is not its own") }
-        if let complaint = run.handle(message, of: worker) { fail(zygote, complaint) }
+        guard let (run, worker) = worker(named: name) else { return nil }
+        return worker.zygote === zygote ? run.handle(message, of: worker) : "it told of a worker that is not its own"
     }
 
-    /// A zygote is dead, or is killed now; its workers die with it, as it is the first process of their pid namespace.
-    ///
-    /// Returns when all of them are dead: what they published may then be sealed.
-    func fail(_ zygote: ZygoteProcess, _ reason: String) {
-        guard zygote.state != .dead else { return }
-        zygote.state = .dead
-        zygotes[zygote.key] = nil
-        let users = runs.filter { $0.uses(zygote) }
-        let orphans = users.map { run in run.workers.values.filter { $0.key == zygote.key } }
-        // Without a sandbox they are processes like any other.
-        for worker in orphans.joined() { worker.killProcesses() }
-        zygote.zygote.kill()
-        zygote.zygote.wait()
-        for worker in orphans.joined() {
-            guard let pidfd = worker.pidfd else { continue }
-            _ = try? Poll.wait([(pidfd.raw, .read)], timeoutMilliseconds: Int(Run.graceSeconds) * 1000)
-        }
-        zygote.record(zygote.output.lines())
-        let details = zygote.lastLines.isEmpty ? "" : ":\n  " + zygote.lastLines.joined(separator: "\n  ")
-        for (run, workers) in zip(users, orphans) {
-            run.zygoteFailed(zygote.key.name, "the zygote failed: \(reason)\(details)", workers)
-        }
+    func failed(_ zygote: ZygoteProcess, _ reason: String, for runs: Set<Int>) {
+        for run in self.runs where runs.contains(run.number) { run.zygoteFailed(zygote, reason) }
     }
 
-    /// Ends zygotes that no run uses, the longest unused first, until there are not too many.
-    func limitZygotes() {
-        let idle = zygotes.values.filter { zygote in !runs.contains { $0.uses(zygote) } }
-            .sorted { $0.usedAt < $1.usedAt }
-        for zygote in idle.prefix(max(0, zygotes.count - Self.zygotesMax)) { fail(zygote, "it was not needed") }
+    func killWorkers(of zygote: ZygoteProcess, for runs: Set<Int>) -> [ProcessDescriptor] {
+        let workers = self.runs.filter { runs.contains($0.number) }.flatMap { $0.workers(of: zygote) }
+        for worker in workers { worker.killProcesses() }
+        return workers.compactMap(\.pidfd)
+    }
+
+    func died(_ zygote: ZygoteProcess, for runs: Set<Int>, unless reason: String?) {
+        for run in self.runs where runs.contains(run.number) { run.zygoteDied(zygote, unless: reason) }
     }
 }

@@ -75,11 +75,21 @@ final class MemoryForecast {
 
     // MARK: The history's file
 
-    /// Begins to write the noted needs to the history.
+    /// Reads what is known of models from the history's file, in the background; at once where there is nothing to wait for, or where
+    /// the file answers nobody.
+    func read(_ codes: Set<String>, by background: BackgroundWork, then: @escaping () -> Void) {
+        guard let history, !codes.isEmpty, !history.isReading else { return then() }
+        history.read(codes, by: background, then: then)
+    }
+
+    /// Begins to write what was noted.
     func save(by background: BackgroundWork) { history?.save(by: background) }
 
     /// Whether the history is being written.
     var isWriting: Bool { history?.isWriting == true }
+
+    /// What the user should know of the history; each once.
+    func takeNotes() -> [String] { history?.takeNotes() ?? [] }
 
     /// How many executions are not remembered yet.
     var unwrittenCount: Int { history?.unwrittenCount ?? 0 }

@@ -2,9 +2,9 @@ import System
 
 /// What workers of one run see of the file system, beside the system and the environment: the project's folder, without what in it
 /// is not for models. Sources are nobody's to see; scans get their files as descriptors.
-struct WorkerView {
+struct WorkerView: Sendable {
     /// A folder that is emptied but for some of what lies in it.
-    struct Rebuilt {
+    struct Rebuilt: Sendable {
         var folder: String
         var shown: [String]
     }

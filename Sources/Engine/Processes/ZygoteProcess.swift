@@ -3,23 +3,34 @@ import System
 
 /// The engine's side of one zygote.
 final class ZygoteProcess {
-    enum State { case starting, ready, dead }
+    enum State {
+        /// Its process is being started.
+        case spawning
+        /// It imports its packages.
+        case starting
+        /// It forks workers.
+        case ready
+        /// It is dead, or is killed now.
+        case dead
+    }
 
     let key: ZygoteKey
-    let zygote: Zygote
     let channel: Channel
     let output: LineReader
-    var state = State.starting
-    /// When a run last began that uses it, in nanoseconds of the monotonic clock.
+    var state = State.spawning
+    /// The process; nil before it is there.
+    var process: Zygote?
+    /// The runs that have asked for it and are not over.
+    var runs: Set<Int> = []
+    /// When a run last asked for it, in nanoseconds of the monotonic clock.
     var usedAt = MonotonicClock.nanoseconds()
     /// Its last lines, for the message when it fails.
-    var lastLines: [String] = []
+    private(set) var lastLines: [String] = []
     /// When it is too late to become ready, in nanoseconds of the monotonic clock.
     let deadline: UInt64
 
-    init(key: ZygoteKey, zygote: Zygote, channel: Channel, output: LineReader, deadline: UInt64) {
+    init(key: ZygoteKey, channel: Channel, output: LineReader, deadline: UInt64) {
         self.key = key
-        self.zygote = zygote
         self.channel = channel
         self.output = output
         self.deadline = deadline

@@ -4,10 +4,8 @@ import System
 
 /// A table as its worker published it, decoded: right in itself, and not yet compared with what the worker was given.
 ///
-/// Made in the background where the descriptor is large, after the worker and all that it started are dead.
+/// Made in the background, after the worker and all that it started are dead.
 struct DecodedTable: Sendable {
-    /// A descriptor is decoded on the engine's thread if it is no larger than this, in bytes: that takes a millisecond.
-    static let quickBytesMax = 256 << 10
     /// What decoding takes besides the descriptor itself, in parts of it: the places of its messages, and its references.
     private static let workParts = 2
 
@@ -16,13 +14,13 @@ struct DecodedTable: Sendable {
     let rows: UInt64
     /// The descriptor that its readers get: sealed, with real numbers.
     let descriptor: DescriptorBox
-    /// What it names, by segment.
+    /// The ranges that it names, by segment.
     let references: References
 
     /// Reads and decodes a descriptor.
     ///
-    /// The worker's own file becomes the readers': its pages are paid for by the worker's control group, and stay so. What can't be
-    /// sealed, as somebody else still has it, is copied.
+    /// The worker's own file becomes the readers': its pages are charged to the worker's control group, and stay so. A file that
+    /// can't be sealed, because somebody else still has it, is copied.
     ///
     /// - Parameter output: the real number of the segment that the worker calls 0.
     /// - Throws: `Malformed`, `SIPCError`, `StoreError`, `EngineError`, `SystemError`.

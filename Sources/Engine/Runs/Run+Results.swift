@@ -1,4 +1,3 @@
-import SIPC
 import Scheduler
 import Store
 import System
@@ -7,31 +6,33 @@ import System
 extension Run {
     /// Checks, trims and locks the result that a worker published.
     func seal(_ model: Int, _ id: Scheduler.WorkerID) {
-        guard let worker = workers.removeValue(forKey: id), let published = worker.published,
-            let output = worker.segment
-        else { preconditionFailure("\(id) has published nothing") }
-        let files = [published.descriptor] + (worker.scan?.pieces ?? []).map(\.descriptor)
-        let bytes = DecodedTable.bytes(toDecode: files)
-        guard bytes > DecodedTable.quickBytesMax else {
-            return seal(model, worker, DecodedTable.decode(files, output: output))
+        guard let worker = workers.removeValue(forKey: id), let published = worker.published else {
+            preconditionFailure("\(id) has published nothing")
         }
+        do {
+            if let cgroup = worker.cgroup { engine.store.attach(cgroup, toOutputOf: worker.storeID) }
+            try engine.store.measureOutput(of: worker.storeID)
+        } catch {
+            return rejected(model, worker, error)
+        }
+        let files = [published.descriptor] + (worker.scan?.pieces ?? []).map(\.descriptor)
         // It is the run's memory, though it is the engine that holds it for a while.
-        engine.tell(.used(number, model: model, bytes: Int(clamping: worker.outputBytes) + bytes))
-        engine.background.begin {
-            DecodedTable.decode(files, output: output)
-        } then: { [weak self] tables in
-            self?.seal(model, worker, tables)
+        let bytes = Int(clamping: worker.outputBytes) + DecodedTable.bytes(toDecode: files)
+        engine.tell(.used(number, model: model, bytes: bytes))
+        let result = ResultWork(files, engine.store.beginPublish(by: worker.storeID))
+        engine.background.begin(.publish, of: number) {
+            result.run()
+        } then: { [weak self] failure in
+            self?.sealed(model, worker, result, failure)
         }
     }
 
-    /// Checks, trims and locks what a worker published.
-    private func seal(_ model: Int, _ worker: Worker, _ decoded: Result<[DecodedTable], any Error>) {
-        defer { free(worker) }
+    /// What a worker published was found to be in order, or not.
+    private func sealed(_ model: Int, _ worker: Worker, _ result: ResultWork, _ failure: (any Error)?) {
         do {
+            if let failure { throw failure }
+            let published = try engine.store.finish(result.publish)
             let pieces = worker.scan?.pieces ?? []
-            let decoded = try decoded.get()
-            if let cgroup = worker.cgroup { engine.store.attach(cgroup, toOutputOf: worker.storeID) }
-            let published = try publish(decoded, by: worker)
             let seconds = Double(MonotonicClock.nanoseconds() - worker.sentAt) / 1e9
             tables[model] = published[0]
             worker.cgroup?.allowSwap()
@@ -47,20 +48,26 @@ extension Run {
                     by: worker.storeID)
             }
             worker.mark("ready")
-            report(rows: decoded[0].rows, of: worker)
+            report(rows: result.rows, of: worker)
             isFromCache.remove(model)
             shareScan(model)
             noteKeeping(of: model, unless: reasonNotToKeep(model, worker))
             if reports[model].isKept {
                 engine.keep(reports[model].output!, published[0], of: plan.models[model], in: self)
             }
+            free(worker)
             feed(.tableReady(model: model))
         } catch {
-            feed(.tableRejected(model: model, reason: "\(error)"))
+            rejected(model, worker, error)
         }
     }
 
-    /// The reason why a model's result must not be used by other runs; nil if it may be kept for them.
+    private func rejected(_ model: Int, _ worker: Worker, _ error: any Error) {
+        free(worker)
+        feed(.tableRejected(model: model, reason: "\(error)"))
+    }
+
+    /// Why a model's result is of this run alone; nil where it may be kept.
     private func reasonNotToKeep(_ model: Int, _ worker: Worker) -> String? {
         guard options.usesCache else { return Self.saysNoCache }
         if let file = worker.published?.changedFile, changedFile == nil {
@@ -80,7 +87,7 @@ extension Run {
         reports[model].because = reason
     }
 
-    /// Notes what a worker published, once its table is there.
+    /// Reports a worker's result, once its table is there.
     private func report(rows: UInt64, of worker: Worker) {
         guard let published = worker.published else { return }
         let now = elapsed()
@@ -90,28 +97,6 @@ extension Run {
         reports[model].decache = published.decache
         reports[model].output = RunReport.Output(
             rows: Int64(clamping: rows), counts: published.counts, moves: published.moves)
-    }
-
-    /// Gives a worker's tables to the store, which checks that the worker names nothing but what it was lent.
-    private func publish(_ decoded: [DecodedTable], by worker: Worker) throws -> [TableID] {
-        try engine.store.measureOutput(of: worker.storeID)
-        for table in decoded { try check(table.segments, of: worker) }
-        let tables = decoded.map { SegmentStore.Publication(descriptor: $0.descriptor, references: $0.references) }
-        return try engine.store.publish(by: worker.storeID, tables: tables)
-    }
-
-    /// Checks what readers rely on: each segment under the size that its file has.
-    private func check(_ segments: [SIPC.Segment], of worker: Worker) throws {
-        for segment in segments {
-            guard let bytes = engine.store.fileBytes(of: SegmentID(rawValue: segment.id), namedBy: worker.storeID)
-            else {
-                throw EngineError.protocolBroken("it lists segment \(segment.id), which its worker was never given")
-            }
-            guard segment.bytes == UInt64(bytes) else {
-                throw EngineError.protocolBroken(
-                    "it lists segment \(segment.id) with a size of \(segment.bytes), not \(bytes)")
-            }
-        }
     }
 
     /// Durations as they are, moments as milliseconds since the run began.
@@ -166,8 +151,13 @@ extension Run {
 
     /// Releases a model's table, which nobody will read any more.
     func release(_ model: Int) {
-        export(model)
-        guard let table = tables.removeValue(forKey: model) else { preconditionFailure("a table is released twice") }
+        guard tables[model] != nil else { preconditionFailure("a table is released twice") }
+        if !export(model) { letGo(of: model) }
+    }
+
+    /// Gives up the table of a model.
+    func letGo(of model: Int) {
+        guard let table = tables.removeValue(forKey: model) else { preconditionFailure("a table is let go of twice") }
         do {
             try engine.tables.release(table, by: .run(number, model: model))
         } catch {

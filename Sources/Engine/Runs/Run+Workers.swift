@@ -5,7 +5,7 @@ import Scheduler
 import Store
 import System
 
-/// The life of a worker as the engine sees it: fork, send, what it says, its death.
+/// The life of a worker as the engine sees it: its fork, its task, its messages, its death.
 extension Run {
     /// Seconds a worker may take to enter its sandbox, and to leave after its last message.
     static let graceSeconds = 60.0
@@ -14,7 +14,7 @@ extension Run {
         guard let key = scheduler.graph.models.indices.lazy.map({ self.key(of: $0) }).first(where: { $0.name == name })
         else { preconditionFailure("no model has the environment \(name)") }
         do {
-            let zygote = try engine.zygote(key)
+            let zygote = try engine.zygotes.zygote(for: key, run: number)
             if zygote.state == .ready { feed(.zygoteReady(environment: name)) }
         } catch {
             feed(.zygoteFailed(environment: name, reason: "\(error)"))
@@ -23,21 +23,21 @@ extension Run {
 
     func fork(_ model: Int, _ id: Scheduler.WorkerID) {
         do {
-            guard let zygote = engine.zygotes[key(of: model)], zygote.state == .ready else {
+            guard let zygote = engine.zygotes.ready(key(of: model)), let process = zygote.process else {
                 throw EngineError.zygote("its zygote is gone")
             }
             let (ours, theirs) = try MessageSocket.pair()
             let (reading, writing) = try DescriptorBox.pipe()
             let identity = engine.identities?.take()
             let worker = Worker(
-                id: id, name: "\(self.id)-\(id)", model: model, key: zygote.key, channel: Channel(ours),
+                id: id, name: "\(self.id)-\(id)", model: model, zygote: zygote, channel: Channel(ours),
                 output: try LineReader(reading), identity: identity)
-            worker.zygoteBytes = zygote.zygote.anonymousBytes
+            worker.zygoteBytes = process.anonymousBytes
             worker.cgroup = cgroup?.makeWorker(worker.name, memoryBytesMax: nil)
             worker.deadline = Deadline.after(seconds: Self.graceSeconds)
             workers[id] = worker
             worker.mark("fork")
-            let view = engine.options.isSandboxed ? [try viewFile(for: zygote)] : []
+            let view = engine.options.isSandboxed ? [try viewFile(for: zygote.key, process)] : []
             try zygote.channel.send(
                 Datagram.fork(worker: worker.name, uid: identity?.uid, cpus: Machine.processorCount()),
                 [DescriptorBox(try theirs.descriptor.duplicate()), writing] + view)
@@ -52,11 +52,13 @@ extension Run {
         do {
             let process = ProcessDescriptor(try pidfd.descriptor.duplicate())
             worker.pidfd = process
+            giveWay(worker)
             // Before it is given any work: what it allocates is charged to its own group.
             if let entry = worker.cgroup?.entry, let pid = try process.process() {
                 worker.isEntering = true
                 // The kernel waits there for all processors, for 10 ms and more.
-                engine.background.begin { () -> SystemError? in
+                engine.background.begin(.cgroup) { () -> SystemError? in
+                    HoldPoint.cgroup.pass()
                     do throws(SystemError) {
                         try entry(pid)
                         return nil
@@ -80,14 +82,14 @@ extension Run {
     func enteredGroup(_ worker: Worker, _ error: SystemError?) {
         guard worker.isEntering else { return }
         guard scheduler.isForking(worker.id) else {
-            // Its zygote is dead, and it with it.
+            // The worker's zygote is dead, and so is the worker.
             worker.isEntering = false
             return
         }
         entered(worker)
         // A worker that has died meanwhile is in no group; its end is on its way.
         if let error, error.errno != ESRCH, scheduler.isAlive(worker.id) {
-            feed(.sendFailed(worker.id, reason: "its memory could not be limited: \(error)"))
+            feed(.sendFailed(worker.id, reason: "it could not be put into its control groups: \(error)"))
         }
     }
 
@@ -115,7 +117,7 @@ extension Run {
 
     // MARK: What it waits for
 
-    /// Adds what the run waits for: its workers, and what they print.
+    /// Adds the descriptors that the run waits for: those of its workers, and of their output.
     func watch(_ watches: inout [Watch]) {
         for worker in workers.values {
             if !worker.channel.isClosed {
@@ -139,19 +141,20 @@ extension Run {
             if let deadline = worker.deadline, now >= deadline {
                 worker.deadline = nil
                 // A worker that does not exist yet can't be killed: the zygote hangs.
-                if scheduler.isForking(worker.id), !worker.isEntering, let zygote = engine.zygotes[worker.key] {
-                    engine.fail(zygote, "it did not fork a worker within \(Int(Self.graceSeconds)) seconds")
+                if scheduler.isForking(worker.id), !worker.isEntering, worker.zygote.state == .ready {
+                    engine.zygotes.fail(
+                        worker.zygote, "it did not fork a worker within \(Int(Self.graceSeconds)) seconds")
                 } else {
                     feed(.timedOut(worker.id))
                 }
             }
-            if let zygote = engine.zygotes[worker.key], isLost(worker, now) {
-                engine.fail(zygote, "it did not tell of the end of a worker")
+            if worker.zygote.state == .ready, isLost(worker, now) {
+                engine.zygotes.fail(worker.zygote, "it did not tell of the end of a worker")
             }
         }
     }
 
-    /// Whether a worker is dead, or was never forked, and its zygote does not say so: it hangs.
+    /// Whether a worker is dead, or was never forked, and its zygote does not report it: the zygote hangs.
     private func isLost(_ worker: Worker, _ now: UInt64) -> Bool {
         let seconds: UInt64 = cancelCount > 0 ? 1 : 10
         guard let pidfd = worker.pidfd else {
@@ -167,19 +170,14 @@ extension Run {
 
     func printOutput(of worker: Worker, isLast: Bool = false) {
         let lines = isLast ? worker.output.lastLines() : worker.output.lines()
-        for line in lines { observer?.printed(name(of: worker.model), line: line) }
+        if !lines.isEmpty { observer?.printed(name(of: worker.model), lines: lines) }
     }
 
     // MARK: Zygotes
 
-    /// Whether the run's models are forked from this zygote; another one may serve another run.
-    func uses(_ zygote: ZygoteProcess) -> Bool {
-        scheduler.graph.environments.contains(zygote.key.name)
-    }
-
     /// A zygote's message about a worker of this run.
     ///
-    /// - Returns: what was wrong with it; nil when it was in order.
+    /// - Returns: the fault of the message; nil when it was in order.
     func handle(_ message: ZygoteMessage, of worker: Worker) -> String? {
         let isForking = scheduler.isForking(worker.id)
         switch message {
@@ -194,33 +192,43 @@ extension Run {
         return nil
     }
 
-    /// A zygote is dead, and its workers with it.
-    func zygoteFailed(_ environment: String, _ reason: String, _ orphans: [Worker]) {
-        feed(.zygoteFailed(environment: environment, reason: reason))
-        // Those that were not forked yet are over with that.
-        for worker in orphans where workers[worker.id] != nil {
-            worker.exit = Worker.Exit(status: 0, signal: SIGKILL, memoryBytesMax: 0, cpuMilliseconds: 0)
+    /// The workers that were forked from a zygote, or are to be.
+    func workers(of zygote: ZygoteProcess) -> [Worker] { workers.values.filter { $0.zygote === zygote } }
+
+    /// A zygote forks no worker any more. Those that were not forked yet are over with that.
+    func zygoteFailed(_ zygote: ZygoteProcess, _ reason: String) {
+        feed(.zygoteFailed(environment: zygote.key.name, reason: reason))
+    }
+
+    /// A zygote that had failed is dead, and its workers with it.
+    ///
+    /// - Parameter reason: why some may be alive all the same: what they published can't be trusted to stay as it is.
+    func zygoteDied(_ zygote: ZygoteProcess, unless reason: String?) {
+        for worker in workers(of: zygote) {
             while handleMessages(of: worker) {}
+            if let reason, scheduler.isAlive(worker.id) { feed(.misbehaved(worker.id, reason: reason)) }
+            worker.exit = Worker.Exit(status: 0, signal: SIGKILL, memoryBytesMax: 0, cpuMilliseconds: 0)
             end(worker)
         }
     }
 
     // MARK: What a worker says
 
-    /// Reads what a worker has sent; a part of it, if that is much: nobody keeps the engine from the others.
+    /// Reads a worker's messages, up to a number: no worker keeps the engine from the others.
     ///
     /// - Returns: whether there may be more.
     @discardableResult
     func handleMessages(of worker: Worker) -> Bool {
         for _ in 0..<Limit.messagesPerTurn {
             guard !worker.channel.isClosed, scheduler.isAlive(worker.id) else { return false }
-            let arrival = worker.channel.receive { (message, files) throws(Malformed) in
-                try WorkerMessage(message, files, descriptorBytesMax: worker.descriptorBytesLeft)
+            let arrival = worker.channel.receive { (message, came) throws(Malformed) -> WorkerMessage? in
+                guard let files = try descriptors(of: message, came, from: worker) else { return nil }
+                return try WorkerMessage(message, files, descriptorBytesMax: worker.descriptorBytesLeft)
             }
             switch arrival {
             case .nothing, .closed: return false
             case .malformed(let what): feed(.misbehaved(worker.id, reason: "it sent \(what)"))
-            case .message(let message): handle(message, from: worker)
+            case .message(let message): if let message { handle(message, from: worker) }
             }
         }
         return true
@@ -275,12 +283,12 @@ extension Run {
         if worker.isEntering { entered(worker) }
         worker.exit = exit
         worker.mark("exited")
-        // It is dead: what is left is what the socket holds.
+        // The worker is dead, so nothing comes beyond the messages that its socket holds.
         while handleMessages(of: worker) {}
         end(worker)
     }
 
-    /// The worker and all it started are dead, and what it said has been read.
+    /// Ends a worker that is dead with all it started, once its messages have been read.
     func end(_ worker: Worker) {
         guard let exit = worker.exit, scheduler.isAlive(worker.id) else { return }
         printOutput(of: worker, isLast: true)
@@ -303,10 +311,10 @@ extension Run {
                 .init(status: exit.status, signal: exit.signal, isOutOfMemory: worker.wasKilledForMemory)))
     }
 
-    /// The most memory that was the worker's own, in bytes: what its control group was charged for, if it had one, and what
-    /// it was given faulted in.
+    /// The most memory that was the worker's own, in bytes: the charge of its control group, if it had one, and recycled memory
+    /// that its result used.
     ///
-    /// Else its largest resident set less that of its zygote, which it began with; what it read of its inputs still counts.
+    /// Without a group: its largest resident set less that of its zygote, which it began with. Inputs that it read still count.
     private func memoryBytesMax(of worker: Worker, _ exit: Worker.Exit) -> UInt64 {
         if let bytes = worker.cgroup?.memoryBytesMax, bytes > 0 {
             let own = (worker.published?.counts).map { $0.total &- $0.resharedBytes } ?? 0
@@ -315,17 +323,17 @@ extension Run {
         return exit.memoryBytesMax > worker.zygoteBytes ? exit.memoryBytesMax - worker.zygoteBytes : 0
     }
 
-    /// Gives back what the engine holds for a worker, but for a segment, which `seal` and `discard` see to.
+    /// Gives back everything that the engine holds for a worker, except its segment: `seal` and `discard` care for that.
     func free(_ worker: Worker) {
         worker.deadline = nil
         if let identity = worker.identity { engine.identities?.give(back: identity) }
-        // The group of a table's segment goes with the table: what is charged to it can be moved to swap as long as it is there.
+        // The group of a table's segment lives as long as the table, so that memory charged to it can be moved to swap.
         worker.cgroup = nil
         if worker.scan != nil {
             engine.decache.end(worker.storeID)
             engine.answerScans()
         }
-        // Tables that it read are idle now, and its output may be in the pool.
+        // The tables that it read are idle now, and its output may be in the pool.
         engine.tables.noteReaders()
         do {
             try engine.store.end(worker.storeID)

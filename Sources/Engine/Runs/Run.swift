@@ -36,7 +36,12 @@ final class Run {
     var cancelCount = 0
     /// Events that came up while actions were carried out.
     private var events: [Scheduler.Event] = []
-    var outcome: Scheduler.Outcome?
+    /// How it ended; nil before that, and as long as tables are being written to files.
+    private(set) var outcome: Scheduler.Outcome?
+    /// How its models ended.
+    private var modelsOutcome: Scheduler.Outcome?
+    /// The tables that are being written to files, by model.
+    var exports: [Int: ExportWork] = [:]
     let beganAt: UInt64
     var endedAt: UInt64?
     /// The memory that its workers hold for themselves, in bytes, by model; as of the last measurement.
@@ -51,6 +56,8 @@ final class Run {
     private(set) lazy var overlappingScans = plan.overlappingScans
     /// How many grants its models were given.
     var grantCount = 0
+    /// Who had slots that it, or somebody else, waited for.
+    var slotWaits: [SlotWait] = []
     private var movedBytesBefore = 0
     private var compactedBytesBefore: UInt64 = 0
     private var evictionsBefore = EvictionReport()
@@ -58,11 +65,11 @@ final class Run {
     /// A run that has not started.
     ///
     /// - Parameters:
-    ///   - saved: the saved results that it may use, by key.
+    ///   - prepared: what was found out for it.
     ///   - beganAt: when it was asked for.
     init(
         _ plan: Plan, _ options: RunOptions, engine: Engine, number: Int, observer: (any RunObserver)?,
-        saved: [String: DescriptorBox], beganAt: UInt64
+        _ prepared: RunPreparation, beganAt: UInt64
     ) throws {
         self.beganAt = beganAt
         self.plan = plan
@@ -70,12 +77,12 @@ final class Run {
         self.engine = engine
         self.number = number
         id = "r\(getpid())-\(number)"
-        let view = engine.workerView(of: plan)
+        let view = prepared.view
         self.view = view
         self.observer = observer
         cgroup = engine.cgroups?.makeRun(id, memoryBytesMax: options.memoryBytesMax)
         let cached = plan.models.map { model in
-            options.usesCache ? model.key.flatMap { engine.result($0, saved) } : nil
+            options.usesCache ? model.key.flatMap { engine.result($0, prepared.saved) } : nil
         }
         let index = Dictionary(uniqueKeysWithValues: plan.models.enumerated().map { ($1.name, $0) })
         var models = zip(plan.models, cached).map { model, cached in
@@ -106,11 +113,11 @@ final class Run {
     }
 
     /// What a zygote's worker sees, as a file: there may be thousands of folders.
-    func viewFile(for zygote: ZygoteProcess) throws -> DescriptorBox {
-        if let file = viewFiles[zygote.key] { return file }
-        let content = view.json(tmp: zygote.zygote.shownBelowTmp)
+    func viewFile(for key: ZygoteKey, _ zygote: Zygote) throws -> DescriptorBox {
+        if let file = viewFiles[key] { return file }
+        let content = view.json(tmp: zygote.shownBelowTmp)
         let file = DescriptorBox(try FileDescriptor.sealedMemory(named: "view", content.utf8))
-        viewFiles[zygote.key] = file
+        viewFiles[key] = file
         return file
     }
 
@@ -178,6 +185,7 @@ final class Run {
         report.errors = failures
         report.models = reports
         report.memory = memory
+        report.slotWaits = slotWaits
         report.wallMilliseconds = elapsed(endedAt ?? MonotonicClock.nanoseconds())
         report.previews = previewOf.compactMap { model in
             previews[model].map { RunReport.Preview(model: plan.models[model].name, text: $0) }
@@ -190,12 +198,10 @@ final class Run {
         guard outcome == nil else { return }
         cancelCount += 1
         feed(.cancel)
+        stopExports(waits: cancelCount == 1)
         if cancelCount > 1 {
             // A zygote that serves others as well is not killed for this.
-            for zygote in engine.zygotes.values
-            where uses(zygote) && !engine.runs.contains(where: { $0 !== self && $0.uses(zygote) }) {
-                engine.fail(zygote, "it was ended")
-            }
+            engine.zygotes.endZygotes(ofOnly: number)
         }
     }
 
@@ -229,9 +235,15 @@ final class Run {
         case .release(let model): release(model)
         case .settle(let model, let status): settle(model, status)
         case .finish(let outcome):
-            self.outcome = outcome
+            modelsOutcome = outcome
             if endedAt == nil { endedAt = MonotonicClock.nanoseconds() }
+            endIfOver()
         }
+    }
+
+    /// Ends the run when its models are over and their tables are where they are to be.
+    func endIfOver() {
+        if exports.isEmpty, outcome == nil { outcome = modelsOutcome }
     }
 
     /// A preview's place in the scheduler's list comes after the plan's models.

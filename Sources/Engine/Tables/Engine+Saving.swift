@@ -29,12 +29,10 @@ extension Engine {
 
     /// Saves a model's result for later engines, on a thread of its own.
     func save(_ table: TableID, key: String) {
-        guard let saved, !Files.exists(saved.path(key)),
-            let work = try? store.beginSave(table, as: saved.path(key))
-        else { return }
+        guard let saved, let work = saved.beginSave(table, key: key, of: store) else { return }
         savesLeft += 1
         tables.retain(table, by: .save(key))
-        background.begin { () -> StoreError? in
+        background.begin(.save) { () -> StoreError? in
             do throws(StoreError) {
                 try work.write()
                 saved.prune()
@@ -81,7 +79,7 @@ extension Engine {
             guard savesLeft > 0 || isWriting else { break }
             waitAndHandle(beside: [watch])
         }
-        for text in notes.takePending() { note(text) }
+        for text in notes.takePending() + forecast.takeNotes() { note(text) }
         let count = forecast.unwrittenCount
         if count > 0, !isInterrupted {
             note("what \(count) models needed is not remembered: another process has the history locked")

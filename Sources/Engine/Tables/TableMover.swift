@@ -77,7 +77,7 @@ final class TableMover {
             return fail(holding.key, .spill)
         }
         tables.setPlace(.moving, of: holding.table)
-        move(work) { [weak self] outcome in self?.spilled(holding, outcome) }
+        move(work, .spill) { [weak self] outcome in self?.spilled(holding, outcome) }
     }
 
     private func spilled(_ holding: TableHolding, _ outcome: MoveOutcome) {
@@ -100,7 +100,7 @@ final class TableMover {
         let work = store.beginSwap(holding.table)
         let memory = holding.cgroup?.memory
         tables.setPlace(.moving, of: holding.table)
-        background.begin {
+        background.begin(.spill) {
             if way == .limit {
                 work.dropLimit { bytes in memory?.reclaim(UInt64(bytes)) }
             } else {
@@ -139,9 +139,9 @@ final class TableMover {
         delegate?.tell(.measured(rates))
     }
 
-    /// Moves a table in the background; `then` is called with the outcome, when the store knows the new place.
-    private func move(_ work: MoveWork, then: @escaping (MoveOutcome) -> Void) {
-        background.begin {
+    /// Moves a table in the background; `then` is called when it is where the outcome says.
+    private func move(_ work: MoveWork, _ kind: BackgroundWork.Kind, then: @escaping (MoveOutcome) -> Void) {
+        background.begin(kind) {
             // The work keeps its error, and `store.finish` returns it below.
             try? work.run()
         } then: { [weak self] in
@@ -149,7 +149,7 @@ final class TableMover {
             let outcome = store.finish(work)
             tables.noteReaders()
             // Closing the files takes a while where pages are small.
-            background.begin { work.letGo() }
+            background.begin(.free) { work.letGo() }
             then(outcome)
             // Bytes may have left a sealed segment; or a compaction is to be tried again, because its tables have changed meanwhile.
             if case .failed = outcome { return }
@@ -198,7 +198,7 @@ final class TableMover {
         do {
             let work = try store.beginRestore(table)
             restoring[table] = [then]
-            move(work) { [weak self] outcome in
+            move(work, .restore) { [weak self] outcome in
                 guard let self else { return }
                 let error = restored(table, outcome)
                 for waiting in restoring.removeValue(forKey: table) ?? [] { waiting(error) }
@@ -226,7 +226,7 @@ final class TableMover {
     func compact() {
         do {
             for segment in try store.compactable() {
-                move(try store.beginCompaction(segment)) { [weak self] outcome in self?.compacted(outcome) }
+                move(try store.beginCompaction(segment), .compact) { [weak self] outcome in self?.compacted(outcome) }
             }
         } catch {
             noteCompaction(failed: error)

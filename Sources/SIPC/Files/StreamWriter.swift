@@ -9,13 +9,21 @@ extension Descriptor {
     /// - Parameter segments: at least those that the descriptor names.
     public func writeStream(_ segments: [MappedSegment], to file: borrowing FileDescriptor) throws {
         let table = try trimmed(segments)
-        try table.descriptor.writeAll(table.segments, to: file)
+        var output = StreamOutput()
+        try table.descriptor.writeAll(table.segments, to: &output) { try file.writeAll($0) }
     }
 
-    private func writeAll(_ segments: [MappedSegment], to file: borrowing FileDescriptor) throws {
-        let source = try TableSource(self, segments)
+    /// Writes the table as a standard Arrow IPC stream piece by piece, as `writeStream(_:to:)` does; an error of `write` ends it.
+    public func writeStream(_ segments: [MappedSegment], _ write: (UnsafeRawBufferPointer) throws -> Void) throws {
+        let table = try trimmed(segments)
         var output = StreamOutput()
-        func write(_ bytes: UnsafeRawBufferPointer) throws { try file.writeAll(bytes) }
+        try table.descriptor.writeAll(table.segments, to: &output, write)
+    }
+
+    private func writeAll(
+        _ segments: [MappedSegment], to output: inout StreamOutput, _ write: (UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        let source = try TableSource(self, segments)
         try bytes.withUnsafeBytes { try output.append(UnsafeRawBufferPointer(rebasing: $0[schemaMessage]), write) }
         try writeBodies(source, to: &output, write) { _, _, _ in }
         try StreamOutput.end.withUnsafeBytes { try output.append($0, write) }

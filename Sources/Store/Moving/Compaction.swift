@@ -42,16 +42,12 @@ extension SegmentStore {
         guard let first = segment.tables.sorted().first(where: { tables[$0]?.named[id]?.isEmpty == false }) else {
             throw StoreError(.unsuitable, id, "no table names anything of it")
         }
-        do {
-            let movers = try movers(of: first, files: [id], pin: nil)
-            let gathering = Gathering(
-                movers: movers, lock: lock, wanted: [id: segment.named], task: "rewriting segment \(id)")
-            segment.isBeingRewritten = true
-            return MoveWork(.compaction, movers, bytes: gathering.bytes, vacated: id) { () throws(StoreError) in
-                try gathering.read()
-            }
-        } catch {
-            throw StoreError(.unsuitable, id, "it can't be rewritten: \(error)")
+        let movers = movers(of: first, files: [id], pin: nil)
+        let gathering = Gathering(
+            movers: movers, lock: lock, wanted: [id: segment.named], task: "rewriting segment \(id)")
+        segment.isBeingRewritten = true
+        return MoveWork(.compaction, movers, bytes: gathering.bytes, vacated: id) { () throws(StoreError) in
+            try gathering.read()
         }
     }
 }

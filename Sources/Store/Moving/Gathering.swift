@@ -25,6 +25,7 @@ struct Gathering: Sendable {
     }
 
     private func readFiles() throws -> MoveWork.Made {
+        HoldPoint.gather.pass()
         let begin = MonotonicClock.nanoseconds()
         let placements = places()
         let huge = Machine.hugePageBytes
@@ -37,7 +38,7 @@ struct Gathering: Sendable {
         let new = SIPC.Segment(id: movers.newID.rawValue, bytes: UInt64(size))
         let relocation = Relocation(placements)
         var tables = try movers.rewriteOthers(relocation, to: new)
-        let moved = movers.descriptor.relocated(to: new) { relocation.offset(of: $1, in: $0) }
+        let moved = try movers.descriptor().relocated(to: new) { relocation.offset(of: $1, in: $0) }
         guard let moved else { preconditionFailure("a table that moves names nothing of what moves") }
         tables[movers.table] = try Rewritten(movers.box, bytes: moved)
         let segment = NewSegment(

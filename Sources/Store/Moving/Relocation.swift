@@ -98,22 +98,25 @@ final class Held: Sendable {
     }
 }
 
-/// A table that is being moved to a new segment, and the others that may move with it. Made on the engine's thread, used on another.
+/// A table that is being moved to a new segment, and the others that may move with it. Made on the engine's thread, used on another;
+/// descriptors are decoded there only, as they may be large.
 struct Movers: Sendable {
     let table: TableID
     /// A fictitious reader that keeps the table's bytes in place during the move. Nil for a compaction: a sealed segment can't be
     /// punched.
     let pin: WorkerID?
     let box: DescriptorBox
-    let descriptor: Descriptor
-    /// The files of the segments that the table leaves; the move reads them.
+    /// What is read of what the table names.
     let files: Held
     /// Tables that nobody reads and that name bytes of the same segments.
     let others: [(table: TableID, box: DescriptorBox)]
     /// The number of the new segment.
     let newID: SegmentID
 
-    /// Maps the segments of `files`.
+    /// Decodes the table's descriptor.
+    func descriptor() throws -> Descriptor { try Descriptor(reading: box) }
+
+    /// Maps what the table names.
     func map() throws(SystemError) -> [MappedSegment] {
         var mapped: [MappedSegment] = []
         for segment in files.all {
@@ -154,19 +157,18 @@ extension Descriptor {
 }
 
 extension SegmentStore {
-    /// Pins a table that is to be moved: until `unpin`, its bytes stay where they are, even if tables are released.
-    func pin(_ table: TableID, _ purpose: String) throws -> Movers {
+    /// Pins a table that is to be moved: until `unpin`, its bytes stay where they are, whoever releases what.
+    func pin(_ table: TableID, _ purpose: String) -> Movers {
         guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
         let pin = WorkerID(rawValue: "\(purpose) \(nextSegmentID())")
-        let movers = try movers(of: table, files: entry.named.keys.sorted(), pin: pin)
+        let movers = movers(of: table, files: entry.named.keys.sorted(), pin: pin)
         tables[table]?.readers.insert(pin)
         return movers
     }
 
-    /// The table that is to leave some of its segments, and the others that may move with it.
-    func movers(of table: TableID, files ids: [SegmentID], pin: WorkerID?) throws -> Movers {
+    /// A table that is to leave some of the segments that it names, and the others that may move with it.
+    func movers(of table: TableID, files ids: [SegmentID], pin: WorkerID?) -> Movers {
         guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
-        let descriptor = try Descriptor(reading: entry.descriptor)
         var others: Set<TableID> = []
         var files: [(id: SegmentID, file: DescriptorBox)] = []
         for id in ids {
@@ -179,7 +181,7 @@ extension SegmentStore {
         others.remove(table)
         let idle = others.sorted().filter { tables[$0]?.readers.isEmpty == true }
         return Movers(
-            table: table, pin: pin, box: entry.descriptor, descriptor: descriptor, files: Held(files),
+            table: table, pin: pin, box: entry.descriptor, files: Held(files),
             others: idle.compactMap { id in tables[id].map { (id, $0.descriptor) } }, newID: nextSegmentID())
     }
 
@@ -207,7 +209,6 @@ extension SegmentStore {
         segments[new.id] = segment
         let current = current(new)
         let affected = Set(current.keys.flatMap { tables[$0].map { Array($0.named.keys) } ?? [] })
-        let before = residentBytes(of: affected)
         for (table, rewritten) in current {
             for id in tables[table]?.named.keys ?? [:].keys { segments[id]?.tables.remove(table) }
             for id in rewritten.named.keys { segments[id]?.tables.insert(table) }
@@ -215,10 +216,12 @@ extension SegmentStore {
             tables[table]?.named = rewritten.named
         }
         segment.named = naming(segment)
-        if segment.tables.isEmpty { segments[new.id] = nil }
-        // A punch that fails leaves `owesTrim` set, and is repeated by the next release on the segment.
-        for id in affected.sorted() { segments[id].map { try? giveBack($0, keepsForLater: false) } }
-        return (max(0, before - residentBytes(of: affected)), current.count)
+        if segment.tables.isEmpty { drop(segment) }
+        // What can't be punched now is owed, and goes with the next release on the segment.
+        let freed = affected.sorted().reduce(0) { sum, id in
+            sum + (segments[id].flatMap { try? giveBack($0, keepsForLater: false) } ?? 0)
+        }
+        return (freed, current.count)
     }
 
     /// The tables of a new segment that are unchanged and that nobody reads.
@@ -226,10 +229,5 @@ extension SegmentStore {
         new.tables.filter { table, rewritten in
             tables[table].map { $0.readers.isEmpty && $0.descriptor === rewritten.old } ?? false
         }
-    }
-
-    /// The memory of some segments, in bytes; a segment that can't be measured counts as 0.
-    private func residentBytes(of ids: Set<SegmentID>) -> Int {
-        ids.reduce(0) { sum, id in sum + (segments[id].flatMap { try? $0.residentBytes() } ?? 0) }
     }
 }

@@ -7,17 +7,13 @@ extension SegmentStore {
     public func beginRestore(_ table: TableID) throws(StoreError) -> MoveWork {
         let disk = diskSegments(of: table)
         guard !disk.isEmpty else { throw StoreError(.unsuitable, nil, "table \(table) is in memory already") }
-        do {
-            var wanted: [SegmentID: RangeSet] = [:]
-            for id in disk { wanted[id] = tables[table]?.named[id] }
-            let gathering = Gathering(
-                movers: try pin(table, "restore"), lock: lock, wanted: wanted,
-                task: "reading table \(table) back from the disk")
-            return MoveWork(.restore, gathering.movers, bytes: gathering.bytes) { () throws(StoreError) in
-                try gathering.read()
-            }
-        } catch {
-            throw StoreError(.unsuitable, nil, "table \(table) can't be read back: \(error)")
+        var wanted: [SegmentID: RangeSet] = [:]
+        for id in disk { wanted[id] = tables[table]?.named[id] }
+        let gathering = Gathering(
+            movers: pin(table, "restore"), lock: lock, wanted: wanted,
+            task: "reading table \(table) back from the disk")
+        return MoveWork(.restore, gathering.movers, bytes: gathering.bytes) { () throws(StoreError) in
+            try gathering.read()
         }
     }
 }

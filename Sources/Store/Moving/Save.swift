@@ -10,12 +10,16 @@ public final class SaveWork: Sendable {
 
     let movers: Movers
     private let bytes: Int
-    private let path: String
+    private let folder: Folder
+    private let name: String
+    private let key: String
 
-    init(_ movers: Movers, bytes: Int, _ path: String) {
+    init(_ movers: Movers, bytes: Int, _ folder: Folder, _ name: String, key: String) {
         self.movers = movers
         self.bytes = bytes
-        self.path = path
+        self.folder = folder
+        self.name = name
+        self.key = key
         table = movers.table
     }
 
@@ -23,22 +27,28 @@ public final class SaveWork: Sendable {
     ///
     /// Nothing happens if a file of that name is there already.
     ///
-    /// - Throws: `diskFull`, `system`; `unsuitable` when the table would be much larger there.
+    /// - Throws: `diskFull`, `system`; `unsuitable` when the table can't be an Arrow IPC file, or would be much larger there.
     public func write() throws(StoreError) {
         do {
-            let table = try movers.descriptor.trimmed(try movers.map())
+            HoldPoint.save.pass()
+            if (try? folder.status(of: name)) != nil { return }
+            let descriptor = try movers.descriptor()
+            guard try descriptor.fileLayout().format == .file else {
+                throw StoreError(.unsuitable, nil, "table \(table) can't be saved: its dictionaries are replaced")
+            }
+            let table = try descriptor.trimmed(try movers.map())
             let layout = try table.descriptor.fileLayout(hasChecksum: true)
             try SegmentStore.checkFileBytes(layout, of: bytes, self.table)
-            let pending = try PendingFile(in: Path.parent(path))
+            let pending = try PendingFile(in: folder)
             try pending.file.descriptor.allocate(bytes: layout.bytes)
             var output = DiskOutput(pending.file)
-            _ = try table.descriptor.writeFile(layout, table.segments) { try output.write($0, at: $1) }
+            _ = try table.descriptor.writeFile(layout, table.segments, key: key) { try output.write($0, at: $1) }
             try output.finish()
-            try pending.link(as: path)
+            try pending.link(as: name)
         } catch let error as StoreError {
             throw error
         } catch {
-            throw StoreError(writing: "saving table \(table), \(bytes) bytes, as \(path)", error)
+            throw StoreError(writing: "saving table \(table), \(bytes) bytes, as \(folder.path)/\(name)", error)
         }
     }
 }
@@ -48,27 +58,16 @@ extension SegmentStore {
     ///
     /// - Parameters:
     ///   - table: any.
-    ///   - path: the file's name, which nothing should have; its folder is there.
+    ///   - folder: where to.
+    ///   - name: the file's name, which nothing should have.
+    ///   - key: what it is kept by; its checksum is of that too.
     /// - Returns: the work, for a thread that may wait.
-    /// - Throws: `unsuitable` when the table can't be an Arrow IPC file.
-    public func beginSave(_ table: TableID, as path: String) throws(StoreError) -> SaveWork {
-        let bytes = namedBytes(of: table)
-        var movers: Movers?
-        do {
-            let pinned = try pin(table, "save")
-            movers = pinned
-            guard try pinned.descriptor.fileLayout().format == .file else {
-                throw StoreError(.unsuitable, nil, "table \(table) can't be saved: its dictionaries are replaced")
-            }
-            return SaveWork(pinned, bytes: bytes, path)
-        } catch {
-            if let movers { _ = try unpin(movers) }
-            throw error as? StoreError ?? StoreError(.unsuitable, nil, "table \(table) can't be saved: \(error)")
-        }
+    public func beginSave(_ table: TableID, in folder: Folder, as name: String, key: String) -> SaveWork {
+        SaveWork(pin(table, "save"), bytes: namedBytes(of: table), folder, name, key: key)
     }
 
     /// Ends a save, whatever came of it.
-    public func finishSave(_ work: SaveWork) { _ = try? unpin(work.movers) }
+    public func finishSave(_ work: SaveWork) { endReading(work.movers) }
 
     /// Takes in a table that was saved; it is read from its file, which must stay as it is.
     ///

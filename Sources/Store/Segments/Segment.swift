@@ -95,70 +95,23 @@ final class Segment {
         bytes = size
     }
 
-    /// Frees the appended memory, when the segment is no longer used.
-    func shrink() throws(StoreError) {
-        guard let writer, bytes > bytesMade else { return }
-        try onSegment(id, "giving back memory") { () throws(SystemError) in
-            try writer.descriptor.truncate(bytes: bytesMade)
-        }
-        bytes = bytesMade
-    }
+    /// The file as it is published or kept for a later output; nil when it is locked already.
+    var outputFile: OutputFile? { writer.map { OutputFile(id: id, lock: lock, bytes: bytes, file: $0) } }
 
-    /// Checks that the producer left size, seals, owner and permissions as they were.
-    func checkUntouched() throws(StoreError) {
-        guard let writer else { preconditionFailure("segment \(id) is locked already") }
-        let (status, seals) = try onSegment(id, "checking the output") { () throws(SystemError) in
-            (try writer.descriptor.status(), try writer.descriptor.seals())
-        }
-        if status.bytes != bytes {
-            throw StoreError(
-                .tampered, id, "the worker changed the size of its output from \(bytes) to \(status.bytes) bytes")
-        }
-        if seals != Self.sealsBefore(lock) {
-            throw StoreError(.tampered, id, "the worker changed the seals of its output (now \(seals.rawValue))")
-        }
-        if status.mode != 0o600 || status.owner != geteuid() {
-            throw StoreError(.tampered, id, "the worker changed the owner or the permissions of its output")
-        }
+    /// Takes in what was published: from now on tables name parts of it.
+    func publish(_ file: OutputFile, reader: DescriptorBox) {
+        writer = lock == .sealed ? nil : file.file
+        self.reader = reader
+        phase = .published
     }
 
     /// The size in whole 2 MiB pages, for a trim. There is nothing between the end of the file and that.
     private var bytesInHugePages: Int { (bytes + Machine.hugePageBytes - 1) & ~(Machine.hugePageBytes - 1) }
 
-    /// Leaves nothing in the file but the named bytes; everything else reads as zero.
-    ///
-    /// Only while nobody else can write the file. Repeating it after a failure is fine.
-    func trim(to named: RangeSet) throws(StoreError) {
-        guard let writer else { preconditionFailure("segment \(id) is sealed: it can't be trimmed") }
-        let plan = Trim(named: named, windows: RangeSet([0..<bytesInHugePages]))
-        try onSegment(id, "trimming the output") { () throws(SystemError) in
-            try plan.punch(writer.descriptor)
-            try plan.zero(writer.descriptor)
-        }
-    }
-
-    /// The most bytes that are moved out of an output so that its memory can be kept for another: about as many as are packed.
+    /// The most bytes that are moved out of an output so that its memory can be kept for another: about what is packed.
     static let movedBytesMax = 128 << 10
     /// Memory below this is not worth a move.
     static let recycledBytesMin = 8 << 20
-
-    /// Puts a new file in place of the output's, with the named bytes at the offsets they had and nothing else.
-    ///
-    /// Only while nobody else can write the file. All or nothing.
-    ///
-    /// - Returns: the old file, which nobody needs any more.
-    func replaceFile(keeping named: RangeSet) throws(StoreError) -> DescriptorBox {
-        guard let old = writer, let end = named.bounds?.upperBound else {
-            preconditionFailure("segment \(id) is sealed, or nothing of it is named")
-        }
-        let new = try Self.makeFile(id, bytes: bytes, lock: lock)
-        try onSegment(id, "moving \(named.bytes) bytes out of the output") { () throws(SystemError) in
-            try Self.copy(
-                named, from: old.descriptor, size: end, to: new.descriptor, at: named.ranges.map(\.lowerBound))
-        }
-        writer = new
-        return old
-    }
 
     /// Copies ranges of a file of the given size to places in another.
     static func copy(
@@ -187,35 +140,27 @@ final class Segment {
         withExtendedLifetime(mapping) {}
     }
 
-    /// Makes the content unchangeable for everyone but this store, and returns the descriptor that readers get.
-    ///
-    /// With `sealed` the content is unchangeable for the store too.
-    func applyLock() throws(StoreError) -> DescriptorBox {
-        guard let writer else { preconditionFailure("segment \(id) is locked already") }
-        return try onSegment(id, "locking the output") { () throws(SystemError) in
-            try Self.lock(writer, lock)
-        }
-    }
-
     /// Makes the content of a memory file unchangeable in the given way, and returns the descriptor that readers get.
     static func lock(_ writer: DescriptorBox, _ lock: Lock) throws(SystemError) -> DescriptorBox {
         if lock == .sealed { try writer.descriptor.addSeals(.all) }
         return DescriptorBox(try writer.descriptor.reopenReadOnly())
     }
 
-    /// Frees the pages that no table names any more, where the lock allows it.
+    /// What has to be done to free the pages that no table names any more; nil where the lock doesn't allow it.
     ///
-    /// - Parameter dead: the bytes that have just ceased to be named.
-    func punch(dead: RangeSet) throws(StoreError) {
-        guard lock == .readOnlyDescriptor || place == .disk, let writer else { return }
+    /// - Parameter dead: what has just ceased to be named.
+    func beginPunch(dead: RangeSet) -> (file: DescriptorBox, plan: Trim)? {
+        guard lock == .readOnlyDescriptor || place == .disk, let writer else { return nil }
         let huge = Machine.hugePageBytes
         let windows = dead.ranges.map { $0.lowerBound & ~(huge - 1)..<($0.upperBound + huge - 1) & ~(huge - 1) }
+        // What was published may stay in pages that remain: only whole pages are given back, nothing is zeroed.
         let plan = Trim(named: named, windows: owesTrim ? RangeSet([0..<bytesInHugePages]) : RangeSet(windows))
-        owesTrim = true
-        // Published bytes may stay in pages that remain: only whole pages are given back, nothing is zeroed.
-        try onSegment(id, "giving back memory") { () throws(SystemError) in try plan.punch(writer.descriptor) }
         owesTrim = false
+        return (writer, plan)
     }
+
+    /// The pages are free, or not.
+    func endPunch(hasFailed: Bool) { if hasFailed { owesTrim = true } }
 
     /// The memory that the file takes, in bytes, in RAM and in swap; none when it is on a disk.
     func residentBytes() throws(StoreError) -> Int { place == .memory ? try allocatedBytes() : 0 }

@@ -17,21 +17,31 @@ public final class SegmentStore {
     var pool: Pool
     var lastSegment: UInt64 = 0
     private var lastTable: UInt64 = 0
-    private var outputs: [WorkerID: SegmentID] = [:]
-    private var loans: [WorkerID: Set<TableID>] = [:]
+    var outputs: [WorkerID: SegmentID] = [:]
+    private(set) var loans: [WorkerID: Set<TableID>] = [:]
     var residentBytesPeak = 0
-    /// Bytes moved out of outputs of which next to nothing was published, since the store was made.
-    public private(set) var movedBytes = 0
-    /// Bytes read back from a disk so that their table could be lent, since the store was made.
+    /// What was moved out of outputs of which next to nothing was published, in bytes, since the store was made.
+    public internal(set) var movedBytes = 0
+    /// What was read back from a disk so that it could be lent, in bytes, since the store was made.
     public internal(set) var restoredBytes = 0
+    /// Who does what takes its time.
+    let chores: StoreChores
 
     /// An empty store.
     ///
     /// - Parameters:
     ///   - lock: `readOnlyDescriptor` only where every worker runs as another user than the engine.
     ///   - poolBytesMax: the most memory that is kept faulted in for future outputs.
-    public init(lock: Lock, poolBytesMax: Int) {
+    ///   - chores: does what takes its time on another thread; without one it is done at once.
+    public init(
+        lock: Lock, poolBytesMax: Int,
+        chores: @escaping StoreChores = { _, work, then in
+            work()
+            then()
+        }
+    ) {
         self.lock = lock
+        self.chores = chores
         self.pool = Pool(bytesMax: poolBytesMax)
     }
 
@@ -53,6 +63,7 @@ public final class SegmentStore {
         let rounded = (bytes + Machine.hugePageBytes - 1) & ~(Machine.hugePageBytes - 1)
         let id = nextSegmentID()
         let recycled = recycles ? pool.take(bytes: rounded, expectedBytes: expectedBytes, model: model) : nil
+        letGo(pool.takeDropped())
         let file = if let recycled { recycled.file } else { try Segment.makeFile(id, bytes: rounded, lock: lock) }
         segments[id] = Segment(
             id: id, lock: lock, bytes: rounded, growthBytesMax: growthBytesMax, producer: worker, model: model,
@@ -94,92 +105,6 @@ public final class SegmentStore {
         try output.measure()
     }
 
-    /// A table as a worker publishes it.
-    public struct Publication {
-        /// The SIPC descriptor for readers: sealed, and checked by the caller.
-        public let descriptor: DescriptorBox
-        /// Every reference in it; to the output, and to what was lent to the worker.
-        public let references: References
-
-        /// A table and what it names.
-        public init(descriptor: DescriptorBox, references: References) {
-            self.descriptor = descriptor
-            self.references = references
-        }
-    }
-
-    /// Publishes a worker's table, as `publish(by:tables:)` does.
-    public func publish(
-        by worker: WorkerID, descriptor: DescriptorBox, references: References
-    ) throws(StoreError) -> TableID {
-        try publish(by: worker, tables: [Publication(descriptor: descriptor, references: references)])[0]
-    }
-
-    /// Publishes a worker's tables: checks their references, trims and locks its output, and takes them in.
-    ///
-    /// Only after the worker and everything it started are dead, and before `end(worker)`. All or nothing: after an error no
-    /// table is there, and what remains of the worker goes with `end(worker)`; the call may also be repeated.
-    ///
-    /// - Parameters:
-    ///   - worker: the producer.
-    ///   - publications: the tables; they may share bytes.
-    /// - Returns: their numbers, in their order. Each is released by itself.
-    /// - Throws: `badReference`, `tampered`, `stillMapped`, `system`.
-    public func publish(
-        by worker: WorkerID, tables publications: [Publication]
-    ) throws(StoreError) -> [TableID] {
-        guard let output = outputs[worker].flatMap({ segments[$0] }) else {
-            preconditionFailure("worker \(worker) has no output, or has published it")
-        }
-        var named: [[SegmentID: RangeSet]] = []
-        for publication in publications { named.append(try check(publication.references, of: worker, output)) }
-        try output.checkUntouched()
-        let own = named.reduce(RangeSet()) { $0.union($1[output.id] ?? RangeSet()) }
-        if !own.isEmpty {
-            noteResidentPeak()
-            if !recycleMemory(of: output, around: own) { try output.trim(to: own) }
-            output.reader = try output.applyLock()
-            if lock == .sealed { output.writer = nil }
-            output.phase = .published
-            outputs[worker] = nil
-        }
-        // Nothing can fail from here on. An output that no table names stays the worker's until it ends.
-        return zip(publications, named).map { take(Table(descriptor: $0.descriptor, named: $1)) }
-    }
-
-    /// Checks that a table names nothing but bytes of the worker's output and of tables lent to the worker.
-    private func check(
-        _ references: References, of worker: WorkerID, _ output: Segment
-    ) throws(StoreError) -> [SegmentID: RangeSet] {
-        var named: [SegmentID: RangeSet] = [:]
-        for list in references.lists { named[list.segment] = RangeSet(list.ranges) }
-        for (id, ranges) in named where id != output.id { try checkLent(ranges, of: id, to: worker) }
-        if let bounds = named[output.id]?.bounds, bounds.upperBound > output.bytes {
-            let message = "a reference ends at byte \(bounds.upperBound) of the output, which has \(output.bytes)"
-            throw StoreError(.badReference, output.id, message)
-        }
-        return named.reduce(into: [:]) { coarse, entry in
-            coarse[entry.key] =
-                entry.key == output.id
-                ? entry.value.coarse(in: RangeSet([0..<output.bytes]))
-                : entry.value.coarse(in: lent(entry.key, to: worker))
-        }
-    }
-
-    /// If a table names next to nothing of an output, moves these bytes to a new file and keeps the output's memory for a later
-    /// one: freeing it and faulting in new memory would cost far more than the copy.
-    ///
-    /// - Returns: whether that was done. If it can't be, trimming is always possible.
-    private func recycleMemory(of output: Segment, around own: RangeSet) -> Bool {
-        guard own.bytes <= Segment.movedBytesMax, let resident = try? output.residentBytes(),
-            resident >= Segment.recycledBytesMin, resident <= pool.bytesMax,
-            let file = try? output.replaceFile(keeping: own)
-        else { return false }
-        movedBytes += own.bytes
-        pool.add(file, bytes: output.bytes, model: output.model)
-        return true
-    }
-
     func take(_ table: Table) -> TableID {
         lastTable += 1
         let id = TableID(rawValue: lastTable)
@@ -190,23 +115,6 @@ public final class SegmentStore {
         }
         tables[id] = table
         return id
-    }
-
-    /// Checks that the bytes of an input that a worker names are bytes that tables lent to it name.
-    private func checkLent(_ ranges: RangeSet, of id: SegmentID, to worker: WorkerID) throws(StoreError) {
-        let lent = lent(id, to: worker)
-        guard let stray = ranges.ranges.first(where: { lent.index(holding: $0) == nil }) else { return }
-        throw StoreError(
-            .badReference, id, "worker \(worker) names bytes \(stray) of it, which no table lent to the worker names")
-    }
-
-    /// What tables that were lent to a worker name of a segment.
-    private func lent(_ id: SegmentID, to worker: WorkerID) -> RangeSet {
-        var lent = RangeSet()
-        for table in loans[worker] ?? [] {
-            if let part = tables[table]?.named[id] { lent = lent.union(part) }
-        }
-        return lent
     }
 
     /// Lends a table to a worker: it stays until the worker has ended, whether it is released or not.
@@ -254,13 +162,6 @@ public final class SegmentStore {
         outputs[worker].flatMap { segments[$0] }.flatMap { try? $0.residentBytes() } ?? 0
     }
 
-    /// The file size of a segment that a worker may name: its own output, or one of a table that was lent to it. Nil for any
-    /// other.
-    public func fileBytes(of id: SegmentID, namedBy worker: WorkerID) -> Int? {
-        let isLent = (loans[worker] ?? []).contains { tables[$0]?.named[id] != nil }
-        return isLent || outputs[worker] == id ? segments[id]?.bytes : nil
-    }
-
     /// Whether the store still has a table.
     public func contains(_ table: TableID) -> Bool { tables[table] != nil }
 
@@ -278,7 +179,7 @@ public final class SegmentStore {
     ///
     /// - Throws: as `release`.
     public func end(_ worker: WorkerID) throws(StoreError) {
-        if let output = outputs.removeValue(forKey: worker), let segment = segments.removeValue(forKey: output) {
+        if let output = outputs.removeValue(forKey: worker), let segment = segments[output] {
             recycle(segment)
         }
         let lent = loans.removeValue(forKey: worker) ?? []
@@ -288,9 +189,12 @@ public final class SegmentStore {
 
     func dropUnneeded(_ candidates: [TableID]) throws(StoreError) {
         var affected: Set<SegmentID> = []
+        var descriptors: [DescriptorBox] = []
+        defer { letGo(descriptors) }
         for id in candidates {
             guard let table = tables[id], table.isReleased, table.readers.isEmpty else { continue }
             tables[id] = nil
+            descriptors.append(table.descriptor)
             for segment in table.named.keys {
                 segments[segment]?.tables.remove(id)
                 affected.insert(segment)
@@ -311,16 +215,20 @@ public final class SegmentStore {
     /// Frees the bytes of a segment that no table names any more.
     ///
     /// - Parameter keepsForLater: whether the memory of a segment that is wholly free may be kept for a later output.
-    func giveBack(_ segment: Segment, keepsForLater: Bool = true) throws(StoreError) {
+    /// - Returns: the memory that is freed, now or soon, in bytes.
+    @discardableResult
+    func giveBack(_ segment: Segment, keepsForLater: Bool = true) throws(StoreError) -> Int {
         if segment.tables.isEmpty {
-            segments[segment.id] = nil
-            if keepsForLater { recycle(segment) }
-            return
+            let bytes = (try? segment.residentBytes()) ?? 0
+            if keepsForLater { recycle(segment) } else { drop(segment) }
+            return bytes
         }
         let before = segment.named
         segment.named = naming(segment)
         let dead = before.subtracting(segment.named)
-        if !dead.isEmpty || segment.owesTrim { try segment.punch(dead: dead) }
+        guard !dead.isEmpty || segment.owesTrim else { return 0 }
+        let freed = try punch(segment, dead: dead)
+        return segment.place == .memory ? freed : 0
     }
 
     /// The bytes of a segment that its tables name.
@@ -332,16 +240,26 @@ public final class SegmentStore {
     ///
     /// No live worker has it: its producer is dead, and a reader's table would still name it.
     private func recycle(_ segment: Segment) {
-        // Pages on swap would have to be read in to be zeroed.
-        guard let writer = segment.writer, segment.place == .memory, segment.swappedBytes == 0 else { return }
+        // What is on swap would have to be read in to be zeroed.
+        guard segment.place == .memory, segment.swappedBytes == 0, isUntouched(segment), let writer = segment.writer
+        else {
+            return drop(segment)
+        }
+        segments[segment.id] = nil
+        keep(writer, bytes: segment.bytesMade, model: segment.model)
+    }
+
+    /// Whether a file that can still be written is as its producer was given it, but for its content and for memory that was moved to
+    /// its end.
+    private func isUntouched(_ segment: Segment) -> Bool {
         do throws(StoreError) {
             // A worker that failed may have moved memory into it before.
             if case .output = segment.phase { try segment.measure() }
-            try segment.checkUntouched()
-            try segment.shrink()
+            guard let file = segment.outputFile else { return false }
+            try file.checkUntouched()
+            return true
         } catch {
-            return
+            return false
         }
-        pool.add(writer, bytes: segment.bytes, model: segment.model)
     }
 }
