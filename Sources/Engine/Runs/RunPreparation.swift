@@ -1,11 +1,11 @@
-import System
+import Store
 
 /// What a run needs of file systems before it begins. They may be slow, so it is found out in the background.
 struct RunPreparation {
     /// What workers see of the project.
     let view: WorkerView
     /// The saved results that the run may use, by key.
-    let saved: [String: DescriptorBox]
+    let saved: [String: SavedTable]
 }
 
 extension Engine {
@@ -22,7 +22,7 @@ extension Engine {
         then: @escaping (RunPreparation) -> Void
     ) {
         var view: WorkerView?
-        var saved: [String: DescriptorBox]?
+        var saved: [String: SavedTable]?
         var isHistoryRead = false
         func goOn() {
             if let view, let found = saved, isHistoryRead {

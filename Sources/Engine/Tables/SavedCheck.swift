@@ -1,3 +1,4 @@
+import Store
 import Synchronization
 import System
 
@@ -6,15 +7,16 @@ import System
 /// Threads share it: each takes the next key that nobody has looked at.
 private final class SavedCheck: Sendable {
     private struct State {
-        var waiting: [String]
-        var whole: [String: DescriptorBox] = [:]
+        var waiting: [(key: String, id: SegmentID)]
+        var whole: [String: SavedTable] = [:]
         var unfit: [String] = []
     }
 
     private let saved: SavedResults
     private let state: Mutex<State>
 
-    init(_ saved: SavedResults, _ keys: [String]) {
+    /// - Parameter keys: each with a number that the store gave for it.
+    init(_ saved: SavedResults, _ keys: [(key: String, id: SegmentID)]) {
         self.saved = saved
         state = Mutex(State(waiting: keys.reversed()))
     }
@@ -22,7 +24,7 @@ private final class SavedCheck: Sendable {
     /// Opens and reads files until none is left, at the speed of the memory or of the disk; what is no good is removed.
     func work() {
         HoldPoint.saved.pass()
-        while let key = state.withLock({ $0.waiting.popLast() }) {
+        while let (key, id) = state.withLock({ $0.waiting.popLast() }) {
             switch saved.open(key) {
             case .missing: continue
             case .unfit(let what): discard(key, what)
@@ -32,7 +34,8 @@ private final class SavedCheck: Sendable {
                         discard(key, "\(key).arrow is not used: it is damaged, or was made for another key")
                         continue
                     }
-                    state.withLock { $0.whole[key] = file }
+                    let table = try SavedTable(reading: file, as: id)
+                    state.withLock { $0.whole[key] = table }
                 } catch {
                     // What the disk can't give back is damaged too.
                     discard(key, "\(key).arrow is not used: \(error)")
@@ -47,7 +50,7 @@ private final class SavedCheck: Sendable {
     }
 
     /// The results that are as they were written, by key.
-    var whole: [String: DescriptorBox] { state.withLock { $0.whole } }
+    var whole: [String: SavedTable] { state.withLock { $0.whole } }
 
     /// What the user should know of the others; nil where there are none.
     var note: String? {
@@ -66,12 +69,12 @@ extension Engine {
     ///   - then: is given those that are whole, by key, on the engine's thread; at once where none can be saved.
     func openSaved(
         for plan: Plan, _ options: RunOptions, note: @escaping (String) -> Void,
-        then: @escaping ([String: DescriptorBox]) -> Void
+        then: @escaping ([String: SavedTable]) -> Void
     ) {
         guard let saved, options.usesCache else { return then([:]) }
         let keys = Set(plan.models.compactMap(\.key)).filter { results[$0] == nil }
         if keys.isEmpty { return then([:]) }
-        let check = SavedCheck(saved, keys.sorted())
+        let check = SavedCheck(saved, keys.sorted().map { ($0, store.numberForSaved()) })
         var threadsLeft = min(keys.count, Machine.processorCount())
         for _ in 0..<threadsLeft {
             background.begin(.prepare) {

@@ -69,25 +69,55 @@ extension SegmentStore {
     /// Ends a save, whatever came of it.
     public func finishSave(_ work: SaveWork) { endReading(work.movers) }
 
-    /// Takes in a table that was saved; it is read from its file, which must stay as it is.
+    /// A number for a table that was saved, which `SavedTable` needs to be read elsewhere.
+    public func numberForSaved() -> SegmentID { nextSegmentID() }
+
+    /// Takes in a table that was saved, and reads it right here.
     ///
     /// - Parameter file: open for reading alone, and as it was written (`hasArrowChecksum`): its content isn't checked here.
     /// - Throws: `unsuitable` when it is no Arrow IPC file, or a damaged one; `system`.
     public func takeSaved(_ file: DescriptorBox) throws(StoreError) -> TableID {
-        let id = nextSegmentID()
+        take(try SavedTable(reading: file, as: nextSegmentID()))
+    }
+
+    /// Takes in a table that was saved; it is read from its file, which must stay as it is.
+    public func take(_ saved: SavedTable) -> TableID {
+        let segment = Segment(id: saved.id, lock: lock, bytes: saved.bytes, producer: "", model: "", file: saved.file)
+        segment.reader = saved.file
+        segment.writer = nil
+        segment.place = .disk
+        segment.phase = .published
+        if !saved.named.isEmpty { segments[saved.id] = segment }
+        return take(Table(descriptor: saved.descriptor, named: saved.named))
+    }
+}
+
+/// A table in the file that it was saved to, decoded: on any thread, as a disk may be slow and a table long.
+public struct SavedTable: Sendable {
+    /// The number of rows.
+    public let rows: UInt64
+    let id: SegmentID
+    let file: DescriptorBox
+    let bytes: Int
+    let descriptor: DescriptorBox
+    let named: [SegmentID: RangeSet]
+
+    /// Reads a file.
+    ///
+    /// - Parameters:
+    ///   - file: open for reading alone, and as it was written (`hasArrowChecksum`): its content isn't checked here.
+    ///   - id: a number that the store gave for it alone (`numberForSaved`).
+    /// - Throws: `unsuitable` when it is no Arrow IPC file, or a damaged one; `system`.
+    public init(reading file: DescriptorBox, as id: SegmentID) throws(StoreError) {
         do {
-            let bytes = try file.descriptor.status().bytes
-            let descriptor = try Descriptor(
+            let table = try Descriptor(
                 arrowFile: try MappedSegment(id: id.rawValue, try file.descriptor.duplicate()))
-            let box = DescriptorBox(try FileDescriptor.sealedMemory(named: "descriptor", descriptor.bytes))
-            let named = Rewritten.named(by: descriptor).filter { !$0.value.isEmpty }
-            let segment = Segment(id: id, lock: lock, bytes: bytes, producer: "", model: "", file: file)
-            segment.reader = file
-            segment.writer = nil
-            segment.place = .disk
-            segment.phase = .published
-            if !named.isEmpty { segments[id] = segment }
-            return take(Table(descriptor: box, named: named))
+            self.id = id
+            self.file = file
+            rows = table.rows
+            bytes = try file.descriptor.status().bytes
+            descriptor = DescriptorBox(try FileDescriptor.sealedMemory(named: "descriptor", table.bytes))
+            named = Rewritten.named(by: table).filter { !$0.value.isEmpty }
         } catch {
             let place = "taking in a saved table"
             if let error = error as? SystemError { throw StoreError(.system, id, place, underlying: error) }
