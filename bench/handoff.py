@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 
-from measure import HOME, PeakMemory, log, medians, ray_python, zerrow
+from measure import HOME, PeakMemory, log, medians, ray_python, result_on_stdout, zerrow
 
 MIB = 1 << 20
 SIZES = (64 * MIB, 1024 * MIB, 4096 * MIB)
@@ -105,10 +105,11 @@ def main() -> None:
         cases += [{"system": system, "bytes": size, **medians(rounds[system])} for system in systems]
     if ray:
         ray.close()
-    if options.output == "json":
-        print(json.dumps({"cases": cases}))
-    else:
-        show(cases)
+    with result_on_stdout():
+        if options.output == "json":
+            print(json.dumps({"cases": cases}))
+        else:
+            show(cases)
 
 
 def show(cases: list[dict]) -> None:

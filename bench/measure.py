@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -19,6 +22,22 @@ ZERROW = Path(os.environ.get("ZERROW_COMMAND", HOME / "zerrow"))
 def log(text: str) -> None:
     """Progress goes to stderr; stdout is the result."""
     print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def result_on_stdout():
+    """What is printed within is the result: it arrives whole, or the process ends as one whose output failed."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            # Its reader has what it wanted: the end is the one of any program then, and says nothing.
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGPIPE)
+        # The interpreter would try again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(f"error: standard output did not take all of the result: {error.strerror}")
 
 
 def used_bytes() -> int:

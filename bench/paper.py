@@ -17,7 +17,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from measure import log
+from measure import log, result_on_stdout
 from paper import eviction, handoff, pressure, report, resharing, scan, shared_inputs, whole
 from paper.data import Workspace
 from paper.experiment import MIB, SCALES, Bench, Experiment
@@ -91,12 +91,13 @@ def run(options: argparse.Namespace) -> None:
                 left_out.append({"experiment": number, "reason": str(error)})
             report.write(options.report, bench, experiments, left_out)
     entries = [entry for experiment in experiments for entry in experiment.json()]
-    if options.output == "json":
-        result = {"experiments": entries, "left_out": left_out, "scale": scale.name, "rounds": rounds}
-        print(json.dumps({**result, "machine": report.machine()}))
-    else:
-        print(report.summary(entries, left_out))
-        print(f"\nreport: {options.report / 'report.md'}")
+    with result_on_stdout():
+        if options.output == "json":
+            result = {"experiments": entries, "left_out": left_out, "scale": scale.name, "rounds": rounds}
+            print(json.dumps({**result, "machine": report.machine()}))
+        else:
+            print(report.summary(entries, left_out))
+            print(f"\nreport: {options.report / 'report.md'}")
     if any(entry["ratio"] is None for entry in entries):
         sys.exit(1)
 

@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 
-from measure import HOME, ZERROW, LineProcess, PeakMemory, log, medians
+from measure import HOME, ZERROW, LineProcess, PeakMemory, log, medians, result_on_stdout
 
 # One engine for all rounds, in which no table of an earlier round is used again.
 WARM = ("--again-on-line", "--no-serve", "--no-cache", "--no-decache")
@@ -50,9 +50,15 @@ def main() -> None:
     for system in systems.values():
         system.close()
     cases = [{"system": name, **medians(rounds[name])} for name in systems]
-    if options.output == "json":
-        print(json.dumps({"cases": cases}))
-        return
+    with result_on_stdout():
+        if options.output == "json":
+            print(json.dumps({"cases": cases}))
+        else:
+            show(cases)
+
+
+def show(cases: list[dict]) -> None:
+    """The cases as a table."""
     base = next(case["wall_ms"] for case in cases if case["system"] == "in-process")
     print(f"{'system':<11} {'wall ms':>9} {'cpu ms':>9} {'vs in-process':>14} {'peak MiB':>9}")
     for case in cases:

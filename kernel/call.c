@@ -2,6 +2,7 @@
 /* The order of a call's steps, and of undoing them. */
 #include "call.h"
 
+#include <linux/delay.h>
 #include <linux/mmap_lock.h>
 #include <linux/sched/signal.h>
 
@@ -48,6 +49,9 @@ static int convert(struct kz_call *call)
 	err = kz_vmas_split(call);
 	if (err)
 		goto undo_held;
+	/* Both need somebody to take the answer's pages just now. */
+	if (kz_mutated(pause_held) || kz_mutated(dirty_early))
+		msleep(1000);
 	err = kz_publish(call);
 	if (err) {
 		/* The last 2 MiB of the file are being collapsed: the next attempt stays out of them. */

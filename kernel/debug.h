@@ -9,8 +9,8 @@
 #include <linux/types.h>
 
 /*
- * Deliberate mistakes, each of which the test suite has to catch. Only window_taken is none: it plays a collapse at the
- * file's end, after which a call has to succeed all the same.
+ * Deliberate mistakes, each of which the test suite has to catch. Two are none: window_taken plays a collapse at the file's
+ * end, after which a call has to succeed all the same, and pause_held has a call sleep for a second under all its locks.
  */
 #define KZ_MUTATIONS(MUTATION)        \
 	MUTATION(skip_tlb_flush)      \
@@ -45,6 +45,7 @@
 	MUTATION(drain_waits)         \
 	MUTATION(wait_for_each)       \
 	MUTATION(split_late)          \
+	MUTATION(pause_held)          \
 	MUTATION(window_taken)
 
 #define KZ_MUTATION_ID(name) KZ_MUTATION_##name,

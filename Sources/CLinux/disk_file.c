@@ -7,7 +7,11 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-int zerrow_unnamed_file(const char *folder) { return open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600); }
+int zerrow_unnamed_file(int folder, mode_t mode) {
+    return openat(folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+}
+
+int zerrow_open_at(int folder, const char *name, int flags, mode_t mode) { return openat(folder, name, flags, mode); }
 
 int zerrow_allocate(int fd, int64_t bytes) {
     int error = posix_fallocate(fd, 0, bytes);

@@ -2,6 +2,7 @@
 #include "local_socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -44,10 +45,11 @@ int zerrow_local_socket_connect(const char *path) {
     struct sockaddr_un address;
     if (named(path, &address) < 0)
         return -1;
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -1;
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
+    /* Whoever listens may be stopped: its queue of connections is not waited for. */
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0 || fcntl(fd, F_SETFL, 0) < 0)
         return give_up(fd);
     return fd;
 }

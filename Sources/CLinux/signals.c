@@ -12,6 +12,8 @@ int zerrow_pidfd_open(pid_t process) { return (int)syscall(SYS_pidfd_open, proce
 
 int zerrow_pidfd_signal(int fd, int signal) { return (int)syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0); }
 
+int zerrow_pidfd_take(int fd, int other) { return (int)syscall(SYS_pidfd_getfd, fd, other, 0); }
+
 int zerrow_signalfd_open(const int *signals, size_t count) {
     sigset_t set;
     sigemptyset(&set);

@@ -29,8 +29,8 @@ public enum Doctor {
     /// Tries everything. Changes nothing and leaves nothing behind.
     public static func checks(environment: [String: String]) -> [Check] {
         [
-            installation(environment), kernel(), sandbox(environment), users(), cgroups(), hugePages(), sealing(),
-            overcommit(),
+            installation(environment), kernel(), sandbox(environment), files(), users(), cgroups(), shares(),
+            hugePages(), sealing(), overcommit(),
             memory(), eviction(environment), history(environment), kernelZero(),
         ]
     }
@@ -83,6 +83,31 @@ public enum Doctor {
         }
     }
 
+    /// What keeps models from using sockets, FIFOs and locks of the files that they are shown.
+    private static func files() -> Check {
+        let name = "shown files"
+        let (overlay, landlock) = (SandboxProbe.canOverlay, SandboxProbe.landlockVersion)
+        var ways = ["mounted read-only"]
+        ways.append(
+            overlay
+                ? "projects through an overlay: sockets, FIFOs and locks in them are a worker's own"
+                : "sockets and FIFOs covered that are there when a run is planned; locks are the host's")
+        switch landlock {
+        case 6...: ways.append("Landlock \(landlock) for writing, devices, sockets and signals")
+        case 5: ways.append("Landlock 5 for writing and devices")
+        case 2...: ways.append("Landlock \(landlock) for writing")
+        default: ways.append("no Landlock")
+        }
+        let remedy =
+            overlay
+            ? "Linux 6.12 with Landlock among its security modules (lsm=landlock,…) keeps them from devices and abstract sockets too"
+            : "load the module overlay (modprobe overlay), and allow it in user namespaces"
+        let isAll = overlay && landlock >= 6
+        return Check(
+            name: name, status: isAll ? .present : .limited, detail: ways.joined(separator: "; "),
+            remedy: isAll ? nil : remedy)
+    }
+
     private static func users() -> Check {
         guard IdentityPool.isAvailable else {
             return Check(
@@ -105,6 +130,31 @@ public enum Doctor {
         return Check(
             name: "memory limits", status: .present, detail: "control groups, version \(tree.version == .v1 ? 1 : 2)",
             remedy: nil)
+    }
+
+    /// What keeps one run from taking the processors, or all processes that the kernel has, from another one.
+    private static func shares() -> Check {
+        let name = "fair shares"
+        let tree = CgroupTree.make()
+        defer { tree?.remove() }
+        let bounds = (tree?.sharesProcessor ?? false, tree?.boundsProcesses ?? false)
+        let processes =
+            bounds.1
+            ? "processes are bounded by run and by worker"
+            : IdentityPool.isAvailable ? "processes are bounded by worker" : "processes are bounded by project"
+        guard !bounds.0 else {
+            return Check(
+                name: name, status: .present, detail: "runs weigh the same in control groups; \(processes)", remedy: nil
+            )
+        }
+        let remedy =
+            tree == nil
+            ? CgroupPlace.problem().remedy
+            : "have the groups above this one give the cpu controller (cgroup.subtree_control)"
+        return Check(
+            name: name, status: .limited,
+            detail: "workers with many processes give way (nice), but not those in sessions of their own; \(processes)",
+            remedy: remedy)
     }
 
     /// Collapses one page of a memory file; the way the arena does it.

@@ -54,6 +54,11 @@ public final class Engine {
     var timers: [(at: UInt64, handler: () -> Void)] = []
     /// When memory is measured next.
     var measuring = Interval(seconds: 0.25)
+    /// Which models keep their slots without getting on.
+    var slotWatch = SlotWatch()
+    /// Whether workers are being measured; and when that was last begun, in nanoseconds of the monotonic clock.
+    var isMeasuringWorkers = false
+    var workersMeasuredAt: UInt64 = 0
 
     /// An engine that has started nothing but its janitor.
     public init(installation: Installation, options: EngineOptions, environment: [String: String]) throws {
@@ -131,7 +136,7 @@ public final class Engine {
         }
         let askedAt = MonotonicClock.nanoseconds()
         var prepared: RunPreparation?
-        prepare(plan, options) { prepared = $0 }
+        prepare(plan, options, note: { observer?.note($0) }) { prepared = $0 }
         while prepared == nil {
             waitAndHandle(beside: watches)
             // Nothing has begun; whatever is slow there ends with the command.

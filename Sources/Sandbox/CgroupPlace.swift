@@ -16,6 +16,24 @@ public struct CgroupPlace: Sendable, Equatable {
     let left: [String]
     /// Whether a group with processes may be arranged by them: it was delegated, or is all that a container sees.
     let isDelegated: Bool
+    /// What it bounds beside memory, where that is not the memory controller's hierarchy.
+    var controllers: [CgroupShares.Controller] = []
+
+    /// With version 1, where groups for processor time and processes can be made: a controller may have a hierarchy of its own.
+    static func companions() -> [CgroupPlace] {
+        var places: [CgroupPlace] = []
+        for controller in CgroupShares.Controller.allCases {
+            let found = hierarchies(of: Substring(controller.rawValue)).first { $0.version == .v1 && access($0.groups[0], W_OK) == 0 }
+            guard let parent = found?.groups[0] else { continue }
+            if let index = places.firstIndex(where: { $0.parent == parent }) {
+                places[index].controllers.append(controller)
+            } else {
+                places.append(
+                    CgroupPlace(version: .v1, parent: parent, left: [], isDelegated: false, controllers: [controller]))
+            }
+        }
+        return places
+    }
 
     /// Where this process could make groups, best first.
     public static func all() -> [CgroupPlace] {
@@ -88,6 +106,7 @@ public struct CgroupPlace: Sendable, Equatable {
     func make(_ folder: String) -> Bool {
         Self.locked(parent) {
             guard version == .v1 || prepare() else { return false }
+            if version == .v2 { CgroupShares.giveAll(below: parent) }
             if (try? Files.makeDirectory(folder, mode: 0o755)) != nil { return true }
             Self.putBack(in: parent)
             return false
@@ -123,6 +142,9 @@ public struct CgroupPlace: Sendable, Equatable {
             $0.hasPrefix(parent + "/zerrow-") || CgroupMemory(version: .v2, path: $0).limitBytes != nil
         }
         guard Files.exists(aside), !isUsed, write(parent, "subtree_control", "-memory") else { return }
+        for controller in CgroupShares.Controller.allCases {
+            _ = write(parent, "subtree_control", "-\(controller.rawValue)")
+        }
         for _ in 0..<roundsMax {
             for process in names(aside + "/cgroup.procs") { _ = write(parent, "procs", process) }
             if (try? Files.removeDirectory(aside)) != nil { return }
@@ -156,14 +178,14 @@ public struct CgroupPlace: Sendable, Equatable {
         let isReadOnly: Bool
     }
 
-    /// The hierarchies that are mounted.
-    static func hierarchies() -> [Hierarchy] {
+    /// The hierarchies of a controller that are mounted.
+    static func hierarchies(of controller: Substring = "memory") -> [Hierarchy] {
         var own: [CgroupTree.Version: String] = [:]
         for line in CgroupTree.lines("/proc/self/cgroup") {
             let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
             guard parts.count == 3 else { continue }
             if parts[0] == "0" { own[.v2] = String(parts[2]) }
-            if parts[1].split(separator: ",").contains("memory") { own[.v1] = String(parts[2]) }
+            if parts[1].split(separator: ",").contains(controller) { own[.v1] = String(parts[2]) }
         }
         return CgroupTree.lines("/proc/self/mountinfo").compactMap { line in
             let words = line.split(separator: " ")
@@ -173,7 +195,7 @@ public struct CgroupPlace: Sendable, Equatable {
             let version: CgroupTree.Version
             switch words[separator + 1] {
             case "cgroup2": version = .v2
-            case "cgroup" where words.last!.split(separator: ",").contains("memory"): version = .v1
+            case "cgroup" where words.last!.split(separator: ",").contains(controller): version = .v1
             default: return nil
             }
             // A process outside of its namespace's part of the tree can't see where it is.

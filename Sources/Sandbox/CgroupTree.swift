@@ -15,10 +15,13 @@ public final class CgroupTree {
     public let version: Version
     /// The engine's folder.
     public let folder: String
+    /// What is bounded beside memory.
+    private let shares: CgroupShares
     /// Groups that could not be removed yet: the kernel lets go of a dead process a little later than of its parent.
     private var leftovers: [String] = []
     /// Does what the kernel may take long for on another thread, and then calls the second one on this; at once where nobody has set it.
-    public var elsewhere: (_ work: @escaping @Sendable () -> Void, _ then: @escaping () -> Void) -> Void = { work, then in
+    public var elsewhere: (_ work: @escaping @Sendable () -> Void, _ then: @escaping () -> Void) -> Void = {
+        work, then in
         work()
         then()
     }
@@ -28,13 +31,26 @@ public final class CgroupTree {
     private init(version: Version, folder: String) {
         self.version = version
         self.folder = folder
+        if version == .v2 {
+            _ = try? Files.write(folder + "/cgroup.subtree_control", "+memory")
+            CgroupShares.giveAll(below: folder)
+        }
+        shares = CgroupShares(version: version, folder: folder)
     }
+
+    /// Whether each run has its share of processor time, whatever others do.
+    public var sharesProcessor: Bool { shares.folders[.cpu] != nil }
+    /// Whether the groups bound how many processes a run has.
+    public var boundsProcesses: Bool { shares.folders[.pids] != nil }
+    /// The engine's folders: the first one is that of `folder`, the others are beside it in other hierarchies.
+    public var folders: [String] { [folder] + shares.others }
 
     /// The engine's groups; nil where none can be had.
     ///
     /// Groups of engines that are dead are removed on the way. Limits of the groups that workers leave still hold: a service's
     /// `MemoryMax=`, for one.
     public static func make() -> CgroupTree? {
+        CgroupPlace.companions().forEach(sweep)
         for place in CgroupPlace.all() {
             sweep(place)
             let folder = "\(place.parent)/\(name(of: getpid()) ?? "zerrow-\(getpid())-0")"
@@ -62,7 +78,7 @@ public final class CgroupTree {
         collect()
         let path = "\(folder)/\(name)"
         guard (try? Files.makeDirectory(path, mode: 0o755)) != nil else { return nil }
-        let run = RunCgroup(tree: self, path: path)
+        let run = RunCgroup(tree: self, path: path, others: shares.makeRun(path))
         if version == .v2 { run.memory.write("/cgroup.subtree_control", "+memory") }
         if let memoryBytesMax, !run.setMemoryMax(memoryBytesMax) { return nil }
         return run
@@ -77,6 +93,7 @@ public final class CgroupTree {
         collect()
         guard (try? Files.makeDirectory(path, mode: 0o755)) != nil else { return nil }
         let group = WorkerCgroup(tree: self, path: path, run: run)
+        shares.bound(worker: path)
         if let memoryBytesMax, !group.setMemoryMax(memoryBytesMax) { return nil }
         return group
     }
@@ -87,7 +104,7 @@ public final class CgroupTree {
     }
 
     /// Removes all groups, and kills the processes in them.
-    public func remove() { Self.remove(tree: folder, version: version) }
+    public func remove() { Self.remove(trees: folders, version: version) }
 
     /// Removes the leftovers that can be removed by now; groups below others come first.
     private func collect() {
@@ -103,7 +120,6 @@ public final class CgroupTree {
     }
 
     private func works() -> Bool {
-        if version == .v2 { _ = try? Files.write(folder + "/cgroup.subtree_control", "+memory") }
         guard let probe = make("probe", memoryBytesMax: 1 << 30) else { return false }
         probe.remove()
         return true
@@ -139,7 +155,12 @@ public final class CgroupTree {
         }
     }
 
-    /// Kills the processes in a tree of groups and removes it; waits, at most some seconds, for the dead to be gone.
+    /// Kills what is in trees of groups and removes them: whatever one could not be killed through, another one can.
+    static func remove(trees folders: [String], version: Version) {
+        for folder in folders { remove(tree: folder, version: version) }
+    }
+
+    /// Kills what is in a tree of groups and removes it; waits, at most some seconds, for the dead to be gone.
     static func remove(tree folder: String, version: Version) {
         for _ in 0..<500 {
             for group in groups(in: folder) {

@@ -19,7 +19,7 @@ public final class Janitor {
     public static func start(executable: String, cgroups: CgroupTree) throws -> Janitor {
         let (reading, writing) = try DescriptorBox.pipe()
         let child = try ChildProcess(
-            [executable, "janitor", cgroups.version == .v1 ? "v1" : "v2", cgroups.folder], environment: [:],
+            [executable, "janitor", cgroups.version == .v1 ? "v1" : "v2"] + cgroups.folders, environment: [:],
             folder: "/",
             output: .null, errors: .null, control: reading.raw)
         return Janitor(child: child, pipe: writing)
@@ -35,7 +35,7 @@ public final class Janitor {
     deinit { dismiss() }
 
     /// The janitor's life: waits for the end of descriptor 3, then cleans up. It does not hear a Ctrl-C meant for the engine.
-    public static func serve(version: CgroupTree.Version, folder: String) {
+    public static func serve(version: CgroupTree.Version, folders: [String]) {
         _ = setsid()
         for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] { signal(number, SIG_IGN) }
         var byte: UInt8 = 0
@@ -43,7 +43,7 @@ public final class Janitor {
             let count = read(3, &byte, 1)
             if count == 0 || count < 0 && errno != EINTR { break }
         }
-        guard folder.contains("/zerrow-") else { return }
-        CgroupTree.remove(tree: folder, version: version)
+        guard folders.allSatisfy({ $0.contains("/zerrow-") }) else { return }
+        CgroupTree.remove(trees: folders, version: version)
     }
 }

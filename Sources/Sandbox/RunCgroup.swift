@@ -8,10 +8,21 @@ public final class RunCgroup {
     /// The memory charged to the run: that of its workers, and segments that they touched first and that are still held.
     public let memory: CgroupMemory
     private let tree: CgroupTree
+    /// Groups beside it in other hierarchies, which its workers are in as well.
+    let others: [String]
 
-    init(tree: CgroupTree, path: String) {
+    init(tree: CgroupTree, path: String, others: [String]) {
         self.tree = tree
+        self.others = others
         memory = CgroupMemory(version: tree.version, path: path)
+    }
+
+    /// How often a process or thread could not be made, as the run had as many as it may have.
+    public var refusedProcesses: Int {
+        let folder = tree.version == .v2 ? [memory.path] : others
+        return folder.reduce(0) {
+            $0 + Int(clamping: CgroupMemory(version: tree.version, path: $1).figure("max", in: "/pids.events"))
+        }
     }
 
     /// Makes the group of one worker. Nil when the machine does not let us, which costs the limit, not the run.
@@ -27,5 +38,5 @@ public final class RunCgroup {
     @discardableResult
     public func setMemoryMax(_ bytes: UInt64?) -> Bool { memory.limit(bytes) }
 
-    deinit { tree.remove(memory.path) }
+    deinit { for path in [memory.path] + others { tree.remove(path) } }
 }

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import System
 
@@ -14,4 +15,10 @@ public enum SandboxProbe {
             control: control.descriptor, output: null)
         zygote.wait()
     }
+
+    /// Whether a project can be shown through a file system of a worker's own.
+    public static var canOverlay: Bool { zerrow_overlay_is_possible() != 0 }
+
+    /// The version of Landlock's interface; 0 where there is none.
+    public static var landlockVersion: Int { Int(zerrow_landlock_version()) }
 }

@@ -35,10 +35,13 @@ public final class WorkerCgroup {
     /// Puts a process into the group; what it starts from then on is in it too.
     public func add(_ pid: pid_t) throws(SystemError) { try entry(pid) }
 
-    /// Puts a process into the group as `add` does, from any thread. The kernel waits for all processors meanwhile.
+    /// Puts a process into the group as `add` does, from any thread. The kernel waits for all processors meanwhile, once where there are
+    /// groups in several hierarchies.
     public var entry: @Sendable (pid_t) throws(SystemError) -> Void {
-        let file = memory.path + "/cgroup.procs"
-        return { (pid) throws(SystemError) in try Files.write(file, "\(pid)") }
+        let files = ([memory.path] + (run?.others ?? [])).map { $0 + "/cgroup.procs" }
+        return { (pid) throws(SystemError) in
+            for file in files { try Files.write(file, "\(pid)", create: false) }
+        }
     }
 
     /// Kills all processes in it.

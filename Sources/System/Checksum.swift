@@ -17,6 +17,12 @@ public struct Checksum: Sendable {
         zerrow_checksum_add(&state, bytes.baseAddress, bytes.count)
     }
 
+    /// Adds a text, as UTF-8.
+    public mutating func add(_ text: String) {
+        var text = text
+        text.withUTF8 { add(UnsafeRawBufferPointer($0)) }
+    }
+
     /// Adds a range of a file, which is read, not mapped: a disk that fails is an error, and no signal. The kernel reads ahead itself.
     ///
     /// - Throws: as reading does; `EIO` when the file ends first.

@@ -9,7 +9,11 @@ public struct Deanonymization: Sendable {
     /// everything else.
     static let rangesMax = 16_384
 
-    /// Where the first byte of each range is in the file; nil if the range is where it was, untouched.
+    /// A call keeps the caller's memory locked, for about 50 million instructions for each GiB: much memory goes in several. One
+    /// range that is larger still goes by itself, as it can't be in the file in two parts.
+    static let callBytesMax: UInt64 = 4 << 30
+
+    /// Where the first byte of each range is in the file; nil: it is where it was, untouched.
     public private(set) var offsets: [UInt64?]
     /// The bytes of the ranges that moved, less those that were copied on the way.
     public private(set) var movedBytes: UInt64 = 0
@@ -38,52 +42,30 @@ public struct Deanonymization: Sendable {
 
     init(_ memory: [UnsafeRawBufferPointer], _ info: KernelZero.Info, _ call: Call) {
         offsets = [UInt64?](repeating: nil, count: memory.count)
-        let spans = Self.spans(Self.largest(memory, Self.rangesMax), memory)
+        let spans = Self.largest(MemorySpan.join(memory, bytesMax: Self.callBytesMax), Self.rangesMax)
         for batch in Self.batches(spans, rangesMax: info.rangesMax, bytesMax: info.bytesMax) {
             guard move(batch, memory, info, call) else { break }
         }
     }
 
-    /// Ranges that touch, and so can go as one.
-    struct Span: Equatable {
-        /// The addresses.
-        var bytes: Range<UInt>
-        /// The indexes of the ranges that were joined.
-        var members: Range<Int>
+    /// The largest spans, in their order.
+    static func largest(_ spans: [MemorySpan], _ countMax: Int) -> [MemorySpan] {
+        if spans.count <= countMax { return spans }
+        let chosen = spans.indices.sorted { spans[$0].bytes.count > spans[$1].bytes.count }.prefix(countMax).sorted()
+        return chosen.map { spans[$0] }
     }
 
-    /// The indexes of the largest ranges, in their order.
-    static func largest(_ memory: [UnsafeRawBufferPointer], _ countMax: Int) -> [Int] {
-        if memory.count <= countMax { return Array(memory.indices) }
-        return memory.indices.sorted { memory[$0].count > memory[$1].count }.prefix(countMax).sorted()
-    }
-
-    /// Joins ranges that touch: the page on their border is then no edge. Other ranges that share a page stay apart, because the
-    /// bytes between them must not be published.
-    static func spans(_ indexes: [Int], _ memory: [UnsafeRawBufferPointer]) -> [Span] {
-        var spans: [Span] = []
-        for index in indexes {
-            let start = UInt(bitPattern: memory[index].baseAddress)
-            let bytes = start..<start + UInt(memory[index].count)
-            if let last = spans.last, last.bytes.upperBound == start, last.members.upperBound == index {
-                spans[spans.count - 1].bytes = last.bytes.lowerBound..<bytes.upperBound
-                spans[spans.count - 1].members = last.members.lowerBound..<(index + 1)
-            } else {
-                spans.append(Span(bytes: bytes, members: index..<(index + 1)))
-            }
-        }
-        return spans
-    }
-
-    /// Batches that one call can take each; a span that is too large for any call is in none.
-    static func batches(_ spans: [Span], rangesMax: UInt64, bytesMax: UInt64) -> [ArraySlice<Span>] {
+    /// Parts that one call can take; what is too large for any call is in none.
+    static func batches(_ spans: [MemorySpan], rangesMax: UInt64, bytesMax: UInt64) -> [ArraySlice<MemorySpan>] {
         if rangesMax == 0 { return [] }
-        var batches: [ArraySlice<Span>] = []
+        let fullBytes = min(bytesMax, callBytesMax)
+        var batches: [ArraySlice<MemorySpan>] = []
         var start = 0
         var bytes: UInt64 = 0
         for (index, span) in spans.enumerated() {
             let count = UInt64(span.bytes.count)
-            let isTooMuch = count > bytesMax || bytes > bytesMax - count || UInt64(index - start) >= rangesMax
+            let isFull = count > fullBytes || bytes > fullBytes - count
+            let isTooMuch = count > bytesMax || (isFull && index > start) || UInt64(index - start) >= rangesMax
             if isTooMuch {
                 if index > start { batches.append(spans[start..<index]) }
                 start = count > bytesMax ? index + 1 : index
@@ -99,7 +81,7 @@ public struct Deanonymization: Sendable {
     ///
     /// - Returns: false when the next batch would fail as well: there is no room, or no permission.
     private mutating func move(
-        _ batch: ArraySlice<Span>, _ memory: [UnsafeRawBufferPointer], _ info: KernelZero.Info, _ call: Call
+        _ batch: ArraySlice<MemorySpan>, _ memory: [UnsafeRawBufferPointer], _ info: KernelZero.Info, _ call: Call
     ) -> Bool {
         let ranges = batch.map(\.bytes)
         do throws(SystemError) {
@@ -118,33 +100,35 @@ public struct Deanonymization: Sendable {
 
     /// A batch in two parts; nil when it is one range that is not joined from others.
     private static func halves(
-        _ batch: ArraySlice<Span>, _ memory: [UnsafeRawBufferPointer]
-    ) -> (ArraySlice<Span>, ArraySlice<Span>)? {
+        _ batch: ArraySlice<MemorySpan>, _ memory: [UnsafeRawBufferPointer]
+    ) -> (ArraySlice<MemorySpan>, ArraySlice<MemorySpan>)? {
         if batch.count > 1 {
             let middle = batch.startIndex + batch.count / 2
             return (batch[..<middle], batch[middle...])
         }
         guard let span = batch.first, span.members.count > 1 else { return nil }
         let middle = span.members.lowerBound + span.members.count / 2
-        let border = UInt(bitPattern: memory[middle].baseAddress)
         return (
-            [Span(bytes: span.bytes.lowerBound..<border, members: span.members.lowerBound..<middle)],
-            [Span(bytes: border..<span.bytes.upperBound, members: middle..<span.members.upperBound)]
+            [MemorySpan(span.members.lowerBound..<middle, of: memory)],
+            [MemorySpan(middle..<span.members.upperBound, of: memory)]
         )
     }
 
     private mutating func note(
-        _ answer: KernelZero.Answer, _ batch: ArraySlice<Span>, _ memory: [UnsafeRawBufferPointer]
+        _ answer: KernelZero.Answer, _ batch: ArraySlice<MemorySpan>, _ memory: [UnsafeRawBufferPointer]
     ) {
         var page = 0
         for (span, offset) in zip(batch, answer.offsets) {
-            for member in span.members {
-                offsets[member] = offset + UInt64(UInt(bitPattern: memory[member].baseAddress) - span.bytes.lowerBound)
-            }
             let count = Self.pageCount(span.bytes)
-            let copied = Self.copiedBytes(span.bytes, answer.pages[page..<page + count], &pages)
-            copiedBytes += copied
-            movedBytes += UInt64(span.bytes.count) - copied
+            let isCopied = answer.pages[page..<page + count].map { !pages.count($0) }
+            // What lies between the members is nobody's, and in no count.
+            for member in span.members {
+                let bytes = MemorySpan.addresses(memory[member])
+                offsets[member] = offset + UInt64(bytes.lowerBound - span.bytes.lowerBound)
+                let copied = Self.copiedBytes(bytes, from: span.bytes.lowerBound, isCopied)
+                copiedBytes += copied
+                movedBytes += UInt64(bytes.count) - copied
+            }
             page += count
         }
         pages.ranges += UInt64(batch.count)
@@ -156,15 +140,17 @@ public struct Deanonymization: Sendable {
         bytes.isEmpty ? 0 : Int((bytes.upperBound - 1) / pageBytes - bytes.lowerBound / pageBytes) + 1
     }
 
-    /// The bytes of a range that lie in pages which were copied; counts its pages.
-    static func copiedBytes(_ bytes: Range<UInt>, _ pages: ArraySlice<UInt8>, _ counts: inout PageCounts) -> UInt64 {
+    /// The bytes of a range that lie in pages which were copied.
+    ///
+    /// - Parameters:
+    ///   - start: an address in the first of the pages.
+    ///   - isCopied: whether each page was.
+    static func copiedBytes(_ bytes: Range<UInt>, from start: UInt, _ isCopied: [Bool]) -> UInt64 {
         var copied: UInt64 = 0
-        var start = bytes.lowerBound & ~(pageBytes - 1)
-        for page in pages {
-            if !counts.count(page) {
-                copied += UInt64(bytes.clamped(to: start..<start + pageBytes).count)
-            }
-            start += pageBytes
+        let first = start / pageBytes
+        for page in bytes.lowerBound / pageBytes...(bytes.upperBound - 1) / pageBytes where isCopied[Int(page - first)]
+        {
+            copied += UInt64(bytes.clamped(to: page * pageBytes..<(page + 1) * pageBytes).count)
         }
         return copied
     }

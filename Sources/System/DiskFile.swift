@@ -14,6 +14,8 @@ extension SystemCall {
     public static let synchronize: SystemCall = "fdatasync"
     /// Telling the page cache what to forget, or to read.
     public static let adviseCache: SystemCall = "posix_fadvise"
+    /// Closing a file.
+    public static let close: SystemCall = "close"
     /// Asking what a file system is.
     public static let fileSystem: SystemCall = "fstatfs"
 }
@@ -24,30 +26,21 @@ extension FileDescriptor {
     /// descriptor and mapping, whatever ends the process.
     ///
     /// Where the file system can't do that, it has a name for some microseconds (`PendingFile`).
-    public static func unnamed(in folder: String) throws(SystemError) -> FileDescriptor {
+    public static func unnamed(in folder: Folder) throws(SystemError) -> FileDescriptor {
         do {
-            return try neverNamed(in: folder)
+            return try folder.makeUnnamed(mode: 0o600)
         } catch {
             guard error.meansNoUnnamedFiles else { throw error }
-            let (file, path) = try PendingFile.named(in: folder)
-            // A file that can't be removed is abandoned, and is removed with the next one.
-            try Files.remove(path)
+            let (file, name) = try PendingFile.named(in: folder, mode: 0o600)
+            // One that can't be removed is abandoned, and goes with the next.
+            try folder.remove(name)
             return try file.descriptor.duplicate()
         }
     }
 
-    fileprivate static func neverNamed(in folder: String) throws(SystemError) -> FileDescriptor {
-        FileDescriptor(owning: try perform(.makeUnnamed, folder) { zerrow_unnamed_file(folder) })
-    }
-
-    /// Gives a name to a file that never had one. Nothing happens if there is a file of that name.
-    fileprivate func link(as path: String) throws(SystemError) {
-        let source = "/proc/self/fd/\(raw)"
-        do {
-            try perform(.link, path) { linkat(AT_FDCWD, source, AT_FDCWD, path, AT_SYMLINK_FOLLOW) }
-        } catch {
-            if error.errno != EEXIST { throw error }
-        }
+    /// The same in a folder by its name.
+    public static func unnamed(in folder: String) throws(SystemError) -> FileDescriptor {
+        try unnamed(in: Folder(folder))
     }
 
     /// Takes room on the disk for so many bytes and makes the file that long: writing there can't fail for lack of room.
@@ -72,6 +65,15 @@ extension FileDescriptor {
         let raw = self.raw
         try perform(.writeback, "descriptor \(raw), bytes \(range)") {
             zerrow_finish_writeback(raw, Int64(range.lowerBound), Int64(range.count))
+        }
+    }
+
+    /// Asks for the failures of writes that a file system tells only when a descriptor is closed, as network file systems do.
+    public func finishWrites() throws(SystemError) {
+        let copy = try duplicate().release()
+        // A number that was closed must not be closed again, whatever close says.
+        if close(copy) != 0, errno != EINTR {
+            throw SystemError(.close, errno: errno, context: "descriptor \(raw)")
         }
     }
 
@@ -113,46 +115,78 @@ extension SystemError {
 
 /// A new file that gets its name when it is whole, and is gone if it never does.
 ///
-/// Where the file system has no files without a name, it has a name that marks it (`.zerrow-…`), and is locked. Such a file that
-/// is not locked was left behind by a process that was killed: the next one of the kind in that folder removes it.
+/// Where it has to have a name before, that says what it is (`.zerrow-…`), and the file is locked. One that is not locked was left
+/// behind by a process that was killed: the next file of the kind in that folder takes it away.
 public final class PendingFile: Sendable {
     /// The file, for reading and writing by this user alone.
     public let file: DescriptorBox
-    /// The name that it has until then; nil if it has none.
-    private let path: String?
+    private let folder: Folder
+    /// The name that it has until then; nil where it has none.
+    private let name: String?
 
     private static let prefix = ".zerrow-"
 
     /// A new file that is to be in a folder.
-    public init(in folder: String) throws(SystemError) {
+    ///
+    /// - Parameter mode: its permissions, less the umask.
+    public init(in folder: Folder, mode: mode_t = 0o600) throws(SystemError) {
+        self.folder = folder
         do {
-            file = DescriptorBox(try FileDescriptor.neverNamed(in: folder))
-            path = nil
+            file = DescriptorBox(try folder.makeUnnamed(mode: mode))
+            name = nil
         } catch {
             guard error.meansNoUnnamedFiles else { throw error }
-            let (file, path) = try Self.named(in: folder)
+            let (file, name) = try Self.named(in: folder, mode: mode)
             self.file = file
-            self.path = path
+            self.name = name
         }
     }
 
-    deinit { if let path { _ = try? Files.remove(path) } }
+    deinit { if let name { _ = try? folder.remove(name) } }
 
-    /// Gives it its name, which is on the same file system. A file that has that name already stays, or is replaced: it
-    /// should be an equal one.
-    public func link(as name: String) throws(SystemError) {
-        guard let path else { return try file.descriptor.link(as: name) }
-        try Files.rename(path, name)
+    /// Gives it its name. What has that name already stays, or is replaced: it should be an equal file.
+    public func link(as new: String) throws(SystemError) {
+        if let name { return try folder.rename(name, new) }
+        do {
+            try folder.link(file.descriptor, as: new)
+        } catch {
+            if error.errno != EEXIST { throw error }
+        }
     }
 
+    /// Gives it its name, in place of what has it, which is never a part of it: `EISDIR` for a folder.
+    public func replace(as new: String) throws(SystemError) {
+        if let name { return try folder.rename(name, new) }
+        do {
+            return try folder.link(file.descriptor, as: new)
+        } catch {
+            if error.errno != EEXIST { throw error }
+        }
+        // A link takes nobody's place: it gets another name first. Whoever is killed in between leaves that one, unlocked.
+        Self.removeAbandoned(in: folder)
+        _ = try? file.descriptor.lockIfFree()
+        let name = Self.newName()
+        try folder.link(file.descriptor, as: name)
+        do {
+            try folder.rename(name, new)
+        } catch {
+            _ = try? folder.remove(name)
+            throw error
+        }
+    }
+
+    private static func newName() -> String { "\(prefix)\(UInt64.random(in: 0...UInt64.max))" }
+
     /// A new file with a name of its own, locked.
-    fileprivate static func named(in folder: String) throws(SystemError) -> (DescriptorBox, path: String) {
+    fileprivate static func named(
+        in folder: Folder, mode: mode_t
+    ) throws(SystemError) -> (DescriptorBox, name: String) {
         removeAbandoned(in: folder)
         while true {
-            let path = "\(folder)/\(prefix)\(UInt64.random(in: 0...UInt64.max))"
+            let name = newName()
             let file: DescriptorBox
             do throws(SystemError) {
-                file = DescriptorBox(try FileDescriptor.open(path, O_RDWR | O_CREAT | O_EXCL))
+                file = DescriptorBox(try folder.make(name, mode: mode))
             } catch {
                 if error.errno == EEXIST { continue }
                 throw error
@@ -160,19 +194,16 @@ public final class PendingFile: Sendable {
             // If nothing can be locked here, nothing is taken for abandoned.
             let isLocked = (try? file.descriptor.lockIfFree()) ?? true
             // Between its making and its lock another process may have taken it away.
-            if isLocked, Files.exists(path) { return (file, path) }
-            _ = try? Files.remove(path)
+            if isLocked, (try? folder.status(of: name)) != nil { return (file, name) }
+            _ = try? folder.remove(name)
         }
     }
 
-    private static func removeAbandoned(in folder: String) {
-        // A file that can't be opened is another user's.
-        for name in (try? Files.list(folder)) ?? [] where name.hasPrefix(prefix) {
-            let path = "\(folder)/\(name)"
-            guard let file = try? FileDescriptor.open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK),
-                (try? file.lockIfFree()) == true
-            else { continue }
-            _ = try? Files.remove(path)
+    private static func removeAbandoned(in folder: Folder) {
+        for name in (try? folder.names()) ?? [] where name.hasPrefix(prefix) {
+            // What is no file of this user's is none that was left behind.
+            guard let file = try? folder.openOwn(name, O_RDWR), (try? file.lockIfFree()) == true else { continue }
+            _ = try? folder.remove(name)
         }
     }
 }

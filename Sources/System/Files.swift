@@ -94,17 +94,16 @@ public enum Files {
         return stat(path, &status) == 0 ? "\(status.st_dev)-\(status.st_ino)" : nil
     }
 
-    /// Whether a path is a folder (no link to one) that nobody but this user can change.
-    public static func isPrivateFolder(_ path: String) -> Bool {
-        var status = stat()
-        return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR && status.st_uid == geteuid()
-            && status.st_mode & 0o022 == 0
-    }
-
     /// Whether a path is a folder, or a link to one.
     public static func isFolder(_ path: String) -> Bool {
         var status = stat()
         return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
+    /// Whether a path is a regular file, or a link to one.
+    public static func isRegular(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
     }
 
     /// Whether there is something of that name that this process can see.

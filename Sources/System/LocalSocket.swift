@@ -46,9 +46,14 @@ public final class LocalSocket: Sendable {
 }
 
 extension MessageSocket {
-    /// A connection to the socket at a path. `ENOENT` or `ECONNREFUSED`: nobody listens there.
+    /// A connection to the socket at a path, at which this very user listens. `ENOENT` or `ECONNREFUSED`: nobody does; `EACCES`: somebody
+    /// else; `EAGAIN`: too many wait already to be taken.
     public static func connect(to path: String) throws(SystemError) -> MessageSocket {
-        MessageSocket(
-            FileDescriptor(owning: try perform(.connect, path) { zerrow_local_socket_connect(path) }))
+        let socket = FileDescriptor(owning: try perform(.connect, path) { zerrow_local_socket_connect(path) })
+        let raw = socket.raw
+        var user: uid_t = 0
+        try perform(.peer, path) { zerrow_local_socket_peer(raw, &user) }
+        guard user == geteuid() else { throw SystemError(.connect, errno: EACCES, context: path) }
+        return MessageSocket(socket)
     }
 }

@@ -52,7 +52,8 @@ public enum Machine {
         var (result, rest) = ([UInt8](), name)
         while let first = rest.popFirst() {
             let digits = rest.prefix(3)
-            if first == UInt8(ascii: "\\"), digits.count == 3, let value = UInt8(String(decoding: digits, as: UTF8.self), radix: 8)
+            if first == UInt8(ascii: "\\"), digits.count == 3,
+                let value = UInt8(String(decoding: digits, as: UTF8.self), radix: 8)
             {
                 result.append(value)
                 rest.removeFirst(3)

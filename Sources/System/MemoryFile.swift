@@ -44,11 +44,11 @@ public struct Seals: OptionSet, Sendable {
     public static let all: Seals = [.seal, .shrink, .grow, .write]
 }
 
-/// Size and memory of a file.
+/// What a file is, its size, memory, permissions and owner.
 public struct FileStatus: Sendable, Equatable {
     /// The size in bytes, holes included.
     public let bytes: Int
-    /// The memory (for a memory file) its pages take, in bytes, swapped-out pages included.
+    /// What its pages take, in bytes: of a memory file memory, swapped-out pages included, else room on the disk.
     public let residentBytes: Int
     /// The permission bits.
     public let mode: mode_t
@@ -56,6 +56,23 @@ public struct FileStatus: Sendable, Equatable {
     public let owner: uid_t
     /// Which file it is, within its device.
     public let inode: UInt64
+    /// What it is: `S_IFREG` and so on.
+    public let kind: mode_t
+    /// How many names it has.
+    public let links: Int
+    /// When its content, or its time, was last changed: in seconds since 1970.
+    public let changedAt: Int
+
+    init(_ value: stat) {
+        bytes = Int(value.st_size)
+        residentBytes = Int(value.st_blocks) * 512
+        mode = value.st_mode & 0o7777
+        owner = value.st_uid
+        inode = UInt64(value.st_ino)
+        kind = value.st_mode & S_IFMT
+        links = Int(value.st_nlink)
+        changedAt = value.st_mtim.tv_sec
+    }
 }
 
 /// Memory files (memfds): sparse, unnamed, in RAM or swap, gone with their last descriptor and mapping.
@@ -96,9 +113,7 @@ extension FileDescriptor {
         let raw = self.raw
         var value = stat()
         try perform(.status, "descriptor \(raw)") { fstat(raw, &value) }
-        return FileStatus(
-            bytes: Int(value.st_size), residentBytes: Int(value.st_blocks) * 512, mode: value.st_mode & 0o7777,
-            owner: value.st_uid, inode: UInt64(value.st_ino))
+        return FileStatus(value)
     }
 
     /// Sets the size; bytes beyond it are freed.

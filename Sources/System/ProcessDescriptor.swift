@@ -6,6 +6,8 @@ extension SystemCall {
     public static let openProcess: SystemCall = "pidfd_open"
     /// Sending a signal.
     public static let sendSignal: SystemCall = "pidfd_send_signal"
+    /// Taking a descriptor out of a process.
+    public static let takeDescriptor: SystemCall = "pidfd_getfd"
 }
 
 /// A process by a descriptor: unlike a number it can never come to mean another process.
@@ -29,6 +31,16 @@ public final class ProcessDescriptor: Sendable {
     public func send(signal: Int32) throws(SystemError) {
         let raw = self.raw
         try perform(.sendSignal, "signal \(signal), process descriptor \(raw)") { zerrow_pidfd_signal(raw, signal) }
+    }
+
+    /// What the process has open by this number, as if it had sent it. `EBADF`: nothing; `EPERM`: it may not be looked into.
+    public func take(_ number: Int32) throws(SystemError) -> DescriptorBox {
+        let raw = self.raw
+        return DescriptorBox(
+            FileDescriptor(
+                owning: try perform(.takeDescriptor, "descriptor \(number) of process descriptor \(raw)") {
+                    zerrow_pidfd_take(raw, number)
+                }))
     }
 
     /// The process's number here; nil when it has ended or can't be seen from this pid namespace.

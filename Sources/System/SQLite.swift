@@ -15,6 +15,23 @@ public final class SQLite {
         /// Whether the file is no database, or a broken one.
         public var isBroken: Bool { code & 0xff == 11 || code & 0xff == 26 }
 
+        /// Whether a statement would have taken too long, as it does where a table is something else than was made.
+        public var isEndless: Bool { code & 0xff == 9 }
+
+        /// Whether the file has other tables, or columns, than were asked for.
+        public var isOfAnotherKind: Bool { code & 0xff == 1 }
+
+        /// A failure that the library knows nothing of.
+        public init(_ description: String) { self.init(code: 0, description: description) }
+
+        /// A file that the library need not be asked about (SQLITE_NOTADB).
+        public init(notADatabase description: String) { self.init(code: 26, description: description) }
+
+        fileprivate init(code: Int32, description: String) {
+            self.code = code
+            self.description = description
+        }
+
         /// Whether somebody else has the file locked.
         public var isBusy: Bool { code & 0xff == 5 || code & 0xff == 6 }
     }
@@ -26,36 +43,57 @@ public final class SQLite {
 
     private let library: Library
     private let database: OpaquePointer
+    /// What a statement may still do, in thousands of the library's instructions; the library counts it down.
+    private let budget: UnsafeMutablePointer<Int>
+    private let budgetMax: Int
 
     /// Whether this machine has the library.
     public static var isAvailable: Bool { Library.shared != nil }
 
-    /// Opens the file.
+    /// Opens the file. Its path has no symbolic links: one is an error. What the file is was looked at before: the library waits for
+    /// whoever writes to a FIFO.
     ///
     /// - Parameters:
     ///   - creates: whether it is made where there is none; that is an error otherwise.
     ///   - waitMilliseconds: how long each call waits for others that have the file locked.
-    public init(_ path: String, creates: Bool = true, waitMilliseconds: Int32 = 500) throws(Failure) {
+    ///   - thousandInstructionsMax: how much a statement may do; a millisecond is about ten thousand.
+    public init(
+        _ path: String, creates: Bool = true, waitMilliseconds: Int32 = 500, thousandInstructionsMax: Int = 20_000
+    ) throws(Failure) {
         guard let library = Library.shared else {
             throw Failure(code: 0, description: "opening \(path): this machine has no libsqlite3.so.0")
         }
         var database: OpaquePointer?
-        // SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX.
-        let code = library.open(path, &database, 0x2 | (creates ? 0x4 : 0) | 0x8000, nil)
+        // SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW.
+        let code = library.open(path, &database, 0x2 | (creates ? 0x4 : 0) | 0x8000 | 0x0100_0000, nil)
         guard code == 0, let database else {
             _ = database.map(library.close)
             throw Failure(code: code, description: "opening \(path): SQLite's error \(code)")
         }
         self.library = library
         self.database = database
+        budgetMax = thousandInstructionsMax
+        budget = .allocate(capacity: 1)
+        budget.initialize(to: budgetMax)
         _ = library.busyTimeout(database, waitMilliseconds)
+        library.progressHandler(
+            database, 1000,
+            { raw in
+                guard let budget = raw?.assumingMemoryBound(to: Int.self) else { return 1 }
+                budget.pointee -= 1
+                return budget.pointee < 0 ? 1 : 0
+            }, budget)
     }
 
-    deinit { _ = library.close(database) }
+    deinit {
+        _ = library.close(database)
+        budget.deallocate()
+    }
 
     /// Runs one statement and returns its rows.
     @discardableResult
     public func run(_ statement: String, _ parameters: [Value] = []) throws(Failure) -> [[Value]] {
+        budget.pointee = budgetMax
         var prepared: OpaquePointer?
         try check(library.prepare(database, statement, -1, &prepared, nil), statement)
         guard let prepared else { return [] }
@@ -129,6 +167,10 @@ private struct Library: Sendable {
     let open: Open
     let close: Act
     let busyTimeout: ActOn
+    let progressHandler:
+        @convention(c) (
+            OpaquePointer, Int32, @convention(c) (UnsafeMutableRawPointer?) -> Int32, UnsafeMutableRawPointer?
+        ) -> Void
     let message: @convention(c) (OpaquePointer) -> Text?
     let prepare: Prepare
     let finalize: Act
@@ -158,6 +200,7 @@ private struct Library: Sendable {
         open = try function("open_v2")
         close = try function("close_v2")
         busyTimeout = try function("busy_timeout")
+        progressHandler = try function("progress_handler")
         message = try function("errmsg")
         prepare = try function("prepare_v2")
         finalize = try function("finalize")

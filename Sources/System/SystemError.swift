@@ -35,7 +35,12 @@ public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
     }
 
     /// Whether the call works on a disk, not on memory.
-    private var isOnDisk: Bool { [.allocate, .makeUnnamed, .writeback, .synchronize].contains(operation) }
+    private var isOnDisk: Bool {
+        let calls: [SystemCall] = [
+            .allocate, .makeUnnamed, .writeback, .synchronize, .close, .write, .writeVector, .sendFile, .copyRange,
+        ]
+        return calls.contains(operation)
+    }
 
     private var advice: String? {
         switch errno {

@@ -16,7 +16,7 @@ struct Command: ParsableCommand {
               zerrow plan -p examples/tpch       show the DAG, run nothing
               zerrow doctor                      what this machine offers, and what to change
 
-            Exit code 0: success. 1: the run failed. 2: wrong usage.
+            Exit code 0: success. 1: the run failed, or standard output did not take its result. 2: wrong usage.
             """,
         version: "0.1.0",
         subcommands: [
@@ -28,11 +28,18 @@ struct Command: ParsableCommand {
     static func main() {
         TrapReport.begin()
         Output.openMissingStreams()
+        Output.takeWriteSignals()
         do {
             var command = try parseAsRoot()
             try command.run()
+            Output.leave(0)
         } catch {
             let code = exitCode(for: error)
+            if code.isSuccess {
+                // Help, the version and the like.
+                Output.result(fullMessage(for: error))
+                Output.leave(0)
+            }
             guard code == .validationFailure else { exit(withError: error) }
             Output.error(fullMessage(for: error))
             Output.leave(2)

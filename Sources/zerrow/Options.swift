@@ -74,7 +74,7 @@ struct EngineOptionGroup: ParsableArguments {
     @Option(
         name: .customLong("cache-dir"),
         help: ArgumentHelp(
-            "Keep results in this folder, for later runs. Without it they are kept while 'zerrow serve' lives.",
+            "Keep results in this folder, for later runs; nobody else may be able to write to it. Without it they are kept while 'zerrow serve' lives.",
             valueName: "dir"))
     var cacheFolder: String?
 
@@ -91,7 +91,7 @@ struct EngineOptionGroup: ParsableArguments {
     mutating func checkFolders() throws {
         spillFolder = try spillFolder.map { try FolderOption(option: "--spill-dir", path: $0).checked() }
         cacheFolder = try cacheFolder.map {
-            try FolderOption(option: "--cache-dir", path: $0, madeWithMode: 0o700).checked()
+            try FolderOption(option: "--cache-dir", path: $0, madeWithMode: 0o700, isPrivate: true).checked()
         }
     }
 
@@ -125,6 +125,19 @@ struct RunOptionGroup: ParsableArguments {
 
     @Flag(name: .customLong("no-decache"), help: "Decode all that is scanned: share nothing of it with other scans.")
     var noDeCache = false
+
+    @Option(
+        name: .long, parsing: .unconditional,
+        help: ArgumentHelp(
+            "The most seconds that a model may run which has no timeout of its own; instead of the project file's.",
+            valueName: "seconds"))
+    var timeout: Double?
+
+    func validate() throws {
+        if let timeout, !(timeout > 0 && timeout.isFinite) {
+            throw ValidationError("--timeout must be a positive number of seconds")
+        }
+    }
 
     @Flag(name: .long, help: "Let interactive runs of the same engine go first.")
     var batch = false

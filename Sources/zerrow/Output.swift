@@ -1,5 +1,7 @@
 import Engine
 import Glibc
+import Synchronization
+import System
 import Terminal
 
 /// The command's output: results go to stdout, everything else to stderr.
@@ -15,16 +17,38 @@ enum Output {
     /// Prints a line of progress or advice.
     static func note(_ text: String) { write(text + "\n", to: 2) }
 
-    /// Opens /dev/null in place of standard streams that are closed: a file of ours would get their number, and our output.
+    /// Opens /dev/null in place of standard streams that are closed: a file of ours would get their number, and our output. Standard
+    /// output can't be written to then, as it can't where it is closed: a result that goes nowhere is an error.
     static func openMissingStreams() {
         for number in Int32(0)...2 where fcntl(number, F_GETFD) < 0 {
             // The lowest free number is the one that is missing.
-            _ = open("/dev/null", O_RDWR)
+            _ = open("/dev/null", number == 1 ? O_RDONLY : O_RDWR)
         }
     }
 
-    /// Prints a result.
-    static func result(_ text: String) { write(text + "\n", to: 1) }
+    /// Makes writes fail that would kill the process: a reader that goes away, or a file that gets too long, ends no run half way. What is
+    /// started from here does not inherit it.
+    static func takeWriteSignals() {
+        for number in [SIGPIPE, SIGXFSZ] {
+            let before = signal(number) { _ in }
+            // Who started us wants it ignored, by us and by whom we start.
+            guard Int(bitPattern: unsafeBitCast(before, to: UnsafeRawPointer?.self)) == 1 else { continue }
+            signal(number, SIG_IGN)
+            if number == SIGPIPE { pipeSignalIsIgnored.store(true, ordering: .relaxed) }
+        }
+    }
+
+    private static let pipeSignalIsIgnored = Atomic(false)
+    /// Why standard output does not have all of the result; 0 when it has.
+    private static let resultError = Atomic<Int32>(0)
+
+    /// Whether standard output has taken all of the result until now.
+    static var hasResult: Bool { resultError.load(ordering: .relaxed) == 0 }
+
+    /// Prints a result. When it can't be printed, `leave` says so.
+    static func result(_ text: String) {
+        if hasResult { resultError.store(write(text + "\n", to: 1), ordering: .relaxed) }
+    }
 
     /// Whether colours are welcome on a descriptor: it is a terminal, and neither NO_COLOR nor a dumb TERM speaks against it.
     static func isColoured(_ descriptor: Int32) -> Bool {
@@ -47,14 +71,34 @@ enum Output {
     }
 
     /// Ends the process. Nothing of ours is left to clean up by then.
+    ///
+    /// A result that standard output has not taken is an error, of code 1. When its reader has what it wanted and is gone, as `head` is, the
+    /// process ends quietly, by the signal that ends any other one then.
     static func leave(_ code: Int32) -> Never {
         fflush(nil)
-        exit(code)
+        // Some file systems tell only now that there was no room.
+        if hasResult, close(1) != 0, errno != EBADF, errno != EINTR { resultError.store(errno, ordering: .relaxed) }
+        let failure = resultError.load(ordering: .relaxed)
+        if failure == 0 { exit(code) }
+        if failure == EPIPE, !pipeSignalIsIgnored.load(ordering: .relaxed) { endByPipeSignal() }
+        error("standard output did not take all of the result: \(SystemError.reason(failure))")
+        exit(1)
     }
 
-    /// Writes all of a text. A reader that went away ends the process quietly, as `head` expects.
-    static func write(_ text: String, to descriptor: Int32) {
+    /// Ends the process as a reader that goes away ends any.
+    static func endByPipeSignal() -> Never {
+        signal(SIGPIPE, SIG_DFL)
+        raise(SIGPIPE)
+        exit(1)
+    }
+
+    /// Writes all of a text.
+    ///
+    /// - Returns: 0, or why it could not be written. Of what is said on standard error nobody needs to know: it changes no result.
+    @discardableResult
+    static func write(_ text: String, to descriptor: Int32) -> Int32 {
         var text = text
+        var failure: Int32 = 0
         text.withUTF8 { bytes in
             var rest = UnsafeRawBufferPointer(bytes)
             while !rest.isEmpty {
@@ -66,10 +110,12 @@ enum Output {
                         Glibc.poll(&poll, 1, -1)
                         continue
                     }
+                    failure = errno
                     return
                 }
                 rest = UnsafeRawBufferPointer(rebasing: rest[count...])
             }
         }
+        return failure
     }
 }

@@ -43,7 +43,7 @@ struct PlannedRun {
     /// each.
     func runOnEachLine(isServed: Bool) throws -> Never {
         var own: Engine?
-        while readLine() != nil {
+        while Output.hasResult, readLine() != nil {
             if isServed, own == nil, let served = try runRemotely() {
                 Output.result(served.json)
                 continue

@@ -44,7 +44,9 @@ final class RunDisplay: RunObserver {
         show(display.ended(ModelResult(model, reason: failure)))
     }
 
-    func printed(_ model: String, line: String) { Output.write(display.printed(model, line), to: 2) }
+    func printed(_ model: String, lines: [String]) {
+        Output.write(lines.map { display.printed(model, $0) }.joined(), to: 2)
+    }
 
     func note(_ text: String) { Output.write(display.log(text), to: 2) }
 

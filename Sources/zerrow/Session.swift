@@ -17,6 +17,7 @@ enum Session {
             let signals = try SignalDescriptor([SIGINT, SIGTERM, SIGHUP])
             var options = RunOptions()
             options.keepsGoing = runGroup.keepGoing
+            options.timeoutSeconds = runGroup.timeout
             options.isBatch = runGroup.batch
             options.slots = group.jobs
             options.memoryBytesMax = group.memory?.bytes

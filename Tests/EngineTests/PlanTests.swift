@@ -7,8 +7,7 @@ import Testing
 
 @Suite struct PlanTests {
     private func model(
-        _ name: String, inputs: [String] = [], environment: String = "default",
-        key: String? = nil
+        _ name: String, inputs: [String] = [], environment: String = "default", key: String? = nil
     ) -> Plan.Model {
         var model = Plan.Model(
             kind: "python", name: name, environment: environment, inputs: inputs,
@@ -27,6 +26,12 @@ import Testing
             environments: [.init(id: "default", python: python, modules: modules)], models: models)
     }
 
+    private func hiding(covered: [String] = [], rebuilt: [Plan.Hidden.Folder] = []) -> Plan {
+        var plan = plan([model("a")])
+        plan.hidden = Plan.Hidden(covered: covered, rebuilt: rebuilt)
+        return plan
+    }
+
     @Test func aPlanInTopologicalOrderIsAccepted() throws {
         try plan([model("a"), model("b", inputs: ["a", "a"])]).check()
     }
@@ -42,6 +47,10 @@ import Testing
             plan([model("a\0b")]),
             plan([model(long)]),
             plan([model("a", environment: long)]),
+            hiding(covered: ["relative"]),
+            hiding(covered: ["/" + long + long + long + long]),
+            hiding(rebuilt: [.init(folder: "/a\0b", shown: [])]),
+            hiding(rebuilt: [.init(folder: "/p", shown: ["x"])]),
             plan([model("a", key: "../../etc/passwd")]),
             plan([model("a", key: "")]),
             plan([model("a", key: String(repeating: "a", count: 200))]),

@@ -35,6 +35,8 @@ import Testing
         let changes: [(String, String)] = [
             (#""environment":"e""#, #""environment":"\#(long)""#), (#""name":"m""#, #""name":"\#(long)""#),
             (#""folder":"/p""#, #""folder":"/\#(long)""#), (#""folder":"/p""#, #""folder":"p""#),
+            (#""version":1"#, #""version":1,"hidden":{"covered":["/\#(long)"],"rebuilt":[]}"#),
+            (#""version":1"#, #""version":1,"hidden":{"covered":["x"],"rebuilt":[]}"#),
             (#""/e/bin/python""#, #""""#), (#""version":1"#, #""version":2"#), (#""version":1"#, #""version":1e99"#),
             (#""preview_rows":10"#, #""slots":0,"preview_rows":10"#),
             (#""preview_rows":10"#, #""memory_bytes_max":0,"preview_rows":10"#),

@@ -46,27 +46,31 @@ import Testing
         }
     }
 
+    private let key = "00112233445566778899aabbccddeeff"
+
     @Test func anyFlippedBitOfAFileWithAChecksumIsFound() throws {
         let segment = try Golden.segment("v1-types.segment")
         let descriptor = try Descriptor(try Golden.bytes("v1-types.sipc"))
         let layout = try descriptor.fileLayout(hasChecksum: true)
         var bytes: [UInt8] = []
-        _ = try descriptor.writeFile(layout, [segment]) { piece, _ in bytes += piece }
+        _ = try descriptor.writeFile(layout, [segment], key: key) { piece, _ in bytes += piece }
         #expect(layout.format == .file && bytes.count == layout.bytes)
         let file = try FileDescriptor.memory(named: "file", bytes: 0, sealable: false)
         try bytes.withUnsafeBytes { try file.writeAll($0, at: 0) }
-        #expect(try file.hasArrowChecksum())
+        #expect(try file.hasArrowChecksum(key: key))
+        // Given another one's name it is not that one.
+        #expect(try !file.hasArrowChecksum(key: "10112233445566778899aabbccddeeff") && !file.hasArrowChecksum(key: ""))
         let whole = try MappedSegment(id: 9, try FileDescriptor.sealedMemory(named: "file", bytes))
         let read = try stream(try Descriptor(arrowFile: whole), [whole])
         #expect(try read == stream(descriptor, [segment]))
         for place in bytes.indices {
             let flipped = [bytes[place] ^ (1 << UInt8(place % 8))]
             try flipped.withUnsafeBytes { try file.writeAll($0, at: place) }
-            let isFound = try !file.hasArrowChecksum()
+            let isFound = try !file.hasArrowChecksum(key: key)
             #expect(isFound, "byte \(place) of \(bytes.count)")
             try [bytes[place]].withUnsafeBytes { try file.writeAll($0, at: place) }
         }
-        #expect(try file.hasArrowChecksum())
+        #expect(try file.hasArrowChecksum(key: key))
     }
 
     @Test func aFileWithoutAChecksumHasNone() throws {
@@ -77,7 +81,7 @@ import Testing
         for count in [bytes.count, bytes.count - 1, 60, 46, 45, 13, 1, 0] {
             let file = try FileDescriptor.memory(named: "file", bytes: 0, sealable: false)
             try bytes[..<count].withUnsafeBytes { try file.writeAll($0, at: 0) }
-            #expect(try !file.hasArrowChecksum(), "\(count) bytes")
+            #expect(try !file.hasArrowChecksum(key: key), "\(count) bytes")
         }
     }
 

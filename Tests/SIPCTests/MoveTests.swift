@@ -118,6 +118,28 @@ private final class Columns {
         #expect(try content(descriptor) == list.map { Array($0) })
     }
 
+    @Test func smallBuffersMoveTogetherWithTheirNeighbours() throws {
+        // Four that touch and one with padding before it are together large enough; two apart are not.
+        let count = 16 * 1024
+        let memory = columns.memory
+        for index in 4 * count..<4 * count + 40 { memory[index] = 0 }
+        let list =
+            (0..<4).map { columns.column($0 * count, count) } + [columns.column(4 * count + 40, count)]
+            + [columns.column(Columns.bytes * 2, count), columns.column(Columns.bytes * 3, count)]
+        var asked: [[Int]] = []
+        let (descriptor, counts, _) = try publish(LargeTable(list)) { memory in
+            asked.append(memory.map(\.count))
+            let offsets = memory.map { try? output.append($0) }
+            return Publisher.Moved(
+                offsets: offsets, movedBytes: UInt64(memory.reduce(0) { $0 + $1.count }), copiedBytes: 0,
+                segmentBytes: UInt64((try? output.file.status().bytes) ?? 0))
+        }
+        #expect(asked == [[Int](repeating: count, count: 5)])
+        #expect(counts.deanonymizedBytes == UInt64(5 * count) && counts.packedBytes == UInt64(2 * count))
+        #expect(counts.bytes == counts.deanonymizedBytes + counts.packedBytes)
+        #expect(try content(descriptor) == list.map { Array($0) })
+    }
+
     @Test(arguments: [ENOMEM, ENOSPC, EOPNOTSUPP, EPERM, EFBIG, EFAULT, EINVAL, EACCES, E2BIG, EBADF])
     func aCallThatFailsIsFollowedByACopy(errno: Int32) throws {
         let info = KernelZero.Info(abi: 1, features: 1, rangesMax: 100, bytesMax: 1 << 40, version: "none")

@@ -12,6 +12,13 @@ import Testing
         return true
     }()
 
+    /// Which controllers there are beside memory.
+    static let (sharesProcessor, boundsProcesses): (Bool, Bool) = {
+        guard let tree = CgroupTree.make() else { return (false, false) }
+        defer { tree.remove() }
+        return (tree.sharesProcessor, tree.boundsProcesses)
+    }()
+
     /// A shell that waits for the end of its descriptor 3 before it runs a script: time to be put into a group.
     private func start(_ script: String) throws -> (child: ChildProcess, go: DescriptorBox) {
         let (reading, writing) = try DescriptorBox.pipe()

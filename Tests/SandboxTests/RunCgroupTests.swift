@@ -146,6 +146,71 @@ extension CgroupTests {
             #expect(worker.setMemoryMax(128 << 20))
         }
 
+        /// A shell that waits until it is told to go; then it starts so many that compute, each in a session of its own.
+        private func spin(_ count: Int, in group: WorkerCgroup) throws -> (ChildProcess, DescriptorBox) {
+            let (reading, writing) = try DescriptorBox.pipe()
+            let script = """
+                read go <&3; exec 3<&-
+                for n in $(seq \(count)); do setsid sh -c 'while :; do :; done' & done; wait
+                """
+            let child = try ChildProcess(
+                ["sh", "-c", script], environment: ["PATH": "/usr/bin:/bin"], folder: "/", output: .null, errors: .null,
+                control: reading.raw)
+            try group.add(child.pid)
+            return (child, writing)
+        }
+
+        @Test(.enabled(if: CgroupTests.isPossible && CgroupTests.sharesProcessor, "needs the cpu controller"))
+        func aRunWithManyProcessesGetsNoMoreThanOneWithFew() throws {
+            let tree = try #require(CgroupTree.make())
+            defer { tree.remove() }
+            let runs = try ["few", "many"].map { try #require(tree.makeRun($0, memoryBytesMax: nil)) }
+            let workers = try runs.map { try #require($0.makeWorker("w", memoryBytesMax: nil)) }
+            let processors = Machine.processorCount()
+            var few: (ChildProcess, DescriptorBox)? = try spin(processors, in: workers[0])
+            var many: (ChildProcess, DescriptorBox)? = try spin(30 * processors, in: workers[1])
+            let pids = [few!.0.pid, many!.0.pid]
+            few?.1.descriptor.writeLine()
+            many?.1.descriptor.writeLine()
+            usleep(1_000_000)
+            let before = pids.map { ProcessTree(of: $0).processorNanoseconds }
+            usleep(4_000_000)
+            let used = zip(pids, before).map { Double(ProcessTree(of: $0).processorNanoseconds) - Double($1) }
+            // Without shares it is thirty times as much.
+            #expect(used[1] < 3 * used[0] && used[0] > 0, "\(used)")
+            workers.forEach { $0.kill() }
+            _ = try (few?.0.wait(), many?.0.wait())
+            (few, many) = (nil, nil)
+        }
+
+        @Test(.enabled(if: CgroupTests.isPossible && CgroupTests.boundsProcesses, "needs the pids controller"))
+        func aRunsProcessesAreBoundedAndRefusalsAreCounted() throws {
+            let tree = try #require(CgroupTree.make())
+            defer { tree.remove() }
+            let run = try #require(tree.makeRun("run-1", memoryBytesMax: nil))
+            let worker = try #require(run.makeWorker("w1", memoryBytesMax: nil))
+            let folder = try #require(([worker.memory.path, run.memory.path] + run.others).first { Files.exists($0 + "/pids.max") })
+            #expect(CgroupTree.lines(folder + "/pids.max").first.flatMap { Int($0) } ?? .max <= ProcessBounds.run)
+            try Files.write(folder + "/pids.max", "5", create: false)
+            let (child, go) = try spin(20, in: worker)
+            go.descriptor.writeLine()
+            #expect(try child.wait() != .exited(0))
+            if folder != worker.memory.path { #expect(run.refusedProcesses > 0) }
+            worker.kill()
+        }
+
+        @Test(.enabled(if: CgroupTests.isPossible)) func groupsInAllHierarchiesGoWithTheTree() throws {
+            let tree = try #require(CgroupTree.make())
+            var run = tree.makeRun("run-1", memoryBytesMax: nil)
+            let others = try #require(run?.others)
+            #expect(others.allSatisfy(Files.exists))
+            run = nil
+            #expect(!others.contains(where: Files.exists))
+            let folders = tree.folders
+            tree.remove()
+            #expect(!folders.contains(where: Files.exists))
+        }
+
         @Test(.enabled(if: CgroupTests.isPossible)) func foldersGoWithTheirOwnersAndWorkersBeforeTheirRun() throws {
             let tree = try #require(CgroupTree.make())
             defer { tree.remove() }
@@ -182,5 +247,12 @@ extension CgroupTests {
             _ = CgroupPlace.all().map(CgroupTree.sweep)
             #expect(!Files.exists(stale))
         }
+    }
+}
+
+extension FileDescriptor {
+    /// Lets a shell go on that reads a line.
+    fileprivate borrowing func writeLine() {
+        [10].withUnsafeBytes { (bytes: UnsafeRawBufferPointer) in try? writeAll(bytes) }
     }
 }

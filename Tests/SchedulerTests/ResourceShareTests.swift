@@ -53,6 +53,68 @@ import Testing
         #expect(desk.granted == [1, 1])
     }
 
+    @Test func aRunWithoutASlotIsLentOneWhileAModelDoesNotGetOn() {
+        var desk = Desk(slots: 2)
+        desk.begin(1)
+        desk.ask(1, 4)
+        desk.begin(2)
+        desk.ask(2, 3)
+        desk.begin(3)
+        desk.ask(3, 1)
+        #expect(desk.granted == [1, 1])
+        #expect(desk.manager.runsWithoutSlot == [2, 3])
+        desk.feed(.stalled(1, model: desk.held[1]![0]))
+        #expect(desk.granted == [1, 1, 2], "one gets on, and one is lent")
+        #expect(desk.manager.runsWithoutSlot == [3])
+        // It ends, and the slot is lent to whoever has none: run 2 has had one.
+        desk.end(2)
+        #expect(desk.granted == [1, 1, 2, 3])
+        desk.end(3)
+        #expect(desk.granted == [1, 1, 2, 3, 2])
+    }
+
+    @Test func aLentSlotComesBackWhenTheModelGetsOn() {
+        var desk = Desk(slots: 1)
+        desk.begin(1)
+        desk.ask(1, 3)
+        desk.begin(2)
+        desk.ask(2, 2)
+        let first = desk.held[1]![0]
+        desk.feed(.stalled(1, model: first))
+        #expect(desk.granted == [1, 2])
+        desk.feed(.progressing(1, model: first))
+        desk.end(2)
+        #expect(desk.granted == [1, 2], "its slot is taken")
+        desk.end(1)
+        #expect(desk.granted == [1, 2, 2])
+    }
+
+    @Test func aRunIsLentNoMoreThanOneSlotAndNoneBeyondItsOwnLimit() {
+        var desk = Desk(slots: 3)
+        desk.begin(1)
+        desk.ask(1, 3)
+        for model in desk.held[1]! { desk.feed(.stalled(1, model: model)) }
+        desk.begin(2)
+        desk.begin(3, slots: 0)
+        desk.ask(2, 9)
+        desk.ask(3, 1)
+        desk.ask(1, 5)
+        #expect(desk.granted == [1, 1, 1, 2])
+        #expect(desk.manager.runsWithoutSlot.isEmpty)
+    }
+
+    @Test func wordOfAModelThatIsOverIsIgnored() {
+        var desk = Desk(slots: 1)
+        desk.begin(1)
+        desk.ask(1, 1)
+        let model = desk.held[1]![0]
+        desk.end(1)
+        desk.feed(.stalled(1, model: model))
+        desk.feed(.progressing(1, model: model))
+        desk.ask(1, 2)
+        #expect(desk.granted == [1, 1])
+    }
+
     @Test func runsOfOneClassShareEvenly() {
         var desk = Desk(slots: 1)
         for run in 1...3 { desk.begin(run) }

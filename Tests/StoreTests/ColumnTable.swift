@@ -43,7 +43,7 @@ struct ColumnTable {
                 ]
                 try references.add(column.segment, [column.range])
             }
-            builder.append(batch: body)
+            try builder.append(batch: body)
         }
         let segments = used.map { SIPC.Segment(id: $0.rawValue, bytes: UInt64(sizes[$0] ?? 0)) }
         let bytes = builder.finish(segments: segments, references: list)

@@ -128,7 +128,7 @@ private let huge = Machine.hugePageBytes
         // A worker that writes beside what it moved publishes none of that.
         try content.withUnsafeBytes { bytes in try output.file.descriptor.writeAll(bytes, at: 0) }
         try store.measureOutput(of: "w1")
-        #expect(store.fileBytes(of: output.id, namedBy: "w1") == end)
+        #expect(store.beginPublish(by: "w1").fileBytes(of: output.id) == end)
         var references = References()
         try references.add(output.id, named)
         let table = try store.publish(by: "w1", descriptor: anyDescriptor(), references: references)

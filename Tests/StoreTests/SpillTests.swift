@@ -302,7 +302,7 @@ private let page = Machine.pageBytes
         }
         let store = SegmentStore(lock: .sealed, poolBytesMax: 0)
         let table = try store.publishColumns(columns, bytes: 4 * huge, by: "w1")
-        let work = try store.beginSave(table, as: path)
+        let work = try store.beginSave(table, in: Folder(folder), as: "key.arrow", key: "key")
         let faults = [Fault(.makeUnnamed, errno: EOPNOTSUPP)] + (failing.map { [Fault($0, errno: EIO)] } ?? [])
         let plan = FaultPlan(faults)
         try? plan.apply { () throws(StoreError) in try work.write() }
@@ -313,6 +313,27 @@ private let page = Machine.pageBytes
         let again = try store.takeSaved(DescriptorBox(FileDescriptor.open(path)))
         let isTheSame = try same(store.stream(of: table), store.stream(of: again))
         #expect(isTheSame)
+    }
+
+    @Test func aSavedTableWithoutRowsIsTakenInAndRead() throws {
+        let folder = Path.parent(CommandLine.arguments[0]) + "/saved-\(getpid())-empty"
+        try Files.makeDirectory(folder)
+        defer {
+            unlink(folder + "/key.arrow")
+            try? Files.removeDirectory(folder)
+        }
+        let store = SegmentStore(lock: .sealed, poolBytesMax: 0)
+        _ = try store.makeOutputSegment(bytes: 1, for: "w1")
+        let table = try store.publish([], by: "w1")
+        let work = try store.beginSave(table, in: Folder(folder), as: "key.arrow", key: "key")
+        try work.write()
+        store.finishSave(work)
+        let again = try store.takeSaved(DescriptorBox(FileDescriptor.open(folder + "/key.arrow")))
+        // All that its descriptor names is lent with it.
+        let loan = store.view(of: again)
+        let named = try Descriptor(reading: loan.descriptor).segments.map(\.id)
+        #expect(named == loan.segments.map(\.id.rawValue))
+        #expect(try store.stream(of: again) == store.stream(of: table))
     }
 
     @Test func aTableThatWouldBeMuchLargerOnADiskIsRefused() throws {

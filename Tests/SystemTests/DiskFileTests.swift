@@ -92,35 +92,67 @@ private let page = Machine.pageBytes
         let folder = try own()
         defer { rmdir(folder) }
         for plan in [FaultPlan(), FaultPlan(.makeUnnamed, errno: EOPNOTSUPP)] {
-            var pending: PendingFile? = try plan.apply { () throws(SystemError) in try PendingFile(in: folder) }
+            var pending: PendingFile? = try plan.apply { () throws(SystemError) in try PendingFile(in: Folder(folder)) }
             #expect(try !Files.list(folder).contains("a"))
             try pending?.file.descriptor.allocate(bytes: 3)
-            try pending?.link(as: folder + "/a")
+            try pending?.link(as: "a")
             #expect(try Files.list(folder) == ["a"])
             pending = nil
             #expect(try Files.list(folder) == ["a"])
             unlink(folder + "/a")
             // One that fails before leaves nothing.
             pending = try FaultPlan(.makeUnnamed, errno: EOPNOTSUPP).apply { () throws(SystemError) in
-                try PendingFile(in: folder)
+                try PendingFile(in: Folder(folder))
             }
             #expect(throws: SystemError.self) {
-                try FaultPlan(.rename, errno: EIO).apply { try pending?.link(as: folder + "/a") }
+                try FaultPlan(.rename, errno: EIO).apply { try pending?.link(as: "a") }
             }
             pending = nil
             #expect(try Files.list(folder) == [])
         }
     }
 
+    @Test func aFileTakesTheNameOfAnotherWhenItIsWhole() throws {
+        let folder = try own()
+        defer { rmdir(folder) }
+        for plan in [FaultPlan(), FaultPlan(.makeUnnamed, errno: EOPNOTSUPP)] {
+            // In place of nothing, of a file, of a link to one that must not be written to, and of a FIFO that nobody reads.
+            try Files.write(folder + "/precious", "precious")
+            let makers: [(String) -> Int32] = [
+                { _ in 0 }, { creat($0, 0o600) }, { symlink("precious", $0) }, { mkfifo($0, 0o600) },
+            ]
+            for make in makers {
+                #expect(make(folder + "/a") >= 0)
+                let pending = try plan.apply { () throws(SystemError) in
+                    try PendingFile(in: Folder(folder), mode: 0o644)
+                }
+                try Array("new".utf8).withUnsafeBytes { try pending.file.descriptor.writeAll($0) }
+                try pending.replace(as: "a")
+                #expect(try Files.list(folder) == ["a", "precious"])
+                #expect(try Folder(folder).status(of: "a")?.isOwnFile == true)
+                #expect(try Files.read(folder + "/a", bytesMax: 10) == Array("new".utf8))
+                #expect(try Files.read(folder + "/precious", bytesMax: 10) == Array("precious".utf8))
+                unlink(folder + "/a")
+            }
+            unlink(folder + "/precious")
+            // A folder is nothing that a file can replace, and nothing else is left.
+            mkdir(folder + "/a", 0o700)
+            let pending = try plan.apply { () throws(SystemError) in try PendingFile(in: Folder(folder)) }
+            #expect(throws: SystemError.self) { try pending.replace(as: "a") }
+            rmdir(folder + "/a")
+        }
+        #expect(try Files.list(folder) == [])
+    }
+
     @Test func whatAKilledProcessLeftGoesWithTheNextFileAndWhatLivesStays() throws {
         let folder = try own()
         defer { rmdir(folder) }
         let living = try FaultPlan(.makeUnnamed, errno: EOPNOTSUPP).apply { () throws(SystemError) in
-            try PendingFile(in: folder)
+            try PendingFile(in: Folder(folder))
         }
         func makeAnother() throws {
             _ = try FaultPlan(.makeUnnamed, errno: EOPNOTSUPP).apply { () throws(SystemError) in
-                try PendingFile(in: folder)
+                try PendingFile(in: Folder(folder))
             }
         }
         let name = try #require(try Files.list(folder).first)
@@ -137,7 +169,7 @@ private let page = Machine.pageBytes
         _ = try child.wait()
         try makeAnother()
         #expect(try Files.list(folder) == [name])
-        try living.link(as: folder + "/a")
+        try living.link(as: "a")
         try Files.remove(folder + "/a")
     }
 }

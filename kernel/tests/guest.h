@@ -31,11 +31,14 @@ long long guest_read_field(const char *path, const char *key);
 /* Writes a line into the kernel's log, for whoever reads it afterwards. */
 void guest_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Asks the kernel to log the stacks of all tasks that wait in it and of all processors. */
+/* Asks the kernel to log the stacks of all tasks that wait in it and of all processors, if it has been built for that. */
 void guest_log_tasks(void);
 
 /* Takes all processors but the first out of use, until guest_reset(). */
 void guest_use_one_processor(void);
+
+/* Lets real-time tasks keep a processor for as long as they like, until guest_reset(). */
+void guest_unleash_real_time(void);
 
 /* Puts back all settings that tests change. */
 void guest_reset(void);

@@ -23,8 +23,9 @@ static struct test *first_test;
 static struct test **last_test = &first_test;
 static int report_pipe[2];
 
-/* Another time limit for all tests; 0: their own. */
+/* Another time limit for all tests; 0: their own. And how many times that, on a machine that is slow. */
 static unsigned int seconds_limit;
+static unsigned int seconds_factor = 1;
 
 /* Constructors run in the order of the files on the linker's command line, and in a file from top to bottom. */
 void harness_add(struct test *test)
@@ -133,7 +134,7 @@ static bool run_test(const struct test *test, bool *usable)
 	char text[1400], drift[400] = "";
 	struct counters before;
 	double start = seconds_now();
-	unsigned int seconds = seconds_limit ? seconds_limit : test->seconds;
+	unsigned int seconds = (seconds_limit ? seconds_limit : test->seconds) * seconds_factor;
 	pid_t pid;
 	int status;
 	bool ok;
@@ -175,6 +176,9 @@ int harness_run(char **words, int words_count)
 	for (int i = 0; i < words_count; i++)
 		if (!strncmp(words[i], "seconds=", 8))
 			seconds_limit = atoi(words[i] + 8);
+	for (int i = 0; i < words_count; i++)
+		if (!strncmp(words[i], "patience=", 9))
+			seconds_factor = atoi(words[i] + 9);
 	for (const struct test *test = first_test; test && usable; test = test->next) {
 		bool wanted = false, left_out = false;
 

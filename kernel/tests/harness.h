@@ -23,7 +23,8 @@ void harness_add(struct test *test);
 
 /*
  * Runs all tests whose suite or name is among the words, in the order of their declaration. Returns how many failed. A
- * word "-name" leaves out the test of that name; the word "seconds=20" gives all of them another time limit.
+ * word "-name" leaves out the test of that name; the word "seconds=20" gives all of them another time limit,
+ * and "patience=4" each four times its own.
  */
 int harness_run(char **words, int words_count);
 

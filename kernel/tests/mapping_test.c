@@ -117,10 +117,12 @@ TEST(quick, published_memory_is_in_a_core_dump)
 TEST(quick, what_is_written_after_publication_is_swapped_out_and_back)
 {
 	const size_t bytes = 512 * PAGE;
-	char *memory = memory_small_filled(bytes, 536);
+	/* The middle of a mapping, whose other parts are in the same trees. */
+	char *memory = memory_small_filled(3 * bytes, 535) + bytes;
 	size_t swapped = 0;
 	int fd = file_new();
 
+	memory_fill(memory, bytes, 536);
 	disk_swap_start(64 << 20);
 	CHECK_EQ(write(fd, "elsewhere", 9), 9);
 	device_publish(fd, memory, bytes, NULL);
@@ -140,6 +142,6 @@ TEST(quick, what_is_written_after_publication_is_swapped_out_and_back)
 	memory_check(memory, bytes, 537);
 	file_check(fd, PAGE, bytes, 536);
 	close(fd);
-	memory_free(memory, bytes);
+	memory_free(memory - bytes, 3 * bytes);
 	disk_swap_stop();
 }

@@ -53,7 +53,7 @@ TEST_WITHIN(quick, a_call_does_not_wait_for_a_busy_processor, 40)
 	char *memory;
 	pid_t child;
 
-	guest_write("/proc/sys/kernel/sched_rt_runtime_us", "-1");
+	guest_unleash_real_time();
 	CHECK_CALL(pipe(ends));
 	device_fd();
 	run_on(0);

@@ -52,7 +52,7 @@ enum kernelzero_page {
 	KERNELZERO_MOVED = 1, /* the page itself */
 	KERNELZERO_MOVED_HUGE = 2, /* the page itself, with the whole 2 MiB page it is part of */
 	KERNELZERO_MOVED_SWAP = 3, /* its place on a swap device: nothing was read */
-	KERNELZERO_HOLE = 4, /* never written: a hole in the file, reads as zeroes */
+	KERNELZERO_HOLE = 4, /* never written: a hole in the file, reads as zeroes in both */
 	/* Copied, because: */
 	KERNELZERO_COPIED_EDGE = 16, /* the range covers only a part of the page */
 	KERNELZERO_COPIED_SHARED =
@@ -69,13 +69,17 @@ enum kernelzero_page {
  * the caller writes there later goes to a page of its own and never reaches the file. Whole pages of the ranges are
  * converted; the caller's memory beside a range, in its first and last page, is untouched and stays anonymous.
  * MADV_DONTNEED there brings back the published bytes, not zeroes: map fresh memory over a range before an allocator
- * gives it out again.
+ * gives it out again. It can't grow (mremap(2): EFAULT) nor be locked (mlock(2)).
+ *
+ * What was never written is a hole of the file (KERNELZERO_HOLE), and costs the caller nothing until it writes there: its
+ * memory shows the kernel's zero page, or stays anonymous.
  *
  * Pages that were copied as KERNELZERO_COPIED_PINNED or KERNELZERO_COPIED_OTHER stay in the caller's memory as they are,
  * anonymous: what direct I/O in flight still writes to them arrives there, but not in the file.
  *
  * All or nothing: when the call fails, the caller's memory, its mappings, the file, its size and all limits' counters are
- * as before (mappings may have been split, with no effect that a program can see but their number).
+ * as before. (In one case mappings may have been split, with no effect that a program can see but their number: when the
+ * kernel gets no memory for one of the last ones. That there would be too many is found out before the first.)
  *
  * The file: one of shared memory (memfd_create(2), or tmpfs), open for writing, without F_SEAL_WRITE,
  * F_SEAL_FUTURE_WRITE or F_SEAL_GROW. It grows by whole pages. With KERNELZERO_ALIGN_HUGE a range that holds a whole
@@ -86,7 +90,8 @@ enum kernelzero_page {
  *            (two ranges may share a page: both get a copy of their part of it), or a range with the arguments of this
  *            call in its whole pages
  *   E2BIG    more ranges or bytes than kernelzero_info allows
- *   EFAULT   an argument can't be read or written, or a range has a part where nothing is mapped
+ *   EFAULT   an argument can't be read or written, or is in memory that only its process can write to (memfd_secret(2),
+ *            a device's); a range has a part where nothing is mapped, or broken memory
  *   EBADF    fd is no open file, or not open for writing
  *   EOPNOTSUPP  the file is no shared memory, or memory that can't be taken: of a file, shared, hugetlb, locked, a stack
  *            that grows, executable, wiped on fork, sealed (mseal(2)), a device's, watched by userfaultfd or by an mmu
@@ -95,7 +100,8 @@ enum kernelzero_page {
  *   EACCES   a range is not readable, or the file is not open for reading
  *   EFBIG    the file would pass RLIMIT_FSIZE (no SIGXFSZ is sent) or the largest size of a file
  *   ENOSPC, EDQUOT  the file system is full, or its owner's quota
- *   ENOMEM   no memory, the control group's limit, the commit limit, or too many mappings (vm.max_map_count)
+ *   ENOMEM   no memory, the control group's limit, the commit limit, or too many mappings: a call
+ *            that needs new ones leaves 64 below vm.max_map_count
  *   EINTR    a fatal signal
  */
 struct kernelzero_deanonymize {

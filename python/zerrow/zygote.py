@@ -32,6 +32,9 @@ SETTINGS = {
 }
 """Environment variables that libraries read while they are loaded; those that are set already win."""
 
+NAMESPACE_LIMITS = {"max_inotify_instances": 32, "max_inotify_watches": 16384, "max_fanotify_groups": 8}
+"""A quarter or less of what systems give one user; the names are those of files below /proc/sys/user."""
+
 ALLOCATORS = ("JE_ARROW_MALLOC_CONF", "_RJEM_MALLOC_CONF")
 """Where the jemallocs of pyarrow and of polars read settings; they would start background threads."""
 
@@ -218,11 +221,21 @@ def become_worker(
             library.enter(uid, view)
         else:
             os.setpgid(0, 0)
-        main.run(Channel(process.CHANNEL_DESCRIPTOR), library, cpus, view)
+        main.run(Channel(process.CHANNEL_DESCRIPTOR, takes=True), library, cpus, view)
     except BaseException as error:
         print(f"the worker could not start: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
     finally:
         os._exit(1)
+
+
+def limit_namespace() -> None:
+    """Bound what one user of this user namespace may have; the kernel counts it against the engine's user as well.
+
+    A kernel without such a bound leaves things as they are.
+    """
+    for name, most in NAMESPACE_LIMITS.items():
+        with contextlib.suppress(OSError), open(f"/proc/sys/user/{name}", "w") as file:
+            file.write(str(most))
 
 
 def main() -> int:
@@ -242,6 +255,8 @@ def main() -> int:
     from zerrow.worker.warm_up import warm_up
 
     sandboxed = os.environ.get("ZERROW_SANDBOX", "1") != "0"
+    if sandboxed:
+        limit_namespace()
     try:
         library = WorkerLibrary(os.environ["ZERROW_WORKER_LIBRARY"])
         channel = Channel(CONTROL_DESCRIPTOR)
@@ -250,7 +265,7 @@ def main() -> int:
         importlib.import_module("zerrow.worker.main")  # all that a worker runs, imported once, here
         names = [name.strip() for name in os.environ.get("ZERROW_PRELOAD_MODULES", "").split(",")]
         modules = warm_up(name for name in names if name)
-        # What is there now is never garbage: collecting it in a worker would only copy its pages.
+        # Objects that exist now are never garbage: collecting them in a worker would only copy their pages.
         gc.collect()
         gc.freeze()
         channel.send("ready", {"python": platform.python_version(), "modules": modules})

@@ -191,9 +191,7 @@ def test_results_give_way_when_memory_is_short(any_project: Project, serve):
 
 
 def test_a_folder_keeps_results_from_engine_to_engine(chain: Project, tmp_path: Path):
-    folder = tmp_path / "cache"
-    folder.mkdir(mode=0o777)
-    folder.chmod(0o777)
+    folder = own_folder(chain, tmp_path / "cache")
     first = chain.run("--cache-dir", str(folder))
     assert first.code == 0, first.err
     assert statuses(first) == {"numbers": "success", "first": "success", "second": "success"}
@@ -218,9 +216,7 @@ def test_a_folder_keeps_results_from_engine_to_engine(chain: Project, tmp_path: 
 
 
 def test_another_build_of_the_engine_does_not_use_kept_results(chain: Project, tmp_path: Path):
-    folder = tmp_path / "cache"
-    folder.mkdir(mode=0o777)
-    folder.chmod(0o777)
+    folder = own_folder(chain, tmp_path / "cache")
     assert chain.run("--cache-dir", str(folder)).code == 0
     assert statuses(chain.run("--cache-dir", str(folder)))["second"] == "cached"
     # The same programs, but for one digit of what the linker calls a library's build.
@@ -242,9 +238,7 @@ def test_another_build_of_the_engine_does_not_use_kept_results(chain: Project, t
 
 
 def test_a_damaged_kept_result_is_made_again(chain: Project, tmp_path: Path):
-    folder = tmp_path / "cache"
-    folder.mkdir(mode=0o777)
-    folder.chmod(0o777)
+    folder = own_folder(chain, tmp_path / "cache")
     chain.run("--cache-dir", str(folder))
     for path in folder.iterdir():
         path.write_bytes(path.read_bytes()[:-20])
@@ -276,7 +270,7 @@ def test_a_flipped_bit_of_a_kept_result_is_found_wherever_it_is(project: Project
     project.table("numbers", pa.table({"a": list(range(333))}))
     open_to_others(project.folder)
     grow_old()
-    cache, out = open_folder(tmp_path / "cache"), open_folder(tmp_path / "out")
+    cache, out = own_folder(project, tmp_path / "cache"), open_folder(tmp_path / "out")
     options = ("--cache-dir", str(cache), "--export", str(out), "--rows", "0")
 
     def exported() -> dict[str, pa.Table]:
@@ -312,7 +306,7 @@ def test_a_flipped_bit_of_a_kept_result_is_found_wherever_it_is(project: Project
 
 
 def test_a_server_makes_a_damaged_kept_result_again(chain: Project, serve, tmp_path: Path):
-    folder = open_folder(tmp_path / "cache")
+    folder = own_folder(chain, tmp_path / "cache")
     assert chain.run("--cache-dir", str(folder)).code == 0
     # The last result is the smaller one; what it is made of is kept, and whole.
     harmed = min(folder.iterdir(), key=lambda path: path.stat().st_size)
@@ -330,9 +324,7 @@ def test_a_server_makes_a_damaged_kept_result_again(chain: Project, serve, tmp_p
 
 def test_a_model_reads_a_kept_result(chain: Project, tmp_path: Path):
     """Also where the file has to be read into memory first, as workers could write to it."""
-    folder = tmp_path / "cache"
-    folder.mkdir(mode=0o777)
-    folder.chmod(0o777)
+    folder = own_folder(chain, tmp_path / "cache")
     chain.run("--cache-dir", str(folder))
     chain.write("models.py", CHAIN.replace("return {", "return {'sum': [sum(first['a'].to_pylist())], "))
     grow_old()
@@ -529,18 +521,15 @@ def test_what_was_decoded_gives_way_when_memory_is_short(scans: Project, serve):
 
 
 def test_what_a_run_writes_into_the_project_changes_no_key(chain: Project, tmp_path: Path):
-    for name in ("out", "cache"):
-        (chain.folder / name).mkdir(mode=0o777)
-        (chain.folder / name).chmod(0o777)
+    open_folder(chain.folder / "out")
+    own_folder(chain, chain.folder / "cache")
     options = ("--export", str(chain.folder / "out"), "--cache-dir", str(chain.folder / "cache"))
     assert chain.run(*options).code == 0
     assert statuses(chain.run(*options))["second"] == "cached"
 
 
 def test_several_models_read_one_kept_result_at_the_same_time(chain: Project, tmp_path: Path):
-    folder = tmp_path / "cache"
-    folder.mkdir(mode=0o777)
-    folder.chmod(0o777)
+    folder = own_folder(chain, tmp_path / "cache")
     chain.run("--cache-dir", str(folder))
     readers = "".join(
         f"""
@@ -588,6 +577,13 @@ def values(folder: Path) -> dict[str, str]:
     return found
 
 
+def own_folder(project: Project, folder: Path) -> Path:
+    """Make a folder that only the user who runs a project may write to."""
+    folder.mkdir(mode=0o755)
+    os.chown(folder, project.caller.uid, -1)
+    return folder
+
+
 def open_folder(folder: Path) -> Path:
     """Make a folder that every user may write to."""
     folder.mkdir(mode=0o777)
@@ -617,7 +613,7 @@ def test_what_asks_the_world_is_made_anew_and_the_rest_is_kept(project: Project,
     project.write("rates.csv", "1\n")
     project.write("queried.sql", "select uuid() as x from numbers limit 1")
     open_to_others(project.folder)
-    options = ("--cache-dir", str(open_folder(tmp_path / "cache")), "--export")
+    options = ("--cache-dir", str(own_folder(project, tmp_path / "cache")), "--export")
     runs = [project.run(*options, str(open_folder(tmp_path / f"out{number}"))) for number in (1, 2)]
     assert [run.code for run in runs] == [0, 0], runs[0].err
     first, second = values(tmp_path / "out1"), values(tmp_path / "out2")
@@ -654,7 +650,7 @@ def test_what_is_made_of_what_asks_the_world_is_made_anew_too(project: Project, 
         return {"x": [time.time_ns()]}
     """,
     )
-    options = ("--cache-dir", str(open_folder(tmp_path / "cache")), "--export")
+    options = ("--cache-dir", str(own_folder(project, tmp_path / "cache")), "--export")
     runs = [project.run(*options, str(open_folder(tmp_path / f"out{number}"))) for number in (1, 2)]
     first, second = values(tmp_path / "out1"), values(tmp_path / "out2")
     assert first["second"] != second["second"] and first["kept"] == second["kept"]
@@ -682,7 +678,7 @@ def test_a_compiled_file_of_another_text_is_neither_run_nor_kept(chain: Project,
     path.write_text(text)
     open_to_others(chain.folder / "__pycache__")
     out = open_folder(tmp_path / "out")
-    assert chain.run("--cache-dir", str(open_folder(tmp_path / "cache")), "--export", str(out)).code == 0
+    assert chain.run("--cache-dir", str(own_folder(chain, tmp_path / "cache")), "--export", str(out)).code == 0
     with pa.OSFile(str(out / "second.arrows")) as file:
         assert pa.ipc.open_stream(file).read_all()["rows"].to_pylist() == [1000]
 
@@ -706,7 +702,7 @@ def test_a_file_saved_during_a_run_is_of_the_next_run(project: Project, tmp_path
     """
     project.write("models.py", text)
     rate = project.write("rate.py", "RATE = 1\n")
-    cache, out = open_folder(tmp_path / "cache"), open_folder(tmp_path / "out")
+    cache, out = own_folder(project, tmp_path / "cache"), open_folder(tmp_path / "out")
     run = project.start("--cache-dir", str(cache), "--export", str(out), "--rows", "0")
     wait_for_line(run, "first is running")
     project.write("models.py", text.replace("text 1", "text 2"))
@@ -721,7 +717,7 @@ def test_a_file_saved_during_a_run_is_of_the_next_run(project: Project, tmp_path
 
 def test_what_was_written_a_moment_ago_is_kept(project: Project, tmp_path: Path):
     project.write("models.py", CHAIN)
-    folder = open_folder(tmp_path / "cache")
+    folder = own_folder(project, tmp_path / "cache")
     project.table("numbers", pa.table({"a": [1, 2]}))
     assert project.run("--cache-dir", str(folder)).code == 0
     assert statuses(project.run("--cache-dir", str(folder))) == {
@@ -746,7 +742,7 @@ def test_a_data_file_changed_during_a_run_keeps_nothing_of_it(project: Project, 
     """,
     )
     project.write("rates.csv", "1\n")
-    options = ("--cache-dir", str(open_folder(tmp_path / "cache")), "--rows", "0", "--output", "json")
+    options = ("--cache-dir", str(own_folder(project, tmp_path / "cache")), "--rows", "0", "--output", "json")
     run = project.start(*options)
     wait_for_line(run, "first is running")
     project.write("rates.csv", "2\n")

@@ -39,6 +39,7 @@ REFUSED = {
     "an interpreter without a name": lambda call: call["plan"]["environments"][0].update(python=""),
     "an interpreter that is relative": lambda call: call["plan"]["environments"][0].update(python="python"),
     "a project of 200 kB": lambda call: call["plan"]["project"].update(folder="/" + LONG),
+    "a covered place of 200 kB": lambda call: call["plan"].update(hidden={"covered": ["/" + LONG], "rebuilt": []}),
     "a project that is relative": lambda call: call["plan"]["project"].update(folder="."),
     "a key that is a path": lambda call: call["plan"]["models"][0].update(key="../../evil"),
     "a key of 200 kB": lambda call: call["plan"]["models"][0].update(key=LONG),
@@ -66,6 +67,7 @@ TAKEN = {
     "no rows to show": lambda call: call["options"].update(preview_rows=-1),
     "1e308 seconds": lambda call: call["plan"]["models"][-1].update(timeout_s=1e308),
     "a place that is not there": lambda call: call["plan"]["models"][0]["task"].update(files=["/not/there"]),
+    "a covered place that is not there": lambda call: call["plan"].update(hidden={"covered": ["/not/there"], "rebuilt": []}),
     "an interpreter that is no program": lambda call: call["plan"]["environments"][0].update(python="/etc/passwd"),
 }
 

@@ -212,16 +212,20 @@ def test_a_folder_that_goes_after_planning_fails_its_own_scan_alone(project: Pro
     project.write("zerrow_project.yml", f"project: {{name: gone}}\nsources: {{{sources}}}\n")
     for name in ("numbers", "outside", "inside"):
         project.write(f"{name}_rows.sql", f"select count(*) as n from {name}")
-    python = os.environ.get("ZERROW_PYTHON", str(HOME / ".zerrow" / "env" / "bin" / "python"))
-    planner = tmp_path / "python"
-    planner.write_text(f'#!/bin/sh\n"{python}" "$@"; code=$?\nrm -rf "{lake}" "{project.folder}/inside"\nexit $code\n')
-    planner.chmod(0o755)
-    command = [str(HOME / ".build" / "release" / "zerrow"), *project.command("--keep-going", "--output", "json")[1:]]
-    environment = project.environment({"ZERROW_HOME": str(HOME), "ZERROW_PYTHON": str(planner)})
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
-    statuses = {model["name"]: model["status"] for model in json.loads(done.stdout)["models"]}
-    assert (statuses["numbers_rows"], statuses["outside"], statuses["inside"]) == ("success", "failed", "failed")
-    assert "does not exist" in done.stderr
+    arguments = ["--keep-going", "--no-serve", "--no-cache", "--output", "json"]
+    # It plans once, and then runs once for each line.
+    run = project.start("--again-on-line", *arguments, stdin=subprocess.PIPE)
+    run.stdin.write("\n")
+    run.stdin.flush()
+    first = json.loads(run.stdout.readline())
+    assert {model["status"] for model in first["models"]} == {"success"}
+    shutil.rmtree(lake)
+    shutil.rmtree(project.folder / "inside")
+    out, errors = run.communicate("\n", timeout=300)
+    models = {model["name"]: model for model in json.loads(out)["models"]}
+    statuses = [models[name]["status"] for name in ("numbers_rows", "outside", "inside")]
+    assert statuses == ["success", "failed", "failed"], errors
+    assert "does not exist" in f"{models['outside']['error']} {models['inside']['error']}"
 
 
 def test_the_installation_may_be_anywhere(project: Project, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def refused(project: Project, *words: str, **env: str) -> str:
 # What an interpreter would import before, or in place of, what the planner and the workers need.
 SHADOWS = [
     "yaml", "json", "types", "ast", "sqlglot", "zerrow", "re", "os", "site", "sitecustomize", "usercustomize", "typing",
-    "enum", "dataclasses", "socket", "struct", "signal", "pyarrow", "datafusion", "warnings", "ctypes", "random", "mmap",
+    "enum", "dataclasses", "socket", "struct", "signal", "pyarrow", "datafusion", "warnings", "ctypes", "random",
 ]  # fmt: skip
 
 
@@ -125,13 +125,14 @@ def test_a_helper_with_the_name_of_a_library_is_the_models_and_nobody_elses(proj
         def model(numbers=zerrow.Model("numbers")):
             import pandas
             frame = numbers.to_pandas()
-            return pa.table({"mine": [each.mine for each in (json, random, types, typing, yaml, dataclasses)],
-                             "rows": [len(frame)] * 6})
+            mine = [each.mine for each in (json, random, types, typing, yaml, dataclasses)]
+            assert mine == ["json", "random", "types", "typing", "yaml", "dataclasses"], mine
+            return pa.table({"rows": [len(frame)]})
         """,
     )
-    result = project.run("--rows", "10")
-    assert result.report["status"] == "success", result.err
-    assert "dataclasses" in result.report["previews"][0]["text"]
+    for arguments in ([], ["--no-sandbox"]):
+        result = project.run(*arguments)
+        assert result.report["status"] == "success", result.err
 
 
 def test_a_project_with_an_own_git_configuration_runs_no_command(project: Project, tmp_path: Path):
@@ -396,6 +397,12 @@ def test_files_of_the_project_that_cannot_be_read_are_named(any_project: Project
         assert "can't be read" in plan(any_project).stderr
 
 
+def test_a_query_that_nests_too_deeply_is_a_message(project: Project):
+    done = plan(project, "SELECT " + "(" * 20_000 + "1" + ")" * 20_000, command="query")
+    assert done.returncode == 1
+    assert "query" in done.stderr and "the planner failed" not in done.stderr
+
+
 def test_a_long_expression_is_planned(project: Project):
     project.write("long.sql", "SELECT " + " + ".join(["a"] * 20_000) + " AS a FROM numbers")
     assert plan(project).returncode == 0
@@ -654,6 +661,28 @@ def test_a_home_folder_is_named_by_its_tilde(project: Project, tmp_path: Path):
     project.write("zerrow_project.yml", "sources:\n  mine: ~/a.parquet\n")
     project.write("m.sql", "SELECT * FROM mine")
     assert plan(project, HOME=str(home)).returncode == 0
+
+
+@pytest.mark.parametrize("sandbox", [[], ["--no-sandbox"]], ids=["sandbox", "no-sandbox"])
+def test_what_git_ignores_above_the_project_and_for_its_user_is_known(
+    any_project: Project, tmp_path: Path, sandbox: list[str]
+):
+    any_project.write("models.py", MODEL)
+    for name in ("of_repository.txt", "of_user.txt", "of_clone.txt", "kept.txt"):
+        any_project.write(name, "x")
+    home = tmp_path / "home"
+    (home / ".config" / "git").mkdir(parents=True)
+    (home / ".config" / "git" / "ignore").write_text("of_user.txt\n")
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    (tmp_path / ".gitignore").write_text("of_repository.txt\n")
+    (tmp_path / ".git" / "info").mkdir(exist_ok=True)
+    (tmp_path / ".git" / "info" / "exclude").write_text("of_clone.txt\n")
+    for path in (home, home / ".config", home / ".config" / "git", tmp_path / ".git", tmp_path / ".git" / "info"):
+        path.chmod(0o755)
+    done = plan(any_project, "-O", "json", *sandbox, HOME=str(home), XDG_CONFIG_HOME="")
+    assert done.returncode == 0, done.stderr
+    hidden = json.dumps(json.loads(done.stdout)["hidden"])
+    assert [name in hidden for name in ("of_repository", "of_user", "of_clone", "kept")] == [True, True, True, False]
 
 
 # ---- Its end. ----

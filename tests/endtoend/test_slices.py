@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def test_a_few_rows_cost_a_few_rows_everywhere(any_project: Project, tmp_path: P
     out, cache = tmp_path / "out", tmp_path / "cache"
     for folder in (out, cache):
         folder.mkdir()
-        folder.chmod(0o777)
+        os.chown(folder, any_project.caller.uid, -1)
     result = any_project.run("--export", str(out), "--cache-dir", str(cache))
     assert result.code == 0, result.err
     for name in ("few", "passed_on"):

@@ -35,6 +35,14 @@ CASES: dict[str, tuple[dict[str, str], list[tuple[Any, ...]]]] = {
         {"zerrow_project.yml": YAML + "  shops: {dictionary: [city]}\n", "m.py": GOOD},
         [("project-file", None, "zerrow_project.yml", 4, "'shops' has no path", "add 'path:")],
     ),
+    "a timeout that is none": (
+        {"zerrow_project.yml": YAML + "timeout: 0\n", "m.py": GOOD},
+        [("project-file", None, "zerrow_project.yml", 4, "'timeout' must be a positive number of seconds", None)],
+    ),
+    "a timeout that is a word": (
+        {"zerrow_project.yml": YAML + "timeout: yes\n", "m.py": GOOD},
+        [("project-file", None, "zerrow_project.yml", 4, "'timeout' must be a positive number of seconds", None)],
+    ),
     "a source with a bad name": (
         {"zerrow_project.yml": YAML + "  select: shops.parquet\n", "m.py": GOOD},
         [("invalid-name", None, "zerrow_project.yml", 4, "is a word of SQL", "rename the source table")],

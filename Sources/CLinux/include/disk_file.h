@@ -7,11 +7,15 @@
 #define ZERROW_DISK_FILE_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
-/* A close-on-exec file below folder for reading and writing, of mode 0600, that goes with its last descriptor.
+/* A close-on-exec file in folder for reading and writing that goes with its last descriptor, of that mode less the umask.
  * EOPNOTSUPP: the file system has no such; EISDIR, ENOENT or EINVAL from a kernel that reads the flag as something
  * else. */
-int zerrow_unnamed_file(const char *folder);
+int zerrow_unnamed_file(int folder, mode_t mode);
+
+/* openat(2), which has a variable number of arguments. */
+int zerrow_open_at(int folder, const char *name, int flags, mode_t mode);
 
 /* Takes room on the disk for [0, bytes), and sets the size. Where the file system can't, zeros are written. */
 int zerrow_allocate(int fd, int64_t bytes);

@@ -13,6 +13,8 @@
 /* A close-on-exec descriptor that polls readable when the process has ended. */
 int zerrow_pidfd_open(pid_t process);
 int zerrow_pidfd_signal(int fd, int signal);
+/* A close-on-exec descriptor of what the process of a pidfd has open as `other`. EPERM: it may not be looked into. */
+int zerrow_pidfd_take(int fd, int other);
 
 /* Blocks the signals in the calling thread (threads made later inherit that) and returns a descriptor to read them
  * from. */

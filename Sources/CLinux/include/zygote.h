@@ -42,7 +42,8 @@ struct zerrow_zygote_spec {
     int has_network;
     /* The size of /tmp and of /dev/shm, each. */
     uint64_t tmp_bytes_max;
-    /* NULL for a zygote. A reader that is not isolated has no namespaces: of the rest of this only descriptors count. */
+    /* NULL for a zygote. A reader that is not isolated has no namespaces: of the rest of this only descriptors count.
+     */
     const struct zerrow_reader *reader;
 };
 

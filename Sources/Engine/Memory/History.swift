@@ -3,8 +3,10 @@ import System
 
 /// The needs of models when they last ran, kept from run to run in a small database.
 ///
-/// It makes runs better and is never needed: if anything is wrong with it, runs go on without it. Used on the engine's thread, which
-/// never waits for processes that have the file locked: a read then finds nothing, and a thread of its own does the writing.
+/// It makes runs better and is never needed: whatever is wrong with it, runs go on without it. Used on the engine's thread, which
+/// never waits for others that have the file locked: a read then knows nothing, and writing is done on a thread of its own.
+/// Only a file of this user's, in a folder that nobody else can write to, is opened; of what the library would open beside it the same
+/// is true. Something else in its place is set aside, and a new one made.
 final class History {
     /// The resources that one execution of a model took.
     struct Need: Equatable, Sendable {
@@ -40,6 +42,9 @@ final class History {
     /// Needs that are being written.
     private var writing: [Row] = []
 
+    /// What the user should know of it, and was not told yet.
+    private(set) var notes: [String] = []
+
     /// Whether something is being written.
     var isWriting: Bool { !writing.isEmpty }
 
@@ -61,6 +66,9 @@ final class History {
     static func isPossible(at path: String) -> Bool {
         guard SQLite.isAvailable else { return false }
         var folder = Path.parent(path)
+        if Files.exists(folder) {
+            guard let open = try? Folder(folder), (try? open.sharing()).flatMap(\.self) == nil else { return false }
+        }
         if Files.exists(path) { return access(path, R_OK | W_OK) == 0 && access(folder, W_OK | X_OK) == 0 }
         while !Files.exists(folder), folder.count > 1 { folder = Path.parent(folder) }
         return access(folder + "/.", W_OK | X_OK) == 0
@@ -93,6 +101,8 @@ final class History {
 
     private func take(_ found: [String: [Need]]) {
         readCount -= 1
+        // An engine that serves for years has seen many versions of models.
+        if known.count > Self.rowsMax { known = [:] }
         for (code, needs) in found {
             for need in needs { known[code, default: [:]][Self.size(need.inputBytes)] = need }
         }
@@ -104,7 +114,8 @@ final class History {
     private static func needs(of codes: Set<String>, in path: String) -> [String: [Need]] {
         var found: [String: [Need]] = [:]
         do throws(SQLite.Failure) {
-            let reader = try SQLite(path, creates: false, waitMilliseconds: 0)
+            let reader = try SQLite(
+                HistoryFile(path).checkedPath(), creates: false, waitMilliseconds: 0, thousandInstructionsMax: 200)
             for code in codes {
                 let rows = try reader.run(
                     "select input_bytes, memory_bytes, output_bytes, seconds from needs where code = ?1 limit 256",
@@ -151,41 +162,55 @@ final class History {
         let (rows, path) = (waiting, path)
         writing = rows
         waiting = []
-        background.begin(.history) { () -> SQLite.Failure? in
+        background.begin(.history) { () -> (failure: SQLite.Failure?, setAside: String?) in
             HoldPoint.history.pass()
+            var setAside: String?
             do throws(SQLite.Failure) {
-                try Self.write(rows, to: path)
-                return nil
+                try Self.write(rows, to: HistoryFile(path), setAside: &setAside)
+                return (nil, setAside)
             } catch {
-                return error
+                return (error, setAside)
             }
-        } then: { [weak self] failure in
+        } then: { [weak self] failure, setAside in
             guard let self else { return }
             writing = []
             if failure?.isBusy == true { return waiting = rows + waiting }
+            if let setAside { note(setAside) }
+            if let failure { note("what models needed is not remembered: \(failure)") }
             save(by: background)
         }
     }
 
-    /// Opens the file, and makes it where there is none or a broken one.
-    private static func open(_ path: String) throws(SQLite.Failure) -> SQLite {
-        var folders: [String] = []
-        var folder = Path.parent(path)
-        while !Files.exists(folder), folder.count > 1 {
-            folders.append(folder)
-            folder = Path.parent(folder)
-        }
-        for folder in folders.reversed() { _ = try? Files.makeDirectory(folder, mode: 0o700) }
+    private func note(_ text: String) {
+        if !notes.contains(text) { notes.append(text) }
+    }
+
+    /// What the user should know of it; each once.
+    func takeNotes() -> [String] {
+        defer { notes = [] }
+        return notes
+    }
+
+    /// Opens the file, and makes it where there is none, or something that is none.
+    private static func open(_ file: HistoryFile, setAside: inout String?) throws(SQLite.Failure) -> SQLite {
+        file.makeFolder()
         do throws(SQLite.Failure) {
-            return try prepared(path)
+            return try prepared(file)
         } catch {
-            guard error.isBroken, (try? Files.rename(path, path + ".broken")) != nil else { throw error }
-            return try prepared(path)
+            guard error.isBroken || error.isEndless || error.isOfAnotherKind, try file.setAside() else { throw error }
+            setAside = "what models needed is remembered anew: \(error)"
+            return try prepared(file)
         }
     }
 
-    private static func prepared(_ path: String) throws(SQLite.Failure) -> SQLite {
-        let database = try SQLite(path, waitMilliseconds: writeMillisecondsMax)
+    private static func prepared(_ file: HistoryFile) throws(SQLite.Failure) -> SQLite {
+        let database = try SQLite(file.checkedPath(), waitMilliseconds: writeMillisecondsMax)
+        let others = try database.run(
+            "select name from sqlite_schema where name <> 'needs' and name not like 'sqlite_%' limit 1")
+        guard others.isEmpty else {
+            throw SQLite.Failure(
+                "\(file.path) is a database of something else; name another file with ZERROW_HISTORY")
+        }
         // A row that is lost with the machine's power costs nothing; waiting for the disk would.
         try database.run("pragma synchronous = off")
         try database.run(
@@ -198,8 +223,20 @@ final class History {
         return database
     }
 
-    private static func write(_ rows: [Row], to path: String) throws(SQLite.Failure) {
-        let database = try open(path)
+    private static func write(
+        _ rows: [Row], to file: HistoryFile, setAside: inout String?
+    ) throws(SQLite.Failure) {
+        do throws(SQLite.Failure) {
+            try write(rows, to: open(file, setAside: &setAside))
+        } catch {
+            // It opens, and has a table of that name, but not this one.
+            guard error.isOfAnotherKind || error.isEndless, try file.setAside() else { throw error }
+            setAside = "what models needed is remembered anew: \(error)"
+            try write(rows, to: prepared(file))
+        }
+    }
+
+    private static func write(_ rows: [Row], to database: SQLite) throws(SQLite.Failure) {
         try database.inTransaction { () throws(SQLite.Failure) in
             for (code, need) in rows {
                 try database.run(

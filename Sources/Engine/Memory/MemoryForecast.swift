@@ -88,6 +88,9 @@ final class MemoryForecast {
     /// Whether the history is being written.
     var isWriting: Bool { history?.isWriting == true }
 
+    /// What the user should know of the history; each once.
+    func takeNotes() -> [String] { history?.takeNotes() ?? [] }
+
     /// How many executions are not remembered yet.
     var unwrittenCount: Int { history?.unwrittenCount ?? 0 }
 }

@@ -28,6 +28,12 @@ final class ResourceBridge {
 
     init(_ limits: ResourceManager.Limits) { resources = ResourceManager(limits: limits) }
 
+    /// The runs that want a slot and have none.
+    var runsWithoutSlot: [ResourceManager.RunID] { resources.runsWithoutSlot }
+
+    /// The models that have slots.
+    var grantedModels: [ResourceManager.ModelKey] { resources.grantedModels }
+
     /// Passes a fact to the resource manager, and has its actions carried out; facts that arise meanwhile follow in order.
     func tell(_ fact: ResourceManager.Event) {
         pendingFacts.append(fact)

@@ -1,23 +1,25 @@
 import Glibc
 import System
 
-/// The engine's end of a socket to a zygote or a worker: reads what is there, queues what does not fit.
+/// The engine's end of a socket to a zygote or a worker: reads messages that have arrived, queues those that the socket can't take.
 ///
 /// Never waits: a peer that does not read makes its queue grow, not the engine stop. Used on the engine's thread alone.
 final class Channel {
     let socket: MessageSocket
     private var queue: [Outgoing] = []
     private(set) var isClosed = false
+    /// When to try again after the kernel had no room for descriptors, in nanoseconds of the monotonic clock.
+    private var retriesAt: UInt64?
     /// The bytes that wait to be sent, payloads included.
     private(set) var waitingBytes = 0
 
     /// A message that waits to be sent.
     private struct Outgoing {
         let bytes: [UInt8]
-        /// What travels beside it; held until it is sent.
+        /// The descriptors that travel beside it; held until it is sent.
         var descriptors: [DescriptorBox]
-        /// What is to travel beside it in a memory file, which is made when it is its turn: a peer that does not read costs no
-        /// descriptors.
+        /// The content of a memory file that is to travel beside it. The file is made when it is the message's turn, so that a
+        /// peer that does not read costs no descriptors.
         var payload: [UInt8]?
 
         var count: Int { bytes.count + (payload?.count ?? 0) }
@@ -28,22 +30,30 @@ final class Channel {
     /// Messages that wait to be sent.
     var waitingCount: Int { queue.count }
 
-    /// Hears and says nothing any more.
+    /// Closes the channel: it receives and sends nothing any more.
     func close() {
         isClosed = true
         queue = []
         waitingBytes = 0
     }
 
-    /// What to wait for.
-    var interest: Poll.Events { queue.isEmpty ? .read : [.read, .write] }
+    /// How long a message waits that the kernel had no room for, in nanoseconds.
+    private static let retryPeriod: UInt64 = 20_000_000
+
+    /// What to wait for. A socket polls writable also while the kernel takes no descriptors of this user: then its queue waits for time.
+    var interest: Poll.Events { queue.isEmpty || isPausing ? .read : [.read, .write] }
+
+    private var isPausing: Bool {
+        guard let retriesAt else { return false }
+        return MonotonicClock.nanoseconds() < retriesAt
+    }
 
     /// Sends a message, or queues it; the descriptors are held until it is sent. To a peer that is gone, nothing is sent.
     ///
-    /// - Parameter payload: what travels in a sealed memory file, the only descriptor then.
-    /// - Throws: `EngineError.messageTooLong`: what can be large belongs in a file beside the message, but names and texts
-    ///   of others' are in messages too, and must not end the engine. The peer can't be told what it waits for: whoever owns
-    ///   the channel ends it.
+    /// - Parameter payload: content that travels in a sealed memory file, which is then the only descriptor.
+    /// - Throws: `EngineError.messageTooLong`. Large content belongs in a file beside the message, but messages also have names
+    ///   and texts of other people's, which must not end the engine. The peer can't get the message that it waits for, so the
+    ///   channel's owner has to end it.
     func send(
         _ body: JSONValue, _ descriptors: [DescriptorBox] = [], payload: [UInt8]? = nil
     ) throws(EngineError) {
@@ -58,8 +68,10 @@ final class Channel {
         flush()
     }
 
-    /// Sends what is queued as far as the socket takes it.
+    /// Sends queued messages as far as the socket takes them.
     func flush() {
+        guard !isPausing else { return }
+        retriesAt = nil
         while let next = queue.first, !isClosed {
             do {
                 if let payload = next.payload, next.descriptors.isEmpty {
@@ -68,10 +80,14 @@ final class Channel {
                 try socket.send(next.bytes, descriptors: queue[0].descriptors.map(\.raw), wait: false)
                 queue.removeFirst()
                 waitingBytes -= next.count
-            } catch  where error.errno == EAGAIN || error.errno == ETOOMANYREFS || error.errno == ENOBUFS {
+            } catch  where error.errno == EAGAIN {
+                return
+            } catch  where error.errno == ETOOMANYREFS || error.errno == ENOBUFS {
+                // Somebody has too many descriptors on their way, or too much in sockets; no event tells of the end of that.
+                retriesAt = MonotonicClock.nanoseconds() + Self.retryPeriod
                 return
             } catch {
-                // The peer is dead or dying; its end is reported by whoever waits for it.
+                // The peer is dead or dying; the code that waits for its end reports that.
                 isClosed = true
             }
         }
@@ -81,7 +97,7 @@ final class Channel {
     /// The next message that has arrived.
     enum Arrival<Message> {
         case message(Message)
-        /// The peer sent what no peer of ours sends.
+        /// The peer sent bytes that no peer of ours sends.
         case malformed(String)
         case closed
         case nothing

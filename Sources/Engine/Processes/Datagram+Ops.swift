@@ -80,6 +80,7 @@ enum Op {
         case table
         case run
         case pieces
+        case taken
     }
 
     /// What a client says.

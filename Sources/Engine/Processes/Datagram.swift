@@ -2,7 +2,7 @@ import System
 
 /// One datagram of the protocol (`docs/protocol.md`): a JSON object with an `op`, and descriptors beside it.
 ///
-/// What a peer says becomes a value of its own where it is read: `ZygoteMessage`, `WorkerMessage`, `ClientMessage`, `ServerMessage`.
+/// A peer's message becomes a typed value where it is read: `ZygoteMessage`, `WorkerMessage`, `ClientMessage`, `ServerMessage`.
 struct Datagram {
     let op: String
     let body: JSONValue
@@ -21,7 +21,7 @@ struct Datagram {
 }
 
 extension Datagram {
-    /// A message with an op and nothing else, or what else it has.
+    /// A message with an op, and the other members it has.
     static func message<Name: RawRepresentable>(
         _ op: Name, _ members: [String: JSONValue] = [:]
     ) -> JSONValue where Name.RawValue == String {
@@ -45,13 +45,16 @@ extension Datagram {
         message(Op.ToWorker.table, ["input": .integer(Int64(input))])
     }
 
-    /// Pieces on their way to a scan.
+    /// Whether descriptors that a worker holds were taken out of it.
+    static func taken(_ isTaken: Bool) -> JSONValue { message(Op.ToWorker.taken, ["ok": .bool(isTaken)]) }
+
+    /// The answer to `wants`, or a part of it.
     static func pieces(isLast: Bool) -> JSONValue { message(Op.ToWorker.pieces, ["last": .bool(isLast)]) }
 
     /// The call to run the task.
     ///
     /// - Parameters:
-    ///   - decacheBytesMax: what it may keep for other scans, if it asks DeCache for what it scans.
+    ///   - decacheBytesMax: the most bytes it may keep for other scans, if it is a scan that asks DeCache.
     ///   - hasCode: whether the project's code is among the descriptors.
     ///   - hasFiles: whether a socket is among them on which a scan gets its files.
     static func run(

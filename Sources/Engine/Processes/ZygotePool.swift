@@ -49,12 +49,14 @@ final class ZygotePool {
     weak var users: (any ZygoteUsers)?
 
     private let background: BackgroundWork
+    private let deathSecondsMax: Double
     private let spawn: Spawn
     private var zygotes: [ZygoteKey: ZygoteProcess] = [:]
     private var dying: [Dying] = []
 
-    init(_ background: BackgroundWork, spawn: @escaping Spawn) {
+    init(_ background: BackgroundWork, deathSecondsMax: Double = deathSecondsMax, spawn: @escaping Spawn) {
         self.background = background
+        self.deathSecondsMax = deathSecondsMax
         self.spawn = spawn
     }
 
@@ -183,12 +185,13 @@ final class ZygotePool {
         guard zygote.state != .dead else { return }
         zygote.state = .dead
         zygotes[zygote.key] = nil
-        zygote.record(zygote.output.lines())
+        zygote.record(zygote.output.lastLines())
         let details = zygote.lastLines.isEmpty ? "" : ":\n  " + zygote.lastLines.joined(separator: "\n  ")
         let runs = zygote.runs
-        users?.failed(zygote, "the zygote failed: \(reason)\(details)", for: runs)
-        // Where it has no process yet, it is killed as soon as it has.
+        // Where it has no process yet, it is killed as soon as it has. Workers are killed before their runs forget those that are over
+        // with this.
         if let process = zygote.process { bury(zygote, process, runs) }
+        users?.failed(zygote, "the zygote failed: \(reason)\(details)", for: runs)
     }
 
     /// Kills a zygote and all its workers, and waits for their death in the loop.
@@ -198,7 +201,7 @@ final class ZygotePool {
         dying.append(
             Dying(
                 zygote: zygote, process: process, runs: runs, alive: [process.descriptor] + workers,
-                deadline: Deadline.after(seconds: Self.deathSecondsMax)))
+                deadline: Deadline.after(seconds: deathSecondsMax)))
     }
 
     private func noteDeath(of process: ProcessDescriptor) {

@@ -115,12 +115,15 @@ public struct RunReport: Codable, Sendable {
     public var models: [Model]
     /// The shared memory of its tables; null when it did not get as far as its models.
     @Nullable public var memory: MemoryReport?
+    /// Who had slots that this run waited for, or that others waited for and its models had.
+    public var slotWaits: [SlotWait] = []
     /// The first rows of the final tables; not part of the JSON.
     public var previews: [Preview] = []
 
     enum CodingKeys: String, CodingKey {
         case run, status, error, errors, models, memory
         case wallMilliseconds = "wall_ms"
+        case slotWaits = "slot_waits"
     }
 
     /// A report of a run that did not get as far as its models.

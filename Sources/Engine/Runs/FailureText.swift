@@ -17,6 +17,7 @@ extension Run {
         }
         if let file = model.file { text += file + (model.line.map { ":\($0)" } ?? "") + ": " }
         text += "\(failure)"
+        if case .timedOut = failure, let timeout = timeout(of: index) { text += ": \(timeout.text)" }
         if case .died(let exit, _) = failure {
             if exit.isOutOfMemory {
                 text += memoryText(of: index)

@@ -13,11 +13,15 @@ extension Run {
         do {
             if let failure { throw failure }
             try handOver(model, to: worker)
-            let timeout = isPreview(model) ? nil : plan.models[model].timeoutSeconds
-            worker.deadline = timeout.map { Deadline.after(seconds: $0) }
+            worker.deadline = timeout(of: model).map { Deadline.after(seconds: $0.seconds) }
         } catch {
             feed(.sendFailed(worker.id, reason: "\(error)"))
         }
+    }
+
+    /// How long a model may run; nil for ever.
+    func timeout(of model: Int) -> ModelTimeout? {
+        isPreview(model) ? nil : ModelTimeout(of: plan.models[model], in: plan, options)
     }
 
     /// Limits the worker's memory to its grant.

@@ -56,6 +56,8 @@ final class Run {
     private(set) lazy var overlappingScans = plan.overlappingScans
     /// How many grants its models were given.
     var grantCount = 0
+    /// Who had slots that it, or somebody else, waited for.
+    var slotWaits: [SlotWait] = []
     private var movedBytesBefore = 0
     private var compactedBytesBefore: UInt64 = 0
     private var evictionsBefore = EvictionReport()
@@ -183,6 +185,7 @@ final class Run {
         report.errors = failures
         report.models = reports
         report.memory = memory
+        report.slotWaits = slotWaits
         report.wallMilliseconds = elapsed(endedAt ?? MonotonicClock.nanoseconds())
         report.previews = previewOf.compactMap { model in
             previews[model].map { RunReport.Preview(model: plan.models[model].name, text: $0) }

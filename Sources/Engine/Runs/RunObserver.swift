@@ -10,8 +10,8 @@ public protocol RunObserver: AnyObject {
     func modelStarted(_ model: String)
     /// A model has its final status, and a report.
     func modelEnded(_ model: RunReport.Model, failure: String?)
-    /// A line that user code printed.
-    func printed(_ model: String, line: String)
+    /// Lines that user code printed, in order.
+    func printed(_ model: String, lines: [String])
     /// The engine has a message for the user.
     func note(_ text: String)
     /// The memory held now; about twice a second.

@@ -6,6 +6,8 @@ public struct RunOptions: Codable, Sendable, Equatable {
     public var slots: Int?
     /// The most memory that it may take, its tables included, in bytes; nil: as much as the engine allows.
     public var memoryBytesMax: UInt64?
+    /// The most seconds that a model may run which says nothing itself; nil: what the project says.
+    public var timeoutSeconds: Double?
     /// Whether results are taken from earlier runs, and kept for later ones.
     public var usesCache = true
     /// Whether the columns that its scans decode are shared with other scans.
@@ -30,6 +32,7 @@ public struct RunOptions: Codable, Sendable, Equatable {
         case usesDeCache = "uses_decache"
         case isBatch = "is_batch"
         case exportFolder = "export_folder"
+        case timeoutSeconds = "timeout_s"
         case previewRows = "preview_rows"
         case previewWidth = "preview_width"
     }

@@ -1,11 +1,11 @@
-import System
+import Store
 
 /// What a run needs of file systems before it begins. They may be slow, so it is found out in the background.
 struct RunPreparation {
     /// What workers see of the project.
     let view: WorkerView
     /// The saved results that the run may use, by key.
-    let saved: [String: DescriptorBox]
+    let saved: [String: SavedTable]
 }
 
 extension Engine {
@@ -14,10 +14,15 @@ extension Engine {
 
     /// Prepares a run.
     ///
-    /// - Parameter then: is called on the engine's thread.
-    func prepare(_ plan: Plan, _ options: RunOptions, then: @escaping (RunPreparation) -> Void) {
+    /// - Parameters:
+    ///   - note: is told of saved results that are no good.
+    ///   - then: is called on the engine's thread.
+    func prepare(
+        _ plan: Plan, _ options: RunOptions, note: @escaping (String) -> Void,
+        then: @escaping (RunPreparation) -> Void
+    ) {
         var view: WorkerView?
-        var saved: [String: DescriptorBox]?
+        var saved: [String: SavedTable]?
         var isHistoryRead = false
         func goOn() {
             if let view, let found = saved, isHistoryRead {
@@ -31,7 +36,7 @@ extension Engine {
             view = $0
             goOn()
         }
-        openSaved(for: plan, options) {
+        openSaved(for: plan, options, note: note) {
             saved = $0
             goOn()
         }

@@ -14,9 +14,9 @@ public final class RemoteEngine {
 
     /// Connects to the engine that serves at the address; nil when none does.
     public init?(at address: ServeAddress) {
-        // A socket in a folder that others can write to may be anybody's.
-        guard Files.isPrivateFolder(Path.parent(address.path)),
-            let socket = try? MessageSocket.connect(to: address.path)
+        // A socket in a folder that others can write to may be anybody's, and so may one that another user listens at.
+        guard let folder = try? address.privateFolder(),
+            let socket = try? MessageSocket.connect(to: folder.kernelPath(address.name))
         else { return nil }
         channel = Channel(socket)
         path = address.path
@@ -71,7 +71,7 @@ public final class RemoteEngine {
         case .began: observer.runBegan(plan)
         case .modelStarted(let model): observer.modelStarted(model)
         case .modelEnded(let end): observer.modelEnded(end.model, failure: end.failure)
-        case .printed(let model, let line): observer.printed(model, line: line)
+        case .printed(let model, let lines): observer.printed(model, lines: lines)
         case .memory(let status): observer.memory(status)
         case .note(let text): observer.note(text)
         case .refused, .ended: break

@@ -23,14 +23,23 @@ public struct ServeAddress: Sendable {
         return "/tmp/zerrow-\(geteuid())/engine.sock"
     }
 
-    /// Makes the folder, and makes sure that it is the user's alone: somebody who can put another socket there could read projects.
-    func makeFolder() throws {
+    /// The socket's name in its folder.
+    var name: String { path.split(separator: "/").last.map(String.init) ?? path }
+
+    /// Makes the folder, and makes sure that it is the user's alone: who can put another socket there reads projects.
+    func madeFolder() throws -> Folder {
         let folder = Path.parent(path)
         if !Files.exists(folder) { try Files.makeDirectory(folder, mode: 0o700) }
-        guard Files.isPrivateFolder(folder) else {
-            throw EngineError.serve(
-                "\(folder) belongs to another user or others may write to it: choose another place with --socket")
+        return try privateFolder()
+    }
+
+    /// The folder, if it is the user's alone. Throws `EngineError.serve`, which says what to do, or why it can't be opened.
+    func privateFolder() throws -> Folder {
+        let folder = try Folder(Path.parent(path))
+        if let sharing = try folder.sharing() {
+            throw EngineError.serve("\(folder.path): \(sharing), with --socket or ZERROW_SOCKET")
         }
+        return folder
     }
 
     /// The identity that both ends must share: the very same build, and the same packages.

@@ -11,14 +11,20 @@ final class ServedClient: RunObserver {
     /// Whether it has cancelled that run.
     var hasCancelled = false
     private var droppedLines = 0
+    /// How many printed lines each of the last messages holds; of those that wait, all are in it.
+    private var lineCounts: [Int] = []
 
     init(_ socket: MessageSocket) { channel = Channel(socket) }
 
     /// A client that can't be told something is cut off, as it would wait for ever; and one for which too much waits.
-    private func send(_ op: Op.ToClient, _ members: [String: JSONValue] = [:], payload: [UInt8]? = nil) {
+    private func send(
+        _ op: Op.ToClient, _ members: [String: JSONValue] = [:], payload: [UInt8]? = nil, lineCount: Int = 0
+    ) {
         do throws(EngineError) {
             guard channel.waitingBytes <= Limit.queuedBytesMax else { return channel.close() }
             try channel.send(Datagram.message(op, members), payload: payload)
+            lineCounts.append(lineCount)
+            lineCounts.removeFirst(max(0, lineCounts.count - channel.waitingCount))
         } catch {
             channel.close()
         }
@@ -38,23 +44,42 @@ final class ServedClient: RunObserver {
         send(.modelEnded, encoded: ServeMessage.ModelEnd(model: model, failure: failure))
     }
 
-    func printed(_ model: String, line: String) {
-        if channel.waitingCount >= Limit.queuedLinesMax || channel.waitingBytes >= Limit.queuedBytesMax / 2 {
-            droppedLines += 1
+    /// Many lines travel in one message: a message for each would take the engine's time from other runs.
+    func printed(_ model: String, lines: [String]) {
+        var rest = lines[...]
+        while !rest.isEmpty {
+            var bytes = 0
+            // A line of `Limit.lineBytesMax` has a message of its own: as JSON, no text takes more than six times as much.
+            let part = rest.prefix { line in
+                // Its quotes and its comma count too.
+                bytes += line.utf8.count + 3
+                return bytes <= Limit.lineBytesMax / 2
+            }
+            send(printed: part.isEmpty ? rest.prefix(1) : part, by: model)
+            rest = rest.dropFirst(max(1, part.count))
+        }
+    }
+
+    private func send(printed lines: ArraySlice<String>, by model: String) {
+        lineCounts.removeFirst(max(0, lineCounts.count - channel.waitingCount))
+        let isFull = lineCounts.reduce(0, +) >= Limit.queuedLinesMax || channel.waitingBytes >= Limit.queuedBytesMax / 2
+        if isFull {
+            droppedLines += lines.count
             return
         }
         if droppedLines > 0 {
             note("\(droppedLines) printed lines were dropped: they were not read fast enough")
             droppedLines = 0
         }
-        send(.printed, ["model": .string(model), "line": .string(line)])
+        send(
+            .printed, ["model": .string(model), "lines": .array(lines.map { .string($0) })], lineCount: lines.count)
     }
 
     func note(_ text: String) {
         send(.note, ["text": .string(Self.short(text))])
     }
 
-    /// As JSON, no text takes more than six times as much, and it has to fit into a message.
+    /// A text cut so short that it fits into a message, even if JSON takes six times as much for it.
     private static func short(_ text: String) -> String {
         String(decoding: text.utf8.prefix(Limit.noteBytesMax), as: UTF8.self)
     }

@@ -9,6 +9,8 @@ public final class Server {
     /// The engine.
     public let engine: Engine
     private let address: ServeAddress
+    /// Where its socket is, open: only this user can put anything there.
+    private let folder: Folder
     private let socket: LocalSocket
     /// Locked as long as this engine serves.
     private let lockFile: DescriptorBox
@@ -21,15 +23,14 @@ public final class Server {
     /// - Parameter note: called with a line when runs begin and end.
     /// - Throws: `EngineError.serve` when another engine serves there.
     public init(_ engine: Engine, at address: ServeAddress, note: @escaping (String) -> Void) throws {
-        try address.makeFolder()
-        let path = address.path
-        lockFile = DescriptorBox(try FileDescriptor.open(path + ".lock", O_RDWR | O_CREAT, mode: 0o600))
+        folder = try address.madeFolder()
+        lockFile = DescriptorBox(try folder.openOrMakeOwn(address.name + ".lock"))
         guard try lockFile.descriptor.lockIfFree() else {
-            throw EngineError.serve("another engine serves at \(path) already")
+            throw EngineError.serve("another engine serves at \(address.path) already")
         }
-        // The process that bound the socket is dead, because the lock was free.
-        if Files.exists(path) { try Files.remove(path) }
-        socket = try LocalSocket(listeningAt: path)
+        // Whoever bound it is dead: the lock was free.
+        if try folder.status(of: address.name) != nil { try folder.remove(address.name) }
+        socket = try LocalSocket(listeningAt: folder.kernelPath(address.name))
         self.engine = engine
         self.address = address
         self.note = note
@@ -64,7 +65,7 @@ public final class Server {
             clients.removeAll { $0.channel.isClosed && $0.run == nil }
         }
         flush()
-        try? Files.remove(address.path)
+        try? folder.remove(address.name)
     }
 
     /// Gives clients a moment to take their reports.
@@ -129,7 +130,7 @@ public final class Server {
         } then: { result in
             switch result {
             case .success(let call):
-                self.engine.prepare(call.plan, call.options) {
+                self.engine.prepare(call.plan, call.options, note: client.note) {
                     self.begin(call, client, $0, askedAt: askedAt)
                 }
             case .failure(let error):

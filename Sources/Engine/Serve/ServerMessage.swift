@@ -1,8 +1,8 @@
 import System
 
-/// What an engine that serves says to a client, read in this one place.
+/// A message of an engine that serves to a client, read in this one place.
 enum ServerMessage {
-    /// It does not run the plan; why, in words that follow "it".
+    /// The engine does not run the plan; the text says why, in words that follow "it".
     case refused(String)
     /// The run has begun.
     case began
@@ -10,11 +10,11 @@ enum ServerMessage {
     case modelStarted(String)
     /// A model has its final status.
     case modelEnded(ServeMessage.ModelEnd)
-    /// A line that a model printed.
-    case printed(model: String, line: String)
+    /// Lines that a model printed.
+    case printed(model: String, lines: [String])
     /// What is held now.
     case memory(MemoryStatus)
-    /// Something to tell the user.
+    /// A message for the user.
     case note(String)
     /// The run is over.
     case ended(ServeMessage.RunEnd)
@@ -30,7 +30,7 @@ enum ServerMessage {
         case .began: self = .began
         case .modelStarted: self = .modelStarted(model)
         case .modelEnded: self = .modelEnded(try payload(ServeMessage.ModelEnd.self))
-        case .printed: self = .printed(model: model, line: message.body["line"]?.string ?? "")
+        case .printed: self = .printed(model: model, lines: message.body["lines"]?.array?.map { $0.string ?? "" } ?? [])
         case .memory: self = .memory(try payload(MemoryStatus.self))
         case .note: self = .note(message.body["text"]?.string ?? "")
         case .ended: self = .ended(try payload(ServeMessage.RunEnd.self))

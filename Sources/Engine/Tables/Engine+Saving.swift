@@ -1,36 +1,28 @@
-import SIPC
 import Store
 import System
 
 /// How results get into the folder of saved results, and out of it.
 extension Engine {
     /// The result with that key: one kept in memory, or a saved one that was found to be whole.
-    func result(_ key: String, _ whole: [String: DescriptorBox]) -> ResultsCache.Entry? {
-        results[key] ?? whole[key].flatMap { takeSaved($0, key) }
+    func result(_ key: String, _ whole: [String: SavedTable]) -> ResultsCache.Entry? {
+        results[key] ?? whole[key].map { take($0, key) }
     }
 
-    /// Takes in a saved result that was found to be whole; nil where it can't be read.
-    private func takeSaved(_ file: DescriptorBox, _ key: String) -> ResultsCache.Entry? {
-        do {
-            let table = try store.takeSaved(file)
-            let descriptor = try Descriptor(reading: store.descriptor(of: table))
-            var counts = ByteCounts()
-            counts.resharedBytes = UInt64(store.namedBytes(of: table))
-            let entry = ResultsCache.Entry(
-                table: table, output: RunReport.Output(rows: Int64(clamping: descriptor.rows), counts: counts))
-            tables.add(table, by: .result(key), seconds: 0)
-            _ = results.add(entry, key: key)
-            return entry
-        } catch {
-            saved?.remove(key)
-            return nil
-        }
+    /// Takes in a saved result that was found to be whole.
+    private func take(_ saved: SavedTable, _ key: String) -> ResultsCache.Entry {
+        let table = store.take(saved)
+        var counts = ByteCounts()
+        counts.resharedBytes = UInt64(store.namedBytes(of: table))
+        let entry = ResultsCache.Entry(
+            table: table, output: RunReport.Output(rows: Int64(clamping: saved.rows), counts: counts))
+        tables.add(table, by: .result(key), seconds: 0)
+        _ = results.add(entry, key: key)
+        return entry
     }
 
     /// Saves a model's result for later engines, on a thread of its own.
     func save(_ table: TableID, key: String) {
-        guard let saved else { return }
-        let work = store.beginSave(table, as: saved.path(key))
+        guard let saved, let work = saved.beginSave(table, key: key, of: store) else { return }
         savesLeft += 1
         tables.retain(table, by: .save(key))
         background.begin(.save) { () -> StoreError? in
@@ -80,7 +72,7 @@ extension Engine {
             guard savesLeft > 0 || isWriting else { break }
             waitAndHandle(beside: [watch])
         }
-        for text in notes.takePending() { note(text) }
+        for text in notes.takePending() + forecast.takeNotes() { note(text) }
         let count = forecast.unwrittenCount
         if count > 0, !isInterrupted {
             note("what \(count) models needed is not remembered: another process has the history locked")

@@ -1,57 +1,89 @@
+import Store
 import Synchronization
 import System
 
 /// The check that a plan's saved results are whole: a disk, or anybody, may have changed them since they were written.
 ///
-/// Threads share it: each takes the next file that nobody has looked at.
+/// Threads share it: each takes the next key that nobody has looked at.
 private final class SavedCheck: Sendable {
     private struct State {
-        var waiting: [(key: String, file: DescriptorBox)]
-        var whole: [String: DescriptorBox] = [:]
+        var waiting: [(key: String, id: SegmentID)]
+        var whole: [String: SavedTable] = [:]
+        var unfit: [String] = []
     }
 
     private let saved: SavedResults
     private let state: Mutex<State>
 
-    init(_ saved: SavedResults, _ files: [(key: String, file: DescriptorBox)]) {
+    /// - Parameter keys: each with a number that the store gave for it.
+    init(_ saved: SavedResults, _ keys: [(key: String, id: SegmentID)]) {
         self.saved = saved
-        state = Mutex(State(waiting: files.reversed()))
+        state = Mutex(State(waiting: keys.reversed()))
     }
 
-    /// Reads files until none is left, at the speed of the memory or of the disk; a damaged one is removed.
+    /// Opens and reads files until none is left, at the speed of the memory or of the disk; what is no good is removed.
     func work() {
         HoldPoint.saved.pass()
-        while let (key, file) = state.withLock({ $0.waiting.popLast() }) {
-            // A file that the disk can't read is damaged too.
-            if (try? file.descriptor.hasArrowChecksum()) == true {
-                state.withLock { $0.whole[key] = file }
-            } else {
-                saved.remove(key)
+        while let (key, id) = state.withLock({ $0.waiting.popLast() }) {
+            switch saved.open(key) {
+            case .missing: continue
+            case .unfit(let what): discard(key, what)
+            case .file(let file):
+                do {
+                    guard try file.descriptor.hasArrowChecksum(key: key) else {
+                        discard(key, "\(key).arrow is not used: it is damaged, or was made for another key")
+                        continue
+                    }
+                    let table = try SavedTable(reading: file, as: id)
+                    state.withLock { $0.whole[key] = table }
+                } catch {
+                    // What the disk can't give back is damaged too.
+                    discard(key, "\(key).arrow is not used: \(error)")
+                }
             }
         }
     }
 
+    private func discard(_ key: String, _ what: String) {
+        saved.remove(key)
+        state.withLock { $0.unfit.append(what) }
+    }
+
     /// The results that are as they were written, by key.
-    var whole: [String: DescriptorBox] { state.withLock { $0.whole } }
+    var whole: [String: SavedTable] { state.withLock { $0.whole } }
+
+    /// What the user should know of the others; nil where there are none.
+    var note: String? {
+        let unfit = state.withLock { $0.unfit.sorted() }
+        guard let first = unfit.first else { return nil }
+        let others = unfit.count == 1 ? "" : " (and \(unfit.count - 1) more)"
+        return "a result in \(saved.path) is made anew: \(first)\(others)"
+    }
 }
 
 extension Engine {
     /// Opens the saved results that a plan may use and checks all their bytes, on threads of their own.
     ///
-    /// - Parameter then: called with the whole ones, by key, on the engine's thread; at once if none are saved.
-    func openSaved(for plan: Plan, _ options: RunOptions, then: @escaping ([String: DescriptorBox]) -> Void) {
+    /// - Parameters:
+    ///   - note: is told of results that are no good.
+    ///   - then: is given those that are whole, by key, on the engine's thread; at once where none can be saved.
+    func openSaved(
+        for plan: Plan, _ options: RunOptions, note: @escaping (String) -> Void,
+        then: @escaping ([String: SavedTable]) -> Void
+    ) {
         guard let saved, options.usesCache else { return then([:]) }
         let keys = Set(plan.models.compactMap(\.key)).filter { results[$0] == nil }
-        let files = keys.sorted().compactMap { key in saved.open(key).map { (key: key, file: $0) } }
-        if files.isEmpty { return then([:]) }
-        let check = SavedCheck(saved, files)
-        var threadsLeft = min(files.count, Machine.processorCount())
+        if keys.isEmpty { return then([:]) }
+        let check = SavedCheck(saved, keys.sorted().map { ($0, store.numberForSaved()) })
+        var threadsLeft = min(keys.count, Machine.processorCount())
         for _ in 0..<threadsLeft {
             background.begin(.prepare) {
                 check.work()
             } then: {
                 threadsLeft -= 1
-                if threadsLeft == 0 { then(check.whole) }
+                guard threadsLeft == 0 else { return }
+                check.note.map(note)
+                then(check.whole)
             }
         }
     }

@@ -23,7 +23,7 @@ public struct FileLayout: Sendable {
     /// Whether the file has a checksum of its bytes in its footer's metadata.
     let hasChecksum: Bool
 
-    private static let magic = Array("ARROW1".utf8)
+    fileprivate static let magic = Array("ARROW1".utf8)
 
     init(_ descriptor: Descriptor, hasChecksum: Bool) throws(SIPCError) {
         var seen: Set<Int> = []
@@ -58,20 +58,21 @@ public struct FileLayout: Sendable {
         bytes = end + tail.count
     }
 
-    /// The bytes after the last message, with the checksum in its place; `sum` is that of the bytes before.
-    func tail(after sum: Checksum) -> [UInt8] {
+    /// The bytes after the last message, with the checksum in its place; `sum` is that of the bytes before, and the key is added to it.
+    func tail(after sum: Checksum, key: String) -> [UInt8] {
         guard hasChecksum, let place = Self.checksumPlace(inFileOf: tail.count) else { return tail }
         var (sum, result) = (sum, tail)
         precondition(result[place].allSatisfy { $0 == 0 }, "the checksum's place is the footer's last string")
         result[..<place.lowerBound].withUnsafeBytes { sum.add($0) }
         result[place.upperBound...].withUnsafeBytes { sum.add($0) }
+        sum.add(key)
         result.replaceSubrange(place, with: sum.text)
         return result
     }
 
     /// Where a file's checksum is. FlatBuffers are made from their ends, and this string of the footer is made first, so that it
-    /// is the last one, ended by four zeros. It is the checksum of all bytes before and after it. Nil for a file that is too
-    /// short to have one.
+    /// is the last one, ended by four zeros. It is the checksum of all bytes before and after it, and of the key that the file is
+    /// kept by. Nil for a file that is too short to have one.
     static func checksumPlace(inFileOf bytes: Int) -> Range<Int>? {
         let end = bytes - magic.count - 4 - 4
         return end < Checksum.textBytes ? nil : end - Checksum.textBytes..<end
@@ -119,15 +120,21 @@ public struct FileLayout: Sendable {
 }
 
 extension FileDescriptor {
-    /// Whether the file's checksum (`fileLayout`) is there and matches its bytes. It reads all of them: for a thread that may wait.
+    /// Whether the file's checksum (`fileLayout`) is there and matches its bytes and a key, which a file that was given the name of
+    /// another one's key does not. It reads all of the file: for a thread that may wait.
     ///
     /// - Throws: as reading does.
-    public func hasArrowChecksum() throws(SystemError) -> Bool {
+    public func hasArrowChecksum(key: String) throws(SystemError) -> Bool {
         let bytes = try status().bytes
-        guard let place = FileLayout.checksumPlace(inFileOf: bytes) else { return false }
+        let magic = FileLayout.magic
+        // What is no such file at all is not read to its end.
+        guard let place = FileLayout.checksumPlace(inFileOf: bytes), try self.bytes(0..<magic.count) == magic,
+            try self.bytes(bytes - magic.count..<bytes) == magic
+        else { return false }
         var sum = Checksum()
         try sum.add(0..<place.lowerBound, of: self)
         try sum.add(place.upperBound..<bytes, of: self)
+        sum.add(key)
         return try self.bytes(place) == sum.text
     }
 }
@@ -163,10 +170,11 @@ extension Descriptor {
     /// - Parameters:
     ///   - layout: the one of this descriptor.
     ///   - segments: at least those that the descriptor names.
+    ///   - key: what the file is kept by, if it has a checksum.
     ///   - write: writes some bytes at an offset; called with ascending offsets, without gaps, from 0 on.
     /// - Returns: where the bytes of the segments are now. Bytes that are named several times may be there several times.
     public func writeFile(
-        _ layout: FileLayout, _ segments: [MappedSegment],
+        _ layout: FileLayout, _ segments: [MappedSegment], key: String = "",
         _ write: (UnsafeRawBufferPointer, _ offset: Int) throws -> Void
     ) throws -> [Placement] {
         let source = try TableSource(self, segments)
@@ -188,7 +196,7 @@ extension Descriptor {
             placements.append(Placement(segment: segment.id, range: lower..<lower + content.count, offset: offset))
         }
         try output.flush(append)
-        try layout.tail(after: sum).withUnsafeBytes(append)
+        try layout.tail(after: sum, key: key).withUnsafeBytes(append)
         precondition(written == layout.bytes, "the layout is that of another table")
         return placements
     }

@@ -1,5 +1,6 @@
 import CArrow
 import Glibc
+import System
 
 /// How the bytes of a published table travelled: each in exactly one way, and counted once however often it is named.
 public struct PublishCounts: Sendable, Equatable {
@@ -23,7 +24,8 @@ public struct PublishCounts: Sendable, Equatable {
 
 /// Publishes tables: gives each of their buffers a place in a segment, without a copy where it can be had.
 public struct Publisher {
-    /// Buffers smaller than this are packed rather than moved.
+    /// Buffers that are smaller, also together with their neighbours, are packed rather than moved: splitting a mapping for them
+    /// costs more than a copy (`docs/kernelzero.md` has the figures).
     public static let packedBytesMax = 64 * 1024
 
     /// A way of sharing memory where it lies, or of moving it without a copy.
@@ -321,11 +323,19 @@ public struct Publisher {
     private func move(
         _ groups: inout [Group], _ output: inout Segment, _ kept: Kept, _ counts: inout PublishCounts
     ) -> [(Group, offset: UInt64)] {
-        let large = groups.filter { $0.bytes >= Self.packedBytesMax }
-        guard let mover, !large.isEmpty else { return [] }
+        guard let mover else { return [] }
+        var large: [Group] = []
+        var rest: [Group] = []
+        for span in MemorySpan.join(groups.map(\.memory)) {
+            if span.bytes.count >= Self.packedBytesMax {
+                large += groups[span.members]
+            } else {
+                rest += groups[span.members]
+            }
+        }
+        if large.isEmpty { return [] }
         let moved = mover(large.map(\.memory))
         var placed: [(Group, offset: UInt64)] = []
-        var rest = groups.filter { $0.bytes < Self.packedBytesMax }
         for (group, offset) in zip(large, moved.offsets) {
             if let offset { placed.append((group, offset)) } else { rest.append(group) }
         }

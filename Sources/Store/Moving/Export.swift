@@ -19,43 +19,31 @@ public final class ExportWork: Sendable {
     public let path: String
 
     let movers: Movers
-    /// Tells exports of one process to one name apart.
-    private let number: SegmentID
     private let isStopped = Atomic<Bool>(false)
 
     init(_ movers: Movers, to path: String) {
         self.movers = movers
         self.path = path
-        number = movers.newID
     }
 
     /// Nobody wants it any more: `write` ends as soon as the disk lets it.
     public func stop() { isStopped.store(true, ordering: .relaxed) }
 
-    /// Writes the table as a standard Arrow IPC stream, under another name until it is whole. On a thread that may wait; once.
+    /// Writes the table as a standard Arrow IPC stream, which gets its name when it is whole: what had it before stays until then, and
+    /// is replaced, not written to, whatever it is. On a thread that may wait; once.
     public func write() -> Outcome {
         do {
-            let unfinished = "\(path).\(getpid())-\(number)"
-            let file = try Self.open(unfinished)
-            do {
-                HoldPoint.export.pass()
-                try writeStream(to: file)
-                try Files.rename(unfinished, path)
-            } catch {
-                _ = try? Files.remove(unfinished)
-                throw error
-            }
+            HoldPoint.export.pass()
+            let pending = try PendingFile(in: Folder(Path.parent(path)), mode: 0o644)
+            try writeStream(to: pending.file.descriptor)
+            try pending.file.descriptor.finishWrites()
+            try pending.replace(as: String(path.split(separator: "/").last ?? ""))
             return .written
         } catch is Stopped {
             return .stopped
         } catch {
             return .failed("\(error)")
         }
-    }
-
-    /// The file that is written to, which gets its name when it is whole.
-    private static func open(_ unfinished: String) throws(SystemError) -> FileDescriptor {
-        try FileDescriptor.open(unfinished, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o644)
     }
 
     private struct Stopped: Error {}

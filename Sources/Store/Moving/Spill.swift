@@ -3,22 +3,28 @@ import SIPC
 import System
 
 /// A folder on a disk that tables are spilled to.
+///
+/// It may be everybody's, as /var/tmp is: its files have no names, so nobody else can open one, or put another in its place.
 public struct SpillFolder: Sendable {
+    /// Open, so that it stays the one that was checked.
+    let folder: Folder
+
     /// Where it is.
-    public let path: String
+    public var path: String { folder.path }
 
     /// A folder that files can be made in.
     ///
     /// - Throws: `unsuitable` when its files would be in memory; `system` when no file can be made in it.
     public init(_ path: String) throws(StoreError) {
-        let isInMemory = try onSegment(nil, "spilling to \(path)") { () throws(SystemError) in
-            try FileDescriptor.unnamed(in: path).isInMemory()
+        let (folder, isInMemory) = try onSegment(nil, "spilling to \(path)") { () throws(SystemError) in
+            let folder = try Folder(path)
+            return (folder, try FileDescriptor.unnamed(in: folder).isInMemory())
         }
         if isInMemory {
             throw StoreError(
                 .unsuitable, nil, "\(path) is in memory: spilling to it frees none; name a folder on a disk")
         }
-        self.path = path
+        self.folder = folder
     }
 }
 
@@ -44,7 +50,7 @@ private struct SpillWriter: Sendable {
         let table = try movers.descriptor().trimmed(try movers.map())
         let layout = try table.descriptor.fileLayout()
         try SegmentStore.checkFileBytes(layout, of: bytes, movers.table)
-        let file = DescriptorBox(try FileDescriptor.unnamed(in: folder.path))
+        let file = DescriptorBox(try FileDescriptor.unnamed(in: folder.folder))
         try file.descriptor.allocate(bytes: layout.bytes)
         var output = DiskOutput(file)
         let placements = try table.descriptor.writeFile(layout, table.segments) { try output.write($0, at: $1) }

@@ -25,10 +25,13 @@ extension SegmentStore {
     func letGo(_ files: [DescriptorBox]) {
         if files.isEmpty { return }
         let held = Held(files.map { (SegmentID(rawValue: 0), $0) })
-        chores(.free, {
-            HoldPoint.free.pass()
-            held.letGo()
-        }) {}
+        chores(
+            .free,
+            {
+                HoldPoint.free.pass()
+                held.letGo()
+            }
+        ) {}
     }
 
     /// Lets go of what is read of a table that was pinned: what nobody needs any more of it is free then.
@@ -49,10 +52,13 @@ extension SegmentStore {
         guard let (file, plan) = segment.beginPunch(dead: dead) else { return 0 }
         let outcome = PunchOutcome()
         var failure: StoreError?
-        chores(.free, {
-            HoldPoint.free.pass()
-            outcome.note { () throws(SystemError) in try plan.punch(file.descriptor) }
-        }) {
+        chores(
+            .free,
+            {
+                HoldPoint.free.pass()
+                outcome.note { () throws(SystemError) in try plan.punch(file.descriptor) }
+            }
+        ) {
             segment.endPunch(hasFailed: outcome.error != nil)
             failure = outcome.error.map { StoreError($0, segment.id, while: "giving back memory") }
         }

@@ -241,7 +241,8 @@ public final class SegmentStore {
     /// No live worker has it: its producer is dead, and a reader's table would still name it.
     private func recycle(_ segment: Segment) {
         // What is on swap would have to be read in to be zeroed.
-        guard segment.place == .memory, segment.swappedBytes == 0, isUntouched(segment), let writer = segment.writer else {
+        guard segment.place == .memory, segment.swappedBytes == 0, isUntouched(segment), let writer = segment.writer
+        else {
             return drop(segment)
         }
         segments[segment.id] = nil

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Engine
+import Glibc
 import System
 
 /// `zerrow bench`: the benchmarks, each against what one would use otherwise, side by side in one run.
@@ -45,8 +46,12 @@ struct BenchCommand: ParsableCommand {
             let child = try ChildProcess(
                 [installation.python, installation.home + "/bench/\(name).py"] + options, environment: environment,
                 folder: ".", output: .descriptor(1), errors: .descriptor(2))
-            if case .exited(let code) = try child.wait() { Output.leave(code) }
-            Output.leave(1)
+            switch try child.wait() {
+            case .exited(let code): Output.leave(code)
+            // Its reader went away, and so would we have ended.
+            case .signalled(SIGPIPE): Output.endByPipeSignal()
+            case .signalled: Output.leave(1)
+            }
         } catch {
             Output.error("\(error)")
             Output.leave(1)

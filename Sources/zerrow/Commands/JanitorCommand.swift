@@ -7,9 +7,9 @@ struct JanitorCommand: ParsableCommand {
         commandName: "janitor", abstract: "Removes what a killed engine left.", shouldDisplay: false)
 
     @Argument var version: String
-    @Argument var folder: String
+    @Argument var folders: [String]
 
     func run() {
-        Janitor.serve(version: version == "v2" ? .v2 : .v1, folder: folder)
+        Janitor.serve(version: version == "v2" ? .v2 : .v1, folders: folders)
     }
 }

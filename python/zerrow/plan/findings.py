@@ -54,6 +54,7 @@ def too_much(file: str | None, error: BaseException, findings: Findings) -> None
         code, why = "nested-too-deeply", "nests too deeply to be read"
         hint = "give parts of a long expression names of their own"
     else:
-        code, why = "plan-memory", "takes more memory to read than the planner may use"
+        # Python's parser has the same word for both.
+        code, why = "plan-memory", "takes more memory to read than the planner may use, or nests too deeply"
         hint = "make it smaller, or give the planner more with ZERROW_PLAN_MEMORY=8G"
     findings.error(code, f"{what} {why}", file=file, hint=hint)

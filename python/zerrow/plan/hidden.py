@@ -12,13 +12,10 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.machinery import EXTENSION_SUFFIXES
-from typing import TYPE_CHECKING
 
-from zerrow.plan.ignored import IgnoreRules, rules
+from zerrow.plan.ignore_patterns import IgnorePatterns
+from zerrow.plan.ignored import IgnoreRules
 from zerrow.tool_folders import TOOL_FOLDERS
-
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
 
 ENTRIES_MAX = 200_000
 """So many files and folders of a project are looked at; the nearest to its top come first."""
@@ -52,8 +49,7 @@ def find_hidden(project: str, show: Iterable[str], written: Iterable[str], sourc
     found = HiddenEntries()
     below = os.path.join(project, "")
     found.paths |= {path for path in written if path.startswith(below)}
-    lines = list(show)
-    walk = _Walk(project, rules(lines) if lines else None, sources, found)
+    walk = _Walk(project, IgnorePatterns(show), sources, found)
     walk.run()
     inner = {path for path in found.paths if any(above in found.paths for above in _above(path, project))}
     found.paths -= inner
@@ -61,7 +57,7 @@ def find_hidden(project: str, show: Iterable[str], written: Iterable[str], sourc
 
 
 class _Walk:
-    def __init__(self, project: str, show: GitIgnoreSpec | None, sources: frozenset[str], found: HiddenEntries) -> None:
+    def __init__(self, project: str, show: IgnorePatterns, sources: frozenset[str], found: HiddenEntries) -> None:
         self._project = project
         self._show = show
         self._sources = sources
@@ -94,7 +90,7 @@ class _Walk:
         if self._shows(path, is_folder):
             return
         self._found.paths.add(path)
-        if is_folder and self._show is not None:
+        if is_folder and self._show:
             shown = sorted(self._shown_below(path))
             if shown:
                 self._found.shown[path] = shown
@@ -112,8 +108,7 @@ class _Walk:
                     pending.append(entry.path)
 
     def _shows(self, path: str, is_folder: bool) -> bool:
-        name = os.path.relpath(path, self._project) + ("/" if is_folder else "")
-        return self._show is not None and self._show.match_file(name)
+        return bool(self._show) and self._show.says(os.path.relpath(path, self._project), is_folder) is True
 
     def _entries(self, folder: str) -> list[os.DirEntry[str]]:
         if self._left <= 0:

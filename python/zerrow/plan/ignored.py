@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
+from zerrow.plan.ignore_patterns import IgnorePatterns
 
 NAME = ".gitignore"
 FILE_BYTES_MAX = 1 << 20
@@ -25,7 +23,7 @@ class IgnoreRules:
 
     def __init__(self, project: str) -> None:
         """`project` is a real path. What a repository above it says, and its user for all repositories, holds too."""
-        self._specs: list[tuple[str, GitIgnoreSpec]] = []
+        self._patterns: list[tuple[str, IgnorePatterns]] = []
         repository = _repository(project)
         if repository is not None:
             self._add(repository, _user_file())
@@ -34,6 +32,10 @@ class IgnoreRules:
             for name in os.path.relpath(project, repository).split(os.sep) if repository != project else ():
                 self._add(folder, os.path.join(folder, NAME))
                 folder = os.path.join(folder, name)
+                if self.ignores(folder, is_folder=True):
+                    # To the repository nothing of the project is there; what its own files say holds.
+                    self._patterns = []
+                    break
 
     def enter(self, folder: str) -> None:
         """Takes in the rules that lie in a folder of the project."""
@@ -41,42 +43,18 @@ class IgnoreRules:
 
     def ignores(self, path: str, is_folder: bool) -> bool:
         """Whether git ignores a file or folder that lies in folders which it doesn't ignore."""
-        for folder, spec in reversed(self._specs):
+        for folder, patterns in reversed(self._patterns):
             if path.startswith(folder):
-                found = _found(spec, path[len(folder) :], is_folder)
+                found = patterns.says(path[len(folder) :], is_folder)
                 if found is not None:
                     return found
         return False
 
     def _add(self, folder: str, file: str) -> None:
         """Takes in a file's rules, for what lies in a folder. Later ones win."""
-        lines = _lines(file)
-        if not lines:
-            return
-        try:
-            spec = rules(lines)
-        except ValueError:
-            spec = rules([line for line in lines if _is_pattern(line)])
-        self._specs.append((os.path.join(folder, ""), spec))
-
-
-def rules(lines: list[str]) -> GitIgnoreSpec:
-    """Patterns as .gitignore files have them. Raises ValueError for one that is none."""
-    from pathspec import GitIgnoreSpec  # importing it takes longer than all that is done with it
-
-    return GitIgnoreSpec.from_lines(lines)
-
-
-def _found(spec: GitIgnoreSpec, name: str, is_folder: bool) -> bool | None:
-    if not is_folder:
-        return spec.check_file(name).include
-    found = spec.check_file(f"{name}/")
-    if found.include and found.index is not None:
-        # `a/**` is all that is in a, and not a itself: something of it may be wanted all the same.
-        text = str(getattr(spec.patterns[found.index], "pattern", ""))
-        if text.rstrip("/").endswith("/**") and spec.check_file(name).include is None:
-            return None
-    return found.include
+        patterns = IgnorePatterns(_lines(file))
+        if patterns:
+            self._patterns.append((os.path.join(folder, ""), patterns))
 
 
 def _repository(project: str) -> str | None:
@@ -105,13 +83,4 @@ def _lines(path: str) -> list[str]:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return []
         text = file.read(FILE_BYTES_MAX).decode("utf-8-sig", errors="surrogateescape")
-    return [line for line in (line.rstrip("\r") for line in text.split("\n")) if line.strip() and line[0] != "#"]
-
-
-def _is_pattern(line: str) -> bool:
-    """Whether a line is one that git could match something with: it passes over the others."""
-    try:
-        rules([line])
-    except ValueError:
-        return False
-    return True
+    return text.split("\n")

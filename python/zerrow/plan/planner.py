@@ -121,6 +121,7 @@ class _Planner:
             "version": VERSION,
             "project": {"name": self.project.file.name, "folder": str(self.project.file.folder)},
             "prepare": self._prepare(),
+            "timeout_s": self.project.file.timeout_s,
             "environments": [{"id": _ENVIRONMENT, "python": _interpreter(), "modules": self._modules(inputs)}],
             "models": self._models(models, inputs, sources),
             "hidden": self._hidden(sources),
@@ -157,6 +158,7 @@ class _Planner:
         """The sources that some model reads. Those that are missing wait for the prepare command, if there is one."""
         wanted = {table for model in self.project.models.values() for table in tables_read(model)}
         file = self.project.file
+        now_at(file.file)
         declarations = [
             declaration
             for name, declaration in file.sources.items()

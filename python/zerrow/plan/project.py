@@ -77,7 +77,7 @@ def read_project(
 
 
 def _model_files(folder: Path) -> list[str]:
-    """The names of what may declare models. Raises ZerrowError."""
+    """The names of files that may declare models. Raises ZerrowError."""
     try:
         with os.scandir(folder) as entries:
             return sorted(
@@ -120,6 +120,7 @@ def _read_models(project: Project, name: str, findings: Findings) -> None:
 def _add_query(project: Project, text: str, findings: Findings) -> None:
     from zerrow.plan.sql_file import read_sql_file
 
+    now_at(_QUERY)
     model = read_sql_file(_QUERY, text, project.parameters, findings)
     if model is not None:
         while model.name in project.models or model.name in project.file.sources:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shlex
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,6 @@ import yaml
 
 from zerrow.errors import ZerrowError
 from zerrow.plan.findings import Findings
-from zerrow.plan.ignored import rules
 from zerrow.plan.names import did_you_mean, name_problem
 from zerrow.plan.parameters import PARAMETER_TYPES, ParameterDeclaration, default_problem
 from zerrow.plan.partitions import TYPES
@@ -24,7 +24,7 @@ from zerrow.plan.yaml_text import Refused, compose
 from zerrow.plan.yaml_text import value as _value
 
 _NAMES = ("zerrow_project.yml", "zerrow_project.yaml")
-_KEYS = ("project", "parameters", "sources", "prepare", "python", "show")
+_KEYS = ("project", "parameters", "sources", "prepare", "python", "show", "timeout")
 _TOLERATED_KEYS = ("defaults", "include_paths")
 _PROJECT_KEYS = ("name", "id", "description")
 _PARAMETER_KEYS = ("type", "default", "required", "description")
@@ -50,7 +50,7 @@ class SourceDeclaration:
 
 @dataclass
 class ProjectFile:
-    """What the project file says. `file` is its name, relative to `folder`.
+    """The content of the project file. `file` is its name, relative to `folder`.
 
     `show` has patterns of files that models see although git ignores them.
     """
@@ -62,13 +62,14 @@ class ProjectFile:
     sources: dict[str, SourceDeclaration] = field(default_factory=dict)
     prepare: list[str] | None = None
     show: tuple[str, ...] = ()
+    timeout_s: float | None = None
 
 
 def find_project_file(folder: Path) -> Path:
     """The project file of `folder`. Raises ZerrowError when there is none, or two, or it is somewhere else."""
     if not os.path.isdir(folder):
         raise ZerrowError(f"{folder} is not a folder", code="no-project", hint="name a project's folder with -p")
-    # Whatever has the name is meant: what is no file is said to be none.
+    # Whatever has the name is meant: if it is no file, that is reported.
     found = [folder / name for name in _NAMES if os.path.lexists(folder / name)]
     if not found:
         raise ZerrowError(
@@ -135,6 +136,7 @@ class _Reader:
             "prepare": self._read_prepare,
             "python": self._read_python,
             "show": self._read_show,
+            "timeout": self._read_timeout,
         }
         if root is None:
             self._error("project-file", "the project file is empty", 1, "name source tables under 'sources:'")
@@ -302,14 +304,14 @@ class _Reader:
             self._error("project-file", "'prepare' must be a command, as a text or a list of texts", _line(node))
 
     def _read_show(self, node: yaml.Node) -> None:
-        patterns = self._texts(node, "'show'", "a list of paths or patterns, as in [data/rates.csv]")
-        for pattern in patterns:
-            try:
-                rules([pattern])
-            except ValueError as error:
-                self._error("project-file", f"'show' has {pattern!r}, which is no pattern: {error}", _line(node))
-                return
-        self.project.show = patterns
+        self.project.show = self._texts(node, "'show'", "a list of paths or patterns, as in [data/rates.csv]")
+
+    def _read_timeout(self, node: yaml.Node) -> None:
+        value = _value(node)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
+            self.project.timeout_s = float(value)
+        else:
+            self._error("project-file", "'timeout' must be a positive number of seconds", _line(node))
 
     def _read_python(self, node: yaml.Node) -> None:
         for key, line, value in self._entries(node, "'python'"):

@@ -10,7 +10,7 @@ from typing import Any
 
 from zerrow import pieces
 from zerrow.plan.declarations import Limits, ParameterArgument, PythonModel, TableArgument, is_cached, memory_bytes
-from zerrow.plan.findings import Findings
+from zerrow.plan.findings import Findings, too_much
 from zerrow.plan.names import did_you_mean, name_problem
 
 # Modules whose `model`, `Model` and `Parameter` are declarations.
@@ -51,8 +51,11 @@ class PythonFile:
         except SyntaxError as error:
             findings.error("python-syntax", f"Python syntax error: {error.msg}", file=file, line=error.lineno)
             return
-        except (ValueError, RecursionError, MemoryError) as error:
+        except ValueError as error:
             findings.error("python-syntax", f"the file can't be parsed: {error}", file=file)
+            return
+        except (RecursionError, MemoryError) as error:
+            too_much(file, error, findings)
             return
         self.text = SourceText(source, tree)
         kinds = (ast.Import, ast.ImportFrom, *_Function.__args__)

@@ -1,14 +1,19 @@
 """The engine's protocol, seen from a process it started: JSON datagrams with file descriptors beside them."""
 
 import contextlib
+import errno
 import json
 import os
 import socket
+import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from zerrow.errors import ZerrowError
 from zerrow.worker.ops import DESCRIPTORS_MAX, MESSAGE_BYTES_MAX
+
+RETRY_S = 0.02
+"""How long to wait until the kernel may have room for descriptors again."""
 
 
 class ProtocolError(ZerrowError):
@@ -31,8 +36,9 @@ class Message(NamedTuple):
 class Channel:
     """One end of an `AF_UNIX` `SOCK_SEQPACKET` socket pair. Used by one thread."""
 
-    def __init__(self, descriptor: int) -> None:
-        """Take ownership of the socket `descriptor`."""
+    def __init__(self, descriptor: int, takes: bool = False) -> None:
+        """Take ownership of the socket `descriptor`; `takes`: its peer can take descriptors out of this process."""
+        self._takes = takes
         self._socket = socket.socket(fileno=descriptor)
 
     def fileno(self) -> int:
@@ -62,8 +68,35 @@ class Channel:
             raise
 
     def send(self, op: str, fields: dict[str, Any] | None = None, descriptors: Iterable[int] = ()) -> None:
-        """Send one message; the caller keeps `descriptors`. Raises OSError when the peer is gone."""
-        socket.send_fds(self._socket, [encoded(op, fields)], list(descriptors))
+        """Send one message; the caller keeps `descriptors`. Raises OSError when the peer is gone.
+
+        The kernel refuses descriptors while too many of this user's are on their way, whoever sent them. Then the
+        engine is asked to take them from here by their numbers, before this returns; where it can't, this waits.
+        """
+        held = list(descriptors)
+        while not self._send_descriptors(encoded(op, fields), held):
+            if self._takes and self._is_taken(encoded(op, {**(fields or {}), "held": held})):
+                return
+            time.sleep(RETRY_S)
+
+    def _send_descriptors(self, data: bytes, descriptors: list[int]) -> bool:
+        try:
+            socket.send_fds(self._socket, [data], descriptors)
+        except OSError as error:
+            if error.errno != errno.ETOOMANYREFS:
+                raise
+            return False
+        return True
+
+    def _is_taken(self, data: bytes) -> bool:
+        self._socket.send(data)
+        answer = self.receive()
+        if answer is None:
+            raise ConnectionResetError("the engine is gone")
+        answer.close()
+        if answer.op != "taken":
+            raise ProtocolError(f"the message {answer.op!r} does not say whether descriptors were taken")
+        return answer.body.get("ok") is True
 
     def close(self) -> None:
         """Close the socket."""

@@ -5,8 +5,10 @@ A report is the `error` of the protocol's message `failed` (docs/protocol.md).
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import resource
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -112,7 +114,20 @@ def _advise(error: BaseException) -> str:
             f"no module named {error.name!r}: put {package}.py beside the models, "
             f"or add the package that provides {package!r} to the packages of the project"
         )
+    if _is_refused_process(error):
+        most = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+        return (
+            f"{_summary(error)}: if it was to start a process or a thread, the model has as many processes and threads "
+            f"as it may have (at most {most})"
+        )
     return _summary(error)
+
+
+def _is_refused_process(error: BaseException) -> bool:
+    """Does this exception say what Python says when the kernel makes no more processes or threads?"""
+    if isinstance(error, BlockingIOError):
+        return error.errno == errno.EAGAIN and error.filename is None
+    return isinstance(error, RuntimeError) and str(error) == "can't start new thread"
 
 
 def _summary(error: BaseException) -> str:

@@ -66,6 +66,7 @@ TO_WORKER_OPS = (
     "table",
     "run",
     "pieces",
+    "taken",
 )
 CLIENT_OPS = (
     "run",

@@ -33,11 +33,13 @@ class ZygoteSpec(ctypes.Structure):
         ("entry_count", ctypes.c_size_t),
         ("control", ctypes.c_int),
         ("output", ctypes.c_int),
+        ("errors", ctypes.c_int),
         ("id_first", ctypes.c_uint32),
         ("group_first", ctypes.c_uint32),
         ("id_count", ctypes.c_uint32),
         ("has_network", ctypes.c_int),
         ("tmp_bytes_max", ctypes.c_uint64),
+        ("reader", ctypes.c_void_p),
     )
 
 
@@ -61,6 +63,7 @@ def spawn(library: ctypes.CDLL, options: dict, control: int, is_root: bool) -> t
         (Entry * len(entries))(*entries),
         len(entries),
         control,
+        2,
         2,
         ID_FIRST if is_root else os.geteuid(),
         ID_FIRST if is_root else os.getegid(),
