@@ -60,7 +60,9 @@ extension ResourceManager {
     /// Grants or refuses one ask, or has room made for one. False if there is nothing to be done before the next fact.
     mutating func admitNext() -> Bool {
         // Who may borrow a slot need not wait for whom room is made for, but can't start either.
-        guard hasFreeSlot || runs.keys.contains(where: { mayBorrow($0) && !runs[$0]!.asks.isEmpty }) else { return false }
+        guard hasFreeSlot || runs.keys.contains(where: { mayBorrow($0) && !runs[$0]!.asks.isEmpty }) else {
+            return false
+        }
         if let claim, admitClaimant(claim) { return true }
         let order = runOrder()
         guard !order.isEmpty else { return false }
