@@ -81,13 +81,16 @@ SPINNING = """
         print("is busy", flush=True)
         time.sleep(3000)
 """
+# Has fewer processes than it might, as thousands take long to start; how many it may have is another test's.
 BOMB = """
     import os
+    import resource
     import time
     import zerrow
 
     @zerrow.model()
     def bomb(numbers=zerrow.Model("numbers")):
+        resource.setrlimit(resource.RLIMIT_NPROC, (300, 300))
         print("is busy", flush=True)
         children = 0
         while True:
