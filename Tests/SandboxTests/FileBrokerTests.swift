@@ -7,8 +7,8 @@ import Testing
 @Suite struct FileBrokerTests {
     private func file(named name: String, _ content: String) throws -> BrokeredFile {
         let path = "/tmp/zerrow-broker-\(getpid())-\(name)"
-        let file = try FileDescriptor.open(path, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o644)
-        try Array(content.utf8).withUnsafeBytes { bytes throws(SystemError) in try file.writeAll(bytes, at: 0) }
+        let file = DescriptorBox(try FileDescriptor.open(path, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o644))
+        try Array(content.utf8).withUnsafeBytes { try file.descriptor.writeAll($0, at: 0) }
         var status = stat()
         stat(path, &status)
         return BrokeredFile(path: path, device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
