@@ -62,7 +62,7 @@ let package = Package(
             name: "StoreTests", dependencies: ["Store", "SIPC", "System", "SeededNumbers"], swiftSettings: swift),
         .testTarget(name: "SchedulerTests", dependencies: ["Scheduler", "SeededNumbers"], swiftSettings: swift),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal", "SeededNumbers"], swiftSettings: swift),
-        .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: swift),
+        .testTarget(name: "EngineTests", dependencies: ["Engine", "SeededNumbers"], swiftSettings: swift),
     ]
 )
 

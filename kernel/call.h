@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * One call of KERNELZERO_DEANONYMIZE: what it has been asked for, and what it has done so far, which is all that is
- * needed to undo it.
+ * One call of KERNELZERO_DEANONYMIZE: its arguments, and the steps that it has done so far, with everything that is
+ * needed to undo them.
  *
  * It has two halves. In the first, everything that can fail happens: pages leave the page tables, frozen and locked, and
  * are written down in tables; copies, blocks, accounting and nodes of the file's tree are got. Nobody else sees any of
@@ -33,8 +33,8 @@
 #define KZ_TICKS_MAX 25
 
 /*
- * How a page went, of no interest to the caller, who is told KERNELZERO_HOLE: never written, and without a page table. It
- * stays anonymous memory, and is a hole in the file.
+ * A page that was never written and has no page table. It stays anonymous memory, and is a hole in the file: the caller
+ * is told KERNELZERO_HOLE.
  */
 #define KZ_HOLE_UNTOUCHED (KERNELZERO_HOLE + 1)
 
@@ -55,14 +55,14 @@ struct kz_range {
 	struct page *tail;
 };
 
-/* What was in one page-table entry, and the page that goes into the file for it. */
+/* The content of one page-table entry, and the page that goes into the file for it. */
 struct kz_entry {
 	pte_t pte;
 	/* The page itself, or a copy of it; NULL for a swap entry or a hole. */
 	struct page *page;
 };
 
-/* What was taken out of (a part of) one page table, or one huge page. */
+/* The entries that were taken out of (a part of) one page table, or one huge page. */
 struct kz_table {
 	struct list_head list;
 	struct vm_area_struct *vma;

@@ -289,7 +289,7 @@ int kz_request_probe(struct kz_request *request)
  * kz_request_hold() - gets the pages for the answer. The mmap lock is held.
  *
  * Only now, and not before the ranges are taken: a reference to a small part of a huge page, as an allocator may have put
- * the arguments beside the data, would keep all of it from moving. What is left of such a page has been split by now.
+ * the arguments beside the data, would keep all of it from moving. The rest of such a page has been split by now.
  *
  * Return: 0, or -EAGAIN when a page is no longer there: kz_request_probe() brings it back, or tells that it can't.
  */
@@ -315,7 +315,7 @@ void kz_request_release(struct kz_request *request)
 	window_release(&request->window_kinds);
 }
 
-/* What the caller has no name for. */
+/* Translates the kinds that only this module knows to those that the caller knows. */
 static void kinds_translate(struct kz_call *call)
 {
 	unsigned long i;

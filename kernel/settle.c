@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What an entry of a page table may need before it can be taken: to be read in, to be split, or that somebody else lets go
- * of its page. Nothing here waits for long, as the file and all of the caller's memory are locked.
+ * Settling: the step that an entry of a page table may need before it can be taken: to be read in, to be split, or that
+ * somebody else releases its page. No step waits for long, because the file and all of the caller's memory are locked.
  */
 #include <linux/delay.h>
 #include <linux/sched/signal.h>
@@ -135,8 +135,8 @@ static swp_entry_t swap_entry(struct mm_struct *mm, unsigned long address)
  * @call: the mmap lock is held.
  * @folio: out; to be given back after the fault, or NULL.
  *
- * A page fault that finds no memory, or none within the control group's limit, makes the kernel kill a process. What this
- * call has taken can't be swapped out meanwhile, so that could well be the caller.
+ * A page fault that finds no memory, or none within the control group's limit, makes the kernel kill a process. Pages
+ * that this call has taken can't be swapped out meanwhile, so that could well be the caller.
  *
  * Return: 0 or -ENOMEM.
  */
@@ -174,8 +174,8 @@ static int fault_in(struct kz_call *call, struct vm_area_struct *vma, unsigned l
 }
 
 /**
- * kz_table_settle() - does what an entry needs before it can be looked at again.
- * @step: what that is.
+ * kz_table_settle() - does the step that an entry needs before it can be looked at again.
+ * @step: the step.
  * @tries: how often that has been done for this entry.
  *
  * Return: 0 to look again, -ENOMEM, -EFAULT (broken memory) or -EINTR.

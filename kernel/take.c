@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Walks the ranges' page tables. What is in them goes into the call's tables (take_pages.c, take_huge.c). */
+/* Walks the ranges' page tables. Their entries go into the call's tables (take_pages.c, take_huge.c). */
 #include "take.h"
 
 #include <linux/sched/signal.h>

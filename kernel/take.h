@@ -8,7 +8,7 @@
 struct kz_call;
 struct kz_table;
 
-/* What has to happen before an entry can be looked at again. */
+/* The step that has to happen before an entry can be looked at again. */
 enum kz_step {
 	KZ_DONE, /* nothing: it has been taken, or will be copied */
 	KZ_AGAIN, /* nothing, look again */

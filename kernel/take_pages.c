@@ -94,7 +94,7 @@ static enum kz_step take_large(struct kz_call *call, struct kz_table *table, uns
 		call->pending = page;
 		return KZ_SPLIT;
 	}
-	/* What keeps an anonymous page from being split is references that nobody can account for. */
+	/* References that nobody can account for keep an anonymous page from being split. */
 	return take_copy(call, table, i,
 			 head == call->unsplittable ? KERNELZERO_COPIED_PINNED
 						    : KERNELZERO_COPIED_OTHER);

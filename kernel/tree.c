@@ -48,8 +48,8 @@ static unsigned long leaves(struct kz_call *call)
 }
 
 /*
- * Nodes of the higher levels: those above the call's pages, and one a level for what the file has already, should the
- * tree grow higher.
+ * Nodes of the higher levels: those above the call's pages, and one a level above the pages that the file has already,
+ * should the tree grow higher.
  */
 static unsigned long branches(struct kz_call *call)
 {
@@ -145,7 +145,7 @@ void kz_tree_store(struct kz_file *file, struct xa_state *xas, void *entry)
 		xas_store(xas, entry);
 		if (likely(!xas_error(xas)))
 			return;
-		/* One store may need several nodes: what it has linked stays, and it goes on from there. */
+		/* One store may need several nodes: those that it has linked stay, and it goes on from there. */
 		WARN_ON_ONCE(!file->nodes);
 		xas->xa_node = XAS_RESTART;
 	}

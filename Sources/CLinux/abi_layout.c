@@ -40,6 +40,7 @@ static const struct zerrow_layout layout[] = {
     FIELD(zerrow_worker_spec, tmp_entries),
     FIELD(zerrow_worker_spec, rebuilt),
     FIELD(zerrow_worker_spec, covered),
+    FIELD(zerrow_worker_spec, overlaid),
     {NULL, NULL, 0, 0},
 };
 

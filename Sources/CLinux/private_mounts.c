@@ -175,10 +175,8 @@ int zerrow_private_mounts_make(const struct zerrow_private_mounts *mounts, const
     char options[96];
     snprintf(options, sizeof(options), "mode=1777,nr_inodes=" TMP_FILES_MAX ",size=%llu",
              (unsigned long long)mounts->tmp_bytes_max);
-    *stage = "making the mounts private";
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        return -errno;
-    /* Only now is /proc that of the new pid namespace: nothing of other workers, nothing of the zygote. */
+    /* All that a zygote mounts is private (zygote.c), and so is this copy of it. Only now is /proc that of the new pid
+     * namespace: nothing of other workers, nothing of the zygote. */
     *stage = "mounting /proc";
     if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
         return -errno;

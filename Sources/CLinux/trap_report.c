@@ -30,7 +30,7 @@ static char *append_number(char *at, uintptr_t number) {
     return at;
 }
 
-/* Runs once (SA_RESETHAND): the instruction is tried again, and the signal then ends the process as it would have. */
+/* Runs once (SA_RESETHAND): the signal then ends the process as it would have. */
 static void report(int number, siginfo_t *info, void *context) {
     (void)info;
     uintptr_t place = 0;
@@ -56,6 +56,8 @@ static void report(int number, siginfo_t *info, void *context) {
     at = append(at, "): please report this line and the one before it\n");
     ssize_t ignored = write(STDERR_FILENO, line, (size_t)(at - line));
     (void)ignored;
+    /* Also where somebody sent the signal: there is no instruction then that would be tried again. */
+    raise(number);
 }
 
 int zerrow_trap_report(void) {

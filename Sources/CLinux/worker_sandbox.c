@@ -38,7 +38,20 @@ static int failed(const char *what) {
     return -errno;
 }
 
+/* What is dropped stays dropped in all that is forked from now on; the caller keeps the capabilities that it has. */
+static int drop_bounding_set(void) {
+    int has = 0;
+    for (int capability = 0; (has = prctl(PR_CAPBSET_READ, capability)) >= 0; capability++)
+        if (has > 0 && prctl(PR_CAPBSET_DROP, capability) < 0)
+            return failed("dropping the bounding set");
+    return 0;
+}
+
 EXPORTED int zerrow_fork_prepare(void) {
+    /* Once, in the zygote, which executes nothing: it takes a worker forty calls that each copy its credentials. */
+    int code = own_pid_namespace < 0 ? drop_bounding_set() : 0;
+    if (code < 0)
+        return code;
     if (own_pid_namespace < 0)
         own_pid_namespace = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
     if (own_pid_namespace < 0)
@@ -122,9 +135,9 @@ static int set_limits(const struct zerrow_worker_spec *spec) {
 }
 
 static int drop_privileges(const struct zerrow_worker_spec *spec) {
-    for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
-        if (prctl(PR_CAPBSET_DROP, capability) < 0)
-            return failed("dropping the bounding set");
+    int code = drop_bounding_set();
+    if (code < 0)
+        return code;
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
         return failed("dropping ambient capabilities");
     if (spec->uid != 0 && (setgroups(0, NULL) < 0 || setresgid(spec->uid, spec->uid, spec->uid) < 0 ||

@@ -144,7 +144,8 @@ public enum Doctor {
             : IdentityPool.isAvailable ? "processes are bounded by worker" : "processes are bounded by project"
         guard !bounds.0 else {
             return Check(
-                name: name, status: .present, detail: "runs weigh the same in control groups; \(processes)", remedy: nil)
+                name: name, status: .present, detail: "runs weigh the same in control groups; \(processes)", remedy: nil
+            )
         }
         let remedy =
             tree == nil

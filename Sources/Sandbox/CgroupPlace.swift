@@ -23,7 +23,9 @@ public struct CgroupPlace: Sendable, Equatable {
     static func companions() -> [CgroupPlace] {
         var places: [CgroupPlace] = []
         for controller in CgroupShares.Controller.allCases {
-            let found = hierarchies(of: Substring(controller.rawValue)).first { $0.version == .v1 && access($0.groups[0], W_OK) == 0 }
+            let found = hierarchies(of: Substring(controller.rawValue)).first {
+                $0.version == .v1 && access($0.groups[0], W_OK) == 0
+            }
             guard let parent = found?.groups[0] else { continue }
             if let index = places.firstIndex(where: { $0.parent == parent }) {
                 places[index].controllers.append(controller)

@@ -2,7 +2,7 @@ import CLinux
 import Glibc
 import System
 
-/// What a reader is: a program that reads what strangers wrote, and what it may see and take.
+/// The description of a reader: a program that reads strangers' files, and the paths and the memory that it may use.
 public struct ReaderSpec: Sendable {
     /// The program, absolute, and its arguments.
     public var arguments: [String]
@@ -32,7 +32,7 @@ public struct ReaderSpec: Sendable {
     }
 }
 
-/// A process without any privilege that reads files and says what it found.
+/// A process without any privilege that reads files and reports what it found.
 ///
 /// It stays its caller's user, whose files it may read, but has no network, writes nothing but its output, and dies with the
 /// thread that spawned it, and all that it started with it.
@@ -57,7 +57,7 @@ public final class Reader {
         c.control = control.raw
         c.output = output.raw
         c.errors = errors.raw
-        // Its caller's user: what nobody else may read can be planned, and no range of users is needed.
+        // The reader is its caller's user: files that nobody else may read can be planned, and no range of users is needed.
         c.id_first = geteuid()
         c.group_first = getegid()
         c.id_count = 1

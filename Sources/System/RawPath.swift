@@ -6,7 +6,7 @@ extension SystemCall {
     public static let resolve: SystemCall = "realpath"
 }
 
-/// A path as the kernel has it: bytes, which need be no text. It is another process's word, and may name anything.
+/// A path as the kernel has it: bytes, which need be no text. It comes from another process, and may name anything.
 public struct RawPath: Sendable, Equatable {
     /// The bytes, without a NUL.
     public let bytes: [UInt8]
@@ -17,7 +17,7 @@ public struct RawPath: Sendable, Equatable {
         self.bytes = Array(bytes)
     }
 
-    /// What it names, links followed: by its real path, or the number of the error.
+    /// The real path that it leads to, links followed, or the number of the error.
     public func resolved() -> (path: RawPath?, errno: Int32) {
         withCString { name in
             guard let real = realpath(name, nil) else { return (nil, errno) }
@@ -26,7 +26,7 @@ public struct RawPath: Sendable, Equatable {
         }
     }
 
-    /// What stat(2) says of it, links followed; nil, with `errno` set, where it says nothing.
+    /// The result of stat(2), links followed; nil, with `errno` set, if there is none.
     public func status() -> stat? {
         withCString { name in
             var status = stat()
@@ -56,7 +56,7 @@ public struct RawPath: Sendable, Equatable {
         }
     }
 
-    /// Opens what has to be a regular file, to be read; nothing is waited for.
+    /// Opens a regular file to be read; nothing is waited for.
     ///
     /// - Throws: `EINVAL` for anything else: a device is not opened, as that may do something.
     public func openRegular() throws(SystemError) -> FileDescriptor {
@@ -74,7 +74,7 @@ public struct RawPath: Sendable, Equatable {
         return file
     }
 
-    /// What an entry of a folder is.
+    /// The kind of a folder's entry.
     public enum Kind: UInt8, Sendable {
         case folder = 0x64  // d
         case file = 0x66  // f

@@ -1,8 +1,8 @@
 import CLinux
 
-/// What a process says when one of its own checks ends it.
+/// The report of a process that one of its own checks ends.
 public enum TrapReport {
-    /// From now on a trap says where it was, also one of arithmetic, which Swift ends without a word.
+    /// Makes every trap report where it was, also one of arithmetic, which Swift ends without a word.
     ///
     /// The reasons of preconditions are printed by themselves: Package.swift has them checked as in a debug build.
     public static func begin() {

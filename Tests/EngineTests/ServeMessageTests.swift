@@ -9,7 +9,7 @@ import Testing
     private let good = """
         {"plan":{"version":1,"project":{"name":"p","folder":"/p"},\
         "environments":[{"id":"e","python":"/e/bin/python","modules":[]}],\
-        "models":[{"kind":"python","name":"m","environment":"e","inputs":[],"read_paths":[],"network":false,\
+        "models":[{"kind":"python","name":"m","environment":"e","inputs":[],"network":false,\
         "final":true,"task":{}}]},\
         "options":{"keeps_going":false,"uses_cache":true,"uses_decache":true,"is_batch":false,\
         "preview_rows":10,"preview_width":100}}
@@ -34,7 +34,9 @@ import Testing
         let long = String(repeating: "x", count: 200_000)
         let changes: [(String, String)] = [
             (#""environment":"e""#, #""environment":"\#(long)""#), (#""name":"m""#, #""name":"\#(long)""#),
-            (#""read_paths":[]"#, #""read_paths":["/\#(long)"]"#), (#""read_paths":[]"#, #""read_paths":["x"]"#),
+            (#""folder":"/p""#, #""folder":"/\#(long)""#), (#""folder":"/p""#, #""folder":"p""#),
+            (#""version":1"#, #""version":1,"hidden":{"covered":["/\#(long)"],"rebuilt":[]}"#),
+            (#""version":1"#, #""version":1,"hidden":{"covered":["x"],"rebuilt":[]}"#),
             (#""/e/bin/python""#, #""""#), (#""version":1"#, #""version":2"#), (#""version":1"#, #""version":1e99"#),
             (#""preview_rows":10"#, #""slots":0,"preview_rows":10"#),
             (#""preview_rows":10"#, #""memory_bytes_max":0,"preview_rows":10"#),

@@ -10,7 +10,8 @@ struct SourceAnswersTests {
 
     init() throws {
         var name = Array("/tmp/zerrow-answers-XXXXXX".utf8CString)
-        folder = String(cString: try #require(mkdtemp(&name)))
+        let made = mkdtemp(&name)
+        folder = String(cString: try #require(made))
     }
 
     private func ask(_ kind: Character, _ paths: [String]) throws -> [UInt8] {
@@ -30,7 +31,9 @@ struct SourceAnswersTests {
 
     private func write(_ name: String, _ content: [UInt8]) throws {
         let file = try FileDescriptor.open("\(folder)/\(name)", O_RDWR | O_CREAT | O_TRUNC)
-        try content.withUnsafeBytes { (bytes) throws(SystemError) in try file.writeAll(bytes, at: 0) }
+        let raw = file.raw
+        let count = content.withUnsafeBytes { pwrite(raw, $0.baseAddress, $0.count, 0) }
+        #expect(count == content.count)
     }
 
     private func clean() {

@@ -189,7 +189,8 @@ extension CgroupTests {
             defer { tree.remove() }
             let run = try #require(tree.makeRun("run-1", memoryBytesMax: nil))
             let worker = try #require(run.makeWorker("w1", memoryBytesMax: nil))
-            let folder = try #require(([worker.memory.path, run.memory.path] + run.others).first { Files.exists($0 + "/pids.max") })
+            let folder = try #require(
+                ([worker.memory.path, run.memory.path] + run.others).first { Files.exists($0 + "/pids.max") })
             #expect(CgroupTree.lines(folder + "/pids.max").first.flatMap { Int($0) } ?? .max <= ProcessBounds.run)
             try Files.write(folder + "/pids.max", "5", create: false)
             let (child, go) = try spin(20, in: worker)

@@ -86,7 +86,7 @@ import Testing
         desk.end(2)
         #expect(desk.granted == [1, 2], "its slot is taken")
         desk.end(1)
-        #expect(desk.granted == [1, 2, 2])
+        #expect(desk.granted == [1, 2, 1], "the one that was served longest ago")
     }
 
     @Test func aRunIsLentNoMoreThanOneSlotAndNoneBeyondItsOwnLimit() {

@@ -4,7 +4,7 @@ import System
 // libFuzzer's entry: the target that ZERROW_FUZZ_TARGET names reads each input.
 
 /// All that reads bytes from outside, by name.
-private let targets: [String: ([UInt8]) -> Void] = [
+private let targets: [String: @Sendable ([UInt8]) -> Void] = [
     "arrow-file": fuzzArrowFile,
     "channel": fuzzChannel,
     "client": fuzzClient,
@@ -12,12 +12,13 @@ private let targets: [String: ([UInt8]) -> Void] = [
     "json": fuzzJSON,
     "lines": fuzzLines,
     "planner": fuzzPlanner,
+    "questions": fuzzQuestions,
     "server": fuzzServer,
     "worker": fuzzWorker,
     "zygote": fuzzZygote,
 ]
 
-private let target: ([UInt8]) -> Void = {
+private let target: @Sendable ([UInt8]) -> Void = {
     let name = getenv("ZERROW_FUZZ_TARGET").map { String(cString: $0) } ?? ""
     guard let target = targets[name] else {
         fatalError("ZERROW_FUZZ_TARGET is '\(name)', and none of \(targets.keys.sorted())")

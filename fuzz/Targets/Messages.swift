@@ -13,7 +13,7 @@ private func parts(_ bytes: [UInt8]) -> (Datagram, [DescriptorBox])? {
     let parts = bytes.split(separator: 0, maxSplits: 8, omittingEmptySubsequences: false)
     guard let first = parts.first, let message = Datagram(parsing: Array(first)) else { return nil }
     let files = parts.dropFirst().compactMap { content in
-        (try? FileDescriptor.sealedMemory(named: "fuzz", Array(content))).map { DescriptorBox($0) }
+        try? DescriptorBox(FileDescriptor.sealedMemory(named: "fuzz", Array(content)))
     }
     return (message, files)
 }
@@ -81,17 +81,31 @@ func fuzzPlanner(_ bytes: [UInt8]) {
 
 private func use(_ plan: Plan) {
     let index = Dictionary(uniqueKeysWithValues: plan.models.enumerated().map { ($1.name, $0) })
-    let folders = SourceFolders(plan, staying: ["/usr"])
+    let view = WorkerView(plan, staying: ["/usr"], written: ["/p/out"], mountPoints: [])
     let models = plan.models.map {
         Scheduler.Model(
-            inputs: $0.inputs.map { index[$0]! }, environment: ZygoteKey($0, of: plan, folders).name, isFinal: $0.final)
+            inputs: $0.inputs.map { index[$0]! }, environment: ZygoteKey($0, of: plan, seeing: view).name,
+            isFinal: $0.final)
     }
     _ = try? Scheduler.Graph(models)
     _ = plan.overlappingScans
     for model in plan.models {
         _ = model.scannedFiles
-        _ = folders.view(reading: model.readPaths)
         _ = model.task.utf8
+    }
+}
+
+/// A planner's questions of files: only such as name places that are not there, as an answer is as long as a folder.
+func fuzzQuestions(_ bytes: [UInt8]) {
+    guard bytes.count > 6, bytes.prefix(4096).contains(0) else { return }
+    var question = bytes
+    // What it asks of lies in no folder of this machine.
+    question.insert(contentsOf: Array("/nowhere/".utf8), at: 5)
+    guard var answer = try? SourceAnswers().answer(question) else { return }
+    var count = 0
+    while let piece = answer.next(), count < 100 {
+        precondition(piece.count <= SourceAnswers.pieceBytesMax + 5)
+        count += 1
     }
 }
 
@@ -101,12 +115,12 @@ func fuzzServer(_ bytes: [UInt8]) {
     _ = try? ServerMessage(message, files)
 }
 
-/// JSON: what is read is written as what reads the same.
+/// JSON: what is written reads, and is written the same again. Only minus zero, a fraction before, is a whole number then.
 func fuzzJSON(_ bytes: [UInt8]) {
     guard let value = JSONValue(parsing: bytes) else { return }
     precondition(JSONDepth.of(bytes) <= Limit.jsonDepthMax)
     guard let again = JSONValue(parsing: value.utf8) else { fatalError("what was written does not read") }
-    precondition(again.utf8 == value.utf8)
+    precondition(JSONValue(parsing: again.utf8)?.utf8 == again.utf8)
 }
 
 /// The bytes of a datagram on a socket, with as many descriptors as its first byte says.

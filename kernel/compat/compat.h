@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What differs between kernels: which symbols the module uses that are not exported.
+ * The differences between kernels: which symbols the module uses that are not exported.
  *
  * Nothing asks for the version. KZ_HAS_... says what this kernel's headers have, found out by compiling the files of
- * `probes`. What is private to the kernel has no header to compile against, and goes by what came into the kernel with it.
+ * `probes`. Parts that are private to the kernel have no header to compile against: they go by what came with them.
  */
 #ifndef KZ_COMPAT_H
 #define KZ_COMPAT_H
@@ -68,7 +68,7 @@ int split_vma(struct vma_iterator *vmi, struct vm_area_struct *vma, unsigned lon
 bool __folio_unqueue_deferred_split(struct folio *folio);
 #endif
 
-/* What a page table's lock belongs to. */
+/* The type that a page table's lock belongs to. */
 #ifdef KZ_HAS_PTLOCK_OF_PTDESC
 #define KZ_PTLOCK_OWNER struct ptdesc
 #else

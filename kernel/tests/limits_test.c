@@ -222,7 +222,7 @@ TEST(quick, too_many_mappings_are_ENOMEM)
 }
 
 /* As many ranges as a call may have need more mappings than a process may have. */
-TEST_WITHIN(quick, a_call_that_needs_too_many_mappings_makes_none, 200)
+TEST_WITHIN(quick, a_call_that_needs_too_many_mappings_makes_none, 300)
 {
 	const size_t count = device_info().ranges_max, bytes = count * 2 * PAGE;
 	char *memory = memory_small(bytes);

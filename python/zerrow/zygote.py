@@ -265,7 +265,7 @@ def main() -> int:
         importlib.import_module("zerrow.worker.main")  # all that a worker runs, imported once, here
         names = [name.strip() for name in os.environ.get("ZERROW_PRELOAD_MODULES", "").split(",")]
         modules = warm_up(name for name in names if name)
-        # What is there now is never garbage: collecting it in a worker would only copy its pages.
+        # Objects that exist now are never garbage: collecting them in a worker would only copy their pages.
         gc.collect()
         gc.freeze()
         channel.send("ready", {"python": platform.python_version(), "modules": modules})

@@ -72,6 +72,11 @@ class Round:
             (self.folder / part).mkdir(parents=True)
         (self.folder / "socket").chmod(0o700)
         self.project = Generated(self.folder / "project", chance, rows, self.is_prepared)
+        # Nobody waits for what this pipeline never starts.
+        if self.blow.kind == "prepare" and not self.is_prepared:
+            self.blow.kind = "zygote"
+        if self.blow.kind == "child" and not any(step.name.startswith("starting") for step in self.project.steps):
+            self.blow.kind = "worker"
         self.engines: list[int] = []
         self.struck: str | None = None
 

@@ -46,6 +46,16 @@ GREEDY = """
         kept = [bytearray(b"x" * (1 << 20)) for _ in range(600)]
         return {"n": [len(kept)]}
 """
+SLOW = """
+    import time
+    import zerrow
+
+    @zerrow.model(memory="256M")
+    def slow(numbers=zerrow.Model("numbers")):
+        print("slow is running", flush=True)
+        time.sleep(300)
+        return numbers
+"""
 MODEST = """
     import zerrow
 
@@ -203,6 +213,35 @@ def test_root_in_a_session_has_its_groups_beside_it(project: Project, top: Group
     assert top.groups() == ["session-1.scope"]
 
 
+def test_runs_weigh_the_same_and_their_processes_are_bounded(project: Project, top: Group):
+    try:
+        (ROOT / "cgroup.subtree_control").write_text("+cpu +pids")
+    except OSError:
+        pytest.skip("the controllers are not given here")
+    session = top.below("session-1.scope")
+    project.caller = session.caller(project.caller)
+    project.write("models.py", SLOW)
+    run = project.start()
+    wait_for_line(run, "slow is running")
+    (engine,) = top.path.glob("zerrow-*")
+    (group,) = [path for path in engine.iterdir() if path.is_dir()]
+    assert (group / "cpu.weight").read_text().split() == ["100"]
+    assert 0 < int((group / "pids.max").read_text()) <= 16384
+    workers = [path for path in group.iterdir() if path.is_dir()]
+    assert workers
+    assert all(0 < int((worker / "pids.max").read_text()) <= 4096 for worker in workers)
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=60)
+    done = subprocess.run(
+        [*project.caller.words, "doctor", "--output", "json"], capture_output=True, text=True, env=project.environment()
+    )
+    check = next(check for check in json.loads(done.stdout)["checks"] if check["name"] == "fair shares")
+    assert check["status"] == "present"
+    assert "bounded by run" in check["detail"], check
+    check_is_as_before(session)
+    assert top.groups() == ["session-1.scope"]
+
+
 def test_the_limit_of_a_service_holds_for_workers_that_leave_its_group(project: Project, top: Group):
     service = top.below("zerrow.service")
     service.write("memory.max", str(300 * MIB))
@@ -314,19 +353,7 @@ def test_a_killed_engine_leaves_no_groups(project: Project, top: Group, bystande
     inner = top.below(place)
     other = bystander(inner)
     project.caller = inner.caller(project.caller, *(container() if place == "container" else []))
-    project.write(
-        "models.py",
-        """
-    import time
-    import zerrow
-
-    @zerrow.model(memory="256M")
-    def slow(numbers=zerrow.Model("numbers")):
-        print("slow is running", flush=True)
-        time.sleep(300)
-        return numbers
-    """,
-    )
+    project.write("models.py", SLOW)
     run = project.start()
     wait_for_line(run, "slow is running")
     inside = inner if place == "container" else top

@@ -227,7 +227,7 @@ WORDS = {
     "publishes_a_hole_that_is_allowed": "holes",
     "publishes_a_device": "no memory file",
     "publishes_a_file_of_proc": "no memory file",
-    "publishes_a_file_that_shrinks": "can't be read",
+    "publishes_a_file_that_shrinks": "its result was rejected",
     "publishes_a_file_that_changes": "bad SIPC descriptor",
     "publishes_rows_of_text": BROKEN,
     "publishes_half_a_row": BROKEN,

@@ -38,8 +38,8 @@ REFUSED = {
     "two models of one name": lambda call: call["plan"]["models"].append(call["plan"]["models"][0]),
     "an interpreter without a name": lambda call: call["plan"]["environments"][0].update(python=""),
     "an interpreter that is relative": lambda call: call["plan"]["environments"][0].update(python="python"),
-    "a read path of 200 kB": lambda call: call["plan"]["models"][0].update(read_paths=["/" + LONG]),
-    "a read path that is relative": lambda call: call["plan"]["models"][0].update(read_paths=["etc"]),
+    "a project of 200 kB": lambda call: call["plan"]["project"].update(folder="/" + LONG),
+    "a covered place of 200 kB": lambda call: call["plan"].update(hidden={"covered": ["/" + LONG], "rebuilt": []}),
     "a project that is relative": lambda call: call["plan"]["project"].update(folder="."),
     "a key that is a path": lambda call: call["plan"]["models"][0].update(key="../../evil"),
     "a key of 200 kB": lambda call: call["plan"]["models"][0].update(key=LONG),
@@ -66,7 +66,8 @@ TAKEN = {
     "2^63 - 1 slots": lambda call: call["options"].update(slots=2**63 - 1),
     "no rows to show": lambda call: call["options"].update(preview_rows=-1),
     "1e308 seconds": lambda call: call["plan"]["models"][-1].update(timeout_s=1e308),
-    "a place that is not there": lambda call: call["plan"]["models"][0].update(read_paths=["/not/there"]),
+    "a place that is not there": lambda call: call["plan"]["models"][0]["task"].update(files=["/not/there"]),
+    "a covered place that is not there": lambda call: call["plan"].update(hidden={"covered": ["/not/there"], "rebuilt": []}),
     "an interpreter that is no program": lambda call: call["plan"]["environments"][0].update(python="/etc/passwd"),
 }
 

@@ -663,6 +663,28 @@ def test_a_home_folder_is_named_by_its_tilde(project: Project, tmp_path: Path):
     assert plan(project, HOME=str(home)).returncode == 0
 
 
+@pytest.mark.parametrize("sandbox", [[], ["--no-sandbox"]], ids=["sandbox", "no-sandbox"])
+def test_what_git_ignores_above_the_project_and_for_its_user_is_known(
+    any_project: Project, tmp_path: Path, sandbox: list[str]
+):
+    any_project.write("models.py", MODEL)
+    for name in ("of_repository.txt", "of_user.txt", "of_clone.txt", "kept.txt"):
+        any_project.write(name, "x")
+    home = tmp_path / "home"
+    (home / ".config" / "git").mkdir(parents=True)
+    (home / ".config" / "git" / "ignore").write_text("of_user.txt\n")
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    (tmp_path / ".gitignore").write_text("of_repository.txt\n")
+    (tmp_path / ".git" / "info").mkdir(exist_ok=True)
+    (tmp_path / ".git" / "info" / "exclude").write_text("of_clone.txt\n")
+    for path in (home, home / ".config", home / ".config" / "git", tmp_path / ".git", tmp_path / ".git" / "info"):
+        path.chmod(0o755)
+    done = plan(any_project, "-O", "json", *sandbox, HOME=str(home), XDG_CONFIG_HOME="")
+    assert done.returncode == 0, done.stderr
+    hidden = json.dumps(json.loads(done.stdout)["hidden"])
+    assert [name in hidden for name in ("of_repository", "of_user", "of_clone", "kept")] == [True, True, True, False]
+
+
 # ---- Its end. ----
 
 

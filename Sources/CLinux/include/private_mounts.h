@@ -38,8 +38,8 @@ struct zerrow_private_mounts {
 int zerrow_overlay_is_possible(void);
 
 /*
- * Makes them, in the calling process's mount namespace, which nobody shares. 0; or a negative errno, with *stage, a
- * static string, saying what failed.
+ * Makes them, in the calling process's mount namespace, which nobody shares, a copy of a zygote's. 0; or a negative
+ * errno, with *stage, a static string, saying what failed.
  */
 int zerrow_private_mounts_make(const struct zerrow_private_mounts *mounts, const char **stage);
 

@@ -8,7 +8,7 @@ import System
 /// take turns, and each has only so many threads of a kind at once: a run whose disk hangs keeps no other waiting. Nothing is ever done
 /// on the engine's thread: where no thread can be made, the one that there is from the start does the work.
 ///
-/// Used on the engine's thread alone; only the work itself runs elsewhere, and so can be given nothing of the engine's.
+/// Used on the engine's thread alone. Only the work itself runs elsewhere, so it must use nothing that is the engine's.
 final class BackgroundWork {
     /// What is done for the engine. Works of different kinds do not wait for each other.
     enum Kind: CaseIterable {

@@ -1,8 +1,8 @@
 import System
 
-/// Moments of the monotonic clock, in nanoseconds, at which something has taken too long.
+/// Moments of the monotonic clock, in nanoseconds, at which an action has taken too long.
 enum Deadline {
-    /// The moment in so many seconds; the end of time for more than there are, now for none or less.
+    /// The moment in so many seconds: the end of time for more seconds than there are, now for none or less.
     static func after(seconds: Double) -> UInt64 {
         let now = MonotonicClock.nanoseconds()
         guard seconds > 0 else { return now }

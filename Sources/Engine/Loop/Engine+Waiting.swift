@@ -2,11 +2,11 @@ import Glibc
 import Scheduler
 import System
 
-/// A descriptor to wait for, and what to do when it is ready.
+/// A descriptor to wait for, and the handler to call when it is ready.
 struct Watch {
     let raw: Int32
     let events: Poll.Events
-    /// Whether there is something to do in any case: what was read before and left for now.
+    /// Whether to call the handler in any case, because bytes were read before and left for now.
     let isReady: Bool
     let handler: (Poll.Events) -> Void
 

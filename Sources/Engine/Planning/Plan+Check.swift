@@ -1,8 +1,9 @@
 import System
 
 extension Plan {
-    /// Checks what the rest of the engine relies on: each input is a model before its reader, names are unique and short, environments
-    /// exist, paths are paths. The planner keeps to this; a plan that does not is `EngineError.planner`, which names what is wrong.
+    /// Checks the facts that the rest of the engine relies on: each input is a model before its reader, names are unique and
+    /// short, environments exist, paths are paths. The planner keeps to this; a plan that does not is `EngineError.planner`,
+    /// which names the fault.
     ///
     /// Figures are not looked at: whatever they are, the engine reckons with the largest that makes sense.
     func check() throws(EngineError) {
@@ -87,7 +88,7 @@ extension Plan {
             }
     }
 
-    /// What comes from outside, as far as people want to see it.
+    /// A text from outside, as far as people want to see it.
     private static func short(_ text: String) -> String {
         text.utf8.count <= 80 ? text : String(decoding: text.utf8.prefix(80), as: UTF8.self) + "…"
     }

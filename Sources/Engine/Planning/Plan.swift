@@ -1,6 +1,6 @@
 import FoundationEssentials
 
-/// What the planner read from a project: the DAG, ready to run (`docs/plan.md`).
+/// The planner's answer about a project: the DAG, ready to run (`docs/plan.md`).
 public struct Plan: Codable, Sendable {
     /// The version of the format this engine reads.
     public static let version = 1
@@ -23,7 +23,7 @@ public struct Plan: Codable, Sendable {
 
     /// A Python interpreter with packages; a zygote serves one.
     public struct Environment: Codable, Sendable {
-        /// What models name it by.
+        /// The name that models use for it.
         public var id: String
         /// The interpreter, absolute.
         public var python: String
@@ -55,17 +55,17 @@ public struct Plan: Codable, Sendable {
         public var line: Int?
         /// Whether its result may be taken from a cache, and be made again; nil is yes.
         public var cache: Bool?
-        /// Stands for its code alone; nil when it can't be told.
+        /// A hash that stands for its code alone; nil when it can't be told.
         public var code: String?
-        /// Stands for its result: equal keys, equal tables. Nil when none must be kept.
+        /// A text that stands for its result: equal keys, equal tables. Nil when no result must be kept.
         public var key: String?
         /// Why there is no key; nil when there is one.
         public var because: String?
         /// Whether it gives an equal table when it runs again; nil is yes.
         public var repeatable: Bool?
-        /// What a scan's columns take once decoded, in bytes.
+        /// The bytes that a scan's columns take once decoded.
         public var expectedBytes: UInt64?
-        /// What its worker reads; the engine passes it on unread.
+        /// The task that its worker reads; the engine passes it on unread.
         public var task: JSONValue
 
         enum CodingKeys: String, CodingKey {
@@ -83,7 +83,7 @@ public struct Plan: Codable, Sendable {
     public var project: Project
     /// Set when sources are missing and the project says how to make them.
     public var prepare: Prepare?
-    /// What could be better in the project, for the user.
+    /// Things in the project that could be better, for the user.
     public var warnings: [Problem]?
     /// The environments that models name.
     public var environments: [Environment]
@@ -91,7 +91,7 @@ public struct Plan: Codable, Sendable {
     public var timeoutSeconds: Double?
     /// The models, in a topological order.
     public var models: [Model]
-    /// What of the project's folder models must not see; nil for nothing.
+    /// The parts of the project's folder that models must not see; nil if there are none.
     public var hidden: Hidden?
     /// The project's code for the workers, of which each task names its parts; nil: they read the files.
     public var handedOver: Data?
@@ -104,17 +104,17 @@ public struct Plan: Codable, Sendable {
 
     /// How what is not for models is hidden in the project's folder; all are absolute paths.
     public struct Hidden: Codable, Sendable {
-        /// A folder of which only what is listed stays visible.
+        /// A folder of which only the listed paths stay visible.
         public struct Folder: Codable, Sendable {
             /// The folder.
             public var folder: String
-            /// What lies in it and stays.
+            /// The paths in it that stay visible.
             public var shown: [String]
         }
 
         /// Files and folders that can't be seen, none in another one.
         public var covered: [String]
-        /// Each comes before those that lie in it.
+        /// Folders of which only some paths stay visible; each comes before those that lie in it.
         public var rebuilt: [Folder]
     }
 

@@ -5,12 +5,12 @@ import System
 
 /// Runs the Python front end, which reads a project without importing its code (`docs/plan.md`).
 ///
-/// What it reads is a stranger's, so it is a process without any rights: it sees the project, Python and zerrow's own code,
-/// and asks for what the project's sources are (`SourceAnswers`).
+/// The project is a stranger's, so the planner is a process without any rights: it sees the project, Python and zerrow's own
+/// code, and asks the engine for names and footers of the project's sources (`SourceAnswers`).
 struct Planner {
     let installation: Installation
     let environment: [String: String]
-    /// Folders that runs write to: what is there is no part of the project.
+    /// Folders that runs write to: files in them are no part of the project.
     let writtenFolders: [String]
     /// Whether it has namespaces of its own; without them it is isolated as far as an ordinary process can be.
     var isSandboxed = true
@@ -66,7 +66,7 @@ struct Planner {
         }
     }
 
-    /// What the planner is as a process.
+    /// The planner as a process: its program, and the paths that it sees.
     private func spec(_ arguments: [String], _ folder: String, _ limits: PlannerLimits) throws -> ReaderSpec {
         // Isolated: neither the current folder nor the caller's variables and packages are searched for modules.
         let start =
@@ -86,7 +86,7 @@ struct Planner {
             outputBytesMax: UInt64(PlannerLimits.outputBytesMax))
     }
 
-    /// The real path of a project's folder; what isn't there is said as the planner would.
+    /// The real path of a project's folder; one that isn't there is reported as the planner would.
     private static func found(_ folder: String) throws -> String {
         if let real = Path.resolved(folder) { return real }
         let whole = folder.hasPrefix("/") ? folder : (Path.resolved(".") ?? ".") + "/" + folder
@@ -97,7 +97,7 @@ struct Planner {
         ])
     }
 
-    /// A plan says which folder and which interpreter zygotes are shown; a planner that a project has got hold of could name others.
+    /// Checks the folder and the interpreter that a plan has zygotes show: a planner that a project has taken over could name others.
     private func check(_ plan: Plan, _ folder: String) throws {
         let (place, name) = (Path.parent(installation.python), installation.python.split(separator: "/").last ?? "")
         let python = (Path.resolved(place) ?? place) + "/" + name
@@ -106,7 +106,7 @@ struct Planner {
         }
     }
 
-    /// Why an answer is not read.
+    /// The error for an answer that is too long to be read.
     static let tooLong = EngineError.project([
         Plan.Problem(
             code: "plan-too-long", message: "the plan has more than \(PlannerLimits.outputBytesMax >> 20) MiB",

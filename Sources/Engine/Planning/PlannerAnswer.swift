@@ -1,6 +1,6 @@
 import FoundationEssentials
 
-/// What the planner answers, read in this one place: it has read a stranger's project.
+/// The planner's answers, read in this one place: the planner has read a stranger's project.
 enum PlannerAnswer {
     /// Its plan, checked.
     static func plan(_ bytes: [UInt8]) throws(EngineError) -> Plan {
@@ -15,7 +15,7 @@ enum PlannerAnswer {
         return plan
     }
 
-    /// What it says is wrong with the project; nil where it says nothing that can be read.
+    /// The mistakes that it finds in the project; nil if it names none that can be read.
     static func problems(_ bytes: [UInt8]) -> [Plan.Problem]? {
         struct Answer: Decodable { var errors: [Plan.Problem] }
         guard (try? checkSize(bytes)) != nil,

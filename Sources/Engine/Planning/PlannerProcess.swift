@@ -2,7 +2,7 @@ import Glibc
 import Sandbox
 import System
 
-/// What a planner may take.
+/// The limits of a planner.
 struct PlannerLimits {
     /// Seconds from its start to its end.
     var seconds = 300.0
@@ -39,15 +39,15 @@ struct PlannerLimits {
     }
 }
 
-/// One planner at work: it asks what it may not see, and is ended where it takes too long.
+/// One planner at work: it asks for what it may not see itself, and is ended if it takes too long.
 struct PlannerProcess {
-    /// How it ended, and what it wrote.
+    /// How it ended, and the bytes that it wrote.
     struct Result {
         var ending: ChildProcess.Ending
         var output: [UInt8]
-        /// The end of what it wrote of errors.
+        /// The end of the errors that it wrote.
         var errors: [UInt8]
-        /// What it was reading at the end.
+        /// The thing that it was reading at the end.
         var place: String?
     }
 
@@ -64,7 +64,7 @@ struct PlannerProcess {
         let errors = try FileDescriptor.memory(named: "plan-errors", bytes: 0, sealable: false)
         let (ours, theirs) = try MessageSocket.pair()
         let reader = try Reader(spec, control: theirs.descriptor, output: output, errors: errors)
-        // A planner that is ended leaves nothing of itself: what it started is killed with it.
+        // A planner that is ended leaves nothing of itself: the processes that it started are killed with it.
         defer { reader.kill() }
         let place = try attend(reader, ours)
         reader.kill()
@@ -74,7 +74,7 @@ struct PlannerProcess {
             errors: try Self.end(of: errors), place: place)
     }
 
-    /// Answers its questions until it has ended; what it was reading then.
+    /// Answers its questions until it has ended. Returns the thing that it was reading then.
     private func attend(_ reader: Reader, _ socket: MessageSocket) throws -> String? {
         let deadline = MonotonicClock.nanoseconds() + UInt64(limits.seconds * 1e9)
         let answers = SourceAnswers()
@@ -115,7 +115,7 @@ struct PlannerProcess {
         }
     }
 
-    /// Sends what the socket takes; false when nobody reads.
+    /// Sends as much as the socket takes; false when nobody reads.
     private func send(
         _ message: inout [UInt8]?, of answer: inout SourceAnswers.Answer?, to socket: MessageSocket
     ) throws -> Bool {

@@ -1,8 +1,8 @@
 import Glibc
 import System
 
-/// A small process around a command of the project: it ends the command, and what that started, when the engine asks for it
-/// or is dead.
+/// A small process around a command of the project: it ends the command, and all that the command started, when the engine asks
+/// for it or is dead.
 ///
 /// The kernel does not end children with their parent, and a command that makes data may run for minutes.
 public final class PrepareCommand {
@@ -13,7 +13,7 @@ public final class PrepareCommand {
     /// Nothing is ever written to it; its end tells the process around it to end the command.
     private var pipe: DescriptorBox?
 
-    /// Starts `executable run-prepare ARGUMENTS…`, which calls `serve`. What the command prints goes to descriptor 2.
+    /// Starts `executable run-prepare ARGUMENTS…`, which calls `serve`. The command prints to descriptor 2.
     init(
         executable: String, arguments: [String], environment: [String: String], folder: String
     ) throws(SystemError) {

@@ -1,12 +1,12 @@
 import Glibc
 import System
 
-/// Answers what the planner asks of files outside of its sandbox: what is in a folder, what a path leads to, the footer of a
-/// Parquet file (`docs/plan.md` has the messages).
+/// Answers the planner's questions about files outside of its sandbox: the names in a folder, the place that a path leads to, the
+/// footer of a Parquet file (`docs/plan.md` has the messages).
 ///
 /// The planner sees no source by itself. It learns names and footers here, and never gets a descriptor: with one it could lock
-/// the file, or open it anew. A question is a stranger's word as far as the planner is one; whatever it asks, the answer
-/// is read, and nothing is opened that is not a folder or a regular file.
+/// the file, or open it anew. A question may come from a stranger whose project has taken over the planner: whatever it asks, the
+/// answer is only read, and nothing is opened that is not a folder or a regular file.
 struct SourceAnswers {
     /// The longest question.
     static let questionBytesMax = 64 << 10
@@ -16,7 +16,7 @@ struct SourceAnswers {
     static let listBytesMax = 64 << 20
     /// The longest footer; the reader of footers refuses those, too.
     static let footerBytesMax = 512 << 20
-    /// What no source is in, as it is no file of a disk.
+    /// Folders that no source can be in, because their files lie on no disk.
     static let refusedFolders = ["/proc", "/sys", "/dev"]
 
     /// The first byte of a note, which has no answer: it says what the planner is reading.
@@ -53,7 +53,7 @@ struct SourceAnswers {
                 let end = min(range.upperBound, range.lowerBound + SourceAnswers.pieceBytesMax - piece.count)
                 let read = (try? file.descriptor.bytes(range.lowerBound..<end)) ?? []
                 piece += read
-                // A file that got shorter ends the answer; what is missing is noticed there.
+                // A file that got shorter ends the answer; the planner notices that bytes are missing.
                 range = (read.isEmpty ? range.upperBound : end)..<range.upperBound
             }
             isDone = bytes.isEmpty && range.isEmpty

@@ -1,7 +1,7 @@
 import Glibc
 import System
 
-/// The engine's end of a socket to a zygote or a worker: reads what is there, queues what does not fit.
+/// The engine's end of a socket to a zygote or a worker: reads messages that have arrived, queues those that the socket can't take.
 ///
 /// Never waits: a peer that does not read makes its queue grow, not the engine stop. Used on the engine's thread alone.
 final class Channel {
@@ -16,10 +16,10 @@ final class Channel {
     /// A message that waits to be sent.
     private struct Outgoing {
         let bytes: [UInt8]
-        /// What travels beside it; held until it is sent.
+        /// The descriptors that travel beside it; held until it is sent.
         var descriptors: [DescriptorBox]
-        /// What is to travel beside it in a memory file, which is made when it is its turn: a peer that does not read costs no
-        /// descriptors.
+        /// The content of a memory file that is to travel beside it. The file is made when it is the message's turn, so that a
+        /// peer that does not read costs no descriptors.
         var payload: [UInt8]?
 
         var count: Int { bytes.count + (payload?.count ?? 0) }
@@ -30,7 +30,7 @@ final class Channel {
     /// Messages that wait to be sent.
     var waitingCount: Int { queue.count }
 
-    /// Hears and says nothing any more.
+    /// Closes the channel: it receives and sends nothing any more.
     func close() {
         isClosed = true
         queue = []
@@ -50,10 +50,10 @@ final class Channel {
 
     /// Sends a message, or queues it; the descriptors are held until it is sent. To a peer that is gone, nothing is sent.
     ///
-    /// - Parameter payload: what travels in a sealed memory file, the only descriptor then.
-    /// - Throws: `EngineError.messageTooLong`: what can be large belongs in a file beside the message, but names and texts
-    ///   of others' are in messages too, and must not end the engine. The peer can't be told what it waits for: whoever owns
-    ///   the channel ends it.
+    /// - Parameter payload: content that travels in a sealed memory file, which is then the only descriptor.
+    /// - Throws: `EngineError.messageTooLong`. Large content belongs in a file beside the message, but messages also have names
+    ///   and texts of other people's, which must not end the engine. The peer can't get the message that it waits for, so the
+    ///   channel's owner has to end it.
     func send(
         _ body: JSONValue, _ descriptors: [DescriptorBox] = [], payload: [UInt8]? = nil
     ) throws(EngineError) {
@@ -68,7 +68,7 @@ final class Channel {
         flush()
     }
 
-    /// Sends what is queued as far as the socket takes it.
+    /// Sends queued messages as far as the socket takes them.
     func flush() {
         guard !isPausing else { return }
         retriesAt = nil
@@ -87,7 +87,7 @@ final class Channel {
                 retriesAt = MonotonicClock.nanoseconds() + Self.retryPeriod
                 return
             } catch {
-                // The peer is dead or dying; its end is reported by whoever waits for it.
+                // The peer is dead or dying; the code that waits for its end reports that.
                 isClosed = true
             }
         }
@@ -97,7 +97,7 @@ final class Channel {
     /// The next message that has arrived.
     enum Arrival<Message> {
         case message(Message)
-        /// The peer sent what no peer of ours sends.
+        /// The peer sent bytes that no peer of ours sends.
         case malformed(String)
         case closed
         case nothing

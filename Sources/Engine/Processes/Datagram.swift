@@ -2,7 +2,7 @@ import System
 
 /// One datagram of the protocol (`docs/protocol.md`): a JSON object with an `op`, and descriptors beside it.
 ///
-/// What a peer says becomes a value of its own where it is read: `ZygoteMessage`, `WorkerMessage`, `ClientMessage`, `ServerMessage`.
+/// A peer's message becomes a typed value where it is read: `ZygoteMessage`, `WorkerMessage`, `ClientMessage`, `ServerMessage`.
 struct Datagram {
     let op: String
     let body: JSONValue
@@ -21,7 +21,7 @@ struct Datagram {
 }
 
 extension Datagram {
-    /// A message with an op and nothing else, or what else it has.
+    /// A message with an op, and the other members it has.
     static func message<Name: RawRepresentable>(
         _ op: Name, _ members: [String: JSONValue] = [:]
     ) -> JSONValue where Name.RawValue == String {
@@ -54,7 +54,7 @@ extension Datagram {
     /// The call to run the task.
     ///
     /// - Parameters:
-    ///   - decacheBytesMax: what it may keep for other scans, if it asks DeCache for what it scans.
+    ///   - decacheBytesMax: the most bytes it may keep for other scans, if it is a scan that asks DeCache.
     ///   - hasCode: whether the project's code is among the descriptors.
     ///   - hasFiles: whether a socket is among them on which a scan gets its files.
     static func run(

@@ -1,4 +1,4 @@
-/// How deep JSON nests, looked at before somebody reads it who has no limit of his own.
+/// The depth of JSON, measured before a reader gets it that has no limit of its own.
 enum JSONDepth {
     /// The most arrays and objects that are open at once, of bytes that need not be JSON. One pass, no memory.
     static func of(_ bytes: [UInt8]) -> Int {

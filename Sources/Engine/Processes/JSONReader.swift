@@ -38,7 +38,7 @@ struct JSONReader {
         self.depthMax = depthMax
     }
 
-    /// The byte at hand, 0 at the end: JSON has no such byte outside of what is escaped.
+    /// The byte at hand, 0 at the end: JSON has no such byte except in its escaped form.
     private var byte: UInt8 { at < bytes.count ? bytes[at] : 0 }
 
     private mutating func skipSpace() {
@@ -139,7 +139,7 @@ struct JSONReader {
         return .number(value)
     }
 
-    /// Passes over digits; false where there is none.
+    /// Passes over digits; false if there are none.
     private mutating func digits() -> Bool {
         let start = at
         while at < bytes.count, UInt8(ascii: "0")...UInt8(ascii: "9") ~= bytes[at] { at += 1 }
@@ -190,7 +190,7 @@ struct JSONReader {
         }
     }
 
-    /// What follows `\u`, and a second one where the two are a pair.
+    /// The scalar of the digits after `\u`, and of a second such escape if the two are a pair.
     private mutating func unicode() throws(Failure) -> Unicode.Scalar {
         let first = try hexadecimal()
         if 0xd800..<0xdc00 ~= first, at + 1 < bytes.count, bytes[at] == UInt8(ascii: "\\"),

@@ -1,6 +1,6 @@
 import FoundationEssentials
 
-/// Any JSON value, kept as it came: for what the engine passes on unread, and for the messages of its processes.
+/// Any JSON value, kept as it came: for values that the engine passes on unread, and for the messages of its processes.
 ///
 /// Integers stay integers: a 64-bit row count survives. Object keys are written in sorted order.
 public enum JSONValue: Codable, Sendable, Equatable {
@@ -12,7 +12,7 @@ public enum JSONValue: Codable, Sendable, Equatable {
     case array([JSONValue])
     case object([String: JSONValue])
 
-    /// Reads one value. Throws `DecodingError` for what is not JSON.
+    /// Reads one value. Throws `DecodingError` if it is not JSON.
     public init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         if container.decodeNil() {
@@ -39,7 +39,7 @@ public enum JSONValue: Codable, Sendable, Equatable {
         case .null: try container.encodeNil()
         case .bool(let value): try container.encode(value)
         case .integer(let value): try container.encode(value)
-        // JSON has neither infinity nor what is no number.
+        // JSON has neither infinities nor NaN.
         case .number(let value): if value.isFinite { try container.encode(value) } else { try container.encodeNil() }
         case .string(let value): try container.encode(value)
         case .array(let value): try container.encode(value)

@@ -1,17 +1,17 @@
 import Glibc
 import System
 
-/// Splits what a process prints into lines.
+/// Splits a process's output into lines.
 ///
-/// A line longer than `Limit.lineBytesMax` is cut into several. Bytes that are not UTF-8 become replacement characters. All else stays:
-/// whoever shows a line on a terminal takes out what would drive it.
+/// A line longer than `Limit.lineBytesMax` is cut into several. Bytes that are not UTF-8 become replacement characters. All other
+/// bytes stay: code that shows a line on a terminal removes the sequences that would drive it.
 final class LineReader {
     let descriptor: DescriptorBox
-    /// Nothing will come any more, and all that came was given out.
+    /// Whether nothing will come any more, and every line that came was given out.
     private(set) var isClosed = false
-    /// The other end is closed.
+    /// Whether the other end is closed.
     private var isEnded = false
-    /// What was read and not given out.
+    /// The bytes that were read and not given out.
     private var rest: [UInt8] = []
 
     /// Takes the read end of a pipe, and makes it non-blocking.
@@ -43,7 +43,7 @@ final class LineReader {
         return lines
     }
 
-    /// All lines that are left, when the process is dead, but for what is more than the pipe of a process holds.
+    /// All lines that are left when the process is dead, up to the most that the pipe of a process holds.
     func lastLines() -> [String] {
         var lines: [String] = []
         for _ in 0..<Limit.outputBytesPerTurn {

@@ -1,4 +1,4 @@
-/// What another process sent is not what the protocol allows; in words that follow "it sent".
+/// The error for bytes from another process that the protocol doesn't allow; in words that follow "it sent".
 struct Malformed: Error, Equatable, CustomStringConvertible {
     let description: String
 
@@ -6,6 +6,6 @@ struct Malformed: Error, Equatable, CustomStringConvertible {
 }
 
 extension Malformed {
-    /// An op that nobody knows; what comes from outside is cut short where people see it.
+    /// An op that nobody knows; it comes from outside, so it is cut short where people see it.
     static func unknown(_ op: String) -> Malformed { Malformed("an unknown message '\(op.prefix(40))'") }
 }

@@ -1,9 +1,10 @@
 import System
 
-/// A memory file that another process sent, of a size that is allowed, every page of which was paid for.
+/// A memory file that another process sent, of a size that is allowed, and without holes.
 ///
-/// What is no memory file is refused: reading it could wait for a disk, a network or another process. A file with holes is too, as
-/// they cost its sender nothing and a reader all. It may still be changed as long as somebody else holds it: it is read once.
+/// A file of another kind is refused, because reading it could wait for a disk, a network or another process. So is a file with
+/// holes: they cost its sender nothing, and a reader memory. The file may still be changed as long as somebody else holds it, so
+/// it is read once.
 struct ReceivedFile: Sendable {
     let file: DescriptorBox
     /// The size.
@@ -28,7 +29,7 @@ struct ReceivedFile: Sendable {
         bytes = status.bytes
     }
 
-    /// The content. Where the file is shorter by now, that is an error; what it is longer, nobody sees.
+    /// The content. A file that is shorter by now is an error; of a longer one, the rest is not read.
     func content() throws(Malformed) -> [UInt8] {
         do throws(SystemError) {
             return try file.descriptor.bytes(0..<bytes)
@@ -39,7 +40,7 @@ struct ReceivedFile: Sendable {
 
     /// Writes to the file, and seals it, so that nobody can change it any more. Only when its sender is dead.
     ///
-    /// - Parameter changes: is given what reads so many bytes from the beginning, and says what to write, and where.
+    /// - Parameter changes: called with a function that reads bytes from the beginning; returns the bytes to write, and where.
     /// - Returns: whether that was done; false where the file is sealed already, or somebody still has it mapped. It may have been written
     ///   to then.
     func seal(

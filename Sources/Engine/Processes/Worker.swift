@@ -4,12 +4,12 @@ import Scheduler
 import Store
 import System
 
-/// The engine's side of one worker: its socket, its output, its limits, and what it has said.
+/// The engine's side of one worker: its socket, its output, its limits, and the messages it has sent.
 ///
 /// Used on the engine's thread alone.
 final class Worker {
     let id: Scheduler.WorkerID
-    /// What the zygote calls it; unique among all runs of the engine.
+    /// The zygote's name for it; unique among all runs of the engine.
     let name: String
     /// Its place in the scheduler's list of models.
     let model: Int
@@ -20,40 +20,40 @@ final class Worker {
     let output: LineReader
     let identity: WorkerIdentity?
 
-    /// What its model was granted; nil as long as it only waits.
+    /// The grant of its model; nil as long as it only waits.
     var grant: Scheduler.Grant?
     /// When it was sent its inputs, in nanoseconds of the monotonic clock.
     var sentAt: UInt64 = 0
-    /// What its output segment had faulted in before, in bytes: charged to nobody's control group any more.
+    /// The bytes of its output segment that were faulted in before: these are charged to nobody's control group any more.
     var recycledBytes: UInt64 = 0
     /// The memory that its output took when it was dead, in bytes.
     var outputBytes: UInt64 = 0
     /// The most memory that it held, in bytes; known when it is dead.
     var memoryBytes: UInt64 = 0
-    /// The kernel killed it, or what it started, because a limit was reached.
+    /// Whether the kernel killed it, or a process that it started, because a limit was reached.
     var wasKilledForMemory = false
     var cgroup: WorkerCgroup?
-    /// Held once the zygote has answered.
+    /// Its pidfd; there once the zygote has answered.
     var pidfd: ProcessDescriptor?
-    /// It is being put into its control group; the scheduler does not know yet that it is there.
+    /// Whether it is being put into its control group; the scheduler does not know yet that it is there.
     var isEntering = false
     /// The segment its result is written to; the store's, until it is sealed or discarded.
     var segment: SegmentID?
-    /// What it published; nil before.
+    /// The result that it published; nil before.
     var published: WorkerMessage.Publication?
     /// How many bytes of SIPC descriptors it may still send.
     var descriptorBytesLeft = Limit.descriptorBytesMin
-    /// What it has to do with DeCache; nil before it asks.
+    /// Its dealings with DeCache; nil before it asks.
     var scan: Scan?
     /// The text of a preview.
     var text: String?
-    /// When it is too late for whatever it is doing, in nanoseconds of the monotonic clock.
+    /// The moment at which its present step has taken too long, in nanoseconds of the monotonic clock.
     var deadline: UInt64?
     /// When it was killed, in nanoseconds of the monotonic clock.
     var killedAt: UInt64?
-    /// The memory that its zygote had when it was forked, in bytes: what it began with.
+    /// The memory that its zygote had when it was forked, in bytes: it began with that.
     var zygoteBytes: UInt64 = 0
-    /// The zygote's last word on it.
+    /// The zygote's report of its end.
     var exit: Exit?
     /// When the engine learned of each step, in milliseconds of the monotonic clock: `fork_at_ms` and so on.
     var marks: [String: Double] = [:]
@@ -61,17 +61,17 @@ final class Worker {
     /// Notes that a step was reached.
     func mark(_ step: String) { marks[step + "_at_ms"] = Double(MonotonicClock.nanoseconds()) / 1e6 }
 
-    /// What the store calls it.
+    /// The store's name for it.
     var storeID: Store.WorkerID { Store.WorkerID(rawValue: name) }
 
-    /// Kills it and, where it has a pid namespace or a control group, all that it started.
+    /// Kills it and, if it has a pid namespace or a control group, all processes that it started.
     func killProcesses() {
         cgroup?.kill()
         // ESRCH: it is dead already, and its end is on its way.
         try? pidfd?.send(signal: SIGKILL)
     }
 
-    /// What the zygote reported when the worker and all it started were dead.
+    /// The zygote's report when the worker and all it started were dead.
     struct Exit {
         var status: Int32
         var signal: Int32?
@@ -96,9 +96,9 @@ final class Worker {
 extension Worker {
     /// A scan that asked DeCache.
     struct Scan {
-        /// Whether it was told what is there.
+        /// Whether it got its answer.
         var isAnswered = false
-        /// What it decoded, with a SIPC descriptor each.
+        /// The pieces that it decoded, each with a SIPC descriptor.
         var pieces: [(block: ScanBlock, descriptor: ReceivedFile)] = []
         /// How many messages it has given pieces in.
         var messageCount = 0

@@ -1,27 +1,27 @@
 import Scheduler
 import System
 
-/// What a worker says, read in this one place: from bytes that may be hostile to values that may be wrong, but are what they say.
+/// A worker's message, read in this one place: bytes that may be hostile become values that may be wrong, but have the right types.
 enum WorkerMessage {
     /// It is inside its sandbox and waits for work.
     case started
     /// The user's code is about to run.
     case running
-    /// A scan names what it wants of DeCache.
+    /// A scan names the units that it wants of DeCache.
     case wants([BlockName])
-    /// A scan gives what it has decoded.
+    /// A scan gives the pieces that it has decoded.
     case decoded([DecodedPiece])
     /// Its result.
     case published(Publication)
     /// The text of a preview.
     case done(text: String?)
-    /// Why it fails.
+    /// The reason why it fails.
     case failed(Scheduler.WorkerError)
 
     /// Reads a message.
     ///
     /// - Parameters:
-    ///   - files: what came beside it; looked at for the messages that have any, and read for the lists of blocks alone.
+    ///   - files: the files that came beside it; looked at for messages that have any, and read for lists of blocks alone.
     ///   - descriptorBytesMax: how many bytes of SIPC descriptors the worker may still send.
     init(_ message: Datagram, _ files: [DescriptorBox], descriptorBytesMax: Int) throws(Malformed) {
         guard let op = Op.Worker(rawValue: message.op) else { throw .unknown(message.op) }
@@ -53,17 +53,17 @@ enum WorkerMessage {
 }
 
 extension WorkerMessage {
-    /// A result: its figures are what the worker says, whatever the descriptor's are.
+    /// A result. Its figures are the worker's word, whatever its descriptor says.
     struct Publication {
         let descriptor: ReceivedFile
         let rows: Int64
         let counts: ByteCounts
         let moves: KernelZeroReport?
         let decache: DeCacheReport?
-        /// A file of the project that it read and that was changed after the plan was made: the plan's keys are not those of
-        /// what ran.
+        /// A file of the project that it read and that was changed after the plan was made, so that the plan's keys are not those
+        /// of the code that ran.
         let changedFile: String?
-        /// What the model asked the world for as it ran, and where: its result is like no other run's.
+        /// The thing that the model asked the world for as it ran, and where: its result is like no other run's.
         let asked: String?
         /// Where its time went, in milliseconds, by the names of the protocol.
         let timing: [String: Double]
@@ -196,7 +196,7 @@ extension KernelZeroReport {
 }
 
 extension DeCacheReport {
-    /// What came from DeCache and went there; nil when it was not used, or the account is broken.
+    /// The units that came from DeCache and went there; nil when it was not used, or the account is broken.
     fileprivate init?(_ body: JSONValue?) {
         func count(_ key: Op.DeCacheCount) -> Int64? { body?[key.rawValue]?.count.map { Int64($0) } }
         guard let wanted = count(.wantedUnits), let reused = count(.reusedUnits), let decoded = count(.decodedUnits),
@@ -207,7 +207,7 @@ extension DeCacheReport {
 }
 
 extension Scheduler.WorkerError {
-    /// Reads a worker's `error` member; what is missing gets a word that says so.
+    /// Reads a worker's `error` member; a part that is missing gets a word that says so.
     fileprivate init(_ body: JSONValue?) {
         self.init(
             kind: body?["kind"]?.string.map { String($0.prefix(40)) } ?? "internal",

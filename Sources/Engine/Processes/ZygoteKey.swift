@@ -1,22 +1,22 @@
 import Sandbox
 import System
 
-/// What a zygote must offer to a model: workers of one zygote share its packages, and what it can see.
+/// The properties that a zygote must have for a model: workers of one zygote share its packages, and all that it can see.
 ///
-/// A zygote sees the project's folder, and no source outside of it; each worker hides from itself what of it is not for models.
+/// A zygote sees the project's folder, and no source outside of it; each worker hides from itself the parts not meant for models.
 struct ZygoteKey: Hashable {
     /// The environment's id.
     var environment: String
     /// Its interpreter: another plan may mean another one by the same id.
     var python: String
-    /// What it imports before it forks.
+    /// The modules that it imports before it forks.
     var modules: [String]
     /// Whether its workers may use the network.
     var hasNetwork: Bool
     /// The project's folder.
     var project: String
-    /// Which folder that is, "-" for one that is not there: another one of the same name, made later, is not what a zygote
-    /// shows that has been there before.
+    /// The identity of that folder, "-" if it is not there: a folder of the same name that is made later is not the one that a
+    /// running zygote shows.
     var place: String
 }
 

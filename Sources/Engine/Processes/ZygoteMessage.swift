@@ -1,6 +1,6 @@
 import System
 
-/// What a zygote says, read in this one place. Whether it may say so then, its reader decides.
+/// A zygote's message, read in this one place. The code that receives it decides whether it may come then.
 enum ZygoteMessage {
     /// Its packages are imported.
     case ready
@@ -52,7 +52,7 @@ enum ZygoteMessage {
 }
 
 extension Worker.Exit {
-    /// What a zygote tells of an end; a figure that is none counts as 0.
+    /// The zygote's report of an end; a figure that is no number counts as 0.
     fileprivate init(_ body: JSONValue) {
         self.init(
             status: Int32(clamping: body["status"]?.integer ?? 0),

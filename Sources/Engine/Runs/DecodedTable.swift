@@ -14,13 +14,13 @@ struct DecodedTable: Sendable {
     let rows: UInt64
     /// The descriptor that its readers get: sealed, with real numbers.
     let descriptor: DescriptorBox
-    /// What it names, by segment.
+    /// The ranges that it names, by segment.
     let references: References
 
     /// Reads and decodes a descriptor.
     ///
-    /// The worker's own file becomes the readers': its pages are paid for by the worker's control group, and stay so. What can't be
-    /// sealed, as somebody else still has it, is copied.
+    /// The worker's own file becomes the readers': its pages are charged to the worker's control group, and stay so. A file that
+    /// can't be sealed, because somebody else still has it, is copied.
     ///
     /// - Parameter output: the real number of the segment that the worker calls 0.
     /// - Throws: `Malformed`, `SIPCError`, `StoreError`, `EngineError`, `SystemError`.

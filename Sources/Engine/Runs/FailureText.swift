@@ -12,6 +12,7 @@ extension Run {
             if let file { text += file + (line.map { ":\($0)" } ?? "") + ": " }
             text += error.message
             if error.kind == "memory" { text += memoryText(of: index) }
+            if error.kind == "user" { text += processesText }
             if let traceback = error.traceback { text += "\n" + traceback }
             return text
         }
@@ -26,11 +27,18 @@ extension Run {
             } else if exit.signal == 9 {
                 text += " (killed from outside: by the kernel when the machine is out of memory, or by hand)"
             }
+            text += processesText
         }
         return text
     }
 
-    /// The memory that a model had when it was killed for it, and what to do.
+    /// That the run could not have more processes, if that was so: what fails for it seldom says so.
+    private var processesText: String {
+        guard let count = cgroup?.refusedProcesses, count > 0 else { return "" }
+        return "; \(count) times a process or thread was refused, as the run had as many as it may have"
+    }
+
+    /// What a model had that was killed for want of memory, and what to do.
     private func memoryText(of model: Int) -> String {
         let limits: [(UInt64?, String)] = [
             (plan.models[model].memoryBytesMax, "its own limit"), (options.memoryBytesMax, "--memory of the run"),

@@ -87,7 +87,7 @@ extension Run {
         reports[model].because = reason
     }
 
-    /// Notes what a worker published, once its table is there.
+    /// Reports a worker's result, once its table is there.
     private func report(rows: UInt64, of worker: Worker) {
         guard let published = worker.published else { return }
         let now = elapsed()

@@ -5,7 +5,7 @@ import Scheduler
 import Store
 import System
 
-/// The life of a worker as the engine sees it: fork, send, what it says, its death.
+/// The life of a worker as the engine sees it: its fork, its task, its messages, its death.
 extension Run {
     /// Seconds a worker may take to enter its sandbox, and to leave after its last message.
     static let graceSeconds = 60.0
@@ -82,7 +82,7 @@ extension Run {
     func enteredGroup(_ worker: Worker, _ error: SystemError?) {
         guard worker.isEntering else { return }
         guard scheduler.isForking(worker.id) else {
-            // Its zygote is dead, and it with it.
+            // The worker's zygote is dead, and so is the worker.
             worker.isEntering = false
             return
         }
@@ -117,7 +117,7 @@ extension Run {
 
     // MARK: What it waits for
 
-    /// Adds what the run waits for: its workers, and what they print.
+    /// Adds the descriptors that the run waits for: those of its workers, and of their output.
     func watch(_ watches: inout [Watch]) {
         for worker in workers.values {
             if !worker.channel.isClosed {
@@ -154,7 +154,7 @@ extension Run {
         }
     }
 
-    /// Whether a worker is dead, or was never forked, and its zygote does not say so: it hangs.
+    /// Whether a worker is dead, or was never forked, and its zygote does not report it: the zygote hangs.
     private func isLost(_ worker: Worker, _ now: UInt64) -> Bool {
         let seconds: UInt64 = cancelCount > 0 ? 1 : 10
         guard let pidfd = worker.pidfd else {
@@ -177,7 +177,7 @@ extension Run {
 
     /// A zygote's message about a worker of this run.
     ///
-    /// - Returns: what was wrong with it; nil when it was in order.
+    /// - Returns: the fault of the message; nil when it was in order.
     func handle(_ message: ZygoteMessage, of worker: Worker) -> String? {
         let isForking = scheduler.isForking(worker.id)
         switch message {
@@ -214,7 +214,7 @@ extension Run {
 
     // MARK: What a worker says
 
-    /// Reads what a worker has sent; a part of it, if that is much: nobody keeps the engine from the others.
+    /// Reads a worker's messages, up to a number: no worker keeps the engine from the others.
     ///
     /// - Returns: whether there may be more.
     @discardableResult
@@ -283,12 +283,12 @@ extension Run {
         if worker.isEntering { entered(worker) }
         worker.exit = exit
         worker.mark("exited")
-        // It is dead: what is left is what the socket holds.
+        // The worker is dead, so nothing comes beyond the messages that its socket holds.
         while handleMessages(of: worker) {}
         end(worker)
     }
 
-    /// The worker and all it started are dead, and what it said has been read.
+    /// Ends a worker that is dead with all it started, once its messages have been read.
     func end(_ worker: Worker) {
         guard let exit = worker.exit, scheduler.isAlive(worker.id) else { return }
         printOutput(of: worker, isLast: true)
@@ -311,10 +311,10 @@ extension Run {
                 .init(status: exit.status, signal: exit.signal, isOutOfMemory: worker.wasKilledForMemory)))
     }
 
-    /// The most memory that was the worker's own, in bytes: what its control group was charged for, if it had one, and what
-    /// it was given faulted in.
+    /// The most memory that was the worker's own, in bytes: the charge of its control group, if it had one, and recycled memory
+    /// that its result used.
     ///
-    /// Else its largest resident set less that of its zygote, which it began with; what it read of its inputs still counts.
+    /// Without a group: its largest resident set less that of its zygote, which it began with. Inputs that it read still count.
     private func memoryBytesMax(of worker: Worker, _ exit: Worker.Exit) -> UInt64 {
         if let bytes = worker.cgroup?.memoryBytesMax, bytes > 0 {
             let own = (worker.published?.counts).map { $0.total &- $0.resharedBytes } ?? 0
@@ -323,17 +323,17 @@ extension Run {
         return exit.memoryBytesMax > worker.zygoteBytes ? exit.memoryBytesMax - worker.zygoteBytes : 0
     }
 
-    /// Gives back what the engine holds for a worker, but for a segment, which `seal` and `discard` see to.
+    /// Gives back everything that the engine holds for a worker, except its segment: `seal` and `discard` care for that.
     func free(_ worker: Worker) {
         worker.deadline = nil
         if let identity = worker.identity { engine.identities?.give(back: identity) }
-        // The group of a table's segment goes with the table: what is charged to it can be moved to swap as long as it is there.
+        // The group of a table's segment lives as long as the table, so that memory charged to it can be moved to swap.
         worker.cgroup = nil
         if worker.scan != nil {
             engine.decache.end(worker.storeID)
             engine.answerScans()
         }
-        // Tables that it read are idle now, and its output may be in the pool.
+        // The tables that it read are idle now, and its output may be in the pool.
         engine.tables.noteReaders()
         do {
             try engine.store.end(worker.storeID)

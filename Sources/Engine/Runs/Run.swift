@@ -101,7 +101,7 @@ final class Run {
             )
         }
         scheduler = Scheduler(
-            graph: try Scheduler.Graph(models), workersAhead: engine.options.slots + 1,
+            graph: try Scheduler.Graph(models), workersAhead: min(engine.options.slots, 1 << 20) + 1,
             failurePolicy: options.keepsGoing ? .keepGoing : .stop)
         reports = plan.models.map {
             RunReport.Model(

@@ -28,7 +28,7 @@ extension Run {
 
     /// Takes in the units that a scan wants; it is answered when nobody else decodes any of them.
     ///
-    /// - Returns: whether that was in order.
+    /// - Returns: whether the message was in order.
     func wants(_ worker: Worker, _ names: [WorkerMessage.BlockName]) -> Bool {
         guard worker.grant != nil, usesDeCache(worker.model), worker.scan == nil,
             let blocks = blocks(names, of: worker.model)
@@ -41,7 +41,7 @@ extension Run {
 
     /// Takes in the pieces that a scan decoded. None counts before the worker is dead and its result was accepted.
     ///
-    /// - Returns: whether that was in order.
+    /// - Returns: whether the message was in order.
     func decoded(_ worker: Worker, _ pieces: [WorkerMessage.DecodedPiece]) -> Bool {
         guard var scan = worker.scan, scan.isAnswered, worker.published == nil,
             scan.messageCount < Limit.decodedMessagesMax,
@@ -98,7 +98,7 @@ extension Run {
         }
     }
 
-    /// Blocks of the files that the model scans; nil when one of them is none, or of no file of the model's.
+    /// Blocks of the files that the model scans; nil when one is invalid, or of no file of the model's.
     private func blocks(_ names: [WorkerMessage.BlockName], of model: Int) -> [ScanBlock]? {
         let files = plan.models[model].scannedFiles
         var blocks: [ScanBlock] = []

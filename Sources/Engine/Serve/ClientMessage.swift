@@ -1,6 +1,6 @@
 import System
 
-/// What a client of an engine that serves says, read in this one place.
+/// A message of a client to the engine that serves it, read in this one place.
 enum ClientMessage {
     /// It wants a plan run: its build, how it would isolate workers, and the call, which is read in the background.
     case run(build: String?, manner: String?, call: ReceivedFile)

@@ -40,7 +40,7 @@ enum ServeMessage {
         var plan: Plan
         var options: RunOptions
 
-        /// Reads a call, and checks all that the engine relies on.
+        /// Reads a call, and checks all facts that the engine relies on.
         static func read(_ file: ReceivedFile) -> Result<Call, EngineError> {
             do {
                 let call = try ServeMessage.value(Call.self, file)

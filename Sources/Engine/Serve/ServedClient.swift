@@ -79,7 +79,7 @@ final class ServedClient: RunObserver {
         send(.note, ["text": .string(Self.short(text))])
     }
 
-    /// As JSON, no text takes more than six times as much, and it has to fit into a message.
+    /// A text cut so short that it fits into a message, even if JSON takes six times as much for it.
     private static func short(_ text: String) -> String {
         String(decoding: text.utf8.prefix(Limit.noteBytesMax), as: UTF8.self)
     }

@@ -1,8 +1,8 @@
 import System
 
-/// What an engine that serves says to a client, read in this one place.
+/// A message of an engine that serves to a client, read in this one place.
 enum ServerMessage {
-    /// It does not run the plan; why, in words that follow "it".
+    /// The engine does not run the plan; the text says why, in words that follow "it".
     case refused(String)
     /// The run has begun.
     case began
@@ -14,7 +14,7 @@ enum ServerMessage {
     case printed(model: String, lines: [String])
     /// What is held now.
     case memory(MemoryStatus)
-    /// Something to tell the user.
+    /// A message for the user.
     case note(String)
     /// The run is over.
     case ended(ServeMessage.RunEnd)

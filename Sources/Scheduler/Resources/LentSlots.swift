@@ -1,4 +1,4 @@
-/// Slots that are lent to runs that have none, while models keep theirs without getting on.
+/// Slots that are lent to runs that have none, while the models of other runs keep theirs without getting on.
 extension ResourceManager {
     /// Whether fewer models are granted than there are slots.
     var hasFreeSlot: Bool { grants.count < limits.slots }

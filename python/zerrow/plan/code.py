@@ -133,7 +133,7 @@ class CodeReader:
         path = self._folder / name
         now_at(name)
         try:
-            # What a link leads to elsewhere is not handed to models, which may not see it.
+            # A file elsewhere that a link leads to is not handed to models, which may not see it.
             if not is_within(path, self._folder):
                 raise Unreadable("it is a link that leaves the project folder")
             return SourceText(read_file(path, FILE_BYTES_MAX), None)

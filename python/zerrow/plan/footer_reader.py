@@ -24,9 +24,10 @@ from typing import Any, BinaryIO
 from zerrow.plan.host_files import OWN_FILES, HostFiles
 
 _PROCESSOR_SECONDS_MAX = 10
-"""What reading one footer may take, and a second more for each MiB of it."""
+"""The processor seconds that reading one footer may take, and a second more for each MiB of it."""
 _MEMORY_BYTES_MAX = 4 << 30
-"""What reading a footer may take beyond what is there, and more for a long one. Allocators ask for a GiB ahead."""
+"""The memory that reading a footer may take beyond what is there, and more for a long one. Allocators ask for a GiB
+ahead."""
 _MEMORY_PER_BYTE = 64
 _NOTE = struct.Struct("<q")
 
@@ -158,7 +159,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO, note: mmap.mmap, errors: int, 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     own_bytes = _data_bytes()
-    # What pyarrow does without, and what takes a third of the time of its import.
+    # Modules that pyarrow does without, and whose import takes a third of the time of its own.
     for module in ("cloudpickle", *(f"pyarrow._{name}" for name in ("azurefs", "gcsfs", "hdfs", "s3fs"))):
         sys.modules.setdefault(module, None)  # type: ignore[arg-type]
     from zerrow.plan.footers import read_source
@@ -182,7 +183,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO, note: mmap.mmap, errors: int, 
 
 
 def _data_bytes() -> int:
-    """What RLIMIT_DATA counts of this process; 0 where that can't be told."""
+    """The memory of this process that RLIMIT_DATA counts; 0 where that can't be told."""
     try:
         with open("/proc/self/statm", encoding="ascii") as file:
             return int(file.read().split()[5]) * mmap.PAGESIZE

@@ -1,4 +1,4 @@
-"""What the footers of a source's files tell of its table: the columns, how they are stored, and what they take decoded.
+"""The facts that the footers of a source's files give of its table: columns, how these are stored, their decoded sizes.
 
 Footers are bytes that anybody may have written, and a reader in C++ may end its process over them: this runs in the
 process of zerrow.plan.footer_reader.
@@ -27,7 +27,7 @@ _TEXTS = ("string", "large_string", "string_view")
 _BYTES = ("binary", "large_binary", "binary_view")
 _EXACT_DIGITS = 18  # decimals of so many digits meet any constant in 38 digits, where wider ones may fail
 BAD_FILES_MAX = 10
-"""Files of one source that are told of; the rest is not looked at."""
+"""Unreadable files of one source that are reported; the rest is not looked at."""
 
 
 class _Conflict(Exception):
@@ -143,7 +143,7 @@ class _Table:
             is_text = str(kind) in _TEXTS
             stored = is_text and asked is None and all(_is_dictionary(group, number) for group in groups)
             self.stored[name] = stored and self.stored.get(name, True)
-            # Those that are asked for count as such, and if all that are stored so are, those.
+            # Columns that are asked for count as dictionaries; if none are named, those that are stored as such do.
             is_dictionary = stored if asked is None else name in asked
             chunks = [group.column(number) for group in groups]
             for chunk in chunks:
@@ -170,14 +170,14 @@ def _chunk_bytes(chunk: Any, kind: pa.DataType, is_dictionary: bool) -> int:
         return (chunk.num_values * kind.bit_width + 7) // 8
     if not chunk.has_dictionary_page:
         return chunk.total_uncompressed_size
-    # A value is stored once: what it takes each time is guessed from the smallest and the largest one.
+    # A value is stored once: the bytes it takes each time are guessed from the smallest and the largest value.
     lengths = _lengths(chunk)
     length = sum(lengths) // len(lengths) if lengths else 0
     return max(chunk.total_uncompressed_size, (_INDEX_BYTES + length) * chunk.num_values)
 
 
 def _touch(chunk: Any) -> None:
-    """Find out now whether a chunk's statistics end the process: those who prune row groups by them come later."""
+    """Find out now whether a chunk's statistics end the process: row groups are pruned by them later."""
     with contextlib.suppress(ValueError, TypeError, pa.ArrowException):
         chunk.statistics  # noqa: B018
 

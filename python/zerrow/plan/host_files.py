@@ -1,6 +1,6 @@
-"""Sources as they are on the host: what is in a folder, what a path leads to, the footer of a file.
+"""Sources as they are on the host: the names in a folder, the place that a path leads to, the footer of a file.
 
-The planner that the engine starts sees none of that itself and asks the engine, which answers and hands out no file
+The planner that the engine starts sees none of these itself and asks the engine, which answers and hands out no file
 (docs/plan.md has the messages). Without an engine it looks for itself.
 """
 
@@ -23,7 +23,7 @@ _STATUS = struct.Struct("<IIQQqqqQI")
 
 
 class Entry(NamedTuple):
-    """What lies in a folder. A link to a folder is a folder that is a link."""
+    """A name in a folder. A link to a folder is a folder that is a link."""
 
     name: str
     path: str
@@ -32,9 +32,9 @@ class Entry(NamedTuple):
 
 
 class Status(NamedTuple):
-    """What a path leads to, or why it leads nowhere (`problem`, an error number; the rest is nothing then).
+    """The place that a path leads to, or why it leads nowhere (`problem`, an error number; the rest is nothing then).
 
-    ENOENT says that nothing is there, ENOLINK that a link is, and what it leads to isn't.
+    ENOENT says that nothing is there, ENOLINK that there is a link which leads nowhere.
     """
 
     problem: int = 0
@@ -53,13 +53,13 @@ class Status(NamedTuple):
 
 
 class HostFiles(Protocol):
-    """Where sources are looked for."""
+    """The way in which sources are looked for."""
 
     def entries(self, folder: str) -> list[Entry]:
-        """What is in a folder. Raises OSError."""
+        """The names in a folder. Raises OSError."""
 
     def status(self, paths: Iterable[str]) -> Iterator[Status]:
-        """What each of some absolute paths leads to."""
+        """The place that each of some absolute paths leads to."""
 
     def tail(self, path: str) -> bytes:
         """The end of a Parquet file from its footer on. Raises OSError, or ValueError where it is no Parquet file's."""
@@ -69,12 +69,12 @@ class OwnFiles:
     """Looks for itself."""
 
     def entries(self, folder: str) -> list[Entry]:
-        """What is in a folder. Raises OSError."""
+        """The names in a folder. Raises OSError."""
         with os.scandir(folder) as found:
             return [Entry(each.name, each.path, _is_folder(each), each.is_symlink()) for each in found]
 
     def status(self, paths: Iterable[str]) -> Iterator[Status]:
-        """What each of some absolute paths leads to."""
+        """The place that each of some absolute paths leads to."""
         folders: dict[str, str] = {}
         for path in paths:
             try:
@@ -109,7 +109,7 @@ class AskedFiles:
             os.write(self._descriptor, b"N" + os.fsencode(place)[:300])
 
     def entries(self, folder: str) -> list[Entry]:
-        """What is in a folder. Raises OSError."""
+        """The names in a folder. Raises OSError."""
         answer = self._ask(b"L", [folder])
         _check(int.from_bytes(answer[:4], "little"), folder)
         start = folder if folder.endswith("/") else f"{folder}/"
@@ -120,7 +120,7 @@ class AskedFiles:
         return found
 
     def status(self, paths: Iterable[str]) -> Iterator[Status]:
-        """What each of some absolute paths leads to."""
+        """The place that each of some absolute paths leads to."""
         batch: list[str] = []
         length = 0
         for path in paths:
@@ -199,7 +199,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _real_path(path: str, folders: dict[str, str]) -> str:
-    """The real path of what there is; folders are looked up once. Raises OSError."""
+    """The real path of a file that exists; folders are looked up once. Raises OSError."""
     if os.path.islink(path):
         return os.path.realpath(path, strict=True)
     folder, name = os.path.split(path)

@@ -19,7 +19,7 @@ COVERS_MAX = 64
 
 @dataclass
 class Hidden:
-    """What of the project's folder is hidden from models.
+    """The parts of the project's folder that are hidden from models.
 
     `covered` has files and folders, none in another one. `rebuilt` has folders of which only what is listed stays
     visible; each comes before those that lie in it, and before what is covered.
@@ -77,7 +77,7 @@ def _add(project: str, tree: dict[str, _Folder], path: str, hidden_: set[str], i
 
 @dataclass
 class _Folder:
-    """What of a folder's content is to be hidden, or holds such."""
+    """The part of a folder's content that is to be hidden, or holds such."""
 
     files: set[str] = field(default_factory=set)
     folders: set[str] = field(default_factory=set)

@@ -77,7 +77,7 @@ def read_project(
 
 
 def _model_files(folder: Path) -> list[str]:
-    """The names of what may declare models. Raises ZerrowError."""
+    """The names of files that may declare models. Raises ZerrowError."""
     try:
         with os.scandir(folder) as entries:
             return sorted(

@@ -50,7 +50,7 @@ class SourceDeclaration:
 
 @dataclass
 class ProjectFile:
-    """What the project file says. `file` is its name, relative to `folder`.
+    """The content of the project file. `file` is its name, relative to `folder`.
 
     `show` has patterns of files that models see although git ignores them.
     """
@@ -69,7 +69,7 @@ def find_project_file(folder: Path) -> Path:
     """The project file of `folder`. Raises ZerrowError when there is none, or two, or it is somewhere else."""
     if not os.path.isdir(folder):
         raise ZerrowError(f"{folder} is not a folder", code="no-project", hint="name a project's folder with -p")
-    # Whatever has the name is meant: what is no file is said to be none.
+    # Whatever has the name is meant: if it is no file, that is reported.
     found = [folder / name for name in _NAMES if os.path.lexists(folder / name)]
     if not found:
         raise ZerrowError(

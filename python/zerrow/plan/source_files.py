@@ -140,7 +140,7 @@ class _Search:
         else:
             if entries is None:
                 entries = self._entries(folder) if self._folder(folder) is not None else []
-            # What is there by just this name is meant.
+            # A file of just this name is meant, if there is one.
             exact = [entry for entry in entries if entry.name == part]
             for entry in exact or entries:
                 is_hidden = entry.name[0] == "." and part[0] != "."
@@ -149,7 +149,7 @@ class _Search:
                     yield from self.matches(entry.path, rest) if rest else (entry.path,)
 
     def _folder(self, path: str) -> Status | None:
-        """What the path leads to; None where that is no folder."""
+        """The folder that the path leads to; None where it is none."""
         status = next(iter(self._host.status([path])))
         return status if status.is_folder else None
 

@@ -16,7 +16,7 @@ class Unreadable(Exception):
 
 
 def read_file(path: Path | str, bytes_max: int) -> bytes:
-    """What is in a regular file, links followed. Raises Unreadable."""
+    """The bytes of a regular file, links followed. Raises Unreadable."""
     try:
         # A FIFO that nobody writes to would keep an open waiting.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)

@@ -25,7 +25,7 @@ class Refused(Exception):
 def compose(text: str) -> yaml.Node | None:
     """The root node. Raises Refused, or yaml.YAMLError for what is no YAML."""
     depth = nodes = 0
-    # Events come one by one: what is too deep is never read to its end.
+    # Events come one by one, so a text that is too deep is never read to its end.
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.AliasEvent):
             raise Refused(
@@ -47,7 +47,7 @@ def compose(text: str) -> yaml.Node | None:
 
 def value(node: yaml.Node) -> object:
     """The plain value of a node: safe tags only, anything else counts as None."""
-    # What looks like a number is one, and long ones take time in the square of their length.
+    # Texts that look like numbers are numbers, and long ones take time in the square of their length.
     if isinstance(node, yaml.ScalarNode) and node.style is None and len(node.value) > _PLAIN_LENGTH_MAX:
         return node.value
     loader = _Loader("")

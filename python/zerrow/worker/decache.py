@@ -42,7 +42,8 @@ class Exchange:
         self._wait_s = 0.0
 
     def ask(self, wants: list[Block]) -> list[tuple[Block, pa.Table]]:
-        """What the cache has of what is wanted; waits while somebody else decodes some of it. Once, and for something.
+        """The cached tables that hold wanted units; waits while somebody else decodes some of these. Once, and for at
+        least one.
 
         Of more than a message may name, the largest blocks are asked for.
 
@@ -121,7 +122,7 @@ class Exchange:
         return published, figures
 
     def send(self, published: list[tuple[Block, int]]) -> None:
-        """Send the messages `decoded`, and close the descriptors. What doesn't fit into them is not given."""
+        """Send the messages `decoded`, and close the descriptors. Pieces that don't fit into them are not given."""
         for count, part in enumerate(parts(published)):
             descriptors = [file for _, file in part]
             try:
@@ -134,12 +135,12 @@ class Exchange:
 
 
 def _json_bytes(block: Block) -> int:
-    """What a block takes in a list, with what stands between two."""
+    """The bytes that a block takes in a list, with those between two blocks."""
     return len(json.dumps(block.as_json())) + 2
 
 
 _ROOM_BYTES = JSON_FILE_BYTES_MAX - 100
-"""What blocks may take in a file, less the frame of their list."""
+"""The bytes that blocks may take in a file, less the frame of their list."""
 
 
 def fitting(blocks: list[Block]) -> list[Block]:

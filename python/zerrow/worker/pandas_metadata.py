@@ -166,7 +166,8 @@ def _fits(column: dict[str, Any], kind: pa.DataType) -> bool:
 
 
 def _logical_type(kind: pa.DataType) -> str:
-    """What pyarrow notes as `pandas_type`; its own function needs numpy, which the reader of a file may not have."""
+    """The name that pyarrow notes as `pandas_type`; its own function needs numpy, which the reader of a file may
+    lack."""
     if kinds.is_dictionary(kind):
         return "categorical"
     if kinds.is_list(kind):

@@ -1,4 +1,4 @@
-"""Where the footer of a Parquet file is: the end of the file, as far as its last bytes say."""
+"""The place of a Parquet file's footer: the end of the file, as far as its last bytes say."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 MAGIC = b"PAR1"
 _ENCRYPTED = b"PARE"
 _TAIL_BYTES = 64 << 10
-"""What is read of a file at first: most footers are shorter."""
+"""The bytes of a file that are read at first: most footers are shorter."""
 _FOOTER_BYTES_MAX = 512 << 20
-"""Millions of column chunks, which take ten times as much memory."""
+"""Enough for millions of column chunks, which take ten times as much memory."""
 
 
 def parquet_tail(size: int, read: Callable[[int], bytes]) -> bytes:

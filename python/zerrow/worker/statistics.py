@@ -1,4 +1,4 @@
-"""What the statistics of Parquet files rule out: row groups in which no row can meet a predicate.
+"""The row groups that statistics of Parquet files rule out, because no row in them can meet a predicate.
 
 The predicate's `prune` condition (zerrow.plan.pruning) is evaluated by the same engine as the predicate, over a table
 with a row for each row group: the smallest and the largest value of each column, its nulls, and the rows. What a footer

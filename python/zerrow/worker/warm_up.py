@@ -1,4 +1,5 @@
-"""What a zygote does before it forks, so that no worker has to: imports and first uses, without starting threads."""
+"""The work of a zygote before it forks, which no worker then has to do: imports and first uses, without starting
+threads."""
 
 from __future__ import annotations
 

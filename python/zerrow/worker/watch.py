@@ -162,7 +162,7 @@ class Watch:
         return clock
 
     def _caller(self, frame: FrameType) -> FrameType:
-        """Who called a function of Python's library that tells the time; others don't tell it to their callers."""
+        """The caller of a function of Python's library that tells the time; others don't tell it to their callers."""
         while (
             frame.f_code.co_filename.startswith(self._library)
             and not frame.f_globals.get("__name__", "").startswith(_OWN_TIME)
