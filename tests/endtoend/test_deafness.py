@@ -28,6 +28,9 @@ TIMES = 3
 FACTOR = 2
 """A run may take so many times its usual time."""
 
+BUSY_FACTOR = 4
+"""The same beside a model and its client that keep processors busy: that is shared, not waited for."""
+
 SMALL = """
     import zerrow
 
@@ -220,13 +223,13 @@ class Stopwatch:
         self.beside = [self._run() for _ in range(TIMES)]
         self.pauses["beside"] = self._take()
 
-    def check(self) -> None:
+    def check(self, factor: float = FACTOR) -> None:
         """Compare: what the machine takes of everybody's time is what it takes of the echo process's."""
         (engine_before, echo_before), (engine, echo) = self.pauses["usual"], self.pauses["beside"]
         text = f"longest pauses: engine {engine_before * 1e3:.1f} then {engine * 1e3:.1f} ms, "
         text += f"echo {echo_before * 1e3:.1f} then {echo * 1e3:.1f} ms; runs: {self.usual} then {self.beside}"
         print(text)
-        assert statistics.median(self.beside) <= FACTOR * statistics.median(self.usual) + 2 * echo, text
+        assert statistics.median(self.beside) <= factor * statistics.median(self.usual) + 2 * echo, text
 
     def end(self) -> None:
         """Ask no more."""
@@ -300,7 +303,7 @@ def test_a_flood_of_empty_lines_keeps_no_other_run_waiting(project: Project, sto
     watch.time()
     loud.send_signal(signal.SIGINT)
     loud.wait(120)
-    watch.check()
+    watch.check(BUSY_FACTOR)
 
 
 def test_a_client_that_is_stopped_keeps_no_other_run_waiting(project: Project, stopwatch):
@@ -317,7 +320,7 @@ def test_a_client_that_is_stopped_keeps_no_other_run_waiting(project: Project, s
     watch.time()
     loud.kill()
     loud.wait()
-    watch.check()
+    watch.check(BUSY_FACTOR)
     wait_until(lambda: not Processes(server.process.pid).workers, what="the end of its worker", seconds=60)
 
 
