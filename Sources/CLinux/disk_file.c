@@ -7,9 +7,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-int zerrow_unnamed_file(int folder, mode_t mode) {
-    return openat(folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
-}
+int zerrow_unnamed_file(int folder, mode_t mode) { return openat(folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode); }
 
 int zerrow_open_at(int folder, const char *name, int flags, mode_t mode) { return openat(folder, name, flags, mode); }
 

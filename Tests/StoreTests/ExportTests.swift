@@ -9,7 +9,8 @@ private let huge = Machine.hugePageBytes
 
 @Suite struct ExportTests {
     private static func withFolder(_ name: String = #function, _ body: (String) throws -> Void) throws {
-        let folder = "/tmp/zerrow-export-\(getpid())-\(name.prefix { $0.isLetter })"
+        let folder =
+            "/tmp/zerrow-export-\(getpid())-\(name.prefix { $0.isLetter })-\(UInt64.random(in: 0...UInt64.max))"
         try Files.makeDirectory(folder)
         defer {
             for name in (try? Files.list(folder)) ?? [] { unlink("\(folder)/\(name)") }
@@ -55,7 +56,7 @@ private let huge = Machine.hugePageBytes
         let table = try store.publishColumns(columns, bytes: 4 * huge, by: "w1")
         let work = store.beginExport(table, to: "/nonexistent/t.arrows")
         guard case .failed(let reason) = work.write() else { throw StoreError(.unsuitable, nil, "it did not fail") }
-        #expect(reason.contains("/nonexistent/t.arrows"))
+        #expect(reason.contains("/nonexistent"))
         store.finishExport(work)
         try store.release(table)
         #expect(try store.usage().tables == 0)

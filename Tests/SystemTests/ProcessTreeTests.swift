@@ -11,7 +11,10 @@ import Testing
 
     @Test func itHasAllThatDescendsFromAProcessWhateverTheirSession() throws {
         let child = try start("for n in 1 2 3; do setsid sh -c 'sleep 100' & done; wait")
-        defer { for thread in ProcessTree(of: child.pid).threads.reversed() { kill(thread.id, SIGKILL) } }
+        defer {
+            for thread in ProcessTree(of: child.pid).threads.reversed() { kill(thread.id, SIGKILL) }
+            _ = try? child.wait()
+        }
         var count = 0
         for _ in 0..<500 where count < 4 {
             count = ProcessTree(of: child.pid).threads.count
@@ -22,7 +25,10 @@ import Testing
 
     @Test func timeOfThoseThatWereWaitedForCounts() throws {
         let child = try start("sh -c 'n=0; while [ $n -lt 200000 ]; do n=$((n+1)); done'; exec sleep 100")
-        defer { kill(child.pid, SIGKILL) }
+        defer {
+            kill(child.pid, SIGKILL)
+            _ = try? child.wait()
+        }
         var used: UInt64 = 0
         for _ in 0..<3000 where used < 30_000_000 {
             used = ProcessTree(of: child.pid).processorNanoseconds

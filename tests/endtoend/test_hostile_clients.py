@@ -67,7 +67,9 @@ TAKEN = {
     "no rows to show": lambda call: call["options"].update(preview_rows=-1),
     "1e308 seconds": lambda call: call["plan"]["models"][-1].update(timeout_s=1e308),
     "a place that is not there": lambda call: call["plan"]["models"][0]["task"].update(files=["/not/there"]),
-    "a covered place that is not there": lambda call: call["plan"].update(hidden={"covered": ["/not/there"], "rebuilt": []}),
+    "a covered place that is not there": lambda call: call["plan"].update(
+        hidden={"covered": ["/not/there"], "rebuilt": []}
+    ),
     "an interpreter that is no program": lambda call: call["plan"]["environments"][0].update(python="/etc/passwd"),
 }
 

@@ -9,9 +9,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* A close-on-exec file in folder for reading and writing that goes with its last descriptor, of that mode less the umask.
- * EOPNOTSUPP: the file system has no such; EISDIR, ENOENT or EINVAL from a kernel that reads the flag as something
- * else. */
+/* A close-on-exec file in folder for reading and writing that goes with its last descriptor, of that mode less the
+ * umask. EOPNOTSUPP: the file system has no such; EISDIR, ENOENT or EINVAL from a kernel that reads the flag as
+ * something else. */
 int zerrow_unnamed_file(int folder, mode_t mode);
 
 /* openat(2), which has a variable number of arguments. */

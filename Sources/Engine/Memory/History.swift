@@ -116,6 +116,9 @@ final class History {
         do throws(SQLite.Failure) {
             let reader = try SQLite(
                 HistoryFile(path).checkedPath(), creates: false, waitMilliseconds: 0, thousandInstructionsMax: 200)
+            // A view of that name may be without end.
+            let tables = try reader.run("select 1 from sqlite_schema where name = 'needs' and type = 'table'", [])
+            guard !tables.isEmpty else { return [:] }
             for code in codes {
                 let rows = try reader.run(
                     "select input_bytes, memory_bytes, output_bytes, seconds from needs where code = ?1 limit 256",
