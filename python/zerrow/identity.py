@@ -46,12 +46,20 @@ def identity(path: str, file: int | str | None = None) -> dict[str, Any]:
     }
 
 
-def is_settled(identity: dict[str, Any], now_ns: int, file_system: int | None = None) -> bool:
-    """Whether a file had been left alone, at a time before it was looked at, long enough to be known by its times."""
+def is_settled(
+    identity: dict[str, Any],
+    now_ns: int,
+    file_system: int | None = None,
+    opened: Callable[[], int] | None = None,
+) -> bool:
+    """Whether a file had been left alone, at a time before it was looked at, long enough to be known by its times.
+
+    `file_system` is the kind of the one that it is on, or `opened` gives its descriptor, for who doesn't see its path.
+    """
     if max(identity["mtime_ns"], identity["ctime_ns"]) < now_ns - SETTLED_NS:
         return True
     # Nobody can set the time of the last status change, and each change of the content sets it.
-    return identity["ctime_ns"] < now_ns - TICK_NS and has_fine_times(identity, file_system)
+    return identity["ctime_ns"] < now_ns - TICK_NS and has_fine_times(identity, file_system, opened)
 
 
 def settles(
@@ -76,7 +84,9 @@ def settles(
         return False
 
 
-def has_fine_times(identity: dict[str, Any], file_system: int | None = None) -> bool:
+def has_fine_times(
+    identity: dict[str, Any], file_system: int | None = None, opened: Callable[[], int] | None = None
+) -> bool:
     """Whether the times of a file tell one change from another that comes a tick of the clock later."""
     # Some keep whole seconds only, whatever their kind.
     if identity["ctime_ns"] % 1_000_000 == 0:
@@ -85,8 +95,9 @@ def has_fine_times(identity: dict[str, Any], file_system: int | None = None) -> 
         return file_system in _FINE_TYPES
     import ctypes  # it takes milliseconds, and files are old as a rule
 
-    status = ctypes.create_string_buffer(512)
-    # A `struct statfs` begins with the kind, a long.
-    if ctypes.CDLL(None).statfs(os.fsencode(identity["path"]), status) != 0:
+    library, status = ctypes.CDLL(None), ctypes.create_string_buffer(512)
+    failed = library.fstatfs(opened(), status) if opened else library.statfs(os.fsencode(identity["path"]), status)
+    if failed:
         return False
+    # A `struct statfs` begins with the kind, a long.
     return ctypes.c_long.from_buffer(status).value & 0xFFFFFFFF in _FINE_TYPES

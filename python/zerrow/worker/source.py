@@ -100,7 +100,7 @@ class Source:
     def is_settled(self) -> bool:
         """Whether bytes that are read of it can be told from its later states."""
         self._footer  # noqa: B018 (it has been looked at then)
-        return self._known is not None and is_settled(self._identity or {}, self._opened_ns)
+        return self._known is not None and is_settled(self._identity or {}, self._opened_ns, opened=self._open)
 
     @property
     def is_open(self) -> bool:
