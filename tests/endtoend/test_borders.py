@@ -129,8 +129,9 @@ def test_the_error_over_a_hidden_file_says_that_it_is_hidden(project):
 def test_tables_that_runs_have_written_are_nobodys_to_read(any_project, home, tmp_path):
     folder = any_project.folder
     for name in ("cache", "out"):
-        (folder / name).mkdir()
-        (folder / name).chmod(0o777)
+        (folder / name).mkdir(mode=0o700)
+        if any_project.caller.uid:
+            os.chown(folder / name, any_project.caller.uid, -1)
     any_project.write("salaries.sql", "select a as salary from sales")
     arguments = ("--cache-dir", str(folder / "cache"), "--export", str(folder / "out"))
     assert any_project.run(*arguments).code == 0

@@ -332,7 +332,7 @@ def test_a_shown_folder_that_is_missing_is_an_error_that_names_it(make):
 
 
 def test_a_program_that_is_missing_is_an_error_that_says_so(make):
-    with pytest.raises(Refused, match="errno 2: stage 10"):
+    with pytest.raises(Refused, match="errno 2: stage 11"):
         make(zygote_program="/usr/bin/nothing-of-that-name")
 
 
