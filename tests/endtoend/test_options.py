@@ -76,7 +76,7 @@ def test_a_folder_that_cannot_be_used_is_refused_before_anything_runs(
 def test_a_read_only_folder_is_refused(project: Project, tmp_path: Path, option: str):
     folder = tmp_path / "folder"
     folder.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "ro,size=64k", "none", str(folder)]
+    words = ["mount", "-t", "tmpfs", "-o", "ro,size=64k,mode=755", "none", str(folder)]
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode != 0:
         pytest.skip(f"nothing can be mounted: {done.stderr.strip()}")

@@ -328,7 +328,8 @@ def test_no_worker_has_all_that_its_user_may_have(any_project: Project):
         assert max(found[name]) == most // 2 or most < 0, (name, found[name], most)
     assert 0 < max(found["NPROC"]) <= 4096 + 8 * (os.cpu_count() or 1) ** 2
     assert max(found["NPROC"]) <= hard["Max processes"] or hard["Max processes"] < 0
-    assert 0 < found["inotify"] <= 32
+    # No call of theirs makes an instance, of which a user has few.
+    assert found["inotify"] == 0
 
 
 # MARK: Time

@@ -74,7 +74,7 @@ def test_the_example_answers_tpch_queries_as_duckdb_does_and_copies_nothing(proj
     for name in names:
         assert result.model(f"verified_{name}")["status"] == "success"
     for model in result.report["models"]:
-        assert model["output"]["copied_bytes"] == 0, model
+        assert model["output"]["copied_bytes"] == 0, (model["name"], model["output"])
 
 
 def test_a_wrong_answer_fails_the_run(project: Project) -> None:

@@ -29,7 +29,9 @@ enum IgnoreFiles {
 
     /// The user's own rules for all repositories.
     private static func user(_ environment: [String: String]) -> [String] {
-        let base = environment["XDG_CONFIG_HOME"] ?? environment["HOME"].map { $0 + "/.config" }
+        // An empty variable counts as none.
+        let own = environment["XDG_CONFIG_HOME"].flatMap { $0.isEmpty ? nil : $0 }
+        let base = own ?? environment["HOME"].map { $0 + "/.config" }
         return base.map { [$0 + "/git/ignore"] } ?? []
     }
 }
