@@ -111,6 +111,9 @@ static const struct zerrow_system_call calls[] = {
     ALLOW(mlockall),
     ALLOW(munlockall),
     ALLOW(membarrier),
+    /* The arena asks which pages of anonymous memory are there. Of a file the kernel tells only those who may write to
+       it. */
+    ALLOW(mincore),
     ALLOW(memfd_create),
     /* Processes and threads. clone is checked by its flags; clone3's can't be seen, so libc must use clone. */
     CHECK(clone),

@@ -247,7 +247,7 @@ def test_interfaces_that_reach_beyond_a_process_are_not_there(sandbox):
         for name, numbers_of in {
             "io_setup": (206, 0), "mbind": (237, 235), "set_mempolicy": (238, 237), "migrate_pages": (256, 238),
             "move_pages": (279, 239), "mq_open": (240, 180), "msgget": (68, 186), "semget": (64, 190),
-            "shmget": (29, 194), "mincore": (27, 232), "vmsplice": (278, 75), "sync": (162, 81),
+            "shmget": (29, 194), "vmsplice": (278, 75), "sync": (162, 81),
         }.items():  # fmt: skip
             numbers[name] = numbers_of[0 if x86 else 1]
         numbers |= {"memfd_secret": 447, "io_uring_setup": 425, "landlock_create_ruleset": 444, "pidfd_getfd": 438}
