@@ -10,9 +10,10 @@ import pytest
 RUN = Path(__file__).with_name("run")
 
 
-def test_whatever_is_killed_nothing_is_left_all_that_is_said_is_true_and_caches_are_right(tmp_path: Path):
+def test_whatever_is_killed_nothing_is_left_all_that_is_said_is_true_and_caches_are_right():
     seed = random.randrange(2**31)
-    words = [sys.executable, str(RUN), "--seed", str(seed), "--count", "30", "--folder", str(tmp_path)]
+    # Its files lie where it chooses: the path of a socket has to be short.
+    words = [sys.executable, str(RUN), "--seed", str(seed), "--count", "30"]
     done = subprocess.run(words, capture_output=True, text=True)
     print(done.stdout, done.stderr)
     assert done.returncode == 0, f"seed {seed}"
