@@ -290,16 +290,22 @@ def test_a_slow_thing_of_one_run_keeps_no_other_waiting(
     assert server.process.poll() is None
 
 
-def test_a_flood_of_empty_lines_keeps_no_other_run_waiting(project: Project, stopwatch):
-    project.write("models.py", LOUD)
-    server, watch, _ = stopwatch()
-    loud = subprocess.Popen(
+def start_printing(project: Project, server) -> subprocess.Popen:
+    """The command of a run whose worker is there, and prints without end."""
+    command = subprocess.Popen(
         project.command(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=project.environment(server.environment),
     )
     wait_until(lambda: len(Processes(server.process.pid).workers) >= 1, seconds=120, what="a worker")
+    return command
+
+
+def test_a_flood_of_empty_lines_keeps_no_other_run_waiting(project: Project, stopwatch):
+    project.write("models.py", LOUD)
+    server, watch, _ = stopwatch()
+    loud = start_printing(project, server)
     watch.time()
     loud.send_signal(signal.SIGINT)
     loud.wait(120)
@@ -309,13 +315,7 @@ def test_a_flood_of_empty_lines_keeps_no_other_run_waiting(project: Project, sto
 def test_a_client_that_is_stopped_keeps_no_other_run_waiting(project: Project, stopwatch):
     project.write("models.py", LOUD)
     server, watch, _ = stopwatch()
-    loud = subprocess.Popen(
-        project.command(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=project.environment(server.environment),
-    )
-    wait_until(lambda: len(Processes(server.process.pid).workers) >= 1, seconds=120, what="a worker")
+    loud = start_printing(project, server)
     stop(loud.pid)
     watch.time()
     loud.kill()
