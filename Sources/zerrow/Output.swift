@@ -92,7 +92,16 @@ enum Output {
         exit(1)
     }
 
-    /// Writes all of a text.
+    /// Where a signal to the process arrives; -1 while signals end it by themselves.
+    private static let interruption = Atomic<Int32>(-1)
+
+    /// Whether a signal has ended such a wait: nothing is waited for after that, or one signal would not be enough.
+    private static let isInterrupted = Atomic(false)
+
+    /// Has a signal end the wait for a reader that does not read, from now on. The signal stays there, for whoever acts on it.
+    static func stopWaiting(on signals: SignalDescriptor) { interruption.store(signals.raw, ordering: .relaxed) }
+
+    /// Writes all of a text, unless a signal arrives while its reader does not read.
     ///
     /// - Returns: 0, or why it could not be written. Of what is said on standard error nobody needs to know: it changes no result.
     @discardableResult
@@ -102,14 +111,14 @@ enum Output {
         text.withUTF8 { bytes in
             var rest = UnsafeRawBufferPointer(bytes)
             while !rest.isEmpty {
-                let count = Glibc.write(descriptor, rest.baseAddress!, rest.count)
+                guard waitForRoom(descriptor) else {
+                    failure = EINTR
+                    return
+                }
+                // What is polled writable takes so much at once without waiting (pipe(7)).
+                let count = Glibc.write(descriptor, rest.baseAddress!, min(rest.count, Int(PIPE_BUF)))
                 if count < 0 {
-                    if errno == EINTR { continue }
-                    if errno == EAGAIN {
-                        var poll = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-                        Glibc.poll(&poll, 1, -1)
-                        continue
-                    }
+                    if errno == EINTR || errno == EAGAIN { continue }
                     failure = errno
                     return
                 }
@@ -117,5 +126,17 @@ enum Output {
             }
         }
         return failure
+    }
+
+    /// Waits until a descriptor takes bytes, or fails; false when a signal arrives before that, or has arrived before.
+    private static func waitForRoom(_ descriptor: Int32) -> Bool {
+        var entries = [
+            pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0),
+            pollfd(fd: interruption.load(ordering: .relaxed), events: Int16(POLLIN), revents: 0),
+        ]
+        let timeout: Int32 = isInterrupted.load(ordering: .relaxed) ? 0 : -1
+        while poll(&entries, nfds_t(entries.count), timeout) < 0, errno == EINTR {}
+        if entries[0].revents == 0 { isInterrupted.store(true, ordering: .relaxed) }
+        return entries[0].revents != 0
     }
 }

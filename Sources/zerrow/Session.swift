@@ -15,6 +15,7 @@ enum Session {
         do {
             // First of all: threads that come later inherit the mask, and Ctrl-C is read from a descriptor.
             let signals = try SignalDescriptor([SIGINT, SIGTERM, SIGHUP])
+            Output.stopWaiting(on: signals)
             var options = RunOptions()
             options.keepsGoing = runGroup.keepGoing
             options.timeoutSeconds = runGroup.timeout
@@ -66,6 +67,7 @@ enum Session {
             var options = group.engineOptions
             options.keepsResults = true
             let signals = try SignalDescriptor([SIGINT, SIGTERM, SIGHUP, SIGUSR1])
+            Output.stopWaiting(on: signals)
             let environment = Environment.variables
             let engine = try Engine(
                 installation: try Installation.find(environment: environment), options: options,

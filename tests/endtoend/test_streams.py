@@ -1,13 +1,17 @@
 """Standard output that takes no more is an error; standard error that takes no more changes nothing."""
 
+import array
+import fcntl
 import json
 import os
 import signal
 import subprocess
+import termios
+import time
 from pathlib import Path
 
 import pytest
-from command import HOME, Project
+from command import HOME, Project, wait_until
 
 MODEL = """
     import zerrow
@@ -157,3 +161,61 @@ def test_a_benchmark_that_can_not_print_its_result_fails(tmp_path: Path):
     done = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, text=True)
     os.close(writing)
     assert done.returncode == -signal.SIGPIPE and done.stderr == ""
+
+
+LOUD = """
+    import os
+    import zerrow
+
+    @zerrow.model()
+    def loud(numbers=zerrow.Model("numbers")):
+        while True:
+            os.write(1, b"\\n" * 65536)
+"""
+
+
+def is_full(pipe) -> bool:
+    """Whether a pipe that nobody reads has stopped to fill."""
+    before = unread(pipe)
+    time.sleep(0.5)
+    return before >= 1 << 15 and unread(pipe) == before
+
+
+def unread(pipe) -> int:
+    """The bytes that wait in a pipe."""
+    count = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return count[0]
+
+
+@pytest.fixture(params=["its own engine", "an engine that serves"])
+def loud(request: pytest.FixtureRequest, project: Project, serve):
+    """The command of a run that prints more than anybody can read, when it has begun to."""
+    project.write("models.py", LOUD)
+    environment = {} if request.param == "its own engine" else serve(project.caller).environment
+    with subprocess.Popen(
+        project.command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=project.environment(environment)
+    ) as command:
+        for line in command.stderr:
+            if b"loud" in line:
+                break
+        yield command
+        command.kill()
+
+
+def test_a_run_that_prints_without_end_hears_a_signal(loud: subprocess.Popen):
+    time.sleep(1)
+    loud.send_signal(signal.SIGINT)
+    text = b""
+    # What was on its way, and what a turn takes, is less. Who hears when all is printed prints many times as much.
+    while b"interrupted" not in text:
+        text += loud.stderr.read1(1 << 20)
+        assert len(text) < 4 << 20
+    loud.communicate()
+    assert loud.returncode == 1
+
+
+def test_a_signal_ends_a_run_whose_output_nobody_reads(loud: subprocess.Popen):
+    wait_until(lambda: is_full(loud.stderr), seconds=60, what="a full pipe", pause=0.5)
+    loud.send_signal(signal.SIGINT)
+    assert loud.wait(60) == 1

@@ -50,8 +50,10 @@ public final class RemoteEngine {
         }
     }
 
+    /// Takes the messages that have come, no more than `Limit.messagesPerTurn`: an engine that has more to say than the client can
+    /// print must not keep it from its signals.
     private func hear(_ plan: Plan, _ observer: any RunObserver) throws -> Answer? {
-        while true {
+        for _ in 0..<Limit.messagesPerTurn {
             switch channel.receive(ServerMessage.init) {
             case .nothing: return nil
             case .closed: throw EngineError.serve("the engine that serves at \(path) ended during the run")
@@ -64,6 +66,7 @@ public final class RemoteEngine {
             case .message(let message): pass(on: message, plan, observer)
             }
         }
+        return nil
     }
 
     private func pass(on message: ServerMessage, _ plan: Plan, _ observer: any RunObserver) {
