@@ -109,7 +109,7 @@ public enum Doctor {
     }
 
     private static func users() -> Check {
-        guard IdentityPool.isAvailable else {
+        guard WorkerUsers.isAvailable else {
             return Check(
                 name: "users", status: .present, detail: "workers run as this user; published memory is sealed",
                 remedy: nil)
@@ -141,7 +141,7 @@ public enum Doctor {
         let processes =
             bounds.1
             ? "processes are bounded by run and by worker"
-            : IdentityPool.isAvailable ? "processes are bounded by worker" : "processes are bounded by project"
+            : WorkerUsers.isAvailable ? "processes are bounded by worker" : "processes are bounded by project"
         guard !bounds.0 else {
             return Check(
                 name: name, status: .present, detail: "runs weigh the same in control groups; \(processes)", remedy: nil

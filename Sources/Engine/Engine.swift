@@ -15,7 +15,7 @@ public final class Engine {
     let environment: [String: String]
     let store: SegmentStore
     let cgroups: CgroupTree?
-    let identities: IdentityPool?
+    let identities: WorkerUsers?
     let janitor: Janitor?
     let background: BackgroundWork
     /// Opens sources for scans.
@@ -68,8 +68,8 @@ public final class Engine {
         // Every table and segment that is alive holds descriptors.
         FileDescriptor.raiseLimit()
         // Workers that run as other users can't reopen the engine's files for writing; otherwise files are sealed.
-        let hasIdentities = options.isSandboxed && IdentityPool.isAvailable
-        identities = hasIdentities ? IdentityPool() : nil
+        let hasIdentities = options.isSandboxed && WorkerUsers.isAvailable
+        identities = hasIdentities ? WorkerUsers() : nil
         poolBytesMax = (Self.memoryBytesThere ?? 0) / 8
         let background = try BackgroundWork()
         self.background = background

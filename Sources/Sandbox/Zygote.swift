@@ -74,7 +74,7 @@ public final class Zygote {
         var environment = spec.environment
         environment["ZERROW_NETWORK"] = spec.hasNetwork ? "1" : "0"
         environment["ZERROW_TMP_BYTES_MAX"] = "\(spec.tmpBytesMax)"
-        let map = IdentityMap.available
+        let map = UserMap.available
         var c = zerrow_zygote_spec()
         c.control = control.raw
         c.output = output.raw

@@ -61,7 +61,7 @@ final class Output {
 
     /// A publisher into this segment that reshares `inputs`.
     func publisher(_ inputs: [MappedSegment]) -> Publisher {
-        let segment = Segment(id: Self.id, bytes: bytes)
+        let segment = SegmentEntry(id: Self.id, bytes: bytes)
         let put = Publisher.Way(counter: \.bornSharedBytes) { [self] (memory) throws(SIPCError) in
             recall(memory).map { (segment, $0) }
         }

@@ -77,8 +77,8 @@ final class Session {
     func refresh(_ descriptor: Int32) throws -> Int32 {
         guard let output else { throw SIPCError.misuse(EBADF, "the session has no output segment") }
         let known = try read(descriptor)
-        let segment = Segment(id: Output.id, bytes: output.bytes)
-        guard let fresh = known.moved(Output.id, to: segment, { $0.offset }) else {
+        let segment = SegmentEntry(id: Output.id, bytes: output.bytes)
+        guard let fresh = known.rebased(Output.id, to: segment, { $0.offset }) else {
             preconditionFailure("every reference has its own place")
         }
         return try Self.file(fresh).release()

@@ -32,7 +32,7 @@ import Testing
     }
 
     private func publish(bytes: Int = 4 << 20, by name: String) throws -> TableID {
-        let worker = Store.WorkerID(rawValue: name)
+        let worker = BorrowerID(rawValue: name)
         let output = try store.makeOutputSegment(bytes: bytes, for: worker)
         let content = [UInt8](repeating: 7, count: bytes)
         try content.withUnsafeBytes { try output.file.descriptor.writeAll($0, at: 0) }

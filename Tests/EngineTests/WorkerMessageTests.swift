@@ -219,10 +219,10 @@ import Testing
     }
 
     @Test func aWorkerMaySendDescriptorsOfAPartOfItsMemory() {
-        #expect(Worker.descriptorBytesMax(memoryBytesMax: nil) == Limit.descriptorBytesMax)
-        #expect(Worker.descriptorBytesMax(memoryBytesMax: 0) == Limit.descriptorBytesMin)
-        #expect(Worker.descriptorBytesMax(memoryBytesMax: 1 << 30) == 1 << 27)
-        #expect(Worker.descriptorBytesMax(memoryBytesMax: .max) == Limit.descriptorBytesMax)
+        #expect(WorkerProcess.descriptorBytesMax(memoryBytesMax: nil) == Limit.descriptorBytesMax)
+        #expect(WorkerProcess.descriptorBytesMax(memoryBytesMax: 0) == Limit.descriptorBytesMin)
+        #expect(WorkerProcess.descriptorBytesMax(memoryBytesMax: 1 << 30) == 1 << 27)
+        #expect(WorkerProcess.descriptorBytesMax(memoryBytesMax: .max) == Limit.descriptorBytesMax)
     }
 }
 

@@ -20,7 +20,7 @@ import Testing
     @Test func segmentsGetOtherIDsAndNothingElseChanges() throws {
         let descriptor = try Descriptor(try Golden.bytes("v1-slices.sipc"))
         let renumbered = try Descriptor(descriptor.renumbered([99]))
-        #expect(renumbered.segments == [Segment(id: 99, bytes: descriptor.segments[0].bytes)])
+        #expect(renumbered.segments == [SegmentEntry(id: 99, bytes: descriptor.segments[0].bytes)])
         #expect((0..<descriptor.referenceCount).allSatisfy { renumbered.reference($0) == descriptor.reference($0) })
     }
 

@@ -32,7 +32,7 @@ import Testing
         let expected = try stream(descriptor, [segment])
         let (layout, file, placements) = try write(descriptor, segment, id: 9)
         let inFile = try Descriptor(descriptor.described(in: layout, id: 9))
-        #expect(inFile.segments == [Segment(id: 9, bytes: UInt64(layout.bytes))])
+        #expect(inFile.segments == [SegmentEntry(id: 9, bytes: UInt64(layout.bytes))])
         inFile.forEachReference { #expect($0.offset % 64 == 0) }
         #expect(try stream(inFile, [file]) == expected)
         for placement in placements {
@@ -90,7 +90,7 @@ import Testing
         let descriptor = try Descriptor(try Golden.bytes("v1-slices.sipc"))
         let expected = try stream(descriptor, [segment])
         let (layout, file, placements) = try write(descriptor, segment, id: 9)
-        let new = Segment(id: 9, bytes: UInt64(layout.bytes))
+        let new = SegmentEntry(id: 9, bytes: UInt64(layout.bytes))
         let places = Dictionary(placements.map { ($0.range, $0.offset) }) { first, _ in first }
         for kept in 0..<3 {
             var count = 0

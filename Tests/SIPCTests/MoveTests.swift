@@ -65,7 +65,7 @@ private final class Columns {
     ) throws -> (Descriptor, PublishCounts, Publisher.Kept) {
         var stream = table.stream()
         let publisher = Publisher(
-            inputs: [], ways: [], mover: mover, output: Segment(id: 0, bytes: UInt64(OutputFile.bytesMade))
+            inputs: [], ways: [], mover: mover, output: SegmentEntry(id: 0, bytes: UInt64(OutputFile.bytesMade))
         ) { (bytes) throws(SIPCError) in try output.take(bytes) }
         let (bytes, counts, kept) = try publisher.publish(&stream)
         return (try Descriptor(bytes), counts, kept)
@@ -94,7 +94,7 @@ private final class Columns {
         #expect(counts.deanonymizedBytes == UInt64(Columns.bytes) - 100)
         #expect(counts.copiedBytes == UInt64(Columns.bytes) + 100)
         #expect(counts.bytes == counts.deanonymizedBytes + counts.copiedBytes)
-        #expect(descriptor.segments == [Segment(id: 0, bytes: UInt64(try output.file.status().bytes))])
+        #expect(descriptor.segments == [SegmentEntry(id: 0, bytes: UInt64(try output.file.status().bytes))])
         #expect(try content(descriptor) == list.map { Array($0) })
     }
 

@@ -39,7 +39,7 @@ private final class Room {
     ) throws -> (Descriptor, PublishCounts) {
         var stream = ArrowArrayStream()
         try descriptor.open([golden], to: &stream)
-        let output = Segment(id: 0, bytes: UInt64(room.memory.count))
+        let output = SegmentEntry(id: 0, bytes: UInt64(room.memory.count))
         let publisher = Publisher(inputs: inputs, ways: ways, mover: mover, output: output) { room.take($0) }
         let (bytes, counts, _) = try publisher.publish(&stream)
         #expect(stream.release == nil)
@@ -73,7 +73,7 @@ private final class Room {
         let room = Room()
         let base = UInt(bitPattern: golden.content.baseAddress)
         let born = Publisher.Way(counter: \.bornSharedBytes) { (bytes) throws(SIPCError) in
-            (Segment(id: 7, bytes: UInt64(golden.bytes)), UInt64(UInt(bitPattern: bytes.baseAddress) - base))
+            (SegmentEntry(id: 7, bytes: UInt64(golden.bytes)), UInt64(UInt(bitPattern: bytes.baseAddress) - base))
         }
         let never: Publisher.Mover = { memory in
             Issue.record("asked about small buffers")

@@ -45,7 +45,7 @@ struct ColumnTable {
             }
             try builder.append(batch: body)
         }
-        let segments = used.map { SIPC.Segment(id: $0.rawValue, bytes: UInt64(sizes[$0] ?? 0)) }
+        let segments = used.map { SegmentEntry(id: $0.rawValue, bytes: UInt64(sizes[$0] ?? 0)) }
         let bytes = builder.finish(segments: segments, references: list)
         _ = try Descriptor(bytes)
         descriptor = DescriptorBox(try FileDescriptor.sealedMemory(named: "descriptor", bytes))
@@ -74,7 +74,7 @@ extension SegmentStore {
     var sizes: [SegmentID: Int] { segments.mapValues(\.bytes) }
 
     /// Publishes a worker's table and ends the worker.
-    func publish(_ batches: [[ColumnPlace]], by worker: WorkerID) throws -> TableID {
+    func publish(_ batches: [[ColumnPlace]], by worker: BorrowerID) throws -> TableID {
         let table = try ColumnTable(batches, sizes: sizes)
         let id = try publish(by: worker, descriptor: table.descriptor, references: table.references)
         try end(worker)
@@ -82,7 +82,7 @@ extension SegmentStore {
     }
 
     /// A table whose columns are the given ranges of a new output, filled with random bytes.
-    func publishColumns(_ ranges: [Range<Int>], bytes: Int, by worker: WorkerID, seed: UInt64 = 1) throws -> TableID {
+    func publishColumns(_ ranges: [Range<Int>], bytes: Int, by worker: BorrowerID, seed: UInt64 = 1) throws -> TableID {
         let output = try makeOutputSegment(bytes: bytes, for: worker)
         var random = RandomSource(seed: seed)
         for range in ranges { try output.file.fill(range, &random) }
@@ -90,7 +90,7 @@ extension SegmentStore {
     }
 
     /// A table of some columns of another one's only segment.
-    func publishPart(_ ranges: [Range<Int>], of table: TableID, by worker: WorkerID) throws -> TableID {
+    func publishPart(_ ranges: [Range<Int>], of table: TableID, by worker: BorrowerID) throws -> TableID {
         _ = try makeOutputSegment(bytes: 1, for: worker)
         let segment = lend(table, to: worker).segments[0].id
         return try publish([ranges.map { ColumnPlace(segment: segment, range: $0) }], by: worker)

@@ -27,7 +27,7 @@ private func table(_ number: UInt64) -> TableID { TableID(rawValue: number) }
     let cache = DeCache()
 
     /// Has a worker decode blocks, from asking to its end.
-    private func fill(_ pieces: [DeCache.Piece], by worker: WorkerID = "first") {
+    private func fill(_ pieces: [DeCache.Piece], by worker: BorrowerID = "first") {
         cache.ask(pieces.map(\.block), for: worker)
         #expect(cache.answers().map(\.worker) == [worker])
         cache.add(pieces, by: worker)
@@ -189,8 +189,8 @@ private struct Naive {
 
     var pieces: [TableID: ScanBlock] = [:]
     /// In the order of asking.
-    var waiting: [(worker: WorkerID, wants: Set<Unit>)] = []
-    var claims: [WorkerID: Set<Unit>] = [:]
+    var waiting: [(worker: BorrowerID, wants: Set<Unit>)] = []
+    var claims: [BorrowerID: Set<Unit>] = [:]
     var lastTable: UInt64 = 0
 
     var held: Set<Unit> { Naive.units(Array(pieces.values)) }
@@ -206,7 +206,7 @@ private struct Naive {
         var clock: Int64 = 1
         var files = ["/x", "/y"].map { file($0, changed: clock) }
         for step in 0..<60 {
-            let worker = WorkerID(rawValue: "w\(step)")
+            let worker = BorrowerID(rawValue: "w\(step)")
             switch Int.random(in: 0..<10, using: &random) {
             case 0..<5:
                 let wants = wantedBlocks(files, &random)
@@ -276,7 +276,7 @@ private struct Naive {
         let given = Dictionary(uniqueKeysWithValues: answers.map { ($0.worker, $0.pieces) })
         var ahead = naive.claims.values.reduce(into: Set<Naive.Unit>()) { $0.formUnion($1) }
         let held = naive.held
-        var left: [(worker: WorkerID, wants: Set<Naive.Unit>)] = []
+        var left: [(worker: BorrowerID, wants: Set<Naive.Unit>)] = []
         for request in naive.waiting {
             let missing = request.wants.subtracting(held)
             if let pieces = given[request.worker] {

@@ -26,7 +26,7 @@ private let huge = Machine.hugePageBytes
         let whole = try store.publish(
             by: "w1", descriptor: anyDescriptor(), references: producer.references([0..<4 * huge]))
         let parts = try (0..<2).map { number in
-            let worker = WorkerID(rawValue: "reader\(number)")
+            let worker = BorrowerID(rawValue: "reader\(number)")
             _ = try Producer(store, worker)
             _ = store.lend(whole, to: worker)
             var references = References()

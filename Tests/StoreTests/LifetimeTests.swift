@@ -51,7 +51,7 @@ private let page = Machine.pageBytes
         let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 1 << 30)
         var seen: Set<SegmentID> = []
         for number in 0..<20 {
-            let worker = WorkerID(rawValue: "w\(number)")
+            let worker = BorrowerID(rawValue: "w\(number)")
             var producer = try Producer(store, worker)
             #expect(producer.output.id.rawValue != 0)
             #expect(seen.insert(producer.output.id).inserted)
@@ -93,10 +93,10 @@ private let page = Machine.pageBytes
     @Test func theSmallestSufficientFileIsUsedAgainAtTheSizeAsked() throws {
         let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 64 << 20)
         for (worker, count) in [("a", 1), ("b", 4), ("c", 2)] {
-            var producer = try Producer(store, WorkerID(rawValue: worker), bytes: 8 * huge)
+            var producer = try Producer(store, BorrowerID(rawValue: worker), bytes: 8 * huge)
             try producer.write(0..<count * huge, 1)
         }
-        for worker: WorkerID in ["a", "b", "c"] { try store.end(worker) }
+        for worker: BorrowerID in ["a", "b", "c"] { try store.end(worker) }
         #expect(try store.usage().pooledBytes == 7 * huge)
         let output = try store.makeOutputSegment(bytes: 16 * huge, for: "d", expectedBytes: huge + 1)
         #expect(output.recycledBytes == 2 * huge)
@@ -109,10 +109,10 @@ private let page = Machine.pageBytes
     @Test func thePoolStaysWithinItsLimit() throws {
         let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 3 * huge)
         for (worker, count) in [("a", 2), ("b", 2), ("c", 4)] {
-            var producer = try Producer(store, WorkerID(rawValue: worker), bytes: 8 * huge)
+            var producer = try Producer(store, BorrowerID(rawValue: worker), bytes: 8 * huge)
             try producer.write(0..<count * huge, 1)
         }
-        for worker: WorkerID in ["a", "b", "c"] { try store.end(worker) }
+        for worker: BorrowerID in ["a", "b", "c"] { try store.end(worker) }
         #expect(try store.usage().pooledBytes == 2 * huge)
         store.limitPool(bytesMax: 0)
         #expect(try store.usage().pooledBytes == 0)
@@ -122,11 +122,11 @@ private let page = Machine.pageBytes
         let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 64 << 20)
         for (worker, count) in [("a", 2), ("b", 3), ("c", 1)] {
             let output = try store.makeOutputSegment(
-                bytes: 8 * huge, for: WorkerID(rawValue: worker), model: "of \(worker)")
+                bytes: 8 * huge, for: BorrowerID(rawValue: worker), model: "of \(worker)")
             let content = [UInt8](repeating: 1, count: count * huge)
             try content.withUnsafeBytes { bytes in try output.file.descriptor.writeAll(bytes, at: 0) }
         }
-        for worker: WorkerID in ["a", "b", "c"] { try store.end(worker) }
+        for worker: BorrowerID in ["a", "b", "c"] { try store.end(worker) }
         let again = try store.makeOutputSegment(bytes: 8 * huge, for: "d", expectedBytes: huge, model: "of a")
         #expect(again.recycledBytes == 2 * huge)
         let other = try store.makeOutputSegment(bytes: 8 * huge, for: "e", expectedBytes: huge, model: "of e")
@@ -141,7 +141,7 @@ private let page = Machine.pageBytes
         let table = try store.publish(by: "w1", descriptor: anyDescriptor(), references: producer.references(ranges))
         try store.end("w1")
         #expect(try store.usage().pooledBytes == 6 * huge)
-        #expect(store.movedBytes == 65 + 4100)
+        #expect(store.extractedBytes == 65 + 4100)
         let reader = store.lend(table, to: "r").segments[0].file
         let isAsPublished = same(try visible(reader, bytes: 8 * huge), masked(producer.content, ranges))
         #expect(isAsPublished)
@@ -163,7 +163,7 @@ private let page = Machine.pageBytes
         let plan = FaultPlan(.writeAt, errno: ENOSPC)
         let (descriptor, references) = (try anyDescriptor(), try producer.references([0..<100]))
         let table = try plan.apply { try store.publish(by: "w1", descriptor: descriptor, references: references) }
-        #expect(store.movedBytes == 0)
+        #expect(store.extractedBytes == 0)
         let reader = store.lend(table, to: "r").segments[0].file
         let isAsPublished = same(try visible(reader, bytes: 8 * huge), masked(producer.content, [0..<100]))
         #expect(isAsPublished)

@@ -34,7 +34,7 @@ private let page = Machine.pageBytes
         /// A worker reads some tables, names some of their bytes and some of its own, and ends, now and then without a table.
         func work() throws {
             workers += 1
-            let worker = WorkerID(rawValue: "w\(workers)")
+            let worker = BorrowerID(rawValue: "w\(workers)")
             let bytes = pick(1..<4) * huge
             var producer = try Producer(store, worker, bytes: bytes)
             try fill(&producer)

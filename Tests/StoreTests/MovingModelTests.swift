@@ -14,7 +14,7 @@ private let huge = Machine.hugePageBytes
         let folder: SpillFolder
         var random: RandomSource
         var contents: [TableID: [UInt8]] = [:]
-        var readers: [WorkerID] = []
+        var readers: [BorrowerID] = []
         var spills: [MoveWork] = []
         var restores: [MoveWork] = []
         var swaps: [SwapWork] = []
@@ -31,9 +31,9 @@ private let huge = Machine.hugePageBytes
 
         func pickTable() -> TableID? { contents.keys.sorted().randomElement(using: &random) }
 
-        func nextWorker() -> WorkerID {
+        func nextWorker() -> BorrowerID {
             workers += 1
-            return WorkerID(rawValue: "w\(workers)")
+            return BorrowerID(rawValue: "w\(workers)")
         }
 
         /// A worker publishes two tables of columns of its own and of what it was lent.

@@ -5,10 +5,10 @@ import Testing
 
 /// Plays a worker: fills an output segment and remembers what it wrote.
 struct Producer {
-    let output: Output
+    let output: OutputSegment
     private(set) var content: [UInt8]
 
-    init(_ store: SegmentStore, _ worker: WorkerID, bytes: Int = 4 << 20) throws {
+    init(_ store: SegmentStore, _ worker: BorrowerID, bytes: Int = 4 << 20) throws {
         output = try store.makeOutputSegment(bytes: bytes, for: worker)
         content = [UInt8](repeating: 0, count: output.bytes)
     }

@@ -61,7 +61,7 @@ extension Engine {
     }
 
     /// The worker of that name, and its run; nil when it is over.
-    func worker(named name: String) -> (run: Run, worker: Worker)? {
+    func worker(named name: String) -> (run: Run, worker: WorkerProcess)? {
         for run in runs {
             if let worker = run.workers.values.first(where: { $0.name == name }) { return (run, worker) }
         }

@@ -9,7 +9,7 @@ enum ZygoteMessage {
     /// A worker could not be forked.
     case forkFailed(worker: String, reason: String)
     /// A worker and all it started are dead.
-    case exited(worker: String, Worker.Exit)
+    case exited(worker: String, WorkerProcess.Exit)
 
     /// Reads a message, with the descriptors that came beside it.
     init(_ message: Datagram, _ descriptors: [DescriptorBox]) throws(Malformed) {
@@ -28,7 +28,7 @@ enum ZygoteMessage {
             self = .forked(worker: worker, pidfd: descriptors[0])
         case .forkFailed:
             self = .forkFailed(worker: worker, reason: message.body["message"]?.text ?? "no reason given")
-        case .exited: self = .exited(worker: worker, Worker.Exit(message.body))
+        case .exited: self = .exited(worker: worker, WorkerProcess.Exit(message.body))
         }
     }
 
@@ -51,7 +51,7 @@ enum ZygoteMessage {
     }
 }
 
-extension Worker.Exit {
+extension WorkerProcess.Exit {
     /// The zygote's report of an end; a figure that is no number counts as 0.
     fileprivate init(_ body: JSONValue) {
         self.init(

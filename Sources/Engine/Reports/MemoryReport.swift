@@ -18,7 +18,7 @@ public struct MemoryReport: Codable, Sendable {
     public var compactedBytes: UInt64 = 0
     /// Bytes moved out of outputs of which next to nothing was published, to keep their memory for later outputs: small results,
     /// 128 KiB each at most.
-    public var movedBytes: UInt64 = 0
+    public var extractedBytes: UInt64 = 0
 
     /// Evictions while the run lasted, of any run's tables.
     public var evictions = EvictionReport()
@@ -33,7 +33,7 @@ public struct MemoryReport: Codable, Sendable {
         case segmentsBytesEnd = "segments_bytes_end"
         case pooledBytesEnd = "pooled_bytes_end"
         case compactedBytes = "compacted_bytes"
-        case movedBytes = "moved_bytes"
+        case extractedBytes = "extracted_bytes"
         case evictions
     }
 

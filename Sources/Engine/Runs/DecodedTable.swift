@@ -10,7 +10,7 @@ struct DecodedTable: Sendable {
     private static let workParts = 2
 
     /// Its segments, the worker's own output under its real number.
-    let segments: [SIPC.Segment]
+    let segments: [SegmentEntry]
     let rows: UInt64
     /// The descriptor that its readers get: sealed, with real numbers.
     let descriptor: DescriptorBox

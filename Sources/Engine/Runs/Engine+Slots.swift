@@ -78,7 +78,7 @@ extension Engine {
 
 extension Run {
     /// A worker that no group keeps from it must not take the engine's time.
-    func giveWay(_ worker: Worker) {
+    func giveWay(_ worker: WorkerProcess) {
         guard !engine.sharesProcessor, let process = try? worker.pidfd?.process() else { return }
         Nice.set(Nice.worker, thread: process)
     }

@@ -39,7 +39,7 @@ final class ResultWork: Sendable {
     }
 
     /// Checks what readers rely on: each segment under the size that its file has.
-    private func check(_ segments: [SIPC.Segment]) throws {
+    private func check(_ segments: [SegmentEntry]) throws {
         for segment in segments {
             guard let bytes = publish.fileBytes(of: SegmentID(rawValue: segment.id)) else {
                 throw EngineError.protocolBroken("it lists segment \(segment.id), which its worker was never given")

@@ -7,7 +7,7 @@ import System
 /// How a worker is given its inputs, its task, the code, and the segment to write to.
 extension Run {
     /// Hands a worker its inputs, unless reading them back has failed.
-    func handOver(_ model: Int, to worker: Worker, unless failure: (any Error)?) {
+    func handOver(_ model: Int, to worker: WorkerProcess, unless failure: (any Error)?) {
         // The worker may have been killed while its inputs were read back.
         guard scheduler.isAlive(worker.id), workers[worker.id] != nil else { return }
         do {
@@ -25,14 +25,14 @@ extension Run {
     }
 
     /// Limits the worker's memory to its grant.
-    func limit(_ worker: Worker) {
-        worker.descriptorBytesLeft = Worker.descriptorBytesMax(memoryBytesMax: worker.grant?.memoryBytesMax)
+    func limit(_ worker: WorkerProcess) {
+        worker.descriptorBytesLeft = WorkerProcess.descriptorBytesMax(memoryBytesMax: worker.grant?.memoryBytesMax)
         guard let bytes = worker.grant?.memoryBytesMax, let cgroup = worker.cgroup else { return }
         cgroup.setMemoryMax(UInt64(bytes))
     }
 
     /// Sends the segments, the tables, the task, and the segment to write to.
-    private func handOver(_ model: Int, to worker: Worker) throws {
+    private func handOver(_ model: Int, to worker: WorkerProcess) throws {
         for table in Set(inputs(of: model).map { tables[$0]! }) { engine.mover.comesBack(table) }
         let loans = inputs(of: model).map { engine.store.lend(tables[$0]!, to: worker.storeID) }
         try send(segmentsOf: loans, to: worker)
@@ -60,7 +60,7 @@ extension Run {
     }
 
     /// Sends the segments of tables, each once.
-    func send(segmentsOf loans: [Loan], to worker: Worker) throws {
+    func send(segmentsOf loans: [Loan], to worker: WorkerProcess) throws {
         var segments: [SegmentID: DescriptorBox] = [:]
         for loan in loans {
             for segment in loan.segments { segments[segment.id] = segment.file }

@@ -14,7 +14,7 @@ extension Run {
     /// - Throws: for a message that names what can't be taken.
     /// - Returns: nil where they could not be taken. The message is void then: the worker was told, and tries again.
     func descriptors(
-        of message: Datagram, _ came: [DescriptorBox], from worker: Worker
+        of message: Datagram, _ came: [DescriptorBox], from worker: WorkerProcess
     ) throws(Malformed) -> [DescriptorBox]? {
         guard let held = message.body["held"]?.array else { return came }
         let numbers = held.compactMap { $0.integer.flatMap { Int32(exactly: $0) } }

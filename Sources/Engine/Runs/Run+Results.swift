@@ -28,7 +28,7 @@ extension Run {
     }
 
     /// What a worker published was found to be in order, or not.
-    private func sealed(_ model: Int, _ worker: Worker, _ result: ResultWork, _ failure: (any Error)?) {
+    private func sealed(_ model: Int, _ worker: WorkerProcess, _ result: ResultWork, _ failure: (any Error)?) {
         do {
             if let failure { throw failure }
             let published = try engine.store.finish(result.publish)
@@ -62,13 +62,13 @@ extension Run {
         }
     }
 
-    private func rejected(_ model: Int, _ worker: Worker, _ error: any Error) {
+    private func rejected(_ model: Int, _ worker: WorkerProcess, _ error: any Error) {
         free(worker)
         feed(.tableRejected(model: model, reason: "\(error)"))
     }
 
     /// Why a model's result is of this run alone; nil where it may be kept.
-    private func reasonNotToKeep(_ model: Int, _ worker: Worker) -> String? {
+    private func reasonNotToKeep(_ model: Int, _ worker: WorkerProcess) -> String? {
         guard options.usesCache else { return Self.saysNoCache }
         if let file = worker.published?.changedFile, changedFile == nil {
             changedFile = file
@@ -88,7 +88,7 @@ extension Run {
     }
 
     /// Reports a worker's result, once its table is there.
-    private func report(rows: UInt64, of worker: Worker) {
+    private func report(rows: UInt64, of worker: WorkerProcess) {
         guard let published = worker.published else { return }
         let now = elapsed()
         let model = worker.model
@@ -100,7 +100,7 @@ extension Run {
     }
 
     /// Durations as they are, moments as milliseconds since the run began.
-    private func timing(of worker: Worker, _ own: [String: Double]) -> [String: Double] {
+    private func timing(of worker: WorkerProcess, _ own: [String: Double]) -> [String: Double] {
         var timing = own.merging(worker.marks) { _, ours in ours }
         timing["cpu_ms"] = worker.exit?.cpuMilliseconds
         for (key, value) in timing where key.hasSuffix("_at_ms") { timing[key] = value - Double(beganAt) / 1e6 }

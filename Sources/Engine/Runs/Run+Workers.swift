@@ -29,7 +29,7 @@ extension Run {
             let (ours, theirs) = try MessageSocket.pair()
             let (reading, writing) = try DescriptorBox.pipe()
             let identity = engine.identities?.take()
-            let worker = Worker(
+            let worker = WorkerProcess(
                 id: id, name: "\(self.id)-\(id)", model: model, zygote: zygote, channel: Channel(ours),
                 output: try LineReader(reading), identity: identity)
             worker.zygoteBytes = process.anonymousBytes
@@ -48,7 +48,7 @@ extension Run {
         }
     }
 
-    func forked(_ worker: Worker, _ pidfd: DescriptorBox) {
+    func forked(_ worker: WorkerProcess, _ pidfd: DescriptorBox) {
         do {
             let process = ProcessDescriptor(try pidfd.descriptor.duplicate())
             worker.pidfd = process
@@ -79,7 +79,7 @@ extension Run {
     }
 
     /// A worker is in its control group, or could not be put there.
-    func enteredGroup(_ worker: Worker, _ error: SystemError?) {
+    func enteredGroup(_ worker: WorkerProcess, _ error: SystemError?) {
         guard worker.isEntering else { return }
         guard scheduler.isForking(worker.id) else {
             // The worker's zygote is dead, and so is the worker.
@@ -93,7 +93,7 @@ extension Run {
         }
     }
 
-    private func entered(_ worker: Worker) {
+    private func entered(_ worker: WorkerProcess) {
         worker.isEntering = false
         feed(.forked(worker.id))
     }
@@ -155,7 +155,7 @@ extension Run {
     }
 
     /// Whether a worker is dead, or was never forked, and its zygote does not report it: the zygote hangs.
-    private func isLost(_ worker: Worker, _ now: UInt64) -> Bool {
+    private func isLost(_ worker: WorkerProcess, _ now: UInt64) -> Bool {
         let seconds: UInt64 = cancelCount > 0 ? 1 : 10
         guard let pidfd = worker.pidfd else {
             guard cancelCount > 0 else { return false }
@@ -168,7 +168,7 @@ extension Run {
         return (try? Poll.wait([(pidfd.raw, .read)], timeoutMilliseconds: 0))?.first?.contains(.read) ?? false
     }
 
-    func printOutput(of worker: Worker, isLast: Bool = false) {
+    func printOutput(of worker: WorkerProcess, isLast: Bool = false) {
         let lines = isLast ? worker.output.lastLines() : worker.output.lines()
         if !lines.isEmpty { observer?.printed(name(of: worker.model), lines: lines) }
     }
@@ -178,7 +178,7 @@ extension Run {
     /// A zygote's message about a worker of this run.
     ///
     /// - Returns: the fault of the message; nil when it was in order.
-    func handle(_ message: ZygoteMessage, of worker: Worker) -> String? {
+    func handle(_ message: ZygoteMessage, of worker: WorkerProcess) -> String? {
         let isForking = scheduler.isForking(worker.id)
         switch message {
         case .forked(_, let pidfd) where isForking && worker.pidfd == nil: forked(worker, pidfd)
@@ -193,7 +193,7 @@ extension Run {
     }
 
     /// The workers that were forked from a zygote, or are to be.
-    func workers(of zygote: ZygoteProcess) -> [Worker] { workers.values.filter { $0.zygote === zygote } }
+    func workers(of zygote: ZygoteProcess) -> [WorkerProcess] { workers.values.filter { $0.zygote === zygote } }
 
     /// A zygote forks no worker any more. Those that were not forked yet are over with that.
     func zygoteFailed(_ zygote: ZygoteProcess, _ reason: String) {
@@ -207,7 +207,7 @@ extension Run {
         for worker in workers(of: zygote) {
             while handleMessages(of: worker) {}
             if let reason, scheduler.isAlive(worker.id) { feed(.misbehaved(worker.id, reason: reason)) }
-            worker.exit = Worker.Exit(status: 0, signal: SIGKILL, memoryBytesMax: 0, cpuMilliseconds: 0)
+            worker.exit = WorkerProcess.Exit(status: 0, signal: SIGKILL, memoryBytesMax: 0, cpuMilliseconds: 0)
             end(worker)
         }
     }
@@ -218,7 +218,7 @@ extension Run {
     ///
     /// - Returns: whether there may be more.
     @discardableResult
-    func handleMessages(of worker: Worker) -> Bool {
+    func handleMessages(of worker: WorkerProcess) -> Bool {
         for _ in 0..<Limit.messagesPerTurn {
             guard !worker.channel.isClosed, scheduler.isAlive(worker.id) else { return false }
             let arrival = worker.channel.receive { (message, came) throws(Malformed) -> WorkerMessage? in
@@ -234,7 +234,7 @@ extension Run {
         return true
     }
 
-    private func handle(_ message: WorkerMessage, from worker: Worker) {
+    private func handle(_ message: WorkerMessage, from worker: WorkerProcess) {
         switch message {
         case .started:
             worker.deadline = nil
@@ -266,7 +266,7 @@ extension Run {
         }
     }
 
-    private func lastMessageCame(from worker: Worker) {
+    private func lastMessageCame(from worker: WorkerProcess) {
         worker.deadline = Deadline.after(seconds: Self.graceSeconds)
     }
 
@@ -279,7 +279,7 @@ extension Run {
         worker.deadline = nil
     }
 
-    func exited(_ worker: Worker, _ exit: Worker.Exit) {
+    func exited(_ worker: WorkerProcess, _ exit: WorkerProcess.Exit) {
         if worker.isEntering { entered(worker) }
         worker.exit = exit
         worker.mark("exited")
@@ -289,7 +289,7 @@ extension Run {
     }
 
     /// Ends a worker that is dead with all it started, once its messages have been read.
-    func end(_ worker: Worker) {
+    func end(_ worker: WorkerProcess) {
         guard let exit = worker.exit, scheduler.isAlive(worker.id) else { return }
         printOutput(of: worker, isLast: true)
         worker.wasKilledForMemory = (worker.cgroup?.outOfMemoryKills ?? 0) > 0
@@ -315,7 +315,7 @@ extension Run {
     /// that its result used.
     ///
     /// Without a group: its largest resident set less that of its zygote, which it began with. Inputs that it read still count.
-    private func memoryBytesMax(of worker: Worker, _ exit: Worker.Exit) -> UInt64 {
+    private func memoryBytesMax(of worker: WorkerProcess, _ exit: WorkerProcess.Exit) -> UInt64 {
         if let bytes = worker.cgroup?.memoryBytesMax, bytes > 0 {
             let own = (worker.published?.counts).map { $0.total &- $0.resharedBytes } ?? 0
             return bytes + min(worker.recycledBytes, own)
@@ -324,7 +324,7 @@ extension Run {
     }
 
     /// Gives back everything that the engine holds for a worker, except its segment: `seal` and `discard` care for that.
-    func free(_ worker: Worker) {
+    func free(_ worker: WorkerProcess) {
         worker.deadline = nil
         if let identity = worker.identity { engine.identities?.give(back: identity) }
         // The group of a table's segment lives as long as the table, so that memory charged to it can be moved to swap.

@@ -25,7 +25,7 @@ final class Run {
     var scheduler: Scheduler
     /// The models of the plan, then one preview for each final model.
     let previewOf: [Int]
-    var workers: [Scheduler.WorkerID: Worker] = [:]
+    var workers: [Scheduler.WorkerID: WorkerProcess] = [:]
     /// The published tables that are still held, by model.
     var tables: [Int: TableID] = [:]
     var reports: [RunReport.Model]
@@ -58,7 +58,7 @@ final class Run {
     var grantCount = 0
     /// Who had slots that it, or somebody else, waited for.
     var slotWaits: [SlotWait] = []
-    private var movedBytesBefore = 0
+    private var extractedBytesBefore = 0
     private var compactedBytesBefore: UInt64 = 0
     private var evictionsBefore = EvictionReport()
 
@@ -144,7 +144,7 @@ final class Run {
 
     /// Begins the run; the engine's loop does the rest, until there is an outcome.
     func start() {
-        movedBytesBefore = engine.store.movedBytes
+        extractedBytesBefore = engine.store.extractedBytes
         compactedBytesBefore = engine.mover.compactedBytes
         evictionsBefore = engine.mover.evictions
         observer?.runBegan(plan)
@@ -163,7 +163,7 @@ final class Run {
     /// The report of a run with an outcome, memory figures included.
     func finish() -> RunReport {
         if let usage = try? engine.store.usage() { memory.note(usage) }
-        memory.movedBytes = UInt64(clamping: engine.store.movedBytes - movedBytesBefore)
+        memory.extractedBytes = UInt64(clamping: engine.store.extractedBytes - extractedBytesBefore)
         memory.compactedBytes = engine.mover.compactedBytes - compactedBytesBefore
         memory.runBytesMax = cgroup?.memory.bytesPeak
         memory.limitBytes = options.memoryBytesMax

@@ -29,11 +29,11 @@ extension Run {
     /// Takes in the units that a scan wants; it is answered when nobody else decodes any of them.
     ///
     /// - Returns: whether the message was in order.
-    func wants(_ worker: Worker, _ names: [WorkerMessage.BlockName]) -> Bool {
+    func wants(_ worker: WorkerProcess, _ names: [WorkerMessage.BlockName]) -> Bool {
         guard worker.grant != nil, usesDeCache(worker.model), worker.scan == nil,
             let blocks = blocks(names, of: worker.model)
         else { return false }
-        worker.scan = Worker.Scan()
+        worker.scan = WorkerProcess.Scan()
         engine.decache.ask(blocks, for: worker.storeID)
         engine.answerScans()
         return true
@@ -42,7 +42,7 @@ extension Run {
     /// Takes in the pieces that a scan decoded. None counts before the worker is dead and its result was accepted.
     ///
     /// - Returns: whether the message was in order.
-    func decoded(_ worker: Worker, _ pieces: [WorkerMessage.DecodedPiece]) -> Bool {
+    func decoded(_ worker: WorkerProcess, _ pieces: [WorkerMessage.DecodedPiece]) -> Bool {
         guard var scan = worker.scan, scan.isAnswered, worker.published == nil,
             scan.messageCount < Limit.decodedMessagesMax,
             scan.pieces.count + pieces.count <= Limit.decodedPiecesMax,
@@ -56,7 +56,7 @@ extension Run {
     }
 
     /// Sends a scan the pieces that hold some of what it wants; those that can't be lent from a disk are read back first.
-    func answer(_ worker: Worker, _ pieces: [DeCache.Piece]) {
+    func answer(_ worker: WorkerProcess, _ pieces: [DeCache.Piece]) {
         worker.scan?.isAnswered = true
         // The tables are kept until they are lent, even if the cache evicts the pieces.
         for piece in pieces { engine.tables.retain(piece.table, by: .scan(worker.name)) }
@@ -74,7 +74,7 @@ extension Run {
         }
     }
 
-    private func send(_ pieces: [DeCache.Piece], to worker: Worker) {
+    private func send(_ pieces: [DeCache.Piece], to worker: WorkerProcess) {
         do {
             let loans = pieces.map { piece in
                 engine.mover.comesBack(piece.table)

@@ -3,7 +3,7 @@ import System
 /// A message of a client to the engine that serves it, read in this one place.
 enum ClientMessage {
     /// It wants a plan run: its build, how it would isolate workers, and the call, which is read in the background.
-    case run(build: String?, manner: String?, call: ReceivedFile)
+    case run(build: String?, isolationSettings: String?, call: ReceivedFile)
     /// It wants its run stopped.
     case cancel
 
@@ -12,7 +12,7 @@ enum ClientMessage {
         switch Op.Client(rawValue: message.op) {
         case .run:
             self = .run(
-                build: message.body["build"]?.string, manner: message.body["manner"]?.string,
+                build: message.body["build"]?.string, isolationSettings: message.body["isolation_settings"]?.string,
                 call: try ServeMessage.file(message, descriptors))
         case .cancel: self = .cancel
         case nil: throw .unknown(message.op)

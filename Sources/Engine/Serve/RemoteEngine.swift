@@ -32,7 +32,10 @@ public final class RemoteEngine {
         try channel.send(
             Datagram.message(
                 Op.Client.run,
-                ["build": .string(ServeAddress.build(of: installation)), "manner": .string(engine.manner)]),
+                [
+                    "build": .string(ServeAddress.build(of: installation)),
+                    "isolation_settings": .string(engine.isolationSettings),
+                ]),
             payload: try ServeMessage.payload(ServeMessage.Call(plan: plan, options: options)))
         var cancelCount = 0
         while true {

@@ -70,5 +70,5 @@ enum ServeMessage {
 
 extension EngineOptions {
     /// The options that a client and its engine must have in common: how workers are isolated, and where memory is born.
-    var manner: String { "sandbox \(isSandboxed), arena \(hasArena), kernelzero \(hasKernelZero)" }
+    var isolationSettings: String { "sandbox \(isSandboxed), arena \(hasArena), kernelzero \(hasKernelZero)" }
 }

@@ -106,20 +106,20 @@ public final class Server {
 
     private func handle(_ message: ClientMessage, from client: ServedClient) {
         switch message {
-        case .run(let build, let manner, let call) where client.run == nil && !client.isAsking:
-            begin(build, manner, call, client)
+        case .run(let build, let isolationSettings, let call) where client.run == nil && !client.isAsking:
+            begin(build, isolationSettings, call, client)
         case .cancel where client.isAsking: client.hasCancelled = true
         case .cancel: client.run?.cancel()
         case .run: client.channel.close()
         }
     }
 
-    private func begin(_ build: String?, _ manner: String?, _ file: ReceivedFile, _ client: ServedClient) {
+    private func begin(_ build: String?, _ isolationSettings: String?, _ file: ReceivedFile, _ client: ServedClient) {
         guard build == ServeAddress.build(of: engine.installation) else {
             return client.refuse("it is of another build or installation")
         }
-        guard manner == engine.options.manner else {
-            return client.refuse("it was started with other options: \(engine.options.manner)")
+        guard isolationSettings == engine.options.isolationSettings else {
+            return client.refuse("it was started with other options: \(engine.options.isolationSettings)")
         }
         guard !isEnding else { return client.refuse("it is ending") }
         let askedAt = MonotonicClock.nanoseconds()

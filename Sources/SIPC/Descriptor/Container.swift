@@ -1,7 +1,7 @@
 // The container of a descriptor: a header, four tables and the metadata of the messages, as docs/sipc.md lays them out.
 
 /// A shared-memory file that a descriptor's references point into.
-public struct Segment: Sendable, Equatable {
+public struct SegmentEntry: Sendable, Equatable {
     /// The engine's number for it; 0 is a worker's own output segment.
     public let id: UInt64
     /// The size of the file in bytes.
@@ -169,7 +169,7 @@ struct DescriptorBuilder {
     }
 
     /// The descriptor's bytes. `references` holds those of all messages, in their order.
-    consuming func finish(segments: [Segment], references: [Reference]) -> [UInt8] {
+    consuming func finish(segments: [SegmentEntry], references: [Reference]) -> [UInt8] {
         precondition(references.count == referenceCount)
         var bytes = Container.magic
         bytes.reserveCapacity(

@@ -8,7 +8,7 @@ public struct Descriptor: Sendable {
     /// The descriptor as it is stored and sent.
     public let bytes: [UInt8]
     /// The segments that the references point into.
-    public let segments: [Segment]
+    public let segments: [SegmentEntry]
     /// The columns.
     public let schema: Schema
     /// Number of rows of the table.
@@ -36,7 +36,7 @@ public struct Descriptor: Sendable {
         self.layout = layout
         segments = (0..<layout.segmentCount).map {
             let at = layout.segments + $0 * Container.segmentBytes
-            return Segment(
+            return SegmentEntry(
                 id: bytes.loadLittle(at, as: UInt64.self), bytes: bytes.loadLittle(at + 8, as: UInt64.self))
         }
         referenceCount = layout.referenceCount
@@ -61,7 +61,7 @@ public struct Descriptor: Sendable {
     }
 
     private static func checkReferences(
-        _ bytes: [UInt8], _ layout: ContainerLayout, _ segments: [Segment]
+        _ bytes: [UInt8], _ layout: ContainerLayout, _ segments: [SegmentEntry]
     ) throws(SIPCError) {
         for segment in segments where segment.bytes > segmentBytesMax {
             throw .malformed("segment \(segment.id) has \(segment.bytes) bytes")
@@ -145,7 +145,7 @@ public struct Descriptor: Sendable {
     /// for one.
     ///
     /// - Parameter id: the segment that the buffers leave; a descriptor that does not have it stays as it is.
-    public func moved(_ id: UInt64, to new: Segment, _ place: (Reference) -> UInt64?) -> [UInt8]? {
+    public func rebased(_ id: UInt64, to new: SegmentEntry, _ place: (Reference) -> UInt64?) -> [UInt8]? {
         var copy = bytes
         for index in segments.indices where segments[index].id == id {
             let at = layout.segments + index * Container.segmentBytes

@@ -68,7 +68,7 @@ private struct ArrowFile {
         }
         // A table without any bytes names no segment: nobody is lent one for it.
         let isEmpty = references.allSatisfy { $0.length == 0 }
-        let segment = Segment(id: file.id, bytes: UInt64(file.bytes))
+        let segment = SegmentEntry(id: file.id, bytes: UInt64(file.bytes))
         return builder.finish(segments: isEmpty ? [] : [segment], references: references)
     }
 

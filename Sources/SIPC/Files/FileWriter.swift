@@ -218,7 +218,7 @@ extension Descriptor {
             }
         }
         let isEmpty = references.allSatisfy { $0.length == 0 }
-        let segment = Segment(id: id, bytes: UInt64(layout.bytes))
+        let segment = SegmentEntry(id: id, bytes: UInt64(layout.bytes))
         return rebuilt(segments: isEmpty ? [] : [segment], references: references, hasNodeOffsets: false)
     }
 
@@ -227,7 +227,7 @@ extension Descriptor {
     /// - Parameters:
     ///   - new: the segment that they are in now; the descriptor does not name it yet.
     ///   - place: the offset of a buffer there, by the number of its old segment and its reference; nil if the buffer stays.
-    public func relocated(to new: Segment, _ place: (_ segment: UInt64, Reference) -> UInt64?) -> [UInt8]? {
+    public func relocated(to new: SegmentEntry, _ place: (_ segment: UInt64, Reference) -> UInt64?) -> [UInt8]? {
         var references: [Reference] = []
         references.reserveCapacity(referenceCount)
         var isNamed = [Bool](repeating: false, count: segments.count)
@@ -249,7 +249,7 @@ extension Descriptor {
         isNamed.append(true)
         let all = segments + [new]
         var indexes = [UInt32](repeating: 0, count: all.count)
-        var kept: [Segment] = []
+        var kept: [SegmentEntry] = []
         for index in all.indices where isNamed[index] {
             indexes[index] = UInt32(kept.count)
             kept.append(all[index])
@@ -273,7 +273,7 @@ extension Descriptor {
     }
 
     /// The same messages with other references.
-    private func rebuilt(segments: [Segment], references: [Reference], hasNodeOffsets: Bool) -> [UInt8] {
+    private func rebuilt(segments: [SegmentEntry], references: [Reference], hasNodeOffsets: Bool) -> [UInt8] {
         let nodeOffsets = hasNodeOffsets ? layout.nodeOffsetCount : 0
         var result = Array(bytes[..<Container.headerBytes])
         result.storeLittle(UInt64(segments.count), at: 24)

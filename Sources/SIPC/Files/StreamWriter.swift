@@ -39,7 +39,7 @@ extension Descriptor {
         lies: (Reference, UnsafeRawBufferPointer, Int) -> Void
     ) throws {
         for message in messages {
-            var body = BodyPieces(source, message)
+            var body = BodyPart(source, message)
             try bytes.withUnsafeBytes {
                 try output.append(UnsafeRawBufferPointer(rebasing: $0[message.encapsulated]), write)
             }
@@ -96,7 +96,7 @@ struct StreamOutput {
 }
 
 /// The buffers of a message's contiguous body, one after the other.
-struct BodyPieces {
+struct BodyPart {
     /// The bytes of one buffer.
     enum Piece {
         /// As they lie in a segment.

@@ -32,14 +32,14 @@ public struct Publisher {
     public struct Way {
         /// Takes a range of this process's memory and returns its place in a segment, if it has one. A range may hold several
         /// buffers that overlap.
-        public let place: (UnsafeRawBufferPointer) throws(SIPCError) -> (segment: Segment, offset: UInt64)?
+        public let place: (UnsafeRawBufferPointer) throws(SIPCError) -> (segment: SegmentEntry, offset: UInt64)?
         /// The counter its bytes go to.
         public let counter: WritableKeyPath<PublishCounts, UInt64>
 
         /// A way of sharing by a function that finds or makes a place, and the counter its bytes go to.
         public init(
             counter: WritableKeyPath<PublishCounts, UInt64>,
-            _ place: @escaping (UnsafeRawBufferPointer) throws(SIPCError) -> (segment: Segment, offset: UInt64)?
+            _ place: @escaping (UnsafeRawBufferPointer) throws(SIPCError) -> (segment: SegmentEntry, offset: UInt64)?
         ) {
             self.counter = counter
             self.place = place
@@ -73,7 +73,7 @@ public struct Publisher {
     private let ways: [Way]
     /// Asked about all buffers that are left and not small, before they are copied.
     private let mover: Mover?
-    private let output: Segment
+    private let output: SegmentEntry
     private let take: (Int) throws(SIPCError) -> (UnsafeMutableRawPointer, offset: UInt64)
 
     /// - Parameters:
@@ -83,14 +83,14 @@ public struct Publisher {
     ///   - output: the segment that packed and copied buffers go to.
     ///   - take: gives zeroed, 64-byte-aligned room of so many bytes in the output segment, and its offset there.
     public init(
-        inputs: [MappedSegment], ways: [Way], mover: Mover? = nil, output: Segment,
+        inputs: [MappedSegment], ways: [Way], mover: Mover? = nil, output: SegmentEntry,
         take: @escaping (Int) throws(SIPCError) -> (UnsafeMutableRawPointer, offset: UInt64)
     ) {
         let map = SegmentMap(inputs)
         let reshare = Way(counter: \.resharedBytes) { (bytes) throws(SIPCError) in
             let extent = Extent(address: UInt(bitPattern: bytes.baseAddress), bytes: bytes.count)
             guard let (segment, offset) = map.locate(extent) else { return nil }
-            return (Segment(id: segment.id, bytes: UInt64(segment.bytes)), offset)
+            return (SegmentEntry(id: segment.id, bytes: UInt64(segment.bytes)), offset)
         }
         self.ways = [reshare] + ways
         self.mover = mover
@@ -272,11 +272,11 @@ public struct Publisher {
 
     private func place(
         _ extents: [Extent], _ kept: Kept, _ counts: inout PublishCounts
-    ) throws(SIPCError) -> ([Segment], [Reference]) {
+    ) throws(SIPCError) -> ([SegmentEntry], [Reference]) {
         let (order, groups) = Self.groups(extents)
         var table = SegmentTable()
         var references = [Reference](repeating: .empty, count: extents.count)
-        func refer(_ group: Group, _ segment: Segment, _ offset: UInt64) {
+        func refer(_ group: Group, _ segment: SegmentEntry, _ offset: UInt64) {
             let index = table.index(of: segment)
             for member in order[group.members] {
                 let extent = extents[member]
@@ -311,8 +311,9 @@ public struct Publisher {
 
     private func find(
         _ group: Group, _ ways: [Way]
-    ) throws(SIPCError) -> (place: (segment: Segment, offset: UInt64), counter: WritableKeyPath<PublishCounts, UInt64>)?
-    {
+    ) throws(SIPCError) -> (
+        place: (segment: SegmentEntry, offset: UInt64), counter: WritableKeyPath<PublishCounts, UInt64>
+    )? {
         for way in ways {
             if let place = try way.place(group.memory) { return (place, way.counter) }
         }
@@ -321,7 +322,7 @@ public struct Publisher {
 
     /// Moves the groups that aren't small and can be moved, and takes them out of `groups`. The output segment may grow by them.
     private func move(
-        _ groups: inout [Group], _ output: inout Segment, _ kept: Kept, _ counts: inout PublishCounts
+        _ groups: inout [Group], _ output: inout SegmentEntry, _ kept: Kept, _ counts: inout PublishCounts
     ) -> [(Group, offset: UInt64)] {
         guard let mover else { return [] }
         var large: [Group] = []
@@ -342,7 +343,7 @@ public struct Publisher {
         if placed.isEmpty { return [] }
         kept.keepForEver()
         groups = rest
-        output = Segment(id: output.id, bytes: moved.segmentBytes)
+        output = SegmentEntry(id: output.id, bytes: moved.segmentBytes)
         counts.deanonymizedBytes += moved.movedBytes
         counts.copiedBytes += moved.copiedBytes
         return placed
@@ -390,14 +391,14 @@ public struct Publisher {
 
 /// The segments that a descriptor names, in the order of their first use.
 struct SegmentTable {
-    private(set) var segments: [Segment] = []
+    private(set) var segments: [SegmentEntry] = []
     private var indexes: [UInt64: UInt32] = [:]
 
-    mutating func index(of segment: Segment) -> UInt32 {
+    mutating func index(of segment: SegmentEntry) -> UInt32 {
         if let index = indexes[segment.id] {
             // Memory that was moved into a segment has made it longer.
             let bytes = max(segments[Int(index)].bytes, segment.bytes)
-            segments[Int(index)] = Segment(id: segment.id, bytes: bytes)
+            segments[Int(index)] = SegmentEntry(id: segment.id, bytes: bytes)
             return index
         }
         let index = UInt32(segments.count)

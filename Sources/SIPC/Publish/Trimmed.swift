@@ -66,10 +66,10 @@ extension Descriptor {
             if extent.bytes == 0 {
                 references.append(.empty)
             } else if extent.isMade, let offset = places[extent.address], let made = segments.last {
-                let index = table.index(of: Segment(id: made.id, bytes: UInt64(made.bytes)))
+                let index = table.index(of: SegmentEntry(id: made.id, bytes: UInt64(made.bytes)))
                 references.append(Reference(segment: index, offset: offset, length: UInt64(extent.bytes)))
             } else if let (segment, offset) = map.locate(extent) {
-                let index = table.index(of: Segment(id: segment.id, bytes: UInt64(segment.bytes)))
+                let index = table.index(of: SegmentEntry(id: segment.id, bytes: UInt64(segment.bytes)))
                 references.append(Reference(segment: index, offset: offset, length: UInt64(extent.bytes)))
             } else {
                 preconditionFailure("a buffer of a table lies in none of its segments")

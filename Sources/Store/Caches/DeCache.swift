@@ -25,7 +25,7 @@ public final class DeCache {
     /// The answer to a worker: the pieces that hold units it wants. The wanted units that no piece holds are its claim.
     public struct Answer: Sendable, Equatable {
         /// The worker that asked.
-        public let worker: WorkerID
+        public let worker: BorrowerID
         /// Each piece holds some wanted unit that no piece before it holds.
         public let pieces: [Piece]
     }
@@ -42,24 +42,24 @@ public final class DeCache {
         public var waits = 0
     }
 
-    private struct Held {
+    private struct Entry {
         let piece: Piece
         /// The value of `use` when it was last taken in or given out.
         var use: UInt64
     }
 
     private struct Request {
-        let worker: WorkerID
+        let worker: BorrowerID
         let wants: [ScanBlock]
         var hasWaited = false
     }
 
-    private var held: [TableID: Held] = [:]
+    private var held: [TableID: Entry] = [:]
     /// The tables that hold something of a file, by its path, largest block first.
     private var tables: [String: [TableID]] = [:]
     /// Requests that aren't answered yet, in the order of asking.
     private var waiting: [Request] = []
-    private var claims: [WorkerID: ScanUnits] = [:]
+    private var claims: [BorrowerID: ScanUnits] = [:]
     private var released: [TableID] = []
     private var use: UInt64 = 0
     /// What it has done so far.
@@ -73,14 +73,14 @@ public final class DeCache {
     /// Takes in a worker's request, which `answers` answers. Pieces of older files at the same paths are forgotten.
     ///
     /// Traps when the worker has asked before: its owner looks at `hasAsked`, as workers may send anything.
-    public func ask(_ wants: [ScanBlock], for worker: WorkerID) {
+    public func ask(_ wants: [ScanBlock], for worker: BorrowerID) {
         precondition(!hasAsked(worker), "worker \(worker) has asked already")
         waiting.append(Request(worker: worker, wants: wants))
         for block in wants { forgetOlder(than: block.file) }
     }
 
     /// Whether a worker waits for an answer, or was given one and has not ended.
-    public func hasAsked(_ worker: WorkerID) -> Bool {
+    public func hasAsked(_ worker: BorrowerID) -> Bool {
         claims[worker] != nil || waiting.contains { $0.worker == worker }
     }
 
@@ -113,7 +113,7 @@ public final class DeCache {
     /// Takes in the pieces that a worker has decoded, once its tables are published and it is dead: its claim ends.
     ///
     /// What was not its to decode is released, and so are pieces of a file of which newer ones are there.
-    public func add(_ pieces: [Piece], by worker: WorkerID) {
+    public func add(_ pieces: [Piece], by worker: BorrowerID) {
         var claim = claims[worker] ?? ScanUnits()
         use += 1
         for piece in pieces {
@@ -124,7 +124,7 @@ public final class DeCache {
                 continue
             }
             _ = claim.remove(piece.block)
-            held[piece.table] = Held(piece: piece, use: use)
+            held[piece.table] = Entry(piece: piece, use: use)
             file(piece)
             figures.addedUnits += piece.block.units
         }
@@ -132,7 +132,7 @@ public final class DeCache {
     }
 
     /// A worker has ended, in whatever way: it waits and claims no more. Nothing happens where it did neither.
-    public func end(_ worker: WorkerID) {
+    public func end(_ worker: BorrowerID) {
         claims[worker] = nil
         waiting.removeAll { $0.worker == worker }
     }

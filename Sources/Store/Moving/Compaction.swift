@@ -43,7 +43,7 @@ extension SegmentStore {
             throw StoreError(.unsuitable, id, "no table names anything of it")
         }
         let movers = movers(of: first, files: [id], pin: nil)
-        let gathering = Gathering(
+        let gathering = CopyToMemory(
             movers: movers, lock: lock, wanted: [id: segment.named], task: "rewriting segment \(id)")
         segment.isBeingRewritten = true
         return MoveWork(.compaction, movers, bytes: gathering.bytes, vacated: id) { () throws(StoreError) in

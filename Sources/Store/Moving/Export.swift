@@ -18,10 +18,10 @@ public final class ExportWork: Sendable {
     /// The file's name.
     public let path: String
 
-    let movers: Movers
+    let movers: MovingTables
     private let isStopped = Atomic<Bool>(false)
 
-    init(_ movers: Movers, to path: String) {
+    init(_ movers: MovingTables, to path: String) {
         self.movers = movers
         self.path = path
     }

@@ -48,14 +48,14 @@ public final class MoveWork: Sendable {
     public let bytes: Int
 
     let purpose: Purpose
-    let movers: Movers
+    let movers: MovingTables
     /// The segment that all its tables must leave, or none may; nil for a move of one table.
     let vacated: SegmentID?
     private let make: @Sendable () throws(StoreError) -> Made
     private let result = Mutex<Result<Made, StoreError>?>(nil)
 
     init(
-        _ purpose: Purpose, _ movers: Movers, bytes: Int, vacated: SegmentID? = nil,
+        _ purpose: Purpose, _ movers: MovingTables, bytes: Int, vacated: SegmentID? = nil,
         _ make: @escaping @Sendable () throws(StoreError) -> Made
     ) {
         self.purpose = purpose
@@ -112,7 +112,7 @@ extension SegmentStore {
         switch work.take() {
         case .failure(let error)?: return .failed(error)
         case .success(var made)? where mayMove && canVacate(work.vacated, made.segment):
-            (made.figures.freedBytes, made.figures.tables) = adopt(made.segment)
+            (made.figures.freedBytes, made.figures.tables) = install(made.segment)
             if work.purpose == .restore { restoredBytes += made.figures.bytes }
             return .moved(made.figures)
         default: return .superseded

@@ -3,7 +3,7 @@ import Synchronization
 import System
 
 /// Ranges of segments that have a second place, in a new segment.
-struct Relocation: Sendable {
+struct OffsetMap: Sendable {
     private struct Entry {
         let range: Range<Int>
         let offset: Int
@@ -50,7 +50,7 @@ struct Relocation: Sendable {
 }
 
 /// A table's new descriptor, and the ranges it names.
-struct Rewritten: Sendable {
+struct RewrittenDescriptor: Sendable {
     /// The descriptor that it was made from: if the table has another one by now, the new one is void.
     let old: DescriptorBox
     let new: DescriptorBox
@@ -79,7 +79,7 @@ struct Rewritten: Sendable {
 }
 
 /// Files of segments that somebody outside the store needs: their memory stays until `letGo`.
-final class Held: Sendable {
+final class PinnedFiles: Sendable {
     private let files: Mutex<[(id: SegmentID, file: DescriptorBox)]>
 
     init(_ files: [(id: SegmentID, file: DescriptorBox)]) { self.files = Mutex(files) }
@@ -100,14 +100,14 @@ final class Held: Sendable {
 
 /// A table that is being moved to a new segment, and the others that may move with it. Made on the engine's thread, used on another;
 /// descriptors are decoded there only, as they may be large.
-struct Movers: Sendable {
+struct MovingTables: Sendable {
     let table: TableID
     /// A fictitious reader that keeps the table's bytes in place during the move. Nil for a compaction: a sealed segment can't be
     /// punched.
-    let pin: WorkerID?
+    let pin: BorrowerID?
     let box: DescriptorBox
     /// What is read of what the table names.
-    let files: Held
+    let files: PinnedFiles
     /// Tables that nobody reads and that name bytes of the same segments.
     let others: [(table: TableID, box: DescriptorBox)]
     /// The number of the new segment.
@@ -126,14 +126,14 @@ struct Movers: Sendable {
     }
 
     /// The new descriptors of those other tables of which bytes have moved.
-    func rewriteOthers(_ relocation: Relocation, to new: SIPC.Segment) throws -> [TableID: Rewritten] {
-        var result: [TableID: Rewritten] = [:]
+    func rewriteOthers(_ relocation: OffsetMap, to new: SegmentEntry) throws -> [TableID: RewrittenDescriptor] {
+        var result: [TableID: RewrittenDescriptor] = [:]
         for (table, box) in others {
             let descriptor = try Descriptor(reading: box)
             let bytes = descriptor.relocated(to: new) { segment, reference in
                 relocation.offset(of: reference, in: segment)
             }
-            if let bytes { result[table] = try Rewritten(box, bytes: bytes) }
+            if let bytes { result[table] = try RewrittenDescriptor(box, bytes: bytes) }
         }
         return result
     }
@@ -146,7 +146,7 @@ struct NewSegment: Sendable {
     let place: Place
     let writer: DescriptorBox
     let reader: DescriptorBox
-    let tables: [TableID: Rewritten]
+    let tables: [TableID: RewrittenDescriptor]
 }
 
 extension Descriptor {
@@ -158,16 +158,16 @@ extension Descriptor {
 
 extension SegmentStore {
     /// Pins a table that is to be moved: until `unpin`, its bytes stay where they are, whoever releases what.
-    func pin(_ table: TableID, _ purpose: String) -> Movers {
+    func pin(_ table: TableID, _ purpose: String) -> MovingTables {
         guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
-        let pin = WorkerID(rawValue: "\(purpose) \(nextSegmentID())")
+        let pin = BorrowerID(rawValue: "\(purpose) \(nextSegmentID())")
         let movers = movers(of: table, files: entry.named.keys.sorted(), pin: pin)
         tables[table]?.readers.insert(pin)
         return movers
     }
 
     /// A table that is to leave some of the segments that it names, and the others that may move with it.
-    func movers(of table: TableID, files ids: [SegmentID], pin: WorkerID?) -> Movers {
+    func movers(of table: TableID, files ids: [SegmentID], pin: BorrowerID?) -> MovingTables {
         guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
         var others: Set<TableID> = []
         var files: [(id: SegmentID, file: DescriptorBox)] = []
@@ -180,15 +180,15 @@ extension SegmentStore {
         }
         others.remove(table)
         let idle = others.sorted().filter { tables[$0]?.readers.isEmpty == true }
-        return Movers(
-            table: table, pin: pin, box: entry.descriptor, files: Held(files),
+        return MovingTables(
+            table: table, pin: pin, box: entry.descriptor, files: PinnedFiles(files),
             others: idle.compactMap { id in tables[id].map { (id, $0.descriptor) } }, newID: nextSegmentID())
     }
 
     /// Takes the pin away.
     ///
     /// - Returns: whether the table is unchanged and nobody reads it: only then may it move.
-    func unpin(_ movers: Movers) throws(StoreError) -> Bool {
+    func unpin(_ movers: MovingTables) throws(StoreError) -> Bool {
         if let pin = movers.pin { tables[movers.table]?.readers.remove(pin) }
         try dropUnneeded([movers.table])
         guard let entry = tables[movers.table] else { return false }
@@ -199,7 +199,7 @@ extension SegmentStore {
     /// kept for later outputs.
     ///
     /// - Returns: the memory that is free now, in bytes, and how many tables were rewritten.
-    func adopt(_ new: NewSegment) -> (freedBytes: Int, tables: Int) {
+    func install(_ new: NewSegment) -> (freedBytes: Int, tables: Int) {
         let segment = Segment(id: new.id, lock: lock, bytes: new.bytes, producer: "", model: "", file: new.writer)
         segment.reader = new.reader
         segment.place = new.place
@@ -225,7 +225,7 @@ extension SegmentStore {
     }
 
     /// The tables of a new segment that are unchanged and that nobody reads.
-    func current(_ new: NewSegment) -> [TableID: Rewritten] {
+    func current(_ new: NewSegment) -> [TableID: RewrittenDescriptor] {
         new.tables.filter { table, rewritten in
             tables[table].map { $0.readers.isEmpty && $0.descriptor === rewritten.old } ?? false
         }

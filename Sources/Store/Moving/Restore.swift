@@ -9,7 +9,7 @@ extension SegmentStore {
         guard !disk.isEmpty else { throw StoreError(.unsuitable, nil, "table \(table) is in memory already") }
         var wanted: [SegmentID: RangeSet] = [:]
         for id in disk { wanted[id] = tables[table]?.named[id] }
-        let gathering = Gathering(
+        let gathering = CopyToMemory(
             movers: pin(table, "restore"), lock: lock, wanted: wanted,
             task: "reading table \(table) back from the disk")
         return MoveWork(.restore, gathering.movers, bytes: gathering.bytes) { () throws(StoreError) in

@@ -8,13 +8,13 @@ public final class SaveWork: Sendable {
     /// The table.
     public let table: TableID
 
-    let movers: Movers
+    let movers: MovingTables
     private let bytes: Int
     private let folder: Folder
     private let name: String
     private let key: String
 
-    init(_ movers: Movers, bytes: Int, _ folder: Folder, _ name: String, key: String) {
+    init(_ movers: MovingTables, bytes: Int, _ folder: Folder, _ name: String, key: String) {
         self.movers = movers
         self.bytes = bytes
         self.folder = folder
@@ -117,7 +117,7 @@ public struct SavedTable: Sendable {
             rows = table.rows
             bytes = try file.descriptor.status().bytes
             descriptor = DescriptorBox(try FileDescriptor.sealedMemory(named: "descriptor", table.bytes))
-            named = Rewritten.named(by: table).filter { !$0.value.isEmpty }
+            named = RewrittenDescriptor.named(by: table).filter { !$0.value.isEmpty }
         } catch {
             let place = "taking in a saved table"
             if let error = error as? SystemError { throw StoreError(.system, id, place, underlying: error) }

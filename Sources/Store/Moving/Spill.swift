@@ -30,7 +30,7 @@ public struct SpillFolder: Sendable {
 
 /// The task of writing one table to a disk.
 private struct SpillWriter: Sendable {
-    let movers: Movers
+    let movers: MovingTables
     let bytes: Int
     let folder: SpillFolder
 
@@ -60,9 +60,10 @@ private struct SpillWriter: Sendable {
         figures.nanoseconds = MonotonicClock.nanoseconds() - begin
         figures.cachedBytes = try Self.cachedBytes(file, bytes: layout.bytes)
 
-        let new = SIPC.Segment(id: movers.newID.rawValue, bytes: UInt64(layout.bytes))
-        var tables = try movers.rewriteOthers(Relocation(placements), to: new)
-        tables[movers.table] = try Rewritten(movers.box, bytes: table.descriptor.described(in: layout, id: new.id))
+        let new = SegmentEntry(id: movers.newID.rawValue, bytes: UInt64(layout.bytes))
+        var tables = try movers.rewriteOthers(OffsetMap(placements), to: new)
+        tables[movers.table] = try RewrittenDescriptor(
+            movers.box, bytes: table.descriptor.described(in: layout, id: new.id))
         let reader = DescriptorBox(try file.descriptor.reopenReadOnly())
         let segment = NewSegment(
             id: movers.newID, bytes: layout.bytes, place: .disk, writer: file, reader: reader, tables: tables)

@@ -34,13 +34,13 @@ public final class SwapWork: Sendable {
     /// The table.
     public let table: TableID
 
-    let pin: WorkerID
+    let pin: BorrowerID
     /// The pages that only this table names, by segment.
     private let pages: [SegmentID: RangeSet]
-    private let files: Held
+    private let files: PinnedFiles
     private let result = Mutex<(outcome: SwapOutcome, swapped: [SegmentID: Int])?>(nil)
 
-    init(table: TableID, pin: WorkerID, pages: [SegmentID: RangeSet], files: Held) {
+    init(table: TableID, pin: BorrowerID, pages: [SegmentID: RangeSet], files: PinnedFiles) {
         self.table = table
         self.pin = pin
         self.pages = pages
@@ -175,7 +175,7 @@ extension SegmentStore {
     /// - Returns: the work, for a thread that may wait.
     public func beginSwap(_ table: TableID) -> SwapWork {
         guard tables[table] != nil else { preconditionFailure("table \(table) is gone") }
-        let pin = WorkerID(rawValue: "swap \(nextSegmentID())")
+        let pin = BorrowerID(rawValue: "swap \(nextSegmentID())")
         var pages: [SegmentID: RangeSet] = [:]
         var files: [(id: SegmentID, file: DescriptorBox)] = []
         for id in memorySegments(of: table) {
@@ -186,7 +186,7 @@ extension SegmentStore {
             files.append((id, file))
         }
         tables[table]?.readers.insert(pin)
-        return SwapWork(table: table, pin: pin, pages: pages, files: Held(files))
+        return SwapWork(table: table, pin: pin, pages: pages, files: PinnedFiles(files))
     }
 
     /// Ends swapping, whatever came of it.

@@ -24,7 +24,7 @@ extension SegmentStore {
     /// Closes files. The memory of those that nobody else has is freed by that, which takes its time: a second for 10 GiB.
     func letGo(_ files: [DescriptorBox]) {
         if files.isEmpty { return }
-        let held = Held(files.map { (SegmentID(rawValue: 0), $0) })
+        let held = PinnedFiles(files.map { (SegmentID(rawValue: 0), $0) })
         chores(
             .free,
             {
@@ -35,7 +35,7 @@ extension SegmentStore {
     }
 
     /// Lets go of what is read of a table that was pinned: what nobody needs any more of it is free then.
-    func endReading(_ movers: Movers) {
+    func endReading(_ movers: MovingTables) {
         _ = try? unpin(movers)
         let files = movers.files
         chores(.free, { files.letGo() }) {}

@@ -28,13 +28,13 @@ public final class PublishWork: Sendable {
         /// The file that the output was in, where the published bytes were copied to another one.
         var oldFile: DescriptorBox?
         /// What was copied, in bytes.
-        var movedBytes = 0
+        var extractedBytes = 0
     }
 
     /// The segment that the worker calls its output.
     public let outputID: SegmentID
 
-    let worker: WorkerID
+    let worker: BorrowerID
     private let output: OutputFile
     /// What the tables that were lent to the worker name, by segment.
     private let lent: [SegmentID: [RangeSet]]
@@ -45,7 +45,7 @@ public final class PublishWork: Sendable {
     private let result = Mutex<Result<Made, StoreError>?>(nil)
 
     init(
-        worker: WorkerID, output: OutputFile, lent: [SegmentID: [RangeSet]], fileBytes: [SegmentID: Int],
+        worker: BorrowerID, output: OutputFile, lent: [SegmentID: [RangeSet]], fileBytes: [SegmentID: Int],
         poolBytesMax: Int
     ) {
         self.worker = worker
@@ -86,7 +86,7 @@ public final class PublishWork: Sendable {
         guard !own.isEmpty else { return Made(tables: tables) }
         if let copy = copyForRecycling(around: own) {
             let reader = try copy.applyLock()
-            return Made(tables: tables, output: copy, reader: reader, oldFile: output.file, movedBytes: own.bytes)
+            return Made(tables: tables, output: copy, reader: reader, oldFile: output.file, extractedBytes: own.bytes)
         }
         try output.trim(to: own)
         return Made(tables: tables, output: output, reader: try output.applyLock())
@@ -126,7 +126,7 @@ public final class PublishWork: Sendable {
     /// Where the tables name next to nothing of an output, a copy of that: its memory is kept for a later one then, as giving it back and
     /// faulting in new would cost far more than the copy. Nil where that isn't so or can't be: trimming is always possible.
     private func copyForRecycling(around own: RangeSet) -> OutputFile? {
-        guard own.bytes <= Segment.movedBytesMax, let resident = try? output.residentBytes(),
+        guard own.bytes <= Segment.extractedBytesMax, let resident = try? output.residentBytes(),
             resident >= Segment.recycledBytesMin, resident <= poolBytesMax
         else { return nil }
         return try? output.copy(keeping: own)
@@ -147,7 +147,7 @@ extension SegmentStore {
 
     /// Publishes a worker's table, as `publish(by:tables:)` does.
     public func publish(
-        by worker: WorkerID, descriptor: DescriptorBox, references: References
+        by worker: BorrowerID, descriptor: DescriptorBox, references: References
     ) throws(StoreError) -> TableID {
         try publish(by: worker, tables: [Publication(descriptor: descriptor, references: references)])[0]
     }
@@ -157,7 +157,7 @@ extension SegmentStore {
     /// - Returns: their numbers, in their order. Each is released by itself.
     /// - Throws: `badReference`, `tampered`, `stillMapped`, `system`.
     public func publish(
-        by worker: WorkerID, tables publications: [Publication]
+        by worker: BorrowerID, tables publications: [Publication]
     ) throws(StoreError) -> [TableID] {
         let work = beginPublish(by: worker)
         // What fails is said again at the end.
@@ -171,7 +171,7 @@ extension SegmentStore {
     /// `finish`. The call may be repeated after a failure.
     ///
     /// - Returns: the work, for a thread that may wait. Time and memory of this call are those of the segments lent to the worker.
-    public func beginPublish(by worker: WorkerID) -> PublishWork {
+    public func beginPublish(by worker: BorrowerID) -> PublishWork {
         guard let output = outputs[worker].flatMap({ segments[$0] }), let file = output.outputFile else {
             preconditionFailure("worker \(worker) has no output, or has published it")
         }
@@ -204,7 +204,7 @@ extension SegmentStore {
             outputs[work.worker] = nil
         }
         if let old = made.oldFile {
-            movedBytes += made.movedBytes
+            extractedBytes += made.extractedBytes
             keep(old, bytes: output.bytes, model: output.model)
         }
         return made.tables.map { take($0) }

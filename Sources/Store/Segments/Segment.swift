@@ -16,7 +16,7 @@ final class Segment {
     /// Where a segment is in its life.
     enum Phase: Equatable {
         /// A worker may be writing it.
-        case output(WorkerID)
+        case output(BorrowerID)
         /// It is locked; tables name parts of it.
         case published
     }
@@ -54,7 +54,7 @@ final class Segment {
     var owesTrim = false
 
     init(
-        id: SegmentID, lock: Lock, bytes: Int, growthBytesMax: Int = 0, producer: WorkerID, model: String,
+        id: SegmentID, lock: Lock, bytes: Int, growthBytesMax: Int = 0, producer: BorrowerID, model: String,
         file: DescriptorBox
     ) {
         self.id = id
@@ -109,7 +109,7 @@ final class Segment {
     private var bytesInHugePages: Int { (bytes + Machine.hugePageBytes - 1) & ~(Machine.hugePageBytes - 1) }
 
     /// The most bytes that are moved out of an output so that its memory can be kept for another: about what is packed.
-    static let movedBytesMax = 128 << 10
+    static let extractedBytesMax = 128 << 10
     /// Memory below this is not worth a move.
     static let recycledBytesMin = 8 << 20
 

@@ -17,11 +17,11 @@ public final class SegmentStore {
     var pool: Pool
     var lastSegment: UInt64 = 0
     private var lastTable: UInt64 = 0
-    var outputs: [WorkerID: SegmentID] = [:]
-    private(set) var loans: [WorkerID: Set<TableID>] = [:]
+    var outputs: [BorrowerID: SegmentID] = [:]
+    private(set) var loans: [BorrowerID: Set<TableID>] = [:]
     var residentBytesPeak = 0
     /// What was moved out of outputs of which next to nothing was published, in bytes, since the store was made.
-    public internal(set) var movedBytes = 0
+    public internal(set) var extractedBytes = 0
     /// What was read back from a disk so that it could be lent, in bytes, since the store was made.
     public internal(set) var restoredBytes = 0
     /// Who does what takes its time.
@@ -55,9 +55,9 @@ public final class SegmentStore {
     ///   - model: the model whose output it is, by a name that stays the same from run to run: it gets the same memory again.
     ///   - recycles: whether it may be memory that was used before; that stays charged to the group that touched it first.
     public func makeOutputSegment(
-        bytes: Int, for worker: WorkerID, growthBytesMax: Int = 0, expectedBytes: Int = 0, model: String = "",
+        bytes: Int, for worker: BorrowerID, growthBytesMax: Int = 0, expectedBytes: Int = 0, model: String = "",
         recycles: Bool = true
-    ) throws(StoreError) -> Output {
+    ) throws(StoreError) -> OutputSegment {
         precondition(bytes > 0, "an output segment has room for something")
         precondition(outputs[worker] == nil, "worker \(worker) has an output already")
         let rounded = (bytes + Machine.hugePageBytes - 1) & ~(Machine.hugePageBytes - 1)
@@ -69,14 +69,14 @@ public final class SegmentStore {
             id: id, lock: lock, bytes: rounded, growthBytesMax: growthBytesMax, producer: worker, model: model,
             file: file)
         outputs[worker] = id
-        return Output(id: id, file: file, bytes: rounded, recycledBytes: recycled?.residentBytes ?? 0)
+        return OutputSegment(id: id, file: file, bytes: rounded, recycledBytes: recycled?.residentBytes ?? 0)
     }
 
     /// Keeps an object alive as long as the memory of a worker's output is held: the owner of the control group that it is
     /// charged to.
     ///
     /// It is let go of when no table names the memory any more, also when the memory itself is kept for a later output.
-    public func attach(_ companion: AnyObject, toOutputOf worker: WorkerID) {
+    public func attach(_ companion: AnyObject, toOutputOf worker: BorrowerID) {
         guard let output = outputs[worker].flatMap({ segments[$0] }) else {
             preconditionFailure("worker \(worker) has no output, or has published it")
         }
@@ -98,7 +98,7 @@ public final class SegmentStore {
     /// Only after the worker and everything it started are dead.
     ///
     /// - Throws: `tampered`, `system`.
-    public func measureOutput(of worker: WorkerID) throws(StoreError) {
+    public func measureOutput(of worker: BorrowerID) throws(StoreError) {
         guard let output = outputs[worker].flatMap({ segments[$0] }) else {
             preconditionFailure("worker \(worker) has no output, or has published it")
         }
@@ -121,7 +121,7 @@ public final class SegmentStore {
     ///
     /// A worker that reads no table of a segment never gets the segment. A table that must be restored first
     /// (`mustRestore`) can't be lent.
-    public func lend(_ table: TableID, to worker: WorkerID) -> Loan {
+    public func lend(_ table: TableID, to worker: BorrowerID) -> Loan {
         guard var entry = tables[table] else { preconditionFailure("table \(table) is gone") }
         precondition(!mustRestore(table), "table \(table) is on a disk, where workers could change it")
         entry.readers.insert(worker)
@@ -158,7 +158,7 @@ public final class SegmentStore {
     }
 
     /// The memory that a worker's output takes now, in bytes; 0 when it has none.
-    public func outputResidentBytes(of worker: WorkerID) -> Int {
+    public func outputResidentBytes(of worker: BorrowerID) -> Int {
         outputs[worker].flatMap { segments[$0] }.flatMap { try? $0.residentBytes() } ?? 0
     }
 
@@ -178,7 +178,7 @@ public final class SegmentStore {
     /// Ends a worker that is dead with everything it started: its unpublished output goes, and released tables that only it read.
     ///
     /// - Throws: as `release`.
-    public func end(_ worker: WorkerID) throws(StoreError) {
+    public func end(_ worker: BorrowerID) throws(StoreError) {
         if let output = outputs.removeValue(forKey: worker), let segment = segments[output] {
             recycle(segment)
         }

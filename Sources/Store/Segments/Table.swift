@@ -7,7 +7,7 @@ struct Table {
     /// The ranges it names, by segment.
     var named: [SegmentID: RangeSet]
     /// The workers that may be reading it.
-    var readers: Set<WorkerID> = []
+    var readers: Set<BorrowerID> = []
     /// Whether the engine has released it; it then goes with its last reader.
     var isReleased = false
 }
@@ -21,7 +21,7 @@ public struct Loan: Sendable {
 }
 
 /// The segment that a worker gets for its output.
-public struct Output: Sendable {
+public struct OutputSegment: Sendable {
     /// The number it has in the store; the worker calls it 0.
     public let id: SegmentID
     /// The file, for reading and writing. All zero.

@@ -27,14 +27,14 @@ struct PlanCommand: ParsableCommand {
 
     func run() throws {
         do {
-            let plan = try Session.plan(project, noSandbox: noSandbox)
+            let plan = try CommandRun.plan(project, noSandbox: noSandbox)
             for warning in plan.warnings ?? [] { Output.note("warning: " + warning.text) }
             switch output {
             case .json: Output.result(plan.json)
             case .tty: Output.result(plan.tree(columns: Output.columns(1), style: Style(for: 1)))
             }
         } catch {
-            let failures = Session.failures(of: error)
+            let failures = CommandRun.failures(of: error)
             for failure in failures { Output.error(failure.text) }
             Output.leave(1)
         }

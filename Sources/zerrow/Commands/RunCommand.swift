@@ -50,7 +50,7 @@ struct RunCommand: ParsableCommand {
     func validate() throws { try Self.check(rows: rows) }
 
     func run() throws {
-        Session.run(
+        CommandRun.run(
             project, engineOptions, runOptions, output: output, rows: dryRun || output == .json ? 0 : rows, query: nil,
             exportFolder: export, againOnLine: againOnLine)
     }
@@ -88,6 +88,6 @@ struct QueryCommand: ParsableCommand {
     func validate() throws { try RunCommand.check(rows: rows) }
 
     func run() throws {
-        Session.run(project, engineOptions, runOptions, output: output, rows: output == .json ? 0 : rows, query: sql)
+        CommandRun.run(project, engineOptions, runOptions, output: output, rows: output == .json ? 0 : rows, query: sql)
     }
 }

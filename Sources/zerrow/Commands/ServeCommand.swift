@@ -25,5 +25,5 @@ struct ServeCommand: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("Where to listen.", valueName: "path"))
     var socket: String?
 
-    func run() { Session.serve(engineOptions, socket: socket) }
+    func run() { CommandRun.serve(engineOptions, socket: socket) }
 }

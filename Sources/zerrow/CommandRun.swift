@@ -4,7 +4,7 @@ import System
 import Terminal
 
 /// From parsed arguments to an exit code: makes the engine, runs, prints.
-enum Session {
+enum CommandRun {
     /// Runs a project, or a query over it, and ends the process with the run's exit code.
     static func run(
         _ project: ProjectOptions, _ group: EngineOptionGroup, _ runGroup: RunOptionGroup, output: OutputFormat,

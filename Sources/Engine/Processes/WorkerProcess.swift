@@ -7,7 +7,7 @@ import System
 /// The engine's side of one worker: its socket, its output, its limits, and the messages it has sent.
 ///
 /// Used on the engine's thread alone.
-final class Worker {
+final class WorkerProcess {
     let id: Scheduler.WorkerID
     /// The zygote's name for it; unique among all runs of the engine.
     let name: String
@@ -18,7 +18,7 @@ final class Worker {
     let channel: Channel
     /// The read end of the pipe that is the worker's standard output and error.
     let output: LineReader
-    let identity: WorkerIdentity?
+    let identity: WorkerUser?
 
     /// The grant of its model; nil as long as it only waits.
     var grant: Scheduler.Grant?
@@ -62,7 +62,7 @@ final class Worker {
     func mark(_ step: String) { marks[step + "_at_ms"] = Double(MonotonicClock.nanoseconds()) / 1e6 }
 
     /// The store's name for it.
-    var storeID: Store.WorkerID { Store.WorkerID(rawValue: name) }
+    var storeID: BorrowerID { BorrowerID(rawValue: name) }
 
     /// Kills it and, if it has a pid namespace or a control group, all processes that it started.
     func killProcesses() {
@@ -81,7 +81,7 @@ final class Worker {
 
     init(
         id: Scheduler.WorkerID, name: String, model: Int, zygote: ZygoteProcess, channel: Channel, output: LineReader,
-        identity: WorkerIdentity?
+        identity: WorkerUser?
     ) {
         self.id = id
         self.name = name
@@ -93,7 +93,7 @@ final class Worker {
     }
 }
 
-extension Worker {
+extension WorkerProcess {
     /// A scan that asked DeCache.
     struct Scan {
         /// Whether it got its answer.

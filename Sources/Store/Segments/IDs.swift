@@ -29,7 +29,7 @@ public struct TableID: RawRepresentable, Hashable, Comparable, Sendable, CustomS
 }
 
 /// A worker's name, as the protocol gives it.
-public struct WorkerID: RawRepresentable, Hashable, Sendable, ExpressibleByStringLiteral, CustomStringConvertible {
+public struct BorrowerID: RawRepresentable, Hashable, Sendable, ExpressibleByStringLiteral, CustomStringConvertible {
     /// The name.
     public let rawValue: String
 

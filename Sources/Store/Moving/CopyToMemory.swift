@@ -3,8 +3,8 @@ import SIPC
 import System
 
 /// The task of copying ranges of some segments together into a new segment in memory.
-struct Gathering: Sendable {
-    let movers: Movers
+struct CopyToMemory: Sendable {
+    let movers: MovingTables
     let lock: Lock
     let wanted: [SegmentID: RangeSet]
     /// A few words about the task, for errors.
@@ -35,12 +35,12 @@ struct Gathering: Sendable {
         try Segment.collapse(file.descriptor, bytes: end & ~(huge - 1))
         try copy(placements, to: file)
         let reader = try Segment.lock(file, lock)
-        let new = SIPC.Segment(id: movers.newID.rawValue, bytes: UInt64(size))
-        let relocation = Relocation(placements)
+        let new = SegmentEntry(id: movers.newID.rawValue, bytes: UInt64(size))
+        let relocation = OffsetMap(placements)
         var tables = try movers.rewriteOthers(relocation, to: new)
         let moved = try movers.descriptor().relocated(to: new) { relocation.offset(of: $1, in: $0) }
         guard let moved else { preconditionFailure("a table that moves names nothing of what moves") }
-        tables[movers.table] = try Rewritten(movers.box, bytes: moved)
+        tables[movers.table] = try RewrittenDescriptor(movers.box, bytes: moved)
         let segment = NewSegment(
             id: movers.newID, bytes: size, place: .memory, writer: file, reader: reader, tables: tables)
         let figures = MoveFigures(bytes: bytes, nanoseconds: MonotonicClock.nanoseconds() - begin)

@@ -2,7 +2,7 @@ import Glibc
 import System
 
 /// The users of the host that the users of a sandbox are mapped to.
-struct IdentityMap {
+struct UserMap {
     /// The host's user that user 0 inside is.
     var userFirst: UInt32
     /// The host's group that group 0 inside is.
@@ -16,11 +16,11 @@ struct IdentityMap {
     static let count: UInt32 = 65_536
 
     /// A range of users of its own where the engine is root and owns them; else the engine's own user alone.
-    static let available: IdentityMap =
+    static let available: UserMap =
         if geteuid() == 0, isMapped(first, count, "/proc/self/uid_map"), isMapped(first, count, "/proc/self/gid_map") {
-            IdentityMap(userFirst: first, groupFirst: first, count: count)
+            UserMap(userFirst: first, groupFirst: first, count: count)
         } else {
-            IdentityMap(userFirst: geteuid(), groupFirst: getegid(), count: 1)
+            UserMap(userFirst: geteuid(), groupFirst: getegid(), count: 1)
         }
 
     /// In a container root may own only some of the host's ids.
@@ -35,34 +35,34 @@ struct IdentityMap {
 }
 
 /// The user that one worker runs as, in its zygote's user namespace.
-public struct WorkerIdentity: Sendable, Equatable {
+public struct WorkerUser: Sendable, Equatable {
     /// User and group id inside.
     public let uid: UInt32
 }
 
 /// Hands out users, so that no two workers that live at the same time share one.
-public final class IdentityPool {
+public final class WorkerUsers {
     private static let first: UInt32 = 1000
-    private var next = IdentityPool.first
+    private var next = WorkerUsers.first
     private var inUse: Set<UInt32> = []
 
     /// All users are free.
     public init() {}
 
     /// Whether workers can have users of their own on this machine.
-    public static var isAvailable: Bool { IdentityMap.available.count > 1 }
+    public static var isAvailable: Bool { UserMap.available.count > 1 }
 
     /// The next user that no worker has. Traps when tens of thousands of workers are alive.
-    public func take() -> WorkerIdentity {
-        precondition(inUse.count < Int(IdentityMap.count - Self.first) / 2, "more workers than users")
+    public func take() -> WorkerUser {
+        precondition(inUse.count < Int(UserMap.count - Self.first) / 2, "more workers than users")
         while inUse.contains(next) { advance() }
         inUse.insert(next)
         defer { advance() }
-        return WorkerIdentity(uid: next)
+        return WorkerUser(uid: next)
     }
 
     /// Takes back the user of a worker that is dead with all it started.
-    public func give(back identity: WorkerIdentity) { inUse.remove(identity.uid) }
+    public func give(back identity: WorkerUser) { inUse.remove(identity.uid) }
 
-    private func advance() { next = next + 1 < IdentityMap.count ? next + 1 : Self.first }
+    private func advance() { next = next + 1 < UserMap.count ? next + 1 : Self.first }
 }
