@@ -24,7 +24,7 @@ import Testing
         let (reading, writing) = try DescriptorBox.pipe()
         let child = try ChildProcess(
             ["sh", "-c", "read x <&3; exec 3<&-; \(script)"], environment: ["PATH": "/usr/bin:/bin"], folder: "/",
-            output: .null, errors: .null, control: reading.raw)
+            output: .null, errors: .null, inherited: [reading.raw])
         return (child, writing)
     }
 

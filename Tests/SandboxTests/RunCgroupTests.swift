@@ -18,7 +18,7 @@ extension CgroupTests {
                 """
             let child = try ChildProcess(
                 ["sh", "-c", script], environment: ["PATH": "/usr/bin:/bin"], folder: "/", output: .null, errors: .null,
-                control: file.raw)
+                inherited: [file.raw])
             try group.add(child.pid)
             return try child.wait()
         }
@@ -155,7 +155,7 @@ extension CgroupTests {
                 """
             let child = try ChildProcess(
                 ["sh", "-c", script], environment: ["PATH": "/usr/bin:/bin"], folder: "/", output: .null, errors: .null,
-                control: reading.raw)
+                inherited: [reading.raw])
             try group.add(child.pid)
             return (child, writing)
         }

@@ -29,7 +29,7 @@ final class SwapFile {
         let script = "trap '' INT TERM HUP; read x <&3; swapoff \(path); rm -f \(path)"
         guardian = try ChildProcess(
             ["sh", "-c", script], environment: ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"], folder: "/", output: .null,
-            errors: .null, control: reading.raw)
+            errors: .null, inherited: [reading.raw])
         pipe = writing
         try file.allocate(bytes: bytes)
         guard Self.run(["mkswap", path]), Self.run(["swapon", path]) else { throw Refused() }
