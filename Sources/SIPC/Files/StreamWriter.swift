@@ -197,14 +197,16 @@ struct BodyPart {
     ) -> Piece {
         func moved<T: FixedWidthInteger>(_ type: T.Type) -> Piece {
             func end(_ at: Int) -> Int64 { Int64(content.loadUnaligned(fromByteOffset: at, as: type)) }
+            // A buffer may be longer than its runs, by less than one of them, too.
+            let count = content.count / width
             // A node of no slots has no runs, though others may lie before it in its buffer.
-            if content.isEmpty || (start == 0 && end(content.count - width) <= slots) { return .content(content) }
+            if count == 0 || (start == 0 && end((count - 1) * width) <= slots) { return .content(content) }
             var bytes: [UInt8] = []
             bytes.reserveCapacity(content.count)
-            for at in stride(from: 0, to: content.count, by: width) {
-                bytes.appendLittle(T(truncatingIfNeeded: min(end(at) &- start, slots)))
+            for run in 0..<count {
+                bytes.appendLittle(T(truncatingIfNeeded: min(end(run * width) &- start, slots)))
             }
-            return .made(bytes)
+            return .made(bytes + content[(count * width)...])
         }
         return width == 2 ? moved(Int16.self) : width == 4 ? moved(Int32.self) : moved(Int64.self)
     }
