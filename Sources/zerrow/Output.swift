@@ -92,14 +92,15 @@ enum Output {
         exit(1)
     }
 
-    /// Where a signal to the process arrives; -1 while signals end it by themselves.
-    private static let interruption = Atomic<Int32>(-1)
+    /// Where a signal to the process arrives, and stays open for as long as there may be something to write; nil while signals end
+    /// the process by themselves.
+    private static let interruption = Mutex<SignalDescriptor?>(nil)
 
     /// Whether a signal has ended such a wait: nothing is waited for after that, or one signal would not be enough.
     private static let isInterrupted = Atomic(false)
 
     /// Has a signal end the wait for a reader that does not read, from now on. The signal stays there, for whoever acts on it.
-    static func stopWaiting(on signals: SignalDescriptor) { interruption.store(signals.raw, ordering: .relaxed) }
+    static func stopWaiting(on signals: SignalDescriptor) { interruption.withLock { $0 = signals } }
 
     /// Writes all of a text, unless a signal arrives while its reader does not read.
     ///
@@ -132,7 +133,7 @@ enum Output {
     private static func waitForRoom(_ descriptor: Int32) -> Bool {
         var entries = [
             pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0),
-            pollfd(fd: interruption.load(ordering: .relaxed), events: Int16(POLLIN), revents: 0),
+            pollfd(fd: interruption.withLock { $0?.raw } ?? -1, events: Int16(POLLIN), revents: 0),
         ]
         let timeout: Int32 = isInterrupted.load(ordering: .relaxed) ? 0 : -1
         while poll(&entries, nfds_t(entries.count), timeout) < 0, errno == EINTR {}

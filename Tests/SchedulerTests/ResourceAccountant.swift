@@ -24,7 +24,9 @@ struct ResourceAccountant {
 
     struct Granted {
         let inputs: Set<TableKey>
-        let reserved: Int
+        var reserved: Int
+        /// Whether it was given all that was left.
+        let hasAll: Bool
         var used = 0
         var handedOver = 0
         var isStalled = false
@@ -69,7 +71,11 @@ struct ResourceAccountant {
     mutating func see(_ event: ResourceManager.Event) throws {
         switch event {
         case .runBegan, .measured: break
-        case .stalled(let run, let model): grants[ModelKey(run, model)]?.isStalled = true
+        case .stalled(let run, let model):
+            guard var grant = grants[ModelKey(run, model)] else { return }
+            grant.isStalled = true
+            if grant.hasAll { grant.reserved = min(grant.reserved, max(2 * grant.used, limits.workerBytesMin)) }
+            grants[ModelKey(run, model)] = grant
         case .progressing(let run, let model): grants[ModelKey(run, model)]?.isStalled = false
         case .runEnded(let run):
             runs[run] = nil
@@ -152,7 +158,9 @@ struct ResourceAccountant {
             throw Violation(description: "\(key) is granted without \(input)")
         }
         for input in ask.inputs { drops[input] = nil }
-        grants[key] = Granted(inputs: Set(ask.inputs), reserved: grant.expectedBytes)
+        grants[key] = Granted(
+            inputs: Set(ask.inputs), reserved: grant.expectedBytes,
+            hasAll: ask.isRetry || grant.expectedBytes < min(ask.expectedBytes, ask.memoryBytesMax ?? Int.max))
         if grants.count > limits.slots { try checkLentSlot(key) }
         if grants.keys.count(where: { $0.run == key.run }) > runs[key.run]!.slots {
             throw Violation(description: "run \(key.run) uses more slots than it may")

@@ -207,6 +207,25 @@ import Testing
         #expect(manager.handle(Self.ask(1, 20, run: 2)) == [Self.grant(1, 20, max: 20, run: 2)])
     }
 
+    /// A retry, and a model that is expected to need more than there is.
+    @Test(arguments: [true, false]) func aModelThatHasAllMemoryAndDoesNotGetOnLeavesOthersWhatItDoesNotUse(
+        _ isRetry: Bool
+    ) {
+        var manager = Self.manager(engine: 200)
+        _ = manager.handle(.runBegan(2, isBatch: false, slots: 9, memoryBytesMax: nil))
+        #expect(manager.handle(Self.ask(0, isRetry ? 10 : 999, isRetry: isRetry)) == [Self.grant(0, 200, max: 200)])
+        #expect(manager.handle(Self.ask(1, 20, run: 2)) == [])
+        #expect(manager.runsWithoutSlot == [2])
+        #expect(manager.handle(.used(1, model: 0, bytes: 40)) == [])
+        #expect(manager.handle(Self.ask(2, 130, run: 2)) == [])
+        #expect(manager.handle(.stalled(1, model: 0)).first == Self.grant(1, 20, max: 20 + (isRetry ? 0 : 100), run: 2))
+        #expect(manager.runsWithoutSlot.isEmpty)
+        // It may use more after all: then nobody is admitted beside it.
+        #expect(manager.handle(.used(1, model: 0, bytes: 150)) == [])
+        #expect(manager.handle(.givenBack(2, model: 1)) == [])
+        #expect(manager.handle(.givenBack(1, model: 0)).count == 1)
+    }
+
     @Test func anAskIsPassedOnlySoOften() {
         var manager = Self.manager(engine: 100)
         _ = manager.handle(Self.ask(0, 50))

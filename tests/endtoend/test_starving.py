@@ -234,6 +234,30 @@ def test_models_that_compute_for_ever_keep_no_other_run_waiting_for_ever(neighbo
     assert "has been waiting for a slot" in busy.err
 
 
+# It has too little memory the first time, and is run once more, alone, with all that there is.
+HUNGRY = """
+    import time
+    import zerrow
+
+    @zerrow.model()
+    def hungry(numbers=zerrow.Model("numbers")):
+        left = {until} - time.time()
+        if left > 0:
+            time.sleep(left)
+            raise MemoryError
+        print("is busy", flush=True)
+        time.sleep(3000)
+"""
+
+
+def test_a_model_that_has_all_memory_keeps_no_other_run_waiting_for_ever(neighbours: Neighbours):
+    with neighbours.beside(HUNGRY.format(until=time.time() + 5)) as hungry:
+        _, report, told = neighbours.innocent()
+        assert hungry.poll() is None
+    assert {wait["model"] for wait in report["slot_waits"]} == {"hungry"}
+    assert "waiting for a slot" in told
+
+
 # MARK: Processors and processes
 
 

@@ -219,3 +219,18 @@ def test_a_signal_ends_a_run_whose_output_nobody_reads(loud: subprocess.Popen):
     wait_until(lambda: is_full(loud.stderr), seconds=60, what="a full pipe", pause=0.5)
     loud.send_signal(signal.SIGINT)
     assert loud.wait(60) == 1
+
+
+def test_a_result_that_is_read_slowly_arrives_whole(project: Project):
+    for number in range(90):
+        project.write(f"{'long' * 25}{number}.sql", "select count(*) as n from numbers")
+    words = project.command("--output", "json")
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=project.environment()
+    ) as command:
+        # All is run, and what is left of the result waits for room.
+        wait_until(lambda: is_full(command.stdout), seconds=120, what="a full pipe", pause=0.5)
+        text = command.stdout.read()
+    assert command.returncode == 0
+    assert len(text) > 1 << 16
+    assert len(json.loads(text)["models"]) == 91

@@ -316,7 +316,8 @@ extension ResourceManager {
         let isBesideRetry = limits.memoryBytesMax != nil && grants.values.contains { $0.ask.isRetry }
         let memoryBytesMax = isBesideRetry ? need.reserved : hardLimit(ask)
         grants[key] = GrantState(
-            ask: ask, inputs: inputs, reserved: need.reserved, memoryBytesMax: memoryBytesMax)
+            ask: ask, inputs: inputs, reserved: need.reserved, hasAll: ask.isRetry || need.shortOf != nil,
+            memoryBytesMax: memoryBytesMax)
         charge(need.reserved, run: ask.run)
         actions.append(
             .grant(

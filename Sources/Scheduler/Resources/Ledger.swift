@@ -79,7 +79,9 @@ extension ResourceManager {
         /// The tables it reads, each once.
         let inputs: [TableKey]
         /// The bytes reserved for it: those it was expected to need, or all there were.
-        let reserved: Int
+        var reserved: Int
+        /// Whether these were all there were: as a retry gets them, or a model that is expected to need more.
+        let hasAll: Bool
         /// The most that it can use, nil if nothing limits it.
         let memoryBytesMax: Int?
         /// The bytes it uses, as last measured.

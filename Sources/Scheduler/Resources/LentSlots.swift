@@ -11,10 +11,23 @@ extension ResourceManager {
         runs[run]!.used == 0 && runs[run]!.slots > 0 && grants.values.count { !$0.isStalled } < limits.slots
     }
 
-    /// The runs that ask, have no slot, and find none free, in their order.
+    /// The runs that ask and have no slot, in their order, when none is free, or when one model has all memory.
     public var runsWithoutSlot: [RunID] {
-        guard !hasFreeSlot else { return [] }
+        guard !hasFreeSlot || grants.values.contains(where: { $0.hasAll && !$0.isStalled }) else { return [] }
         return runs.keys.filter { runs[$0]!.used == 0 && runs[$0]!.slots > 0 && !runs[$0]!.asks.isEmpty }.sorted()
+    }
+
+    /// A model doesn't get on. One that was granted all memory there was keeps what it uses, and as much again: others get the rest.
+    mutating func stalled(_ key: ModelKey) {
+        guard var grant = grants[key] else { return }
+        let before = grant.bytes
+        grant.isStalled = true
+        if grant.hasAll {
+            let (twice, overflows) = grant.used.multipliedReportingOverflow(by: 2)
+            grant.reserved = min(grant.reserved, max(overflows ? .max : twice, limits.workerBytesMin))
+        }
+        grants[key] = grant
+        charge(grant.bytes - before, run: key.run)
     }
 
     /// The models that are granted, in order.

@@ -12,7 +12,8 @@
 /// **Lent slots.** A model that doesn't get on keeps its slot: nobody knows whether it will. But a run that has no slot is lent one more
 /// while fewer models get on than there are slots. So no run waits for ever for models that never end, those that get on are never more than
 /// there are slots but for one that was stalled and goes on, and a run has no more of it than its one model. A lent slot
-/// comes back by itself: as long as more models are granted than there are slots, no grant is given that isn't lent.
+/// comes back by itself: as long as more models are granted than there are slots, no grant is given that isn't lent. A model
+/// that was granted all memory, and doesn't get on while others wait, keeps twice what it uses, and they get the rest.
 ///
 /// **Memory.** Two limits hold, the engine's and the run's. What counts against them is what is *reserved* and what is
 /// *held*, nothing twice:
@@ -33,7 +34,7 @@
 /// that was killed for memory. If not even the inputs of a model fit, it is refused.
 ///
 /// **Why this ends.** While models get on or evictions are under way, something happens by itself. Of stalled models nothing is expected, but
-/// that they keep their memory: what doesn't fit beside it waits for their end. When nothing runs, no
+/// that they keep what they use: what doesn't fit beside it waits for their end. When nothing runs, no
 /// table is pinned, so that all of them can be evicted but those for which every way has failed; what can be had then
 /// is what asks are clamped to. A table that was dropped and made again is dropped again before it was read only if
 /// nothing else is left (see `Phase`), and at most `dropsMax` times, so that two runs can't undo each other's work for
@@ -136,7 +137,7 @@ public struct ResourceManager: Sendable {
         case .withdrawn(let run, let model): withdrawn(ModelKey(run, model))
         case .givenBack(let run, let model): givenBack(ModelKey(run, model))
         case .used(let run, let model, let bytes): used(ModelKey(run, model), bytes)
-        case .stalled(let run, let model): grants[ModelKey(run, model)]?.isStalled = true
+        case .stalled(let run, let model): stalled(ModelKey(run, model))
         case .progressing(let run, let model): grants[ModelKey(run, model)]?.isStalled = false
         case .tableHeld(let key, let table): tableHeld(key, table)
         case .tableUsed(let key, let nextUse): tableUsed(key, nextUse)

@@ -70,10 +70,16 @@ struct QueryCommand: ParsableCommand {
             Runs only the models that the statement needs.
 
               zerrow query -p examples/tpch 'select count(*) from lineitem'
+              zerrow query -p examples/tpch -f revenue.sql
             """)
 
     @Argument(help: ArgumentHelp("The statement.", valueName: "SQL"))
-    var sql: String
+    var sql: String?
+
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp("Read the statement from this file; '-' is standard input.", valueName: "file"))
+    var file: String?
 
     @OptionGroup var project: ProjectOptions
     @OptionGroup var engineOptions: EngineOptionGroup
@@ -82,12 +88,38 @@ struct QueryCommand: ParsableCommand {
     @Option(name: [.customShort("O"), .long], help: "tty: the rows. json: the run as one JSON object on stdout.")
     var output = OutputFormat.tty
 
-    @Option(name: .long, parsing: .unconditional, help: ArgumentHelp("Rows to show.", valueName: "n"))
+    @Option(
+        name: [.long, .customLong("max-rows")], parsing: .unconditional,
+        help: ArgumentHelp("Rows to show.", valueName: "n"))
     var rows = 40
 
-    func validate() throws { try RunCommand.check(rows: rows) }
+    /// The longest statement that is read from a file, in bytes.
+    private static let statementBytesMax = 1 << 20
+
+    func validate() throws {
+        try RunCommand.check(rows: rows)
+        if (sql == nil) == (file == nil) {
+            throw ValidationError("give one statement: as an argument, or with --file")
+        }
+    }
 
     func run() throws {
-        CommandRun.run(project, engineOptions, runOptions, output: output, rows: output == .json ? 0 : rows, query: sql)
+        CommandRun.run(
+            project, engineOptions, runOptions, output: output, rows: output == .json ? 0 : rows,
+            query: try file.map(Self.statement) ?? sql)
+    }
+
+    /// The statement in a file. A text that is no UTF-8 is refused.
+    private static func statement(in path: String) throws -> String {
+        let bytes: [UInt8]
+        do throws(SystemError) {
+            bytes = try Files.read(path == "-" ? "/dev/stdin" : path, bytesMax: statementBytesMax)
+        } catch {
+            throw ValidationError("the statement can't be read from \(path): \(SystemError.reason(error.errno))")
+        }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw ValidationError("\(path) is not in UTF-8: save it so")
+        }
+        return text
     }
 }
