@@ -6,14 +6,15 @@ import Testing
 @Suite struct ResourceBridgeTests {
     /// Writes down what is asked of it, and may tell more meanwhile.
     private final class User: ResourceUser {
-        var events = 0
+        /// How many models wait for a scan of another run.
+        var waiting = 0
         var log: [String] = []
         var onPerform: (ResourceManager.Action) -> Void = { _ in }
 
-        func handleNextEvent() -> Bool {
-            guard events > 0 else { return false }
-            events -= 1
-            log.append("event")
+        func answerWaitingScan() -> Bool {
+            guard waiting > 0 else { return false }
+            waiting -= 1
+            log.append("answer")
             return true
         }
 
@@ -42,13 +43,29 @@ import Testing
         return bridge
     }
 
-    @Test func eventsOfRunsAreHandledBeforeWhatTheManagerWants() {
+    @Test func factsAreDecidedOnTogether() {
+        let user = User()
+        let bridge = bridge(user, slots: 1)
+        bridge.tell(.runBegan(1, isBatch: false, slots: 2, memoryBytesMax: nil))
+        bridge.tell(ask(1))
+        bridge.tell(ask(0))
+        #expect(user.log.isEmpty)
+        bridge.decide()
+        // The one slot is not given before it is known who wants it most.
+        #expect(user.log == ["grant 1.0"])
+        bridge.decide()
+        #expect(user.log.count == 1)
+    }
+
+    @Test func modelsThatWaitForScansAreAnsweredBeforeEachStep() {
         let user = User()
         let bridge = bridge(user)
         bridge.tell(.runBegan(1, isBatch: false, slots: 2, memoryBytesMax: nil))
-        user.events = 2
-        bridge.tell(ask(0))
-        #expect(user.log == ["event", "event", "grant 1.0"])
+        for model in 0..<2 { bridge.tell(ask(model)) }
+        user.waiting = 2
+        user.onPerform = { _ in user.waiting = 1 }
+        bridge.decide()
+        #expect(user.log == ["answer", "answer", "grant 1.0", "answer", "grant 1.1", "answer"])
     }
 
     @Test func whatComesUpMeanwhileWaitsForTheActionsThatWereDecided() {
@@ -58,10 +75,12 @@ import Testing
         user.onPerform = { [weak bridge] action in
             guard case .grant(_, 0, _) = action else { return }
             bridge?.tell(.givenBack(1, model: 0))
+            bridge?.decide()
             user.log.append("told")
         }
         bridge.tell(ask(0))
         bridge.tell(ask(1))
+        bridge.decide()
         #expect(user.log == ["grant 1.0", "told", "grant 1.1"])
     }
 
@@ -74,8 +93,10 @@ import Testing
         }
         bridge.tellPool(1 << 29)
         bridge.tellPool(1 << 29)
+        bridge.decide()
         // Half of the memory is in the pool: what wants more than the rest has it shrunk, once, as it was answered.
         bridge.tell(ask(0, bytes: 900 << 20))
+        bridge.decide()
         #expect(user.log == ["shrink", "grant 1.0"])
     }
 }

@@ -99,7 +99,7 @@ public final class Server {
     }
 
     private func cancelIfGone(_ client: ServedClient) {
-        guard client.channel.isClosed, let run = client.run, run.cancelCount == 0 else { return }
+        guard client.channel.isClosed, let run = client.run, !run.isCancelled else { return }
         note("\(run.plan.project.name): the client of \(run.id) is gone")
         run.cancel()
     }

@@ -67,8 +67,8 @@ final class TableMover {
         evictions.dropped.note(bytes)
         tables.setUnknown(holding.table)
         delegate?.tell(.evicted(holding.key, .drop, bytesFreed: bytes))
-        for model in holding.models { delegate?.drop(model) }
         for holder in holding.holders { tables.evict(holding.table, from: holder) }
+        for model in holding.models { delegate?.drop(model) }
     }
 
     /// Writes the table to the disk; from then on it is read from there.

@@ -1,9 +1,30 @@
 import Scheduler
 
-/// The texts of failures for a user.
+/// How models are settled, and the texts of their failures for a user.
 extension Run {
+    /// Reports a model's final status.
+    func settle(_ model: Int, _ status: Scheduler.ModelStatus) {
+        guard !isPreview(model) else {
+            if case .failed(let failure) = status { observer?.note("\(name(of: model)) failed: \(failure)") }
+            return
+        }
+        engine.tables.noteReaders()
+        var failure: String?
+        switch status {
+        case .success, .unneeded, .cancelled: break
+        case .skipped(let cause): failure = "not run, because '\(name(of: cause))' failed"
+        case .failed(let reason):
+            let text = message(for: reason, of: model)
+            failure = text
+            record.fail(plan.models[model].name, text)
+        }
+        record.settle(model, status, failure: failure)
+        observer?.modelEnded(record.models[model], failure: failure)
+        if plan.models[model].kind == "scan" { endDeCache() }
+    }
+
     /// A failure in words: the model's place, what was wrong, what to do.
-    func message(for failure: Scheduler.Failure, of index: Int) -> String {
+    private func message(for failure: Scheduler.Failure, of index: Int) -> String {
         let model = plan.models[index]
         var text = ""
         if case .reported(let error) = failure {
@@ -45,9 +66,9 @@ extension Run {
             (engine.options.memoryBytesMax, "--memory of the engine"),
         ]
         let limit = limits.compactMap { bytes, name in bytes.map { ($0, name) } }.min { $0.0 < $1.0 }
-        var text = reports[model].memoryBytesMax.map { ": it held \($0 >> 20) MiB" } ?? ""
+        var text = record.models[model].memoryBytesMax.map { ": it held \($0 >> 20) MiB" } ?? ""
         if let limit { text += ", \(limit.1) is \(limit.0 >> 20) MiB" }
-        if reports[model].executions > 1 { text += ", and it was run again alone" }
+        if record.models[model].executions > 1 { text += ", and it was run again alone" }
         return text + "; give it more with memory= or --memory, or read fewer columns"
     }
 }
