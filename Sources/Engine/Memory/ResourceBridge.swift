@@ -97,6 +97,11 @@ extension Run {
             ))
     }
 
+    /// The key that the model's scan is shared under; nil if it shares only columns, or nothing.
+    func sharedKey(of model: Int) -> String? {
+        isPreview(model) ? nil : plan.models[model].sharedKey(options, engine.options)
+    }
+
     /// Withdraws the ask of a model.
     func withdraw(_ model: Int) {
         if let key = sharedKey(of: model) { engine.scans.withdraw(.init(number, model), key: key) }

@@ -148,37 +148,27 @@ extension WorkerMessage {
     }
 }
 
-extension WorkerProcess {
-    /// Takes its next message off its socket, without waiting; nil for one whose descriptors could not be taken.
-    func receive() -> Channel.Arrival<WorkerMessage?> {
-        channel.receive { (message, came) throws(Malformed) -> WorkerMessage? in
-            guard let files = try descriptors(of: message, came) else { return nil }
-            return try WorkerMessage(message, files, descriptorBytesMax: descriptorBytesLeft)
-        }
-    }
-
-    /// How many answers may wait for a worker that doesn't read them.
-    private static let answersMax = 16
-
-    /// The descriptors that belong to a message: those that came with it, or, where others of the worker's user have too many on their
-    /// way, those that it says it holds: they are taken out of it.
+extension WorkerMessage {
+    /// Reads a message that came from a worker, with the descriptors that came beside it.
     ///
-    /// The numbers are the worker's word; whatever they mean there is what it might have sent as well.
+    /// Where others of the worker's user have too many descriptors on their way, it says which ones it holds, and they are taken out of
+    /// it. The numbers are its word; whatever they mean there is what it might have sent as well.
     ///
-    /// - Throws: for a message that names what can't be taken.
+    /// - Throws: for a message that is none, or names what can't be taken.
     /// - Returns: nil where they could not be taken. The message is void then: the worker was told, and tries again.
-    private func descriptors(of message: Datagram, _ came: [DescriptorBox]) throws(Malformed) -> [DescriptorBox]? {
-        guard let held = message.body["held"]?.array else { return came }
-        let numbers = held.compactMap { $0.integer.flatMap { Int32(exactly: $0) } }
-        guard came.isEmpty, numbers.count == held.count, numbers.count <= Limit.descriptorsMax,
-            channel.waitingCount < Self.answersMax
-        else {
-            throw Malformed("the names of descriptors that nobody can take")
+    init?(_ message: Datagram, _ came: [DescriptorBox], from worker: WorkerProcess) throws(Malformed) {
+        var files = came
+        if let held = message.body["held"]?.array {
+            let numbers = held.compactMap { $0.integer.flatMap { Int32(exactly: $0) } }
+            guard came.isEmpty, numbers.count == held.count, let taken = worker.take(numbers) else {
+                throw Malformed("the names of descriptors that nobody can take")
+            }
+            switch taken {
+            case .taken(let descriptors): files = descriptors
+            case .failed: return nil
+            }
         }
-        var taken: [DescriptorBox]?
-        if let pidfd { taken = try? numbers.map { try pidfd.take($0) } }
-        try? channel.send(Datagram.taken(taken != nil))
-        return taken
+        try self.init(message, files, descriptorBytesMax: worker.descriptorBytesLeft)
     }
 }
 

@@ -141,22 +141,6 @@ final class WorkerProcess {
         return min(max(part, Limit.descriptorBytesMin), Limit.descriptorBytesMax)
     }
 
-    /// It writes its result to a segment of which so many bytes were faulted in before.
-    func takes(recycledBytes: Int) { self.recycledBytes = UInt64(recycledBytes) }
-
-    /// Sends the segments of tables, each once.
-    func send(segmentsOf loans: [Loan]) throws {
-        var segments: [SegmentID: DescriptorBox] = [:]
-        for loan in loans {
-            for segment in loan.segments { segments[segment.id] = segment.file }
-        }
-        let ids = segments.keys.sorted()
-        for start in stride(from: 0, to: ids.count, by: Limit.descriptorsMax) {
-            let chunk = ids[start..<min(start + Limit.descriptorsMax, ids.count)]
-            try channel.send(Datagram.segments(chunk.map(\.rawValue)), chunk.map { segments[$0]! })
-        }
-    }
-
     // MARK: What it has sent
 
     /// Its result came.
@@ -269,5 +253,94 @@ extension WorkerProcess {
         self.scan!.pieces += pieces
         descriptorBytesLeft -= pieces.reduce(0) { $0 + $1.descriptor.bytes }
         return true
+    }
+}
+
+/// What a worker is told (`docs/protocol.md`).
+extension WorkerProcess {
+    /// Gives it its inputs, in their order.
+    func give(inputs loans: [Loan]) throws {
+        try give(segmentsOf: loans)
+        for (index, loan) in loans.enumerated() {
+            try channel.send(Datagram.message(Op.ToWorker.table, ["input": .integer(Int64(index))]), [loan.descriptor])
+        }
+    }
+
+    /// Gives it the segments of tables, each once.
+    private func give(segmentsOf loans: [Loan]) throws {
+        var segments: [SegmentID: DescriptorBox] = [:]
+        for loan in loans {
+            for segment in loan.segments { segments[segment.id] = segment.file }
+        }
+        let ids = segments.keys.sorted()
+        for start in stride(from: 0, to: ids.count, by: Limit.descriptorsMax) {
+            let chunk = ids[start..<min(start + Limit.descriptorsMax, ids.count)]
+            let names = chunk.map { JSONValue.integer(Int64(clamping: $0.rawValue)) }
+            try channel.send(
+                Datagram.message(Op.ToWorker.segments, ["ids": .array(names)]), chunk.map { segments[$0]! })
+        }
+    }
+
+    /// Gives a scan the pieces that it asked for, as it names blocks; more messages than one where they are many.
+    func give(pieces loans: [Loan], _ blocks: [JSONValue]) throws {
+        try give(segmentsOf: loans)
+        let size = Limit.descriptorsMax - 1
+        for start in stride(from: 0, through: max(0, loans.count - 1), by: size) {
+            let chunk = start..<min(start + size, loans.count)
+            let names = JSONValue.object(["pieces": .array(Array(blocks[chunk]))])
+            let list = DescriptorBox(try FileDescriptor.sealedMemory(named: "pieces", names.utf8))
+            try channel.send(
+                Datagram.message(Op.ToWorker.pieces, ["last": .bool(chunk.upperBound == loans.count)]),
+                [list] + loans[chunk].map(\.descriptor))
+        }
+    }
+
+    /// Has it run its task.
+    ///
+    /// - Parameters:
+    ///   - bytesMax: how much of the output it may use.
+    ///   - decacheBytesMax: the most bytes it may keep for other scans, if it is a scan that asks DeCache.
+    ///   - code: the project's code, if it needs that.
+    ///   - sources: a socket on which a scan gets its files.
+    ///   - device: KernelZero's, where it is used.
+    func run(
+        _ task: JSONValue, writingTo output: OutputSegment, bytesMax: UInt64, decacheBytesMax: UInt64?,
+        code: DescriptorBox?, sources: DescriptorBox?, device: DescriptorBox?
+    ) throws {
+        recycledBytes = UInt64(output.recycledBytes)
+        var members: [String: JSONValue] = [
+            "arena_file_bytes": .integer(Int64(clamping: output.bytes)),
+            "arena_bytes_max": .integer(Int64(clamping: bytesMax)),
+        ]
+        if code != nil { members["code"] = true }
+        if sources != nil { members["files"] = true }
+        if let decacheBytesMax {
+            members["decache"] = true
+            members["decache_bytes_max"] = .integer(Int64(clamping: decacheBytesMax))
+        }
+        let task = DescriptorBox(try FileDescriptor.sealedMemory(named: "task", task.utf8))
+        try channel.send(
+            Datagram.message(Op.ToWorker.run, members),
+            [task, output.file] + [code, sources, device].compactMap(\.self))
+    }
+
+    /// How many answers may wait for a worker that doesn't read them.
+    private static let answersMax = 16
+
+    /// Descriptors that it holds.
+    enum Held {
+        case taken([DescriptorBox])
+        /// They are not there, or can't be taken now. It was told so.
+        case failed
+    }
+
+    /// Takes descriptors that it holds, and tells it whether that was done; nil for more than it may name, or if it doesn't read its
+    /// answers.
+    func take(_ numbers: [Int32]) -> Held? {
+        guard numbers.count <= Limit.descriptorsMax, channel.waitingCount < Self.answersMax else { return nil }
+        var taken: [DescriptorBox]?
+        if let pidfd { taken = try? numbers.map { try pidfd.take($0) } }
+        try? channel.send(Datagram.message(Op.ToWorker.taken, ["ok": .bool(taken != nil)]))
+        return taken.map { .taken($0) } ?? .failed
     }
 }

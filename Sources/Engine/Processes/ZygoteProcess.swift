@@ -63,4 +63,15 @@ final class ZygoteProcess {
 
     /// It is dead, or is killed now.
     func die() { state = .dead }
+
+    /// Calls on it to fork a worker.
+    ///
+    /// - Parameter descriptors: the worker's ends of its socket and its output, and what it sees, in a sandbox.
+    func fork(_ worker: WorkerProcess, _ descriptors: [DescriptorBox]) throws(EngineError) {
+        var members: [String: JSONValue] = [
+            "worker": .string(worker.name), "cpus": .integer(Int64(Machine.processorCount())),
+        ]
+        if let identity = worker.identity { members["uid"] = .integer(Int64(identity.uid)) }
+        try channel.send(Datagram.message(Op.ToZygote.fork, members), descriptors)
+    }
 }

@@ -62,7 +62,14 @@ final class RunRecord {
     }
 
     /// A worker's table is there.
-    func made(_ model: Int, rows: UInt64, by worker: WorkerProcess, _ published: WorkerMessage.Publication) {
+    ///
+    /// - Parameter reason: why the result is of this run alone; nil where it may be kept.
+    func made(
+        _ model: Int, rows: UInt64, by worker: WorkerProcess, _ published: WorkerMessage.Publication,
+        keptUnless reason: String?
+    ) {
+        worker.mark("ready")
+        noteKeeping(of: model, unless: reason)
         let now = elapsed()
         isFound.remove(model)
         models[model].wallMilliseconds = now - (models[model].startMilliseconds ?? now)
@@ -96,7 +103,7 @@ final class RunRecord {
     }
 
     /// Whether a model's result may be kept, and if not, why.
-    func noteKeeping(of model: Int, unless reason: String?) {
+    private func noteKeeping(of model: Int, unless reason: String?) {
         models[model].isKept = reason == nil
         models[model].because = reason
     }
@@ -174,5 +181,28 @@ final class RunRecord {
             RunReport.Preview(model: plan.models[model].name, text: text)
         }
         return report
+    }
+}
+
+extension Run {
+    /// Reports a model's final status.
+    func settle(_ model: Int, _ status: Scheduler.ModelStatus) {
+        guard !isPreview(model) else {
+            if case .failed(let failure) = status { observer?.note("\(name(of: model)) failed: \(failure)") }
+            return
+        }
+        engine.tables.noteReaders()
+        var failure: String?
+        switch status {
+        case .success, .unneeded, .cancelled: break
+        case .skipped(let cause): failure = "not run, because '\(name(of: cause))' failed"
+        case .failed(let reason):
+            let text = message(for: reason, of: model)
+            failure = text
+            record.fail(plan.models[model].name, text)
+        }
+        record.settle(model, status, failure: failure)
+        observer?.modelEnded(record.models[model], failure: failure)
+        if plan.models[model].kind == "scan" { endDeCache() }
     }
 }

@@ -55,18 +55,6 @@ extension Run {
         scheduler.nextReaderRank(of: model).map { max(0, $0 - grantCount) }
     }
 
-    /// The facts that a model's need depends on: its code, and the bytes it reads.
-    func subject(_ model: Int) -> MemoryForecast.Subject {
-        let inputs = Set(inputs(of: model).compactMap { tables[$0] })
-        let bytes = inputs.reduce(0) { $0 + engine.store.namedBytes(of: $1) }
-        return MemoryForecast.Subject(
-            code: isPreview(model) ? nil : plan.models[model].code, inputBytes: UInt64(clamping: bytes),
-            decodedBytes: planModel(model).expectedBytes)
-    }
-
-    /// The name of a model's output across all runs and projects.
-    func outputKey(of model: Int) -> String { plan.project.folder + "\0" + name(of: model) }
-
     /// How long a model may run; nil for ever.
     func timeout(of model: Int) -> ModelTimeout? {
         isPreview(model) ? nil : ModelTimeout(of: plan.models[model], in: plan, options)

@@ -1,7 +1,7 @@
 import Glibc
 import System
 
-/// A run as a user of zygotes; what they say of its workers is in `Run.swift`.
+/// A run as a user of zygotes: it asks for them, and ends those that hang. What they say of its workers is in `Run.swift`.
 extension Run: ZygoteUser {
     func startZygote(_ name: String) {
         guard let key = scheduler.graph.models.indices.lazy.map({ self.key(of: $0) }).first(where: { $0.name == name })
@@ -13,8 +13,6 @@ extension Run: ZygoteUser {
             feed(.zygoteFailed(environment: name, reason: "\(error)"))
         }
     }
-
-    func ready(_ zygote: ZygoteProcess) { feed(.zygoteReady(environment: zygote.key.name)) }
 
     /// The workers that were not forked yet are over with that.
     func failed(_ zygote: ZygoteProcess, _ reason: String) {
@@ -37,6 +35,25 @@ extension Run: ZygoteUser {
             let exit = WorkerProcess.Exit(status: 0, signal: SIGKILL, memoryBytesMax: 0, cpuMilliseconds: 0)
             worker.exited(exit)
             died(worker, exit)
+        }
+    }
+
+    /// Ends what has taken too long.
+    func checkDeadlines(_ now: UInt64) {
+        for worker in workers.values {
+            if worker.isOverdue(now) {
+                // A worker that does not exist yet can't be killed: the zygote hangs.
+                if scheduler.isForking(worker.id), !worker.isEntering, worker.zygote.state == .ready {
+                    engine.zygotes.fail(
+                        worker.zygote,
+                        "it did not fork a worker within \(Int(WorkerProcess.graceSeconds)) seconds")
+                } else {
+                    feed(.timedOut(worker.id))
+                }
+            }
+            if worker.zygote.state == .ready, worker.isLost(now, whenCancelled: isCancelled) {
+                engine.zygotes.fail(worker.zygote, "it did not tell of the end of a worker")
+            }
         }
     }
 }

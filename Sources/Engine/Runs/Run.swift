@@ -164,9 +164,7 @@ final class Run {
                 in: cgroup?.makeWorker(name, memoryBytesMax: nil))
             workers[id] = worker
             let view = engine.options.isSandboxed ? [try files.view(for: zygote.key, process)] : []
-            try zygote.channel.send(
-                Datagram.fork(worker: name, uid: worker.identity?.uid, cpus: Machine.processorCount()),
-                [DescriptorBox(try theirs.descriptor.duplicate()), writing] + view)
+            try zygote.fork(worker, [DescriptorBox(try theirs.descriptor.duplicate()), writing] + view)
         } catch {
             if let worker = workers.removeValue(forKey: id) { end(worker) }
             feed(.forkFailed(id, reason: "\(error)"))
@@ -228,33 +226,48 @@ final class Run {
     /// Sends the segments, the tables, the task, the code, and the segment to write to.
     private func handOver(_ model: Int, to worker: WorkerProcess) throws {
         let inputs = inputs(of: model).map { tables[$0]! }
-        for table in Set(inputs) { engine.mover.comesBack(table) }
-        let loans = inputs.map { engine.store.lend($0, to: worker.storeID) }
-        try worker.send(segmentsOf: loans)
-        for (index, loan) in loans.enumerated() {
-            try worker.channel.send(Datagram.table(input: index), [loan.descriptor])
-        }
+        let loans = inputs.map { engine.mover.lend($0, to: worker.storeID) }
+        try worker.give(inputs: loans)
         let limits = engine.arenaLimits(memoryBytesMax: worker.grant?.memoryBytesMax.map { UInt64($0) })
-        let device = engine.kernelZeroDevice
         // Moved memory is appended. Huge pages keep their place in 2 MiB, so there may be as many holes as pages.
         let output = try engine.store.makeOutputSegment(
-            bytes: limits.fileBytes, for: worker.storeID, growthBytesMax: device == nil ? 0 : limits.fileBytes,
+            bytes: limits.fileBytes, for: worker.storeID,
+            growthBytesMax: engine.kernelZeroDevice == nil ? 0 : limits.fileBytes,
             expectedBytes: engine.forecast.outputBytes(of: outputKey(of: model)), model: outputKey(of: model))
-        worker.takes(recycledBytes: output.recycledBytes)
-        let task = DescriptorBox(try FileDescriptor.sealedMemory(named: "task", self.task(of: model).utf8))
         let code = isPreview(model) ? nil : try files.code(for: plan.models[model])
         let sources = try sources(of: model)
-        try worker.channel.send(
-            Datagram.run(
-                arenaFileBytes: UInt64(output.bytes), arenaBytesMax: limits.bytesMax,
-                decacheBytesMax: usesDeCache(model) ? decacheBytesMax : nil, hasCode: code != nil,
-                hasFiles: sources != nil),
-            [task, output.file] + [code, sources, device].compactMap(\.self))
+        try worker.run(
+            task(of: model), writingTo: output, bytesMax: limits.bytesMax,
+            decacheBytesMax: usesDeCache(model) ? decacheBytesMax : nil, code: code, sources: sources,
+            device: engine.kernelZeroDevice)
         // The pool is smaller now if the output was recycled.
         engine.resources.tellPool(engine.store.pooledBytes)
     }
 
     // MARK: What it says
+
+    /// Adds the descriptors that the run waits for: those of its workers, and of their output.
+    func watch(_ watches: inout [Watch]) {
+        for worker in workers.values {
+            if !worker.channel.isClosed {
+                watches.append(
+                    Watch(worker.channel.socket.raw, worker.channel.interest) { ready in
+                        if ready.contains(.write) { worker.channel.flush() }
+                        self.hear(worker)
+                    })
+            }
+            if !worker.output.isClosed {
+                watches.append(
+                    Watch(worker.output.descriptor.raw, isReady: worker.output.hasMore) { _ in
+                        self.print(worker.output.lines(), of: worker)
+                    })
+            }
+        }
+    }
+
+    private func print(_ lines: [String], of worker: WorkerProcess) {
+        if !lines.isEmpty { observer?.printed(name(of: worker.model), lines: lines) }
+    }
 
     /// Reads a worker's messages, up to a number: no worker keeps the engine from the others.
     ///
@@ -263,7 +276,10 @@ final class Run {
     func hear(_ worker: WorkerProcess) -> Bool {
         for _ in 0..<Limit.messagesPerTurn {
             guard !worker.channel.isClosed, scheduler.isAlive(worker.id) else { return false }
-            switch worker.receive() {
+            let arrival = worker.channel.receive { (message, came) throws(Malformed) in
+                try WorkerMessage(message, came, from: worker)
+            }
+            switch arrival {
             case .nothing, .closed: return false
             case .malformed(let what): misbehaved(worker, "it sent \(what)")
             case .message(let message): if let message { handle(message, from: worker) }
@@ -360,8 +376,10 @@ final class Run {
     }
 }
 
-/// What a zygote says of its workers.
+/// What a zygote says.
 extension Run {
+    func ready(_ zygote: ZygoteProcess) { feed(.zygoteReady(environment: zygote.key.name)) }
+
     func said(_ message: ZygoteMessage, of name: String, by zygote: ZygoteProcess) -> String? {
         // A worker of a run that is over can be no more: a run ends when all its workers are over.
         guard let worker = workers.values.first(where: { $0.name == name }) else { return nil }

@@ -88,10 +88,9 @@ extension Run {
             worker.cgroup?.allowSwap()
             tables.add(made[0], of: model, by: worker, seconds: seconds)
             addPieces(Array(made.dropFirst()), by: worker, seconds: seconds)
-            worker.mark("ready")
-            record.made(model, rows: result.rows, by: worker, published)
+            record.made(
+                model, rows: result.rows, by: worker, published, keptUnless: reasonNotToKeep(model, published))
             shareScan(model)
-            record.noteKeeping(of: model, unless: reasonNotToKeep(model, published))
             if record.models[model].isKept {
                 engine.keep(record.models[model].output!, made[0], of: plan.models[model], in: self)
             }
@@ -133,11 +132,6 @@ extension Run {
         tables.retain(result.table, of: model)
         record.found(model, result.output, units: result.units)
         feed(.tableFound(model: model))
-    }
-
-    /// The key that the model's scan is shared under; nil if it shares only columns, or nothing.
-    func sharedKey(of model: Int) -> String? {
-        isPreview(model) ? nil : plan.models[model].sharedKey(options, engine.options)
     }
 
     /// Lets other runs share a scan's result from now on.

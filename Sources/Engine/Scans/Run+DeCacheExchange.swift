@@ -80,22 +80,12 @@ extension Run {
     private func send(_ pieces: [DeCache.Piece], to worker: WorkerProcess) {
         do {
             let loans = pieces.map { piece in
-                engine.mover.comesBack(piece.table)
+                let loan = engine.mover.lend(piece.table, to: worker.storeID)
                 if let key = engine.tables[piece.table]?.key { engine.tell(.tableUsed(key, nextUse: nil)) }
-                return engine.store.lend(piece.table, to: worker.storeID)
+                return loan
             }
-            try worker.send(segmentsOf: loans)
             let files = plan.models[worker.model].scannedFiles
-            let size = Limit.descriptorsMax - 1
-            for start in stride(from: 0, through: max(0, pieces.count - 1), by: size) {
-                let chunk = start..<min(start + size, pieces.count)
-                let blocks = chunk.map { pieces[$0].block.json(in: files) }
-                let list = DescriptorBox(
-                    try FileDescriptor.sealedMemory(named: "pieces", JSONValue.object(["pieces": .array(blocks)]).utf8))
-                try worker.channel.send(
-                    Datagram.pieces(isLast: chunk.upperBound == pieces.count),
-                    [list] + chunk.map { loans[$0].descriptor })
-            }
+            try worker.give(pieces: loans, pieces.map { $0.block.json(in: files) })
         } catch {
             feed(.sendFailed(worker.id, reason: "\(error)"))
         }

@@ -1,30 +1,9 @@
 import Scheduler
 
-/// How models are settled, and the texts of their failures for a user.
+/// The texts of failures for a user.
 extension Run {
-    /// Reports a model's final status.
-    func settle(_ model: Int, _ status: Scheduler.ModelStatus) {
-        guard !isPreview(model) else {
-            if case .failed(let failure) = status { observer?.note("\(name(of: model)) failed: \(failure)") }
-            return
-        }
-        engine.tables.noteReaders()
-        var failure: String?
-        switch status {
-        case .success, .unneeded, .cancelled: break
-        case .skipped(let cause): failure = "not run, because '\(name(of: cause))' failed"
-        case .failed(let reason):
-            let text = message(for: reason, of: model)
-            failure = text
-            record.fail(plan.models[model].name, text)
-        }
-        record.settle(model, status, failure: failure)
-        observer?.modelEnded(record.models[model], failure: failure)
-        if plan.models[model].kind == "scan" { endDeCache() }
-    }
-
     /// A failure in words: the model's place, what was wrong, what to do.
-    private func message(for failure: Scheduler.Failure, of index: Int) -> String {
+    func message(for failure: Scheduler.Failure, of index: Int) -> String {
         let model = plan.models[index]
         var text = ""
         if case .reported(let error) = failure {
