@@ -34,7 +34,7 @@ extension Run: ZygoteUser {
             if let reason, scheduler.isAlive(worker.id) { misbehaved(worker, reason) }
             let exit = WorkerProcess.Exit(status: 0, signal: SIGKILL, memoryBytesMax: 0, cpuMilliseconds: 0)
             worker.exited(exit)
-            died(worker, exit)
+            noteDeath(of: worker, exit)
         }
     }
 

@@ -331,11 +331,11 @@ final class Run {
         worker.exited(exit)
         worker.mark("exited")
         while hear(worker) {}
-        died(worker, exit)
+        noteDeath(of: worker, exit)
     }
 
     /// A worker is dead with all it started, and its messages have been read.
-    func died(_ worker: WorkerProcess, _ exit: WorkerProcess.Exit) {
+    func noteDeath(of worker: WorkerProcess, _ exit: WorkerProcess.Exit) {
         guard scheduler.isAlive(worker.id) else { return }
         print(worker.output.lastLines(), of: worker)
         let model = worker.model

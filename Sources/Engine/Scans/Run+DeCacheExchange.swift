@@ -73,7 +73,7 @@ extension Run {
                     send(pieces, to: worker)
                 }
             }
-            for piece in pieces { engine.tables.evict(piece.table, from: .scan(worker.name)) }
+            for piece in pieces { engine.tables.releaseIfHeld(piece.table, by: .scan(worker.name)) }
         }
     }
 

@@ -48,7 +48,7 @@ extension Engine {
         tables.setWaitingEviction(nil, of: table)
         let isLast = holding.holders.count == 1
         if let way, isLast { tell(.evictionFailed(holding.key, way)) }
-        tables.evict(table, from: .save(key))
+        tables.releaseIfHeld(table, by: .save(key))
         if let way, !isLast { mover.evict(holding.key, way) }
         tellHoldings()
     }
