@@ -21,7 +21,8 @@ struct Watch {
     }
 }
 
-/// How the engine waits: one `poll` over signals, zygotes, background work, and the workers of all runs.
+/// How the engine waits: one `poll` over signals, zygotes, background work, and the workers of all runs. After each handler, the resource
+/// manager decides on what was told meanwhile.
 extension Engine {
     /// Waits until something happens, at most a tenth of a second, and handles it.
     func waitAndHandle(beside others: [Watch] = []) {
@@ -54,22 +55,5 @@ extension Engine {
         for run in runs { run.checkDeadlines(now) }
         zygotes.checkDeadlines(now)
         timers.callDue(now)
-    }
-}
-
-/// What is to be called from the loop, and when.
-final class Timers {
-    private var timers: [(at: UInt64, handler: () -> Void)] = []
-
-    /// Calls something from the loop in so many seconds, and up to a tenth of one later.
-    func after(seconds: Double, _ handler: @escaping () -> Void) {
-        timers.append((Deadline.after(seconds: seconds), handler))
-    }
-
-    /// Calls what is due at a moment of the monotonic clock, each once, in the order in which it was set.
-    func callDue(_ now: UInt64) {
-        let due = timers.filter { $0.at <= now }
-        timers.removeAll { $0.at <= now }
-        for timer in due { timer.handler() }
     }
 }

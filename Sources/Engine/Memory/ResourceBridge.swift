@@ -84,6 +84,7 @@ extension Run {
     fileprivate func askForGrant(_ ask: SharedScans.Ask) {
         let model = ask.model
         engine.tellHoldings()
+        let inputs = Set(inputs(of: model)).sorted().map { engine.tables.key(of: tables[$0]!) }
         let limit = isPreview(model) ? nil : plan.models[model].memoryBytesMax
         let expectedBytes =
             isPreview(model) ? MemoryForecast.workerBytes : engine.forecast.expectedBytes(of: subject(model))
@@ -92,9 +93,7 @@ extension Run {
                 .init(
                     run: number, model: model, rank: ask.rank, expectedBytes: expectedBytes,
                     memoryBytesMax: limit.map { min(MemoryForecast.bytesMax, Int(clamping: $0)) },
-                    inputs: Set(inputs(of: model)).sorted().map { engine.tables.key(of: tables[$0]!) },
-                    isRetry: ask.isRetry)
-            ))
+                    inputs: inputs, isRetry: ask.isRetry)))
     }
 
     /// The key that the model's scan is shared under; nil if it shares only columns, or nothing.
