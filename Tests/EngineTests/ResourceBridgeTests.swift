@@ -9,6 +9,7 @@ import Testing
         /// How many models wait for a scan of another run.
         var waiting = 0
         var log: [String] = []
+        var onTell: () -> Void = {}
         var onPerform: (ResourceManager.Action) -> Void = { _ in }
 
         func answerWaitingScan() -> Bool {
@@ -17,6 +18,8 @@ import Testing
             log.append("answer")
             return true
         }
+
+        func tellHoldings() { onTell() }
 
         func perform(_ action: ResourceManager.Action) {
             switch action {
@@ -55,6 +58,32 @@ import Testing
         #expect(user.log == ["grant 1.0"])
         bridge.decide()
         #expect(user.log.count == 1)
+    }
+
+    @Test func anAskMayNameATableThatIsToldOfWithIt() {
+        let user = User()
+        let bridge = bridge(user, slots: 1)
+        let key = ResourceManager.TableKey.table(run: 1, model: 0)
+        let table = ResourceManager.TableFacts(
+            bytes: 900 << 20, residentBytes: 900 << 20, recomputeSeconds: 1, ways: [.drop], nextUse: nil, owner: 1,
+            maker: .init(1, 0))
+        bridge.tell(.runBegan(1, isBatch: false, slots: 1, memoryBytesMax: nil))
+        bridge.tell(ask(0, bytes: 900 << 20))
+        bridge.decide()
+        user.onTell = { [weak bridge] in
+            bridge?.tell(.tableHeld(key, table))
+            user.onTell = {}
+        }
+        // The one that made it counts no more, its table does, and is pinned by the model that reads it: both find room, nothing is evicted.
+        bridge.tell(.givenBack(1, model: 0))
+        bridge.tell(
+            .asked(
+                .init(
+                    run: 1, model: 1, rank: 1, expectedBytes: 64 << 20, memoryBytesMax: nil, inputs: [key],
+                    isRetry: false)))
+        bridge.tell(.used(1, model: 0, bytes: 900 << 20))
+        bridge.decide()
+        #expect(user.log == ["grant 1.0", "grant 1.1"])
     }
 
     @Test func modelsThatWaitForScansAreAnsweredBeforeEachStep() {

@@ -8,6 +8,8 @@ protocol ResourceUser: AnyObject {
     ///
     /// - Returns: false when none waits any more.
     func answerWaitingScan() -> Bool
+    /// Tells what has changed of tables and of the pool since it was last asked.
+    func tellHoldings()
     /// Carries out an action of the resource manager.
     func perform(_ action: ResourceManager.Action)
 }
@@ -18,14 +20,15 @@ protocol ResourceUser: AnyObject {
 /// facts, such as "grant returned" and "table exists"; deciding between two of them would count the same memory twice, or not at all. So
 /// the loop calls `decide` after each handler, and an action finds each run as it is after all events so far.
 ///
-/// Owns the manager, the facts that it doesn't have yet, and its actions that aren't carried out yet. Used on the engine's thread.
+/// Owns the manager and the facts that it doesn't have yet. Used on the engine's thread.
 final class ResourceBridge {
     /// The object that carries out actions; set once, before the first decision.
     weak var user: (any ResourceUser)?
 
     private var resources: ResourceManager
-    /// The facts that the manager does not have yet.
-    private var pendingFacts: [ResourceManager.Event] = []
+    /// The facts that the manager does not have yet, in the order in which they were told: what has happened, and what runs want.
+    private var facts: [ResourceManager.Event] = []
+    private var wants: [ResourceManager.Event] = []
     private var isDeciding = false
     /// The size of the pool that was last reported to the manager, in bytes.
     private var reportedPoolBytes = 0
@@ -39,7 +42,20 @@ final class ResourceBridge {
     var grantedModels: [ResourceManager.ModelKey] { resources.grantedModels }
 
     /// Takes in a fact for the next decision.
-    func tell(_ fact: ResourceManager.Event) { pendingFacts.append(fact) }
+    func tell(_ fact: ResourceManager.Event) {
+        switch fact {
+        case .asked, .withdrawn, .givenBack, .runEnded: wants.append(fact)
+        default: facts.append(fact)
+        }
+    }
+
+    /// The facts that are new. How tables are now comes after what has become of them, and before the asks that name them, and the grants
+    /// that are given back: a worker's memory is its table's by then.
+    private func takeFacts() -> [ResourceManager.Event] {
+        user?.tellHoldings()
+        defer { (facts, wants) = ([], []) }
+        return facts + wants
+    }
 
     /// Reports how much memory is kept for later outputs, in bytes, if that has changed.
     func tellPool(_ bytes: Int) {
@@ -59,9 +75,8 @@ final class ResourceBridge {
         defer { isDeciding = false }
         while true {
             while user?.answerWaitingScan() == true {}
-            if pendingFacts.isEmpty { return }
-            let facts = pendingFacts
-            pendingFacts = []
+            let facts = takeFacts()
+            if facts.isEmpty { return }
             for action in resources.handle(facts) {
                 user?.perform(action)
                 while user?.answerWaitingScan() == true {}
@@ -83,7 +98,6 @@ extension Run {
     /// Asks the resource manager for a grant.
     fileprivate func askForGrant(_ ask: SharedScans.Ask) {
         let model = ask.model
-        engine.tellHoldings()
         let inputs = Set(inputs(of: model)).sorted().map { engine.tables.key(of: tables[$0]!) }
         let limit = isPreview(model) ? nil : plan.models[model].memoryBytesMax
         let expectedBytes =
@@ -109,7 +123,6 @@ extension Run {
 
     /// Gives back the grant of a model that is over.
     func giveBack(_ model: Int) {
-        engine.tellHoldings()
         engine.tell(.givenBack(number, model: model))
         if let key = sharedKey(of: model) { engine.scans.end(.init(number, model), key: key) }
     }
@@ -120,7 +133,6 @@ extension Run {
 extension Engine: ResourceUser {
     func tell(_ event: ResourceManager.Event) { resources.tell(event) }
 
-    /// Reports all tables whose facts have changed, and the size of the pool, to the resource manager.
     func tellHoldings() {
         let changed = tables.changedFacts { (try? Machine.memory())?.swapBytesFree ?? 0 }
         for (key, facts) in changed { resources.tell(.tableHeld(key, facts)) }

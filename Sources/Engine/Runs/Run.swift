@@ -240,8 +240,6 @@ final class Run {
             task(of: model), writingTo: output, bytesMax: limits.bytesMax,
             decacheBytesMax: usesDeCache(model) ? decacheBytesMax : nil, code: code, sources: sources,
             device: engine.kernelZeroDevice)
-        // The pool is smaller now if the output was recycled.
-        engine.resources.tellPool(engine.store.pooledBytes)
     }
 
     // MARK: What it says

@@ -63,7 +63,6 @@ extension Run {
         worker.noteAnswer()
         // The tables are kept until they are lent, even if the cache evicts the pieces.
         for piece in pieces { engine.tables.retain(piece.table, by: .scan(worker.name)) }
-        engine.tellHoldings()
         engine.mover.restore(pieces.map(\.table)) { [weak self] error in
             guard let self else { return }
             if scheduler.isAlive(worker.id), workers[worker.id] != nil {

@@ -50,7 +50,6 @@ extension Engine {
         if let way, isLast { tell(.evictionFailed(holding.key, way)) }
         tables.releaseIfHeld(table, by: .save(key))
         if let way, !isLast { mover.evict(holding.key, way) }
-        tellHoldings()
     }
 
     /// How long the end waits for another process that has the history locked, in seconds.
