@@ -31,7 +31,7 @@ final class Run {
     let record: RunRecord
     /// How often the user has asked for an end.
     private var cancelCount = 0
-    /// Events that came up while actions were carried out.
+    /// Events that the scheduler has not been handed: those that come up while actions are carried out.
     private var events: [Scheduler.Event] = []
     private var isHandling = false
     /// How it ended; nil before that, and as long as tables are being written to files.
@@ -183,6 +183,7 @@ final class Run {
             }
             if !isEntering { feed(.forked(worker.id)) }
         } catch {
+            // It is there, and no good: it is killed.
             feed(.forked(worker.id))
             feed(.sendFailed(worker.id, reason: "\(error)"))
         }
