@@ -27,8 +27,6 @@ public final class Engine {
     let zygoteStarter: ZygoteStarter
     /// The results that outlive the engine; nil where none are to.
     let saved: SavedResults?
-    /// How many results are being saved.
-    var savesLeft = 0
     /// What the engine has to say that belongs to no run.
     let notes = Notes()
     /// The most memory that is kept for later outputs, in bytes.
@@ -50,15 +48,12 @@ public final class Engine {
     /// The runs that are not over.
     private(set) var runs: [Run] = []
     private var runCount = 0
-    /// What is to be called from the loop, and when, in nanoseconds of the monotonic clock.
-    var timers: [(at: UInt64, handler: () -> Void)] = []
-    /// When memory is measured next.
-    var measuring = Interval(seconds: 0.25)
+    /// What is to be called from the loop later.
+    let timers = Timers()
+    /// When memory is measured.
+    let memoryMeter = MemoryMeter()
     /// Which models keep their slots without getting on.
-    var slotWatch = SlotWatch()
-    /// Whether workers are being measured; and when that was last begun, in nanoseconds of the monotonic clock.
-    var isMeasuringWorkers = false
-    var workersMeasuredAt: UInt64 = 0
+    let slotWatcher = SlotWatcher()
 
     /// An engine that has started nothing but its janitor.
     public init(installation: Installation, options: EngineOptions, environment: [String: String]) throws {
@@ -93,7 +88,6 @@ public final class Engine {
         cgroups?.elsewhere = { work, then in background.begin(.free, work, then: then) }
         if let bytes = options.memoryBytesMax { cgroups?.setMemoryMax(bytes) }
         janitor = try cgroups.map { try Janitor.start(executable: installation.executable, cgroups: $0) }
-        zygotes.users = self
         tables.users = self
         mover.delegate = self
         resources.user = self
@@ -169,6 +163,7 @@ public final class Engine {
                 run.number, isBatch: options.isBatch, slots: min(options.slots ?? .max, self.options.slots),
                 memoryBytesMax: options.memoryBytesMax.map { Int(clamping: $0) }))
         run.start()
+        resources.decide()
         return run
     }
 
@@ -176,7 +171,8 @@ public final class Engine {
     func end(_ run: Run) -> RunReport {
         runs.removeAll { $0 === run }
         tell(.runEnded(run.number))
-        zygotes.end(run: run.number)
+        resources.decide()
+        zygotes.end(run)
         forecast.save(by: background)
         return run.finish()
     }
@@ -189,7 +185,11 @@ public final class Engine {
         janitor?.dismiss()
     }
 
-    deinit { shutDown() }
+    deinit {
+        // Runs that aren't over can't be told any more.
+        for run in runs { zygotes.end(run) }
+        shutDown()
+    }
 
     /// How large a worker's output segment may be, and how much of it may be used.
     func arenaLimits(memoryBytesMax: UInt64?) -> (fileBytes: Int, bytesMax: UInt64) {

@@ -8,18 +8,26 @@ import Testing
 
 /// The pool with real processes that speak the protocol: shells in a zygote's place.
 @Suite struct ZygotePoolTests {
-    private final class Users: ZygoteUsers {
-        var ready: [Set<Int>] = []
+    private final class User: ZygoteUser {
+        let number: Int
+        var ready = 0
+        var heard: [String] = []
+        var complaint: String?
         var failed: [String] = []
         var died: [String?] = []
         /// Processes in the place of workers.
         var workers: [ProcessDescriptor] = []
 
-        func ready(_ zygote: ZygoteProcess, for runs: Set<Int>) { ready.append(runs) }
-        func said(_ message: ZygoteMessage, of worker: String, by zygote: ZygoteProcess) -> String? { "of \(worker)" }
-        func failed(_ zygote: ZygoteProcess, _ reason: String, for runs: Set<Int>) { failed.append(reason) }
-        func killWorkers(of zygote: ZygoteProcess, for runs: Set<Int>) -> [ProcessDescriptor] { workers }
-        func died(_ zygote: ZygoteProcess, for runs: Set<Int>, unless reason: String?) { died.append(reason) }
+        init(_ number: Int) { self.number = number }
+
+        func ready(_ zygote: ZygoteProcess) { ready += 1 }
+        func said(_ message: ZygoteMessage, of worker: String, by zygote: ZygoteProcess) -> String? {
+            heard.append("\(message.op) \(worker)")
+            return complaint
+        }
+        func failed(_ zygote: ZygoteProcess, _ reason: String) { failed.append(reason) }
+        func killWorkers(of zygote: ZygoteProcess) -> [ProcessDescriptor] { workers }
+        func died(_ zygote: ZygoteProcess, unless reason: String?) { died.append(reason) }
     }
 
     private static let ready = #"printf '{"op":"ready"}' >&3; "#
@@ -40,14 +48,12 @@ import Testing
     }
 
     private let background: BackgroundWork
-    private let users = Users()
+    private let user = User(1)
 
     init() throws { background = try BackgroundWork() }
 
     private func pool(deathSecondsMax: Double = 60, _ spawn: @escaping ZygotePool.Spawn) -> ZygotePool {
-        let pool = ZygotePool(background, deathSecondsMax: deathSecondsMax, spawn: spawn)
-        pool.users = users
-        return pool
+        ZygotePool(background, deathSecondsMax: deathSecondsMax, spawn: spawn)
     }
 
     /// The engine's loop, until something has come about.
@@ -65,22 +71,25 @@ import Testing
 
     @Test func aZygoteIsStartedOnceForAllRunsThatNeedIt() throws {
         let pool = pool(Self.shell(Self.ready + "exec sleep 1000"))
-        let zygote = try pool.zygote(for: Self.key(), run: 1)
+        let (other, over) = (User(0), User(2))
+        let zygote = try pool.zygote(for: Self.key(), user)
         #expect(zygote.state == .spawning && pool.ready(Self.key()) == nil)
-        #expect(try pool.zygote(for: Self.key(), run: 2) === zygote)
-        try turn(pool) { !users.ready.isEmpty }
-        #expect(users.ready == [[1, 2]] && pool.ready(Self.key()) === zygote)
+        for user in [user, other, over] { #expect(try pool.zygote(for: Self.key(), user) === zygote) }
+        #expect(zygote.users.map(\.number) == [0, 1, 2])
+        pool.end(over)
+        try turn(pool) { user.ready > 0 }
+        #expect([user.ready, other.ready, over.ready] == [1, 1, 0] && pool.ready(Self.key()) === zygote)
         let pid = try #require(zygote.process?.pid)
         pool.shutDown()
-        #expect(!isAlive(pid) && users.died == [nil])
+        #expect(!isAlive(pid) && user.died == [nil] && over.died.isEmpty)
     }
 
     @Test func aZygoteThatEndsIsToldOfWithWhatItSaid() throws {
         let pool = pool(Self.shell("echo 'no module named x'; exit 3"))
-        _ = try pool.zygote(for: Self.key(), run: 1)
-        try turn(pool) { !users.died.isEmpty }
-        #expect(users.failed.count == 1)
-        #expect(users.failed.first?.contains("it ended") == true && users.failed.first?.contains("no module") == true)
+        _ = try pool.zygote(for: Self.key(), user)
+        try turn(pool) { !user.died.isEmpty }
+        #expect(user.failed.count == 1)
+        #expect(user.failed.first?.contains("it ended") == true && user.failed.first?.contains("no module") == true)
         #expect(pool[Self.key()] == nil, "the next run gets another one")
     }
 
@@ -88,18 +97,18 @@ import Testing
         let sleeper = try ChildProcess(
             ["/bin/sleep", "1000"], environment: [:], folder: "/", output: .null, errors: .null)
         let pool = pool(Self.shell(Self.ready + "exec sleep 1000"))
-        let zygote = try pool.zygote(for: Self.key(), run: 1)
-        try turn(pool) { !users.ready.isEmpty }
-        users.workers = [try ProcessDescriptor(process: sleeper.pid)]
+        let zygote = try pool.zygote(for: Self.key(), user)
+        try turn(pool) { user.ready > 0 }
+        user.workers = [try ProcessDescriptor(process: sleeper.pid)]
         pool.fail(zygote, "it was ended")
         // Told at once, and the loop goes on while a worker is alive.
-        #expect(users.failed.count == 1 && users.died.isEmpty)
+        #expect(user.failed.count == 1 && user.died.isEmpty)
         let pid = try #require(zygote.process?.pid)
         try turn(pool) { !isAlive(pid) }
-        #expect(users.died.isEmpty)
+        #expect(user.died.isEmpty)
         kill(sleeper.pid, SIGKILL)
-        try turn(pool) { !users.died.isEmpty }
-        #expect(users.died == [nil])
+        try turn(pool) { !user.died.isEmpty }
+        #expect(user.died == [nil])
         _ = try sleeper.wait()
     }
 
@@ -107,21 +116,21 @@ import Testing
         let sleeper = try ChildProcess(
             ["/bin/sleep", "1000"], environment: [:], folder: "/", output: .null, errors: .null)
         let pool = pool(deathSecondsMax: 0.2, Self.shell(Self.ready + "exec sleep 1000"))
-        let zygote = try pool.zygote(for: Self.key(), run: 1)
-        try turn(pool) { !users.ready.isEmpty }
-        users.workers = [try ProcessDescriptor(process: sleeper.pid)]
+        let zygote = try pool.zygote(for: Self.key(), user)
+        try turn(pool) { user.ready > 0 }
+        user.workers = [try ProcessDescriptor(process: sleeper.pid)]
         pool.fail(zygote, "it was ended")
-        try turn(pool) { !users.died.isEmpty }
-        #expect(users.died.first??.contains("1 processes") == true)
+        try turn(pool) { !user.died.isEmpty }
+        #expect(user.died.first??.contains("1 processes") == true)
         kill(sleeper.pid, SIGKILL)
         _ = try sleeper.wait()
     }
 
     @Test func oneThatCannotBeStartedFailsItsRuns() throws {
         let pool = pool { _, _, _ in throw EngineError.zygote("the interpreter is gone") }
-        _ = try pool.zygote(for: Self.key(), run: 1)
-        try turn(pool) { !users.failed.isEmpty }
-        #expect(users.failed == ["the interpreter is gone"] && pool[Self.key()] == nil)
+        _ = try pool.zygote(for: Self.key(), user)
+        try turn(pool) { !user.failed.isEmpty }
+        #expect(user.failed == ["the interpreter is gone"] && pool[Self.key()] == nil)
     }
 
     @Test func oneThatIsEndedWhileItStartsIsKilledWhenItIsThere() throws {
@@ -131,26 +140,40 @@ import Testing
             mayStart.wait { $0 ? () : nil }
             return try spawn(key, control, output)
         }
-        let zygote = try pool.zygote(for: Self.key(), run: 1)
-        pool.endZygotes(ofOnly: 1)
-        #expect(users.failed.count == 1 && zygote.state == .dead)
+        let zygote = try pool.zygote(for: Self.key(), user)
+        pool.endZygotes(ofOnly: user)
+        #expect(user.failed.count == 1 && zygote.state == .dead)
         mayStart.withLock { $0 = true }
         mayStart.wake()
-        try turn(pool) { !users.died.isEmpty }
+        try turn(pool) { !user.died.isEmpty }
         let pid = try #require(zygote.process?.pid)
-        #expect(!isAlive(pid) && users.ready.isEmpty)
+        #expect(!isAlive(pid) && user.ready == 0)
     }
 
     @Test func thoseThatNoRunUsesAreEndedWhenThereAreTooMany() throws {
         let pool = pool(Self.shell(Self.ready + "exec sleep 1000"))
-        for number in 0..<ZygotePool.countMax + 2 { _ = try pool.zygote(for: Self.key("e\(number)"), run: number) }
-        try turn(pool) { users.ready.count == ZygotePool.countMax + 2 }
-        pool.end(run: 0)
-        pool.end(run: 1)
-        try turn(pool) { users.died.count == 2 }
+        let users = (0..<ZygotePool.countMax + 2).map { User($0) }
+        for user in users { _ = try pool.zygote(for: Self.key("e\(user.number)"), user) }
+        try turn(pool) { users.allSatisfy { $0.ready == 1 } }
+        let zygotes = users.prefix(2).compactMap { pool[Self.key("e\($0.number)")]?.process?.pid }
+        pool.end(users[0])
+        pool.end(users[1])
+        try turn(pool) { !zygotes.contains { isAlive($0) } }
+        #expect(zygotes.count == 2 && users[0].died.isEmpty, "a run that is over is told of nothing")
         #expect(pool[Self.key("e0")] == nil && pool[Self.key("e1")] == nil && pool[Self.key("e2")] != nil)
-        pool.end(run: 2)
+        pool.end(users[2])
         #expect(pool[Self.key("e2")] != nil, "so many may stay")
         pool.shutDown()
+    }
+
+    @Test func whatIsSaidOfAWorkerGoesToTheRunsInTheirOrderUntilOneComplains() throws {
+        let exited = #"printf '{"op":"exited","worker":"w1"}' >&3; "#
+        let pool = pool(Self.shell(Self.ready + "sleep 0.1; " + exited + "exec sleep 1000"))
+        let users = [User(1), User(2), User(3)]
+        users[1].complaint = "it lies"
+        for user in users.reversed() { _ = try pool.zygote(for: Self.key(), user) }
+        try turn(pool) { !users[0].died.isEmpty }
+        #expect(users.map(\.heard) == [["exited w1"], ["exited w1"], []])
+        #expect(users.allSatisfy { $0.failed.count == 1 && $0.failed[0].contains("it lies") })
     }
 }

@@ -94,3 +94,17 @@ final class MemoryForecast {
     /// How many executions are not remembered yet.
     var unwrittenCount: Int { history?.unwrittenCount ?? 0 }
 }
+
+extension Run {
+    /// The facts that a model's need depends on: its code, and the bytes it reads.
+    func subject(_ model: Int) -> MemoryForecast.Subject {
+        let inputs = Set(inputs(of: model).compactMap { tables[$0] })
+        let bytes = inputs.reduce(0) { $0 + engine.store.namedBytes(of: $1) }
+        return MemoryForecast.Subject(
+            code: isPreview(model) ? nil : plan.models[model].code, inputBytes: UInt64(clamping: bytes),
+            decodedBytes: planModel(model).expectedBytes)
+    }
+
+    /// The name of a model's output across all runs and projects.
+    func outputKey(of model: Int) -> String { plan.project.folder + "\0" + name(of: model) }
+}

@@ -12,16 +12,19 @@ public struct MemoryStatus: Codable, Sendable, Equatable {
     public var waitingModels = 0
 }
 
-extension Engine {
-    /// Measures the memory held, when it is time, and reports it to the resource manager and to observers.
-    func measureMemory() {
-        guard !runs.isEmpty, measuring.isOver() else { return }
-        guard let usage = try? store.usage() else { return }
-        var bytes = UInt64(usage.residentBytes + usage.pooledBytes)
-        for run in runs { bytes += run.measureWorkers() }
-        for run in runs {
+/// Measures the memory that an engine's runs hold, from time to time.
+final class MemoryMeter {
+    private var interval = Interval(seconds: 0.25)
+
+    /// Measures, when it is time, and reports to the resource manager and to observers.
+    func measure(_ engine: Engine) {
+        guard !engine.runs.isEmpty, interval.isOver() else { return }
+        guard let usage = try? engine.store.usage() else { return }
+        let workers = engine.runs.map { $0.measureWorkers() }
+        let bytes = workers.reduce(UInt64(usage.residentBytes + usage.pooledBytes)) { $0 + $1.bytes }
+        for (run, workers) in zip(engine.runs, workers) {
             run.observer?.memory(
-                MemoryStatus(bytes: bytes, workers: run.memoryBytes, waitingModels: run.askingCount))
+                MemoryStatus(bytes: bytes, workers: workers.byModel, waitingModels: run.askingCount))
         }
     }
 }
@@ -29,8 +32,8 @@ extension Engine {
 extension Run {
     /// Measures the memory that each worker holds for itself, and reports it to the resource manager.
     ///
-    /// - Returns: the memory of all workers that is in none of the store's figures, in bytes.
-    fileprivate func measureWorkers() -> UInt64 {
+    /// - Returns: the memory of all workers that is in none of the store's figures, and that of each model's, in bytes.
+    fileprivate func measureWorkers() -> (bytes: UInt64, byModel: [String: UInt64]) {
         var bytes: UInt64 = 0
         var workers: [String: UInt64] = [:]
         for worker in self.workers.values {
@@ -43,7 +46,6 @@ extension Run {
                 engine.tell(.used(number, model: worker.model, bytes: Int(clamping: all)))
             }
         }
-        memoryBytes = workers
-        return bytes
+        return (bytes, workers)
     }
 }

@@ -148,6 +148,30 @@ extension WorkerMessage {
     }
 }
 
+extension WorkerMessage {
+    /// Reads a message that came from a worker, with the descriptors that came beside it.
+    ///
+    /// Where others of the worker's user have too many descriptors on their way, it says which ones it holds, and they are taken out of
+    /// it. The numbers are its word; whatever they mean there is what it might have sent as well.
+    ///
+    /// - Throws: for a message that is none, or names what can't be taken.
+    /// - Returns: nil where they could not be taken. The message is void then: the worker was told, and tries again.
+    init?(_ message: Datagram, _ came: [DescriptorBox], from worker: WorkerProcess) throws(Malformed) {
+        var files = came
+        if let held = message.body["held"]?.array {
+            let numbers = held.compactMap { $0.integer.flatMap { Int32(exactly: $0) } }
+            guard came.isEmpty, numbers.count == held.count, let taken = worker.take(numbers) else {
+                throw Malformed("the names of descriptors that nobody can take")
+            }
+            switch taken {
+            case .taken(let descriptors): files = descriptors
+            case .failed: return nil
+            }
+        }
+        try self.init(message, files, descriptorBytesMax: worker.descriptorBytesLeft)
+    }
+}
+
 extension JSONValue {
     /// A text for people, cut off where it is too long.
     var text: String? {

@@ -2,22 +2,24 @@ import Glibc
 import Sandbox
 import System
 
-/// Those who use zygotes: the pool tells them what became of each.
-protocol ZygoteUsers: AnyObject {
-    /// The zygote forks workers from now on, for these runs.
-    func ready(_ zygote: ZygoteProcess, for runs: Set<Int>)
+/// A run, as it uses zygotes: the pool tells it what became of each that it has asked for.
+protocol ZygoteUser: AnyObject {
+    /// Its number, unique among all users of the engine; they are told in this order.
+    var number: Int { get }
+    /// The zygote forks workers from now on.
+    func ready(_ zygote: ZygoteProcess)
     /// A zygote says something of a worker: that it was forked, couldn't be, or has ended.
     ///
-    /// - Returns: what was wrong with that; nil when it was in order.
+    /// - Returns: what was wrong with that; nil when it was in order, or when the worker is none of this user's.
     func said(_ message: ZygoteMessage, of worker: String, by zygote: ZygoteProcess) -> String?
     /// A zygote is dead, or is killed now, or couldn't be started: it forks no worker any more. Its workers die with it; `died` says when.
-    func failed(_ zygote: ZygoteProcess, _ reason: String, for runs: Set<Int>)
-    /// Kills a zygote's workers, and says by which processes their end can be told: without a sandbox they don't die with it.
-    func killWorkers(of zygote: ZygoteProcess, for runs: Set<Int>) -> [ProcessDescriptor]
+    func failed(_ zygote: ZygoteProcess, _ reason: String)
+    /// Kills the zygote's workers, and says by which processes their end can be told: without a sandbox they don't die with it.
+    func killWorkers(of zygote: ZygoteProcess) -> [ProcessDescriptor]
     /// A zygote that had failed is dead, and its workers are.
     ///
     /// - Parameter reason: why some processes may be alive all the same; nil when all are dead.
-    func died(_ zygote: ZygoteProcess, for runs: Set<Int>, unless reason: String?)
+    func died(_ zygote: ZygoteProcess, unless reason: String?)
 }
 
 /// The zygotes: started when a run needs one, kept for later runs, ended when there are too many or when they fail.
@@ -39,14 +41,10 @@ final class ZygotePool {
     private struct Dying {
         let zygote: ZygoteProcess
         let process: Zygote
-        let runs: Set<Int>
         /// What is still alive, its own process first.
         var alive: [ProcessDescriptor]
         let deadline: UInt64
     }
-
-    /// Set once, before the first zygote is asked for.
-    weak var users: (any ZygoteUsers)?
 
     private let background: BackgroundWork
     private let deathSecondsMax: Double
@@ -64,10 +62,9 @@ final class ZygotePool {
 
     /// The zygote with that key for a run, started if there is none. The run is told when it is ready, unless it is, or that it has
     /// failed.
-    func zygote(for key: ZygoteKey, run: Int) throws -> ZygoteProcess {
+    func zygote(for key: ZygoteKey, _ user: any ZygoteUser) throws -> ZygoteProcess {
         let zygote = try zygotes[key] ?? start(key)
-        zygote.runs.insert(run)
-        zygote.usedAt = MonotonicClock.nanoseconds()
+        zygote.add(user)
         return zygote
     }
 
@@ -77,16 +74,17 @@ final class ZygotePool {
     /// The zygote with that key, if there is one; it may be starting.
     subscript(key: ZygoteKey) -> ZygoteProcess? { zygotes[key] }
 
-    /// A run is over; zygotes that no run uses are ended, the longest unused first, until there are not too many.
-    func end(run: Int) {
-        for zygote in zygotes.values { zygote.runs.remove(run) }
-        let idle = zygotes.values.filter(\.runs.isEmpty).sorted { $0.usedAt < $1.usedAt }
+    /// A run is over, and told of nothing any more; zygotes that no run uses are ended, the longest unused first, until there are not too
+    /// many.
+    func end(_ user: any ZygoteUser) {
+        for zygote in Array(zygotes.values) + dying.map(\.zygote) { zygote.remove(user) }
+        let idle = zygotes.values.filter(\.users.isEmpty).sorted { $0.usedAt < $1.usedAt }
         for zygote in idle.prefix(max(0, zygotes.count - Self.countMax)) { fail(zygote, "it was not needed") }
     }
 
     /// Ends the zygotes that no other run uses.
-    func endZygotes(ofOnly run: Int) {
-        for zygote in zygotes.values where zygote.runs == [run] { fail(zygote, "it was ended") }
+    func endZygotes(ofOnly user: any ZygoteUser) {
+        for zygote in zygotes.values where zygote.users.map(\.number) == [user.number] { fail(zygote, "it was ended") }
     }
 
     // MARK: Start
@@ -112,14 +110,13 @@ final class ZygotePool {
     private func started(_ zygote: ZygoteProcess, _ result: Result<Spawned, any Error>) {
         switch result {
         case .success(let spawned):
-            zygote.process = spawned.zygote
-            if zygote.state == .dead { return bury(zygote, spawned.zygote, zygote.runs) }
-            zygote.state = .starting
+            zygote.spawned(spawned.zygote)
+            if zygote.state == .dead { bury(zygote, spawned.zygote) }
         case .failure(let error):
             guard zygote.state != .dead else { return }
-            zygote.state = .dead
+            zygote.die()
             zygotes[zygote.key] = nil
-            users?.failed(zygote, "\(error)", for: zygote.runs)
+            for user in zygote.users { user.failed(zygote, "\(error)") }
         }
     }
 
@@ -168,11 +165,13 @@ final class ZygotePool {
     private func handle(_ message: ZygoteMessage, from zygote: ZygoteProcess) {
         guard let worker = message.worker else {
             guard zygote.state == .starting else { return fail(zygote, "it said that it is ready, a second time") }
-            zygote.state = .ready
-            users?.ready(zygote, for: zygote.runs)
+            zygote.becomeReady()
+            for user in zygote.users { user.ready(zygote) }
             return
         }
-        if let complaint = users?.said(message, of: worker, by: zygote) { fail(zygote, complaint) }
+        for user in zygote.users {
+            if let complaint = user.said(message, of: worker, by: zygote) { return fail(zygote, complaint) }
+        }
     }
 
     // MARK: End
@@ -183,24 +182,23 @@ final class ZygotePool {
     /// sealed.
     func fail(_ zygote: ZygoteProcess, _ reason: String) {
         guard zygote.state != .dead else { return }
-        zygote.state = .dead
+        zygote.die()
         zygotes[zygote.key] = nil
         zygote.record(zygote.output.lastLines())
         let details = zygote.lastLines.isEmpty ? "" : ":\n  " + zygote.lastLines.joined(separator: "\n  ")
-        let runs = zygote.runs
         // Where it has no process yet, it is killed as soon as it has. Workers are killed before their runs forget those that are over
         // with this.
-        if let process = zygote.process { bury(zygote, process, runs) }
-        users?.failed(zygote, "the zygote failed: \(reason)\(details)", for: runs)
+        if let process = zygote.process { bury(zygote, process) }
+        for user in zygote.users { user.failed(zygote, "the zygote failed: \(reason)\(details)") }
     }
 
     /// Kills a zygote and all its workers, and waits for their death in the loop.
-    private func bury(_ zygote: ZygoteProcess, _ process: Zygote, _ runs: Set<Int>) {
-        let workers = users?.killWorkers(of: zygote, for: runs) ?? []
+    private func bury(_ zygote: ZygoteProcess, _ process: Zygote) {
+        let workers = zygote.users.flatMap { $0.killWorkers(of: zygote) }
         process.kill()
         dying.append(
             Dying(
-                zygote: zygote, process: process, runs: runs, alive: [process.descriptor] + workers,
+                zygote: zygote, process: process, alive: [process.descriptor] + workers,
                 deadline: Deadline.after(seconds: deathSecondsMax)))
     }
 
@@ -213,7 +211,7 @@ final class ZygotePool {
 
     private func finish(_ entry: Dying, unless reason: String?) {
         dying.removeAll { $0.zygote === entry.zygote }
-        users?.died(entry.zygote, for: entry.runs, unless: reason)
+        for user in entry.zygote.users { user.died(entry.zygote, unless: reason) }
     }
 
     /// Ends all zygotes, and with them all that they started; returns when they are dead, or when that takes too long.

@@ -1,7 +1,7 @@
 import Sandbox
 import System
 
-/// The engine's side of one zygote.
+/// The engine's side of one zygote: its socket, its users, and how far it is. The pool says when that changes.
 final class ZygoteProcess {
     enum State {
         /// Its process is being started.
@@ -17,13 +17,13 @@ final class ZygoteProcess {
     let key: ZygoteKey
     let channel: Channel
     let output: LineReader
-    var state = State.spawning
+    private(set) var state = State.spawning
     /// The process; nil before it is there.
-    var process: Zygote?
-    /// The runs that have asked for it and are not over.
-    var runs: Set<Int> = []
+    private(set) var process: Zygote?
+    /// The runs that have asked for it and are not over, by their numbers.
+    private(set) var users: [any ZygoteUser] = []
     /// When a run last asked for it, in nanoseconds of the monotonic clock.
-    var usedAt = MonotonicClock.nanoseconds()
+    private(set) var usedAt = MonotonicClock.nanoseconds()
     /// Its last lines, for the message when it fails.
     private(set) var lastLines: [String] = []
     /// When it is too late to become ready, in nanoseconds of the monotonic clock.
@@ -39,5 +39,39 @@ final class ZygoteProcess {
     /// Keeps the lines that were printed while it started.
     func record(_ lines: [String]) {
         lastLines = Array((lastLines + lines).suffix(20))
+    }
+
+    /// A run asks for it.
+    func add(_ user: any ZygoteUser) {
+        usedAt = MonotonicClock.nanoseconds()
+        guard !users.contains(where: { $0 === user }) else { return }
+        users.append(user)
+        users.sort { $0.number < $1.number }
+    }
+
+    /// A run that may have asked for it is over.
+    func remove(_ user: any ZygoteUser) { users.removeAll { $0 === user } }
+
+    /// Its process is there; it imports its packages, unless it was ended meanwhile.
+    func spawned(_ process: Zygote) {
+        self.process = process
+        if state == .spawning { state = .starting }
+    }
+
+    /// Its packages are imported.
+    func becomeReady() { state = .ready }
+
+    /// It is dead, or is killed now.
+    func die() { state = .dead }
+
+    /// Calls on it to fork a worker.
+    ///
+    /// - Parameter descriptors: the worker's ends of its socket and its output, and what it sees, in a sandbox.
+    func fork(_ worker: WorkerProcess, _ descriptors: [DescriptorBox]) throws(EngineError) {
+        var members: [String: JSONValue] = [
+            "worker": .string(worker.name), "cpus": .integer(Int64(Machine.processorCount())),
+        ]
+        if let identity = worker.identity { members["uid"] = .integer(Int64(identity.uid)) }
+        try channel.send(Datagram.message(Op.ToZygote.fork, members), descriptors)
     }
 }

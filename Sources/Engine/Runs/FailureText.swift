@@ -45,9 +45,9 @@ extension Run {
             (engine.options.memoryBytesMax, "--memory of the engine"),
         ]
         let limit = limits.compactMap { bytes, name in bytes.map { ($0, name) } }.min { $0.0 < $1.0 }
-        var text = reports[model].memoryBytesMax.map { ": it held \($0 >> 20) MiB" } ?? ""
+        var text = record.models[model].memoryBytesMax.map { ": it held \($0 >> 20) MiB" } ?? ""
         if let limit { text += ", \(limit.1) is \(limit.0 >> 20) MiB" }
-        if reports[model].executions > 1 { text += ", and it was run again alone" }
+        if record.models[model].executions > 1 { text += ", and it was run again alone" }
         return text + "; give it more with memory= or --memory, or read fewer columns"
     }
 }

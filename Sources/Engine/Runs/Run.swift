@@ -1,5 +1,4 @@
 import Glibc
-import SIPC
 import Sandbox
 import Scheduler
 import Store
@@ -7,60 +6,42 @@ import System
 
 /// One execution of a plan: feeds the scheduler with events, and carries out its actions.
 ///
-/// Lives on the engine's thread; nothing here waits but the one `poll`.
+/// Owns the scheduler and the workers; what it does with tables is in `RunTables.swift`, how its models ask for slots and memory in
+/// `ResourceBridge.swift`. Lives on the engine's thread; nothing here waits but the one `poll`.
 final class Run {
     unowned let engine: Engine
     let plan: Plan
     let number: Int
     let id: String
     let options: RunOptions
-    weak var observer: (any RunObserver)?
-    /// What its workers see of the project.
-    private let view: WorkerView
-    /// The same as a file, by the zygote that reads it; made for its first worker.
-    private var viewFiles: [ZygoteKey: DescriptorBox] = [:]
-
+    private(set) weak var observer: (any RunObserver)?
+    /// What its workers are handed.
+    let files: WorkerFiles
     /// The control group of all its workers; nil where none can be had.
     let cgroup: RunCgroup?
-    var scheduler: Scheduler
-    /// The models of the plan, then one preview for each final model.
+    private(set) var scheduler: Scheduler
+    /// The models that are shown by previews.
     let previewOf: [Int]
-    var workers: [Scheduler.WorkerID: WorkerProcess] = [:]
-    /// The published tables that are still held, by model.
-    var tables: [Int: TableID] = [:]
-    var reports: [RunReport.Model]
-    var failures: [RunReport.Failure] = []
-    var previews: [Int: String] = [:]
-    var memory = MemoryReport()
+    private(set) var workers: [Scheduler.WorkerID: WorkerProcess] = [:]
+    /// The published tables that are still held.
+    let tables: RunTables
+    /// The tables that are being written to files.
+    let exports: TableExports
+    /// What the report will say.
+    let record: RunRecord
     /// How often the user has asked for an end.
-    var cancelCount = 0
-    /// Events that came up while actions were carried out.
+    private var cancelCount = 0
+    /// Events that the scheduler has not been handed: those that come up while actions are carried out.
     private var events: [Scheduler.Event] = []
+    private var isHandling = false
     /// How it ended; nil before that, and as long as tables are being written to files.
     private(set) var outcome: Scheduler.Outcome?
     /// How its models ended.
     private var modelsOutcome: Scheduler.Outcome?
-    /// The tables that are being written to files, by model.
-    var exports: [Int: ExportWork] = [:]
-    let beganAt: UInt64
-    var endedAt: UInt64?
-    /// The memory that its workers hold for themselves, in bytes, by model; as of the last measurement.
-    var memoryBytes: [String: UInt64] = [:]
-    /// Models whose table came from a cache and wasn't made again since.
-    var isFromCache: Set<Int> = []
-    /// A file of the project that was changed after the plan was made: later results are not kept under the plan's keys.
-    var changedFile: String?
-    /// The project's code for its workers; nil before the first one needs it.
-    var codeFile: DescriptorBox?
     /// The scans that have a column of a file in common with another scan of the plan.
     private(set) lazy var overlappingScans = plan.overlappingScans
     /// How many grants its models were given.
-    var grantCount = 0
-    /// Who had slots that it, or somebody else, waited for.
-    var slotWaits: [SlotWait] = []
-    private var extractedBytesBefore = 0
-    private var compactedBytesBefore: UInt64 = 0
-    private var evictionsBefore = EvictionReport()
+    private(set) var grantCount = 0
 
     /// A run that has not started.
     ///
@@ -71,127 +52,44 @@ final class Run {
         _ plan: Plan, _ options: RunOptions, engine: Engine, number: Int, observer: (any RunObserver)?,
         _ prepared: RunPreparation, beganAt: UInt64
     ) throws {
-        self.beganAt = beganAt
         self.plan = plan
         self.options = options
         self.engine = engine
         self.number = number
-        id = "r\(getpid())-\(number)"
-        let view = prepared.view
-        self.view = view
         self.observer = observer
+        id = "r\(getpid())-\(number)"
+        files = WorkerFiles(plan, seeing: prepared.view)
+        tables = RunTables(engine.tables, run: number)
+        exports = TableExports(engine.store, engine.background, run: number)
+        record = RunRecord(plan, usesCache: options.usesCache, beganAt: beganAt)
         cgroup = engine.cgroups?.makeRun(id, memoryBytesMax: options.memoryBytesMax)
         let cached = plan.models.map { model in
             options.usesCache ? model.key.flatMap { engine.result($0, prepared.saved) } : nil
         }
-        let index = Dictionary(uniqueKeysWithValues: plan.models.enumerated().map { ($1.name, $0) })
-        var models = zip(plan.models, cached).map { model, cached in
-            Scheduler.Model(
-                inputs: model.inputs.map { index[$0]! }, environment: ZygoteKey(model, of: plan, seeing: view).name,
-                isFinal: model.final, isCached: cached != nil,
-                mayBeFound: model.sharedKey(options, engine.options) != nil,
-                canRollBack: model.cache != false && !model.network && model.repeatable != false)
-        }
         previewOf = options.previewRows > 0 ? plan.models.indices.filter { plan.models[$0].final } : []
-        for model in previewOf {
-            models.append(
-                Scheduler.Model(
-                    inputs: [model], environment: ZygoteKey(plan.models[model], of: plan, seeing: view).name,
-                    role: .preview)
-            )
-        }
+        let graph = try Self.graph(
+            plan, options, engine.options, seeing: prepared.view, isCached: cached.map { $0 != nil },
+            previewOf: previewOf)
         scheduler = Scheduler(
-            graph: try Scheduler.Graph(models), workersAhead: min(engine.options.slots, 1 << 20) + 1,
+            graph: graph, workersAhead: min(engine.options.slots, 1 << 20) + 1,
             failurePolicy: options.keepsGoing ? .keepGoing : .stop)
-        reports = plan.models.map {
-            RunReport.Model(
-                name: $0.name, status: "cancelled", startMilliseconds: nil, wallMilliseconds: nil, memoryBytesMax: nil,
-                executions: 0, timing: [:], decache: nil, output: nil, isKept: $0.key != nil && options.usesCache,
-                because: options.usesCache ? $0.because : Self.saysNoCache)
-        }
-        take(cached)
-    }
-
-    /// What a zygote's worker sees, as a file: there may be thousands of folders.
-    func viewFile(for key: ZygoteKey, _ zygote: Zygote) throws -> DescriptorBox {
-        if let file = viewFiles[key] { return file }
-        let content = view.json(tmp: zygote.shownBelowTmp)
-        let file = DescriptorBox(try FileDescriptor.sealedMemory(named: "view", content.utf8))
-        viewFiles[key] = file
-        return file
-    }
-
-    /// Holds the results that caches have for its models.
-    private func take(_ cached: [ResultsCache.Entry?]) {
         for (model, entry) in cached.enumerated() {
-            if let entry { take(entry.table, entry.output, for: model) }
+            if let entry { use(entry, for: model) }
         }
-    }
-
-    /// The reason that a run with `--no-cache` reports for not keeping results.
-    static let saysNoCache = "the run says --no-cache"
-
-    /// Holds an existing table as a model's, and reports its bytes as reshared: the run only names them.
-    func take(_ table: TableID, _ output: RunReport.Output, for model: Int) {
-        tables[model] = table
-        engine.tables.retain(table, by: .run(number, model: model))
-        isFromCache.insert(model)
-        var counts = ByteCounts()
-        counts.resharedBytes = output.bytes
-        reports[model].output = RunReport.Output(rows: output.rows, counts: counts)
-        noteKeeping(of: model, unless: nil)
     }
 
     /// Begins the run; the engine's loop does the rest, until there is an outcome.
     func start() {
-        extractedBytesBefore = engine.store.extractedBytes
-        compactedBytesBefore = engine.mover.compactedBytes
-        evictionsBefore = engine.mover.evictions
+        record.begin(engine.store, engine.mover)
         observer?.runBegan(plan)
-        noteLimits()
-        feed(.start)
-    }
-
-    /// Warns when there is a memory limit that the kernel doesn't enforce.
-    private func noteLimits() {
         let isLimited =
             options.memoryBytesMax != nil || engine.options.memoryBytesMax != nil
             || plan.models.contains { $0.memoryBytesMax != nil }
         if isLimited, let problem = engine.memoryLimitProblem { observer?.note("warning: \(problem)") }
+        feed(.start)
     }
 
-    /// The report of a run with an outcome, memory figures included.
-    func finish() -> RunReport {
-        if let usage = try? engine.store.usage() { memory.note(usage) }
-        memory.extractedBytes = UInt64(clamping: engine.store.extractedBytes - extractedBytesBefore)
-        memory.compactedBytes = engine.mover.compactedBytes - compactedBytesBefore
-        memory.runBytesMax = cgroup?.memory.bytesPeak
-        memory.limitBytes = options.memoryBytesMax
-        memory.evictions = engine.mover.evictions - evictionsBefore
-        return report()
-    }
-
-    /// The report of a run that is over.
-    func report() -> RunReport {
-        guard let outcome else { preconditionFailure("the run is not over") }
-        var report = RunReport(run: id, failures: failures)
-        switch outcome.status {
-        case .success: report.status = failures.isEmpty ? "success" : "failed"
-        case .failed: report.status = "failed"
-        case .cancelled:
-            report.status = "failed"
-            if failures.isEmpty { report.error = RunReport.Failure(model: nil, message: "the run was cancelled") }
-        }
-        report.errors = failures
-        report.models = reports
-        report.memory = memory
-        report.slotWaits = slotWaits
-        report.wallMilliseconds = elapsed(endedAt ?? MonotonicClock.nanoseconds())
-        report.previews = previewOf.compactMap { model in
-            previews[model].map { RunReport.Preview(model: plan.models[model].name, text: $0) }
-        }
-        return report
-    }
+    var isCancelled: Bool { cancelCount > 0 }
 
     /// Cancels the run for its user. A user who asks twice does not want to wait for anything.
     func cancel() {
@@ -199,10 +97,22 @@ final class Run {
         cancelCount += 1
         feed(.cancel)
         stopExports(waits: cancelCount == 1)
-        if cancelCount > 1 {
-            // A zygote that serves others as well is not killed for this.
-            engine.zygotes.endZygotes(ofOnly: number)
-        }
+        // A zygote that serves others as well is not killed for this.
+        if cancelCount > 1 { engine.zygotes.endZygotes(ofOnly: self) }
+        engine.resources.decide()
+    }
+
+    /// Ends the run when its models are over and their tables are where they are to be.
+    func endIfOver() {
+        if exports.isEmpty, outcome == nil { outcome = modelsOutcome }
+    }
+
+    /// The report of a run with an outcome, memory figures included.
+    func finish() -> RunReport {
+        guard let outcome else { preconditionFailure("the run is not over") }
+        record.noteMemory(
+            engine.store, engine.mover, runBytesMax: cgroup?.memory.bytesPeak, limitBytes: options.memoryBytesMax)
+        return record.report(id, outcome.status)
     }
 
     // MARK: Events in, actions out
@@ -210,15 +120,12 @@ final class Run {
     /// Hands an event to the scheduler and carries out its actions; events that come up meanwhile follow in order.
     func feed(_ event: Scheduler.Event) {
         events.append(event)
-        engine.resources.drain()
-    }
-
-    /// Whether there are events that wait to be handled.
-    var hasEvents: Bool { !events.isEmpty }
-
-    /// Handles the event that has waited longest.
-    func handleNextEvent() {
-        for action in scheduler.handle(events.removeFirst()) { perform(action) }
+        guard !isHandling else { return }
+        isHandling = true
+        defer { isHandling = false }
+        while !events.isEmpty {
+            for action in scheduler.handle(events.removeFirst()) { perform(action) }
+        }
     }
 
     private func perform(_ action: Scheduler.Action) {
@@ -227,48 +134,265 @@ final class Run {
         case .ask(let model, let rank, let isRetry): ask(model, rank, isRetry: isRetry)
         case .withdraw(let model): withdraw(model)
         case .giveBack(let model): giveBack(model)
-        case .fork(let model, let worker): fork(model, worker)
-        case .send(let model, let worker, let grant): send(model, worker, grant)
-        case .kill(let worker): kill(worker)
-        case .seal(let model, let worker): seal(model, worker)
-        case .discard(let worker): discard(worker)
+        case .fork(let model, let id): fork(model, id)
+        case .send(let model, let id, let grant): send(model, workers[id]!, grant)
+        case .kill(let id): workers[id]?.kill()
+        case .seal(let model, let id): seal(model, of: workers.removeValue(forKey: id)!)
+        case .discard(let id): discard(id)
         case .release(let model): release(model)
         case .settle(let model, let status): settle(model, status)
         case .finish(let outcome):
             modelsOutcome = outcome
-            if endedAt == nil { endedAt = MonotonicClock.nanoseconds() }
+            record.end()
             endIfOver()
         }
     }
 
-    /// Ends the run when its models are over and their tables are where they are to be.
-    func endIfOver() {
-        if exports.isEmpty, outcome == nil { outcome = modelsOutcome }
+    // MARK: A worker's beginning
+
+    private func fork(_ model: Int, _ id: Scheduler.WorkerID) {
+        do {
+            guard let zygote = engine.zygotes.ready(key(of: model)), let process = zygote.process else {
+                throw EngineError.zygote("its zygote is gone")
+            }
+            let (ours, theirs) = try MessageSocket.pair()
+            let (reading, writing) = try DescriptorBox.pipe()
+            let name = "\(self.id)-\(id)"
+            let worker = WorkerProcess(
+                id, name, model: model, of: zygote, zygoteBytes: process.anonymousBytes, channel: Channel(ours),
+                output: try LineReader(reading), as: engine.identities?.take(),
+                in: cgroup?.makeWorker(name, memoryBytesMax: nil))
+            workers[id] = worker
+            let view = engine.options.isSandboxed ? [try files.view(for: zygote.key, process)] : []
+            try zygote.fork(worker, [DescriptorBox(try theirs.descriptor.duplicate()), writing] + view)
+        } catch {
+            if let worker = workers.removeValue(forKey: id) { end(worker) }
+            feed(.forkFailed(id, reason: "\(error)"))
+        }
     }
 
-    /// A preview's place in the scheduler's list comes after the plan's models.
-    func isPreview(_ model: Int) -> Bool { model >= plan.models.count }
-
-    /// The name for messages.
-    func name(of model: Int) -> String {
-        isPreview(model)
-            ? "preview of \(plan.models[previewOf[model - plan.models.count]].name)" : plan.models[model].name
+    private func forked(_ worker: WorkerProcess, _ pidfd: DescriptorBox) {
+        do {
+            try worker.forked(pidfd)
+            // A worker that no group keeps from it must not take the engine's time.
+            if !engine.sharesProcessor, let process = try? worker.pidfd?.process() {
+                Nice.set(Nice.worker, thread: process)
+            }
+            let isEntering = try worker.enterGroup(by: engine.background) { [weak self] error in
+                self?.enteredGroup(worker, error)
+            }
+            if !isEntering { feed(.forked(worker.id)) }
+        } catch {
+            // It is there, and no good: it is killed.
+            feed(.forked(worker.id))
+            feed(.sendFailed(worker.id, reason: "\(error)"))
+        }
     }
 
-    func key(of model: Int) -> ZygoteKey { ZygoteKey(planModel(model), of: plan, seeing: view) }
-
-    /// The plan's model; for a preview, the one that it shows.
-    func planModel(_ model: Int) -> Plan.Model {
-        plan.models[isPreview(model) ? previewOf[model - plan.models.count] : model]
+    /// A worker is in its control group, or could not be put there.
+    private func enteredGroup(_ worker: WorkerProcess, _ error: SystemError?) {
+        guard worker.isEntering else { return }
+        worker.endEntering()
+        // If its zygote is dead, so is the worker.
+        guard scheduler.isForking(worker.id) else { return }
+        feed(.forked(worker.id))
+        // A worker that has died meanwhile is in no group; its end is on its way.
+        if let error, error.errno != ESRCH, scheduler.isAlive(worker.id) {
+            feed(.sendFailed(worker.id, reason: "it could not be put into its control groups: \(error)"))
+        }
     }
 
-    /// How many of its models could run now and wait to be granted.
-    var askingCount: Int { scheduler.graph.models.indices.count { scheduler.isAsking($0) } }
+    // MARK: Its work
 
-    func inputs(of model: Int) -> [Int] { scheduler.graph.models[model].inputs }
+    private func send(_ model: Int, _ worker: WorkerProcess, _ grant: Scheduler.Grant) {
+        grantCount += 1
+        if !isPreview(model) {
+            record.begin(model)
+            observer?.modelStarted(plan.models[model].name)
+        }
+        worker.begin(grant)
+        engine.mover.restore(inputs(of: model).map { tables[$0]! }) { [weak self] failure in
+            // The worker may have been killed while its inputs were read back.
+            guard let self, scheduler.isAlive(worker.id), workers[worker.id] != nil else { return }
+            do {
+                if let failure { throw failure }
+                try handOver(model, to: worker)
+                worker.mustGoOn(within: timeout(of: model)?.seconds)
+            } catch {
+                feed(.sendFailed(worker.id, reason: "\(error)"))
+            }
+        }
+    }
 
-    /// Milliseconds since the run began.
-    func elapsed(_ nanoseconds: UInt64 = MonotonicClock.nanoseconds()) -> Double {
-        nanoseconds > beganAt ? Double(nanoseconds - beganAt) / 1e6 : 0
+    /// Sends the segments, the tables, the task, the code, and the segment to write to.
+    private func handOver(_ model: Int, to worker: WorkerProcess) throws {
+        let inputs = inputs(of: model).map { tables[$0]! }
+        let loans = inputs.map { engine.mover.lend($0, to: worker.storeID) }
+        try worker.give(inputs: loans)
+        let limits = engine.arenaLimits(memoryBytesMax: worker.grant?.memoryBytesMax.map { UInt64($0) })
+        // Moved memory is appended. Huge pages keep their place in 2 MiB, so there may be as many holes as pages.
+        let output = try engine.store.makeOutputSegment(
+            bytes: limits.fileBytes, for: worker.storeID,
+            growthBytesMax: engine.kernelZeroDevice == nil ? 0 : limits.fileBytes,
+            expectedBytes: engine.forecast.outputBytes(of: outputKey(of: model)), model: outputKey(of: model))
+        let code = isPreview(model) ? nil : try files.code(for: plan.models[model])
+        let sources = try sources(of: model)
+        try worker.run(
+            task(of: model), writingTo: output, bytesMax: limits.bytesMax,
+            decacheBytesMax: usesDeCache(model) ? decacheBytesMax : nil, code: code, sources: sources,
+            device: engine.kernelZeroDevice)
+    }
+
+    // MARK: What it says
+
+    /// Adds the descriptors that the run waits for: those of its workers, and of their output.
+    func watch(_ watches: inout [Watch]) {
+        for worker in workers.values {
+            if !worker.channel.isClosed {
+                watches.append(
+                    Watch(worker.channel.socket.raw, worker.channel.interest) { ready in
+                        if ready.contains(.write) { worker.channel.flush() }
+                        self.hear(worker)
+                    })
+            }
+            if !worker.output.isClosed {
+                watches.append(
+                    Watch(worker.output.descriptor.raw, isReady: worker.output.hasMore) { _ in
+                        self.print(worker.output.lines(), of: worker)
+                    })
+            }
+        }
+    }
+
+    private func print(_ lines: [String], of worker: WorkerProcess) {
+        if !lines.isEmpty { observer?.printed(name(of: worker.model), lines: lines) }
+    }
+
+    /// Reads a worker's messages, up to a number: no worker keeps the engine from the others.
+    ///
+    /// - Returns: whether there may be more.
+    @discardableResult
+    func hear(_ worker: WorkerProcess) -> Bool {
+        for _ in 0..<Limit.messagesPerTurn {
+            guard !worker.channel.isClosed, scheduler.isAlive(worker.id) else { return false }
+            let arrival = worker.channel.receive { (message, came) throws(Malformed) in
+                try WorkerMessage(message, came, from: worker)
+            }
+            switch arrival {
+            case .nothing, .closed: return false
+            case .malformed(let what): misbehaved(worker, "it sent \(what)")
+            case .message(let message): if let message { handle(message, from: worker) }
+            }
+        }
+        return true
+    }
+
+    private func handle(_ message: WorkerMessage, from worker: WorkerProcess) {
+        switch message {
+        case .started:
+            worker.mustGoOn(within: nil)
+            worker.mark("started")
+            feed(.started(worker.id))
+        case .running:
+            worker.mark("running")
+            feed(.running(worker.id))
+        case .wants(let blocks):
+            if !wants(worker, blocks) { misbehaved(worker, "it asked for what it can't have") }
+        case .decoded(let pieces):
+            if !decoded(worker, pieces) { misbehaved(worker, "it gave what nobody asked for") }
+        case .done(let text):
+            worker.mustGoOn(within: WorkerProcess.graceSeconds)
+            worker.show(text)
+            feed(.done(worker.id))
+        case .failed(let error):
+            worker.mustGoOn(within: WorkerProcess.graceSeconds)
+            feed(.failed(worker.id, error))
+        case .published(let publication):
+            worker.mustGoOn(within: WorkerProcess.graceSeconds)
+            guard worker.publish(publication) else {
+                return misbehaved(worker, "it sent a broken result: a second one")
+            }
+            feed(.published(worker.id))
+        }
+    }
+
+    func misbehaved(_ worker: WorkerProcess, _ reason: String) {
+        feed(.misbehaved(worker.id, reason: reason))
+    }
+
+    // MARK: Its end
+
+    private func exited(_ worker: WorkerProcess, _ exit: WorkerProcess.Exit) {
+        if worker.isEntering {
+            worker.endEntering()
+            feed(.forked(worker.id))
+        }
+        worker.exited(exit)
+        worker.mark("exited")
+        while hear(worker) {}
+        noteDeath(of: worker, exit)
+    }
+
+    /// A worker is dead with all it started, and its messages have been read.
+    func noteDeath(of worker: WorkerProcess, _ exit: WorkerProcess.Exit) {
+        guard scheduler.isAlive(worker.id) else { return }
+        print(worker.output.lastLines(), of: worker)
+        let model = worker.model
+        let (bytes, wasKilled) = (worker.memoryBytesMax, worker.wasKilledForMemory)
+        worker.noteOutput(bytes: engine.store.outputResidentBytes(of: worker.storeID))
+        engine.forecast.noteOutput(of: outputKey(of: model), bytes: worker.outputBytes)
+        if !isPreview(model), worker.grant != nil { record.noteMemory(of: model, bytes: bytes) }
+        if worker.published != nil || wasKilled {
+            engine.forecast.note(
+                subject(model), memoryBytes: bytes, outputBytes: worker.outputBytes, wasKilled: wasKilled,
+                seconds: Double(MonotonicClock.nanoseconds() - worker.sentAt) / 1e9)
+        }
+        feed(.exited(worker.id, .init(status: exit.status, signal: exit.signal, isOutOfMemory: wasKilled)))
+    }
+
+    /// Ends a worker that is over and left no table.
+    private func discard(_ id: Scheduler.WorkerID) {
+        guard let worker = workers.removeValue(forKey: id) else { return }
+        if let text = worker.text, isPreview(worker.model) { record.show(text, of: shownModel(worker.model)) }
+        end(worker)
+    }
+
+    /// Gives back everything that the engine holds for a worker; its segment lives on if tables name it.
+    func end(_ worker: WorkerProcess) {
+        worker.leave()
+        if let identity = worker.identity { engine.identities?.give(back: identity) }
+        if worker.scan != nil {
+            engine.decache.end(worker.storeID)
+            engine.answerScans()
+        }
+        // The tables that it read are idle now, and its output may be in the pool.
+        engine.tables.noteReaders()
+        do {
+            try engine.store.end(worker.storeID)
+        } catch {
+            observer?.note("memory of worker \(worker.name) was not given back: \(error)")
+        }
+    }
+}
+
+/// What a zygote says.
+extension Run {
+    func ready(_ zygote: ZygoteProcess) { feed(.zygoteReady(environment: zygote.key.name)) }
+
+    func said(_ message: ZygoteMessage, of name: String, by zygote: ZygoteProcess) -> String? {
+        // A worker of a run that is over can be no more: a run ends when all its workers are over.
+        guard let worker = workers.values.first(where: { $0.name == name }) else { return nil }
+        guard worker.zygote === zygote else { return "it told of a worker that is not its own" }
+        let isForking = scheduler.isForking(worker.id)
+        switch message {
+        case .forked(_, let pidfd) where isForking && worker.pidfd == nil: forked(worker, pidfd)
+        case .forkFailed(_, let reason) where isForking && worker.pidfd == nil:
+            workers[worker.id] = nil
+            end(worker)
+            feed(.forkFailed(worker.id, reason: reason))
+        case .exited(_, let exit) where !isForking || worker.isEntering: exited(worker, exit)
+        case .ready, .forked, .forkFailed, .exited: return "it sent an unexpected message '\(message.op.rawValue)'"
+        }
+        return nil
     }
 }

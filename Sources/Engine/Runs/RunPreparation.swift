@@ -46,6 +46,6 @@ extension Engine {
             goOn()
         }
         forecast.read(Set(plan.models.compactMap(\.code)), by: background, then: endReading)
-        if !isHistoryRead { after(seconds: Self.historySecondsMax, endReading) }
+        if !isHistoryRead { timers.after(seconds: Self.historySecondsMax, endReading) }
     }
 }

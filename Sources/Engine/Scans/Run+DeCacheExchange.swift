@@ -33,7 +33,7 @@ extension Run {
         guard worker.grant != nil, usesDeCache(worker.model), worker.scan == nil,
             let blocks = blocks(names, of: worker.model)
         else { return false }
-        worker.scan = WorkerProcess.Scan()
+        worker.beginScan()
         engine.decache.ask(blocks, for: worker.storeID)
         engine.answerScans()
         return true
@@ -43,24 +43,26 @@ extension Run {
     ///
     /// - Returns: whether the message was in order.
     func decoded(_ worker: WorkerProcess, _ pieces: [WorkerMessage.DecodedPiece]) -> Bool {
-        guard var scan = worker.scan, scan.isAnswered, worker.published == nil,
-            scan.messageCount < Limit.decodedMessagesMax,
-            scan.pieces.count + pieces.count <= Limit.decodedPiecesMax,
-            let blocks = blocks(pieces.map(\.block), of: worker.model)
-        else { return false }
-        scan.messageCount += 1
-        scan.pieces += zip(blocks, pieces).map { ($0, $1.descriptor) }
-        worker.descriptorBytesLeft -= pieces.reduce(0) { $0 + $1.descriptor.bytes }
-        worker.scan = scan
-        return true
+        guard worker.scan != nil, let blocks = blocks(pieces.map(\.block), of: worker.model) else { return false }
+        return worker.give(zip(blocks, pieces).map { ($0, $1.descriptor) })
+    }
+
+    /// Gives DeCache the pieces of a scan whose result was accepted.
+    func addPieces(_ made: [TableID], by worker: WorkerProcess, seconds: Double) {
+        guard let scan = worker.scan else { return }
+        for table in made {
+            engine.tables.add(
+                table, by: .piece, seconds: seconds / Double(made.count), maker: .init(number, worker.model))
+        }
+        engine.decache.add(
+            zip(made, scan.pieces).map { DeCache.Piece(table: $0, block: $1.block) }, by: worker.storeID)
     }
 
     /// Sends a scan the pieces that hold some of what it wants; those that can't be lent from a disk are read back first.
     func answer(_ worker: WorkerProcess, _ pieces: [DeCache.Piece]) {
-        worker.scan?.isAnswered = true
+        worker.noteAnswer()
         // The tables are kept until they are lent, even if the cache evicts the pieces.
         for piece in pieces { engine.tables.retain(piece.table, by: .scan(worker.name)) }
-        engine.tellHoldings()
         engine.mover.restore(pieces.map(\.table)) { [weak self] error in
             guard let self else { return }
             if scheduler.isAlive(worker.id), workers[worker.id] != nil {
@@ -70,29 +72,19 @@ extension Run {
                     send(pieces, to: worker)
                 }
             }
-            for piece in pieces { engine.tables.evict(piece.table, from: .scan(worker.name)) }
+            for piece in pieces { engine.tables.releaseIfHeld(piece.table, by: .scan(worker.name)) }
         }
     }
 
     private func send(_ pieces: [DeCache.Piece], to worker: WorkerProcess) {
         do {
             let loans = pieces.map { piece in
-                engine.mover.comesBack(piece.table)
+                let loan = engine.mover.lend(piece.table, to: worker.storeID)
                 if let key = engine.tables[piece.table]?.key { engine.tell(.tableUsed(key, nextUse: nil)) }
-                return engine.store.lend(piece.table, to: worker.storeID)
+                return loan
             }
-            try send(segmentsOf: loans, to: worker)
             let files = plan.models[worker.model].scannedFiles
-            let size = Limit.descriptorsMax - 1
-            for start in stride(from: 0, through: max(0, pieces.count - 1), by: size) {
-                let chunk = start..<min(start + size, pieces.count)
-                let blocks = chunk.map { pieces[$0].block.json(in: files) }
-                let list = DescriptorBox(
-                    try FileDescriptor.sealedMemory(named: "pieces", JSONValue.object(["pieces": .array(blocks)]).utf8))
-                try worker.channel.send(
-                    Datagram.pieces(isLast: chunk.upperBound == pieces.count),
-                    [list] + chunk.map { loans[$0].descriptor })
-            }
+            try worker.give(pieces: loans, pieces.map { $0.block.json(in: files) })
         } catch {
             feed(.sendFailed(worker.id, reason: "\(error)"))
         }
@@ -122,6 +114,14 @@ extension Engine {
         }
         for table in decache.takeReleased() { tables.evict(table, from: .piece) }
         tables.noteReaders()
+    }
+
+    /// The worker of that name, and its run; nil when it is over.
+    private func worker(named name: String) -> (run: Run, worker: WorkerProcess)? {
+        for run in runs {
+            if let worker = run.workers.values.first(where: { $0.name == name }) { return (run, worker) }
+        }
+        return nil
     }
 }
 

@@ -139,60 +139,10 @@ final class SharedScans {
     }
 }
 
-extension Run {
-    /// The key that the model's scan is shared under; nil if it shares only columns, or nothing.
-    func sharedKey(of model: Int) -> String? {
-        isPreview(model) ? nil : plan.models[model].sharedKey(options, engine.options)
-    }
-
-    /// Lets other runs share a scan's result from now on.
-    func shareScan(_ model: Int) {
-        guard let key = sharedKey(of: model), let table = tables[model], let output = reports[model].output else {
-            return
-        }
-        engine.scans.add(.init(table: table, output: output, units: reports[model].decache?.wantedUnits ?? 0), key: key)
-    }
-
-    /// Takes another run's result for a model that asks.
-    fileprivate func find(_ model: Int, _ result: SharedScans.Result) {
-        take(result.table, result.output, for: model)
-        reports[model].decache = DeCacheReport(
-            wantedUnits: result.units, reusedUnits: result.units, decodedUnits: 0, piecesBytes: 0)
-        feed(.tableFound(model: model))
-    }
-}
-
 extension Plan.Model {
     /// The key that the model's scan is shared under; nil if it shares only columns, or nothing. An engine of one run has no two
     /// equal scans.
     func sharedKey(_ options: RunOptions, _ engine: EngineOptions) -> String? {
         engine.keepsResults && mayShareScan(options) ? key : nil
-    }
-}
-
-extension Engine {
-    /// Whether a granted model is to begin. If not, its grant is to be given back, and it waits for another model's scan.
-    func mayBegin(_ model: Int, of run: Run) -> Bool {
-        guard run.scheduler.isAsking(model), let key = run.sharedKey(of: model) else { return true }
-        switch scans.grant(.init(run.number, model), key: key) {
-        case .wait: return false
-        case .begin(let waiting):
-            for ask in waiting { tell(.withdrawn(ask.run, model: ask.model)) }
-            return true
-        }
-    }
-
-    /// Answers one model that waited for another one's scan; false when none is left. Called when no run has an event left to handle.
-    func answerWaitingScan() -> Bool {
-        guard let (ask, result, key) = scans.takeWoken() else { return false }
-        guard let run = run(ask.run), run.scheduler.isAsking(ask.model) else {
-            preconditionFailure("model \(ask.model) of run \(ask.run) waits for a scan and doesn't ask")
-        }
-        if let result {
-            run.find(ask.model, result)
-        } else if scans.ask(ask, key: key) {
-            run.askForGrant(ask)
-        }
-        return true
     }
 }

@@ -5,16 +5,34 @@ import System
 final class ServedClient: RunObserver {
     let channel: Channel
     /// Its run, from its call to the end.
-    var run: Run?
+    private(set) var run: Run?
     /// Whether it has asked for a run that begins when its saved results have been checked.
-    var isAsking = false
+    private(set) var isAsking = false
     /// Whether it has cancelled that run.
-    var hasCancelled = false
+    private var hasCancelled = false
     private var droppedLines = 0
     /// How many printed lines each of the last messages holds; of those that wait, all are in it.
     private var lineCounts: [Int] = []
 
     init(_ socket: MessageSocket) { channel = Channel(socket) }
+
+    /// It has asked for a run.
+    func ask() { isAsking = true }
+
+    /// Its run begins, or is not going to.
+    func endAsking() { isAsking = false }
+
+    /// Its run has begun; it may have been cancelled before.
+    func begin(_ run: Run) {
+        self.run = run
+        if hasCancelled { run.cancel() }
+        hasCancelled = false
+    }
+
+    /// It cancels its run, also one that has not begun.
+    func cancel() {
+        if isAsking { hasCancelled = true } else { run?.cancel() }
+    }
 
     /// A client that can't be told something is cut off, as it would wait for ever; and one for which too much waits.
     private func send(

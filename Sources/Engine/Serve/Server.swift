@@ -99,7 +99,7 @@ public final class Server {
     }
 
     private func cancelIfGone(_ client: ServedClient) {
-        guard client.channel.isClosed, let run = client.run, run.cancelCount == 0 else { return }
+        guard client.channel.isClosed, let run = client.run, !run.isCancelled else { return }
         note("\(run.plan.project.name): the client of \(run.id) is gone")
         run.cancel()
     }
@@ -108,8 +108,7 @@ public final class Server {
         switch message {
         case .run(let build, let isolationSettings, let call) where client.run == nil && !client.isAsking:
             begin(build, isolationSettings, call, client)
-        case .cancel where client.isAsking: client.hasCancelled = true
-        case .cancel: client.run?.cancel()
+        case .cancel: client.cancel()
         case .run: client.channel.close()
         }
     }
@@ -123,7 +122,7 @@ public final class Server {
         }
         guard !isEnding else { return client.refuse("it is ending") }
         let askedAt = MonotonicClock.nanoseconds()
-        client.isAsking = true
+        client.ask()
         // A plan of thousands of models takes its time to be read.
         engine.background.begin(.prepare) { () -> Result<ServeMessage.Call, EngineError> in
             ServeMessage.Call.read(file)
@@ -134,7 +133,7 @@ public final class Server {
                     self.begin(call, client, $0, askedAt: askedAt)
                 }
             case .failure(let error):
-                client.isAsking = false
+                client.endAsking()
                 client.refuse("it could not begin the run: \(error)")
             }
         }
@@ -144,15 +143,13 @@ public final class Server {
     private func begin(
         _ call: ServeMessage.Call, _ client: ServedClient, _ prepared: RunPreparation, askedAt: UInt64
     ) {
-        client.isAsking = false
+        client.endAsking()
         guard !client.channel.isClosed else { return }
         guard !isEnding else { return client.refuse("it is ending") }
         do {
             let run = try engine.begin(call.plan, call.options, observer: client, prepared, askedAt: askedAt)
-            client.run = run
             note("\(call.plan.project.name): \(run.id) began, \(call.plan.models.count) models")
-            if client.hasCancelled { run.cancel() }
-            client.hasCancelled = false
+            client.begin(run)
         } catch {
             client.refuse("it could not begin the run: \(error)")
         }

@@ -5,11 +5,11 @@ import System
 extension Engine {
     /// The result with that key: one kept in memory, or a saved one that was found to be whole.
     func result(_ key: String, _ whole: [String: SavedTable]) -> ResultsCache.Entry? {
-        results[key] ?? whole[key].map { take($0, key) }
+        results[key] ?? whole[key].map { add($0, key) }
     }
 
     /// Takes in a saved result that was found to be whole.
-    private func take(_ saved: SavedTable, _ key: String) -> ResultsCache.Entry {
+    private func add(_ saved: SavedTable, _ key: String) -> ResultsCache.Entry {
         let table = store.take(saved)
         var counts = ByteCounts()
         counts.resharedBytes = UInt64(store.namedBytes(of: table))
@@ -23,7 +23,6 @@ extension Engine {
     /// Saves a model's result for later engines, on a thread of its own.
     func save(_ table: TableID, key: String) {
         guard let saved, let work = saved.beginSave(table, key: key, of: store) else { return }
-        savesLeft += 1
         tables.retain(table, by: .save(key))
         background.begin(.save) { () -> StoreError? in
             do throws(StoreError) {
@@ -35,7 +34,6 @@ extension Engine {
             }
         } then: { [weak self] error in
             guard let self else { return }
-            savesLeft -= 1
             store.finishSave(work)
             endSave(of: table, key)
             // A table that would be much larger on a disk is no fault of anybody's.
@@ -50,9 +48,8 @@ extension Engine {
         tables.setWaitingEviction(nil, of: table)
         let isLast = holding.holders.count == 1
         if let way, isLast { tell(.evictionFailed(holding.key, way)) }
-        tables.evict(table, from: .save(key))
+        tables.releaseIfHeld(table, by: .save(key))
         if let way, !isLast { mover.evict(holding.key, way) }
-        tellHoldings()
     }
 
     /// How long the end waits for another process that has the history locked, in seconds.
@@ -69,7 +66,7 @@ extension Engine {
         let historyDeadline = Deadline.after(seconds: Self.historySecondsMax)
         while !isInterrupted {
             let isWriting = forecast.isWriting && MonotonicClock.nanoseconds() < historyDeadline
-            guard savesLeft > 0 || isWriting else { break }
+            guard background.count(of: .save) > 0 || isWriting else { break }
             waitAndHandle(beside: [watch])
         }
         for text in notes.takePending() + forecast.takeNotes() { note(text) }

@@ -11,7 +11,7 @@ extension Engine: TableUsers, TableMoverDelegate {
 
     func secondsToMake(_ model: ResourceManager.ModelKey) -> Double {
         guard let run = run(model.run) else { return 0 }
-        return (run.scheduler.rerun(of: model.model) ?? []).reduce(0) { $0 + run.seconds(toRun: $1) }
+        return (run.scheduler.rerun(of: model.model) ?? []).reduce(0) { $0 + run.record.seconds(toRun: $1) }
     }
 
     func grantsUntilRead(_ model: ResourceManager.ModelKey) -> Int? {

@@ -67,8 +67,8 @@ final class TableMover {
         evictions.dropped.note(bytes)
         tables.setUnknown(holding.table)
         delegate?.tell(.evicted(holding.key, .drop, bytesFreed: bytes))
-        for model in holding.models { delegate?.drop(model) }
         for holder in holding.holders { tables.evict(holding.table, from: holder) }
+        for model in holding.models { delegate?.drop(model) }
     }
 
     /// Writes the table to the disk; from then on it is read from there.
@@ -159,8 +159,13 @@ final class TableMover {
 
     // MARK: Back into memory
 
-    /// Notes that a table is going to be read, so that its pages on swap come back.
-    func comesBack(_ table: TableID) {
+    /// Lends a table to a worker. It is going to be read, so that its pages on swap come back.
+    func lend(_ table: TableID, to worker: BorrowerID) -> Loan {
+        comesBack(table)
+        return store.lend(table, to: worker)
+    }
+
+    private func comesBack(_ table: TableID) {
         guard let holding = tables[table], holding.place == .swapped else { return }
         tables.setPlace(.still, of: table)
         if let facts = holding.toldFacts { delegate?.tell(.restored(holding.key, bytes: facts.bytes)) }

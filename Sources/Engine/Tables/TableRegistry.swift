@@ -91,16 +91,21 @@ final class TableRegistry {
         try store.release(table)
     }
 
-    /// Makes a holder release a table that has been evicted, and forget it. Nothing happens if it no longer holds the table,
-    /// because what follows from one release may have ended another holding.
-    func evict(_ table: TableID, from holder: TableHolding.Holder) {
+    /// Removes a holder that may hold the table no longer, because what follows from one release may have ended another holding.
+    func releaseIfHeld(_ table: TableID, by holder: TableHolding.Holder) {
         guard holdings[table]?.holders.contains(holder) == true else { return }
-        users?.lose(table, holder)
         do {
             try release(table, by: holder)
         } catch {
             users?.note(once: "memory of a dropped table was not given back", error)
         }
+    }
+
+    /// Makes a holder release a table that has been evicted, and forget it, if it holds it still.
+    func evict(_ table: TableID, from holder: TableHolding.Holder) {
+        guard holdings[table]?.holders.contains(holder) == true else { return }
+        users?.lose(table, holder)
+        releaseIfHeld(table, by: holder)
     }
 
     // MARK: What is there

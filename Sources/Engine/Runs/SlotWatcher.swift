@@ -3,58 +3,68 @@ import Sandbox
 import Scheduler
 import System
 
-/// Models that keep slots without getting on while runs wait, and those that take more of the processors than their share.
-extension Engine {
+/// Watches for models that keep slots without getting on while runs wait, and for those that take more of the processors than their share.
+///
+/// Owns what is known of them from earlier looks, and when the next one is due. Used on the engine's thread.
+final class SlotWatcher {
+    private var watch = SlotWatch()
+    private var isMeasuring = false
+    /// When workers were last measured, in nanoseconds of the monotonic clock.
+    private var measuredAt: UInt64 = 0
+
+    /// How often processes are told to give way, in nanoseconds.
+    private static let evenPeriod: UInt64 = 1_000_000_000
+
     /// Looks at the workers when somebody waits for a slot, or when nothing but this keeps one run from taking another one's processor time. They
     /// are measured on another thread: there may be thousands of processes.
-    func watchWorkers() {
+    func look(at engine: Engine) {
         let now = MonotonicClock.nanoseconds()
-        let isDue = slotWatch.isDue(waiting: resources.runsWithoutSlot, at: now)
-        let evensOut = runs.count > 1 && !sharesProcessor && now >= workersMeasuredAt + Self.evenPeriod
-        guard !isMeasuringWorkers, isDue || evensOut else { return }
-        isMeasuringWorkers = true
-        workersMeasuredAt = now
-        let workers = runs.flatMap { run in
+        let isDue = watch.isDue(waiting: engine.resources.runsWithoutSlot, at: now)
+        let evensOut = engine.runs.count > 1 && !engine.sharesProcessor && now >= measuredAt + Self.evenPeriod
+        guard !isMeasuring, isDue || evensOut else { return }
+        isMeasuring = true
+        measuredAt = now
+        let workers = engine.runs.flatMap { run in
             run.workers.values.compactMap { worker -> MeasuredWorker? in
                 guard worker.grant != nil, let process = try? worker.pidfd?.process() else { return nil }
                 return MeasuredWorker(
                     key: .init(run.number, worker.model), heldSince: worker.sentAt, process: process)
             }
         }
-        background.begin(.measure) { () -> [SlotWatch.Sample] in
+        engine.background.begin(.measure) { () -> [SlotWatch.Sample] in
             workers.map { $0.measured(evensOut: evensOut) }
-        } then: { [weak self] samples in
-            self?.isMeasuringWorkers = false
-            if isDue { self?.judge(samples) }
+        } then: { [weak self, weak engine] samples in
+            self?.isMeasuring = false
+            if isDue, let engine { self?.judge(samples, of: engine) }
         }
     }
 
-    /// How often processes are told to give way, in nanoseconds.
-    private static let evenPeriod: UInt64 = 1_000_000_000
-
-    /// Whether control groups give each run its share of processor time.
-    var sharesProcessor: Bool { cgroups?.sharesProcessor ?? false }
-
-    private func judge(_ samples: [SlotWatch.Sample]) {
-        let granted = Set(resources.grantedModels)
+    private func judge(_ samples: [SlotWatch.Sample], of engine: Engine) {
+        let granted = Set(engine.resources.grantedModels)
         let samples = samples.filter { granted.contains($0.key) }.sorted { $0.key < $1.key }
-        let findings = slotWatch.look(
-            at: samples, waiting: resources.runsWithoutSlot, at: MonotonicClock.nanoseconds())
+        let findings = watch.look(
+            at: samples, waiting: engine.resources.runsWithoutSlot, at: MonotonicClock.nanoseconds())
         // Whoever waits is told before it is lent what it waits for.
         for case .waits(let number, let nanoseconds, let holders) in findings {
-            tellWhoHoldsSlots(number, nanoseconds, holders)
+            engine.tellWhoHoldsSlots(number, nanoseconds, holders)
         }
         for finding in findings {
             switch finding {
-            case .stalled(let key): tell(.stalled(key.run, model: key.model))
-            case .progressing(let key): tell(.progressing(key.run, model: key.model))
+            case .stalled(let key): engine.tell(.stalled(key.run, model: key.model))
+            case .progressing(let key): engine.tell(.progressing(key.run, model: key.model))
             case .waits: break
             }
         }
     }
 
+}
+
+extension Engine {
+    /// Whether control groups give each run its share of processor time.
+    var sharesProcessor: Bool { cgroups?.sharesProcessor ?? false }
+
     /// Tells a run that waits, and those that have what it waits for.
-    private func tellWhoHoldsSlots(_ number: Int, _ nanoseconds: UInt64, _ holders: [SlotWatch.Holder]) {
+    fileprivate func tellWhoHoldsSlots(_ number: Int, _ nanoseconds: UInt64, _ holders: [SlotWatch.Holder]) {
         guard let waiting = run(number) else { return }
         let waits = holders.compactMap { holder -> (Run, SlotWait)? in
             guard let run = run(holder.key.run) else { return nil }
@@ -77,21 +87,14 @@ extension Engine {
 }
 
 extension Run {
-    /// A worker that no group keeps from it must not take the engine's time.
-    func giveWay(_ worker: WorkerProcess) {
-        guard !engine.sharesProcessor, let process = try? worker.pidfd?.process() else { return }
-        Nice.set(Nice.worker, thread: process)
-    }
-
     /// Says who has slots that somebody waits for; it is in the report as well.
-    func noteWaits(_ waits: [SlotWait], _ beginning: String) {
-        slotWaits = Array((slotWaits + waits).suffix(Self.slotWaitsMax))
+    fileprivate func noteWaits(_ waits: [SlotWait], _ beginning: String) {
+        record.add(waits)
         var parts = waits.prefix(Self.slotWaitsTold).map(\.text)
         if waits.count > parts.count { parts.append("and \(waits.count - parts.count) more models") }
         observer?.note(beginning + parts.joined(separator: "; "))
     }
 
-    private static let slotWaitsMax = 100
     private static let slotWaitsTold = 4
 }
 

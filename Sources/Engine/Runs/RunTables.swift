@@ -1,0 +1,202 @@
+import Scheduler
+import Store
+import System
+
+/// The tables of one run, by model: the run holds each from its making, or finding, to its release or its drop.
+///
+/// Used on the engine's thread.
+final class RunTables {
+    private let registry: TableRegistry
+    private let run: Int
+    private var tables: [Int: TableID] = [:]
+    /// A file of the project that was changed after the plan was made: later results are not kept under the plan's keys.
+    private(set) var changedFile: String?
+
+    /// - Parameter run: its number, as a holder of tables.
+    init(_ registry: TableRegistry, run: Int) {
+        self.registry = registry
+        self.run = run
+    }
+
+    /// The model's table; nil where it isn't there.
+    subscript(model: Int) -> TableID? { tables[model] }
+
+    /// Takes in a table that a worker made.
+    func add(_ table: TableID, of model: Int, by worker: WorkerProcess, seconds: Double) {
+        tables[model] = table
+        registry.add(
+            table, by: .run(run, model: model), seconds: seconds, maker: .init(run, model), cgroup: worker.cgroup)
+    }
+
+    /// Holds an existing table as a model's.
+    func retain(_ table: TableID, of model: Int) {
+        tables[model] = table
+        registry.retain(table, by: .run(run, model: model))
+    }
+
+    /// Gives up the table of a model.
+    func release(of model: Int) throws {
+        guard let table = tables.removeValue(forKey: model) else { preconditionFailure("a table is released twice") }
+        try registry.release(table, by: .run(run, model: model))
+    }
+
+    /// The model's table was dropped, and released for the run.
+    func forget(_ model: Int) { tables[model] = nil }
+
+    /// Notes that a file of the project was changed.
+    ///
+    /// - Returns: whether it is the first.
+    func noteChange(of file: String) -> Bool {
+        guard changedFile == nil else { return false }
+        changedFile = file
+        return true
+    }
+}
+
+/// How a result becomes a table, and how the table leaves the run.
+extension Run {
+    /// Checks, trims and locks the result that a worker published.
+    func seal(_ model: Int, of worker: WorkerProcess) {
+        guard let published = worker.published else { preconditionFailure("\(worker.name) has published nothing") }
+        do {
+            if let cgroup = worker.cgroup { engine.store.attach(cgroup, toOutputOf: worker.storeID) }
+            try engine.store.measureOutput(of: worker.storeID)
+        } catch {
+            return rejected(model, worker, error)
+        }
+        let files = [published.descriptor] + (worker.scan?.pieces ?? []).map(\.descriptor)
+        // It is the run's memory, though it is the engine that holds it for a while.
+        let bytes = Int(clamping: worker.outputBytes) + DecodedTable.bytes(toDecode: files)
+        engine.tell(.used(number, model: model, bytes: bytes))
+        let result = ResultWork(files, engine.store.beginPublish(by: worker.storeID))
+        engine.background.begin(.publish, of: number) {
+            result.run()
+        } then: { [weak self] failure in
+            self?.sealed(model, worker, published, result, failure)
+        }
+    }
+
+    /// What a worker published was found to be in order, or not.
+    private func sealed(
+        _ model: Int, _ worker: WorkerProcess, _ published: WorkerMessage.Publication, _ result: ResultWork,
+        _ failure: (any Error)?
+    ) {
+        do {
+            if let failure { throw failure }
+            let made = try engine.store.finish(result.publish)
+            let seconds = Double(MonotonicClock.nanoseconds() - worker.sentAt) / 1e9
+            worker.cgroup?.allowSwap()
+            tables.add(made[0], of: model, by: worker, seconds: seconds)
+            addPieces(Array(made.dropFirst()), by: worker, seconds: seconds)
+            record.made(
+                model, rows: result.rows, by: worker, published, keptUnless: reasonNotToKeep(model, published))
+            shareScan(model)
+            if record.models[model].isKept {
+                engine.keep(record.models[model].output!, made[0], of: plan.models[model], in: self)
+            }
+            end(worker)
+            feed(.tableReady(model: model))
+        } catch {
+            rejected(model, worker, error)
+        }
+    }
+
+    private func rejected(_ model: Int, _ worker: WorkerProcess, _ error: any Error) {
+        end(worker)
+        feed(.tableRejected(model: model, reason: "\(error)"))
+    }
+
+    /// Why a model's result is of this run alone; nil where it may be kept.
+    private func reasonNotToKeep(_ model: Int, _ published: WorkerMessage.Publication) -> String? {
+        guard options.usesCache else { return RunRecord.saysNoCache }
+        if let file = published.changedFile, tables.noteChange(of: file) {
+            observer?.note("\(file) was changed while the run went on: results that come now are not kept")
+        }
+        if let because = plan.models[model].because { return because }
+        if let asked = published.asked { return asked }
+        if let file = tables.changedFile { return "\(file) was changed while the run went on" }
+        guard let input = inputs(of: model).first(where: { !record.models[$0].isKept }) else { return nil }
+        return "its input \(name(of: input)) isn't kept"
+    }
+
+    // MARK: Tables that are there already
+
+    /// Uses an existing table as a model's.
+    func use(_ entry: ResultsCache.Entry, for model: Int) {
+        tables.retain(entry.table, of: model)
+        record.found(model, entry.output)
+    }
+
+    /// Uses another run's result for a model that asks.
+    func find(_ model: Int, _ result: SharedScans.Result) {
+        tables.retain(result.table, of: model)
+        record.found(model, result.output, units: result.units)
+        feed(.tableFound(model: model))
+    }
+
+    /// Lets other runs share a scan's result from now on.
+    private func shareScan(_ model: Int) {
+        let report = record.models[model]
+        guard let key = sharedKey(of: model), let table = tables[model], let output = report.output else { return }
+        engine.scans.add(.init(table: table, output: output, units: report.decache?.wantedUnits ?? 0), key: key)
+    }
+
+    // MARK: Their end
+
+    /// Notes that the model's table was dropped to free memory, and released.
+    func drop(_ model: Int) {
+        tables.forget(model)
+        feed(.dropped(model: model))
+    }
+
+    /// Releases a model's table, which nobody will read any more; a final one is written to `<export folder>/<model>.arrows` before, and
+    /// the run is not over until that is done.
+    func release(_ model: Int) {
+        guard let table = tables[model] else { preconditionFailure("a table is released twice") }
+        guard let folder = options.exportFolder, !isCancelled, plan.models[model].final else {
+            return giveUpTable(of: model)
+        }
+        let path = path(ofExporting: model, to: folder)
+        // The run, which may be over, is here as long as its table is held.
+        exports.begin(table, of: model, to: path) { outcome in
+            self.giveUpTable(of: model)
+            guard let outcome else { return }
+            switch outcome {
+            case .written: self.observer?.note("\(self.name(of: model)) → \(path)")
+            case .stopped: self.noteFailure(ofExporting: model, "the run was cancelled")
+            case .failed(let reason): self.noteFailure(ofExporting: model, reason)
+            }
+            self.endIfOver()
+        }
+    }
+
+    private func giveUpTable(of model: Int) {
+        do {
+            try tables.release(of: model)
+        } catch {
+            // The table is gone for its readers all the same; its memory goes with the engine at the latest.
+            observer?.note("memory of '\(name(of: model))' was not given back: \(error)")
+        }
+    }
+
+    private func path(ofExporting model: Int, to folder: String) -> String {
+        "\(folder)/\(plan.models[model].name).arrows"
+    }
+
+    private func noteFailure(ofExporting model: Int, _ reason: String) {
+        let path = path(ofExporting: model, to: options.exportFolder ?? "")
+        record.fail(name(of: model), "its table could not be written to \(path): \(reason)")
+    }
+
+    /// Stops all exports.
+    ///
+    /// - Parameter waits: whether the run is over only when their disks have let them.
+    func stopExports(waits: Bool) {
+        exports.stop()
+        guard !waits else { return }
+        for model in exports.abandon() {
+            noteFailure(ofExporting: model, "the run was cancelled, and the disk does not answer")
+        }
+        endIfOver()
+    }
+}
