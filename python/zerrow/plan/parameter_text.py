@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 
 import sqlglot
 from sqlglot.tokens import TokenType
@@ -20,8 +21,8 @@ class UnknownParameterError(Exception):
         self.unknown = unknown
 
 
-def replace_parameters(text: str, parameters: Mapping[str, Value]) -> str:
-    """The text with the values of its parameters; its lines stay where they are.
+def replace_parameters(text: str, parameters: Mapping[str, Value], secrets: Collection[str] = ()) -> str:
+    """The text with the values of its parameters, but for `secrets`; its lines stay where they are.
 
     Raises UnknownParameterError, and sqlglot's errors for a text that is no SQL at all.
     """
@@ -31,6 +32,8 @@ def replace_parameters(text: str, parameters: Mapping[str, Value]) -> str:
     for dollar, name in itertools.pairwise(tokens):
         if dollar.token_type != TokenType.PARAMETER or dollar.text != "$" or name.start != dollar.end + 1:
             continue
+        if name.text in secrets:
+            continue
         if name.text not in parameters:
             unknown.append((name.text, text.count("\n", 0, dollar.start) + 1))
             continue
@@ -39,6 +42,11 @@ def replace_parameters(text: str, parameters: Mapping[str, Value]) -> str:
     if unknown:
         raise UnknownParameterError(unknown)
     return "".join(pieces) + text[end:]
+
+
+def names_parameter(text: str, name: str) -> bool:
+    """Whether a SQL text names the parameter, be it in a comment."""
+    return re.search(rf"\${re.escape(name)}\b", text) is not None
 
 
 def sql_literal(value: Value) -> str:
