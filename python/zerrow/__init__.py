@@ -1,7 +1,17 @@
 """zerrow: data pipelines of isolated processes that share Arrow tables without copying them."""
 
 from zerrow import standard_expectations, store
-from zerrow.authoring import Model, Parameter, expectation, extras, model, python, resources
+from zerrow.authoring import (
+    Model,
+    ModelCacheStrategy,
+    ModelMaterializationStrategy,
+    Parameter,
+    expectation,
+    extras,
+    model,
+    python,
+    resources,
+)
 from zerrow.errors import PlanError, ZerrowError
 from zerrow.schema import (
     Any,
@@ -31,6 +41,8 @@ __all__ = [
     "Int32",
     "Int64",
     "Model",
+    "ModelCacheStrategy",
+    "ModelMaterializationStrategy",
     "Parameter",
     "PlanError",
     "String",

@@ -10,9 +10,12 @@ Whatever else a declaration is given is accepted here, because the planner has j
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+ModelCacheStrategy = Literal["NONE", "DEFAULT"]
+ModelMaterializationStrategy = Literal["NONE", "REPLACE", "APPEND", "OVERWRITE_PARTITIONS"]
 
 
 def _as_it_is(function: Function) -> Function:
@@ -122,7 +125,16 @@ class Model:
         return f"zerrow.Model({self.name!r})"
 
 
-class Parameter:
+class _Parameters(type):
+    """Lets `Parameter.rate` stand for `Parameter("rate")`, which is an older spelling."""
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return cls(name)
+
+
+class Parameter(metaclass=_Parameters):
     """Marks an argument as a parameter of the project: a plain int, float, bool or str."""
 
     __slots__ = ("name",)

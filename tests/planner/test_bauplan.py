@@ -138,6 +138,39 @@ def test_a_text_is_an_annotation_and_a_schema_may_be_another_files(shop: Any) ->
     assert every == [{"schema": "Sale", "columns": [*COLUMNS, {"name": "extra", "type": None, "nullable": True}]}] * 3
 
 
+def test_the_type_of_any_column_may_be_pythons_own(shop: Any) -> None:
+    text = PLAIN.replace("import Annotated, Optional", "import Annotated, Any").replace("bauplan.String | None", "Any")
+    shop.write({"models.py": text, "bauplan_project.yml": "parameters: {low: {type: int, default: 1}}\n"})
+    columns = shop.model("total")["task"]["contract"]["columns"]
+    assert columns[1] == {"name": "note", "type": None, "nullable": False}
+
+
+def test_values_may_have_names_and_be_added(shop: Any) -> None:
+    text = (
+        "from bauplan import Model, ModelCacheStrategy, ModelMaterializationStrategy, model\n"
+        "off: ModelCacheStrategy = 'NONE'\nappend: ModelMaterializationStrategy = 'APPEND'\n"
+        "KEYS = ['id']\nCOLUMNS = KEYS + ['shop']\nTABLE = 'sales'\nSINCE = 'id > ' + '1'\n"
+        "@model(cache_strategy=off, materialization_strategy=append, columns=COLUMNS)\n"
+        "def total(t=Model(TABLE, columns=COLUMNS, filter=SINCE)):\n    return t\n"
+    )
+    model = shop.write({"models.py": text}).model("total")
+    assert (model["cache"], model["task"]["columns"]) == (False, ["id", "shop"])
+    assert shop.model("sales")["task"]["filter"]["sql"] == "id > 1"
+
+
+@pytest.mark.parametrize("more", ["COLUMNS = ['note']", "def f():\n    global COLUMNS\n    COLUMNS = ['note']"])
+def test_a_name_that_is_given_twice_stands_for_nothing(shop: Any, more: str) -> None:
+    text = f"import bauplan\nCOLUMNS = ['id']\n{more}\n" + classic("@bauplan.model(columns=COLUMNS)", head="")
+    errors = shop.write({"models.py": text}).errors()
+    assert [error["code"] for error in errors] == ["not-literal"]
+
+
+def test_parameters_by_attribute(shop: Any) -> None:
+    text = classic("@bauplan.model()", "sales=bauplan.Model('sales'), low=bauplan.Parameter.low")
+    shop.write({"models.py": text, "bauplan_project.yml": "parameters: {low: {type: int, default: 2}}\n"})
+    assert shop.model("total")["task"]["arguments"][1] == {"name": "low", "value": 2}
+
+
 def test_the_older_spelling_of_fields(shop: Any) -> None:
     text = TYPED.replace("import bauplan\n", "import bpln_sdk as bauplan\n").replace(
         'Annotated[bauplan.Float64 | None, bauplan.TableField(name="weight", doc="net", lineage=Other["kilos"])]',
@@ -207,6 +240,9 @@ UNREAD = {
     "a decorator looked up": ("def f(t):\n    return t\ng = [m for m in (bauplan.model, 1)]\n", 6),
     "an input under a name": ("T = bauplan.Model('sales')\n@bauplan.model()\ndef f(t=T):\n    return t\n", 4),
     "an expectation of a class": ("@bauplan.expectation()\nclass F:\n    pass\n", 4),
+    "an unknown decorator of bauplan": (
+        "@bauplan.synthetic()\ndef f(t=bauplan.Model('sales')):\n    return t\n", 4,
+    ),
     "an unknown module": ("import shop_sdk\n@shop_sdk.model()\ndef f(t=shop_sdk.Model('sales')):\n    return t\n", 5),
 }  # fmt: skip
 

@@ -228,10 +228,17 @@ CASES: dict[str, tuple[dict[str, str], list[tuple[Any, ...]]]] = {
     "arguments that are no literals": (
         {
             "m.py": "LIMIT = '2G'\n"
-            + python("@zerrow.model(memory=LIMIT)", "sales=zerrow.Model('sales', filter=f'id > {LIMIT}')")
+            + python("@zerrow.model(memory=LIMIT.lower())", "sales=zerrow.Model('sales', filter=f'id > {LIMIT}')")
         },
         [
-            ("not-literal", "total", "m.py", 5, "'memory' of @zerrow.model is no literal: LIMIT", "without running"),
+            (
+                "not-literal",
+                "total",
+                "m.py",
+                5,
+                "'memory' of @zerrow.model is no literal: LIMIT.lower()",
+                "without running",
+            ),
             ("not-literal", "total", "m.py", 6, "'filter' of zerrow.Model is no literal: f'id", "$parameter"),
         ],
     ),

@@ -6,8 +6,11 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
+from zerrow import pieces
 from zerrow.plan.findings import Findings
 from zerrow.plan.names import did_you_mean
+
+_DEPTH_MAX = 50
 
 Options = dict[str, tuple[Any, int]]
 """Values by the names of their arguments, each with its line."""
@@ -19,6 +22,8 @@ class CallReader:
     def __init__(self, file: str, findings: Findings) -> None:
         self._file = file
         self._findings = findings
+        self.constants: dict[str, ast.expr] = {}
+        """Expressions by the names that the file gives them, once and for all."""
 
     def error(self, code: str, message: str, model: str | None, line: int, hint: str | None = None) -> None:
         """Notes an error in the file."""
@@ -51,10 +56,28 @@ class CallReader:
                 self.error("bad-argument", f"{what} is given {key!r} twice", model, node.lineno)
             else:
                 try:
-                    literals[key] = (ast.literal_eval(node), node.lineno)
+                    literals[key] = (self._value(node), node.lineno)
                 except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
                     self.not_literal(f"{key!r} of {what}", model, node)
         return literals
+
+    def _value(self, node: ast.expr, depth: int = 0) -> Any:
+        """The value of a literal, of a name that stands for one, or of such that are added. Raises ValueError, or what
+        literal_eval raises."""
+        if depth > _DEPTH_MAX:
+            raise ValueError("names of names")
+        match node:
+            case ast.Name(id=name) if name in self.constants:
+                return self._value(self.constants[name], depth + 1)
+            case ast.BinOp(op=ast.Add()):
+                left, right = self._value(node.left, depth + 1), self._value(node.right, depth + 1)
+                if type(left) is type(right) and isinstance(left, str | list | tuple):
+                    return left + right
+                raise ValueError("numbers are not added")
+            case ast.List() | ast.Tuple():
+                values = [self._value(each, depth + 1) for each in node.elts]
+                return values if isinstance(node, ast.List) else tuple(values)
+        return ast.literal_eval(node)
 
     def not_literal(self, what: str, model: str, node: ast.expr) -> None:
         """Notes an argument that can't be read."""
@@ -75,6 +98,21 @@ class CallReader:
         if converted is None:
             self.error("bad-argument", f"{key}={value!r} should be {kind}", model, line)
         return converted
+
+
+def constants_of(tree: ast.Module) -> dict[str, ast.expr]:
+    """The names that a file's top level gives to expressions, but for those that it, or a function, gives twice."""
+    found: dict[str, ast.expr] = {}
+    for node in tree.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                if node.value is not None:
+                    found[name] = node.value
+    given: dict[str, int] = {}
+    for node in pieces.nodes(tree):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load) and node.id in found:
+            given[node.id] = given.get(node.id, 0) + 1
+    return {name: value for name, value in found.items() if given.get(name) == 1}
 
 
 def text(value: object) -> str | None:

@@ -31,7 +31,7 @@ def resolve_schemas(models: Iterable[Declaration], files: Mapping[str, PythonFil
             every = [file.schemas[returns] for file in files.values() if returns in file.schemas]
             found = every[0] if len(every) == 1 else None
         if found is None:
-            _unknown(model, f"returns the unknown schema {returns!r}", returns, model.promise.line, files, findings)
+            _unknown(model, f'returns unknown schema "{returns}"', returns, model.promise.line, files, findings)
         model.promise.contract = found
 
 

@@ -172,10 +172,10 @@ class ModelReader:
         arguments: list[TableArgument | ParameterArgument] = []
         is_typed = False
         for argument, default in arguments_of(node):
-            mark = default if self._is_mark(default) else None
+            mark = default if default is not None and self._spelling.mark(default) is not None else None
             if mark is None:
-                marks = [part for part in self._spelling.annotated(argument.annotation) or () if self._is_mark(part)]
-                mark = marks[0] if marks else None
+                parts = self._spelling.annotated(argument.annotation) or ()
+                mark = next((part for part in parts if self._spelling.mark(part) is not None), None)
                 is_typed = is_typed or mark is not None
             if mark is None and default is None:
                 self._calls.error(
@@ -188,6 +188,8 @@ class ModelReader:
             elif isinstance(mark, ast.Call) and self._spelling.declaration(mark.func) == "Model":
                 table = self._table_argument(argument.arg, mark, model)
                 arguments.extend([table] if table else [])
+            elif isinstance(mark, ast.Attribute):
+                arguments.append(ParameterArgument(argument.arg, mark.attr, mark.lineno))
             elif isinstance(mark, ast.Call):
                 what = f"{self._spelling.family(mark.func)}.Parameter"
                 tolerates = what.startswith("bauplan")
@@ -195,9 +197,6 @@ class ModelReader:
                 if name := self._required_name(options, mark, model, what):
                     arguments.append(ParameterArgument(argument.arg, name, mark.lineno))
         return arguments, is_typed
-
-    def _is_mark(self, node: ast.expr | None) -> bool:
-        return isinstance(node, ast.Call) and self._spelling.declaration(node.func) in ("Model", "Parameter")
 
     def _table_argument(self, argument: str, call: ast.Call, model: str) -> TableArgument | None:
         family = self._spelling.family(call.func)
@@ -258,12 +257,12 @@ class ModelReader:
         if parts is not None and len(parts) == 2 and isinstance(parts[1], ast.Name | ast.Attribute):
             return ast.unparse(parts[1])
         if is_typed or parts is not None:
-            problem = "must have a valid return type annotation"
+            problem = f"Model must have a valid return type annotation, and {model!r} has none"
             if node.returns is not None:
-                problem = f"returns {ast.unparse(node.returns)[:60]}, where the type must be of the form:"
-                problem += " Annotated[pyarrow.Table, SchemaType]"
+                problem = "Model return type annotation must be of the form: Annotated[pyarrow.Table, SchemaType]"
+                problem += f", and {model!r} returns {ast.unparse(node.returns)[:60]}"
             hint = "write -> Annotated[pyarrow.Table, S] with a class S(TableSchema) of its columns"
-            self._calls.error("return-type", f"the model {model!r} {problem}", model, node.lineno, hint)
+            self._calls.error("return-type", problem, model, node.lineno, hint)
         return None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Collection, Mapping
 
 import sqlglot
@@ -42,11 +41,6 @@ def replace_parameters(text: str, parameters: Mapping[str, Value], secrets: Coll
     if unknown:
         raise UnknownParameterError(unknown)
     return "".join(pieces) + text[end:]
-
-
-def names_parameter(text: str, name: str) -> bool:
-    """Whether a SQL text names the parameter, be it in a comment."""
-    return re.search(rf"\${re.escape(name)}\b", text) is not None
 
 
 def sql_literal(value: Value) -> str:

@@ -8,8 +8,7 @@ from zerrow.plan.declarations import Declaration, ParameterArgument, PythonModel
 from zerrow.plan.findings import Findings
 from zerrow.plan.names import did_you_mean
 from zerrow.plan.parameter_sources import FILE, VARIABLE
-from zerrow.plan.parameter_text import names_parameter
-from zerrow.plan.parameters import Given
+from zerrow.plan.parameters import Given, names_parameter
 from zerrow.plan.project import Project
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -84,6 +85,11 @@ def parameter_values(
                 hint=f"give it as {_example(declaration)}, or add a default",
             )
     return values
+
+
+def names_parameter(text: str, name: str) -> bool:
+    """Whether a SQL text names the parameter, be it in a comment."""
+    return re.search(rf"\${re.escape(name)}\b", text) is not None
 
 
 _EXAMPLES = {"str": "text", "int": "42", "float": "0.5", "bool": "true"}

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from zerrow import pieces
-from zerrow.plan.call_reader import CallReader
+from zerrow.plan.call_reader import CallReader, constants_of
 from zerrow.plan.declarations import PythonModel
 from zerrow.plan.findings import Findings, too_much
 from zerrow.plan.model_reader import Function, ModelReader, arguments_of
+from zerrow.plan.names import did_you_mean
 from zerrow.plan.schemas import Schema, read_schemas
 from zerrow.plan.spelling import MARKS, NODES, SETTINGS, Spelling, last_name
 
@@ -65,6 +66,7 @@ class PythonFile:
         self._read_imports(nodes)
         functions = sorted((node for node in nodes if isinstance(node, Function)), key=_place)
         if self._spelling.declares:
+            self._calls.constants = constants_of(tree)
             self.schemas = read_schemas(tree, self._spelling, self._calls, file)
             self._read_functions(tree, functions)
             self._report_what_is_not_understood(nodes)
@@ -95,7 +97,7 @@ class PythonFile:
                 id(_called(item)) for item, kind in zip(node.decorator_list, kinds, strict=True) if kind
             }
             is_declared = any(kind in NODES for kind in kinds)
-            marks = [mark for _, mark in self._marks(node)]
+            marks = list(self._marks(node))
             if is_declared and node not in top_level:
                 self._calls.error(
                     "model-not-top-level",
@@ -103,6 +105,14 @@ class PythonFile:
                     node.name,
                     node.lineno,
                     "move it to the top level of the file",
+                )
+            elif unknown := next(filter(self._spelling.is_unknown, map(_called, node.decorator_list)), None):
+                self._calls.error(
+                    "not-understood",
+                    f"the function {node.name!r} is under @{self._spelling.path(unknown)}, which is not known",
+                    node.name,
+                    unknown.lineno,
+                    did_you_mean(last_name(unknown) or "", (*NODES, *SETTINGS), "decorators"),
                 )
             elif is_declared:
                 if model := reader.read(node):
@@ -120,10 +130,10 @@ class PythonFile:
                     "no-model-decorator",
                     f"the function {node.name!r} has inputs but is no model",
                     node.lineno,
-                    f"put @{self._spelling.family(marks[0].func)}.model() above it",
+                    f"put @{self._spelling.family(marks[0][0])}.model() above it",
                 )
             # What marks of functions in functions mean, their own callers know.
-            self._understood |= {id(mark) for mark in marks}
+            self._understood |= {id(mark) for _, mark in marks}
         self._report_strangers([node for node in functions if id(node) not in reader.seen])
 
     def _add(self, model: PythonModel) -> None:
@@ -138,12 +148,12 @@ class PythonFile:
             )
         self.models.append(model)
 
-    def _marks(self, node: Function) -> Iterator[tuple[ast.arg, ast.Call]]:
-        """The arguments of a function that are marked as inputs."""
+    def _marks(self, node: Function) -> Iterator[tuple[ast.expr, ast.expr]]:
+        """The marks of a function's arguments as inputs: what is called, or named, and the mark as a whole."""
         for argument, default in arguments_of(node):
             for part in (default, *(self._spelling.annotated(argument.annotation) or ())):
-                if isinstance(part, ast.Call) and self._spelling.declaration(part.func) in MARKS:
-                    yield argument, part
+                if part is not None and (called := self._spelling.mark(part)) is not None:
+                    yield called, part
 
     def _family(self, node: Function) -> str:
         return next(

@@ -70,13 +70,19 @@ def _column(node: ast.stmt, schema: str, spelling: Spelling, calls: CallReader) 
             # The lineage names columns of other schemas, and is for people.
             plain = ast.Call(part.func, part.args, [each for each in part.keywords if each.arg != "lineage"])
             field = ast.copy_location(plain, part)
+            for keyword in plain.keywords:
+                if keyword.arg not in _FIELD_OPTIONS:
+                    message = f"Unexpected TableField parameter: {keyword.arg}"
+                    hint = did_you_mean(str(keyword.arg), _FIELD_OPTIONS, "parameters")
+                    calls.error("bad-argument", message, None, part.lineno, hint)
+            plain.keywords = [each for each in plain.keywords if each.arg in _FIELD_OPTIONS]
             options = calls.literals(field, _FIELD_OPTIONS, schema, "TableField")
             name = calls.option(options, "name", "a text", schema, text) or name
             is_nullable = bool(calls.option(options, "nullable", "True or False", schema, boolean)) or is_nullable
     optional = None if kind is None else spelling.optional(kind)
     if optional is not None:
         kind, is_nullable = optional, True
-    type_name = None if kind is None else spelling.declaration(kind)
+    type_name = spelling.column_type(kind)
     if type_name not in TYPES:
         shown = "" if kind is None else ast.unparse(kind)[:60]
         calls.error(

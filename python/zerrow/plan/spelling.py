@@ -18,6 +18,7 @@ MARKS = ("Model", "Parameter")
 """Marks of a function's arguments."""
 
 _ANNOTATED = ("typing.Annotated", "typing_extensions.Annotated")
+_ANY = ("typing.Any", "typing_extensions.Any")
 _OPTIONAL = ("typing.Optional", "typing_extensions.Optional")
 _FOLLOWED = (*FAMILIES, "typing", "typing_extensions")
 _NAMES = [*NODES, *SETTINGS, *MARKS, "TableSchema", "TableField", *schema.TYPES]
@@ -93,6 +94,26 @@ class Spelling:
     def family(self, node: ast.expr) -> str:
         """The module whose rules hold for a declaration."""
         return FAMILIES[(self.path(node) or "zerrow").partition(".")[0]]
+
+    def is_unknown(self, node: ast.expr) -> bool:
+        """Whether an expression is a name of a declaring module that is no declaration."""
+        root, _, name = (self.path(node) or "").partition(".")
+        return root in FAMILIES and bool(name) and "." not in name and name not in _NAMES
+
+    def mark(self, node: ast.expr) -> ast.expr | None:
+        """What marks an argument: the `Model` of `Model("…")`, the `Parameter` of `Parameter("…")` or of
+        `Parameter.name`; None for what is no mark."""
+        if isinstance(node, ast.Call):
+            return node.func if self.declaration(node.func) in MARKS else None
+        if isinstance(node, ast.Attribute) and self.declaration(node.value) == "Parameter":
+            return node.value
+        return None
+
+    def column_type(self, node: ast.expr | None) -> str | None:
+        """The name of the type of a schema's column; None for what is none. `typing.Any` is any, too."""
+        if node is None:
+            return None
+        return "Any" if self.path(node) in _ANY else self.declaration(node)
 
     def annotated(self, node: ast.expr | None) -> list[ast.expr] | None:
         """The parts of `Annotated[…]`; None for anything else. A text counts as what is in it."""

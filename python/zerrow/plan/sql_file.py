@@ -15,8 +15,8 @@ from zerrow.plan.dialect import DIALECT
 from zerrow.plan.findings import Findings
 from zerrow.plan.model_reader import strategy_of
 from zerrow.plan.names import did_you_mean, table_name_problem
-from zerrow.plan.parameter_text import UnknownParameterError, names_parameter, replace_parameters
-from zerrow.plan.parameters import Value
+from zerrow.plan.parameter_text import UnknownParameterError, replace_parameters
+from zerrow.plan.parameters import Value, names_parameter
 
 ENGINES = ("datafusion", "duckdb")
 _DIRECTIVES = (
@@ -24,7 +24,7 @@ _DIRECTIVES = (
     "materialization_strategy", "partitioned_by", "overwrite_filter",
 )  # fmt: skip
 _DIRECTIVE = re.compile(r"\s*--\s*(?P<family>zerrow|bauplan)\s*:\s*(?P<rest>.*)\Z")
-_KEY_VALUE = re.compile(r"(?P<key>\w+)\s*=\s*(?P<value>.*?)\s*\Z")
+_KEY_VALUE = re.compile(r"(?P<key>[\w.]+)\s*=\s*(?P<value>.*?)\s*\Z")
 _TABLE_FUNCTIONS = frozenset({"unnest", "generateseries", "explode"})  # those that read nothing
 
 
@@ -85,7 +85,11 @@ class _SqlFile:
             if not found:
                 continue
             pair = _KEY_VALUE.match(found["rest"])
-            if not pair:
+            if not pair and found["family"] == "bauplan":
+                message = f"{found['rest']!r} is no directive and is ignored"
+                hint = "write -- bauplan: key = value"
+                self.findings.warning("unknown-argument", message, file=self.file, line=number, hint=hint)
+            elif not pair:
                 self._error(
                     "bad-directive", f"{found['rest']!r} is no directive", number, "write -- zerrow: key = value"
                 )
