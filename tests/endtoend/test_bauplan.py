@@ -186,6 +186,7 @@ def test_expectations_warn_or_fail(bauplan: Project, answer: str, says: str | No
         if expected == 0:
             assert {model["status"] for model in result.report["models"]} == {"success"}
             assert len(warnings(result.err)) == (says is not None)
+            assert [says in text for text in result.model("test_it")["warnings"]] == [True] * (says is not None)
         else:
             assert result.report["error"]["model"] == "test_it"
 
@@ -202,7 +203,13 @@ def test_a_project_of_expectations_alone_shows_no_tables(bauplan: Project):
         """,
     )
     done = subprocess.run(bauplan.command(), capture_output=True, text=True, env=bauplan.environment(), check=True)
-    assert "is_met" not in done.stdout and "unique" in done.stdout
+    assert "is_met" not in done.stdout and "unique" in done.stdout and "with warnings" not in done.stdout
+    bauplan.write("audit.py", (bauplan.folder / "audit.py").read_text().replace("== data.num_rows", "== 1"))
+    done = subprocess.run(bauplan.command(), capture_output=True, text=True, env=bauplan.environment(), check=True)
+    assert "! unique" in done.stderr and ": 1 with warnings." in done.stdout
+    plan = [*bauplan.caller.words, "plan", "-p", str(bauplan.folder)]
+    shown = subprocess.run(plan, capture_output=True, text=True, env=bauplan.environment(), check=True)
+    assert "unique  expectation  audit.py:4" in shown.stdout
 
 
 TYPED = """

@@ -48,6 +48,12 @@ def test_defaults_have_the_declared_type_or_their_own(shop: Any, declaration: st
     assert (found, type(found)) == (expected, type(expected))
 
 
+def test_a_parameter_may_be_a_word_of_sql(shop: Any) -> None:
+    shop.write({"bauplan_project.yml": "parameters: {limit: {type: int, default: 2}}\n"})
+    shop.write({"q.sql": "select id from sales limit $limit"})
+    assert shop.model("q")["task"]["sql"].endswith("limit 2")
+
+
 def test_a_required_parameter_of_bauplans_file_has_to_be_given(shop: Any) -> None:
     declare(shop, "type: int, required: true")
     (error,) = shop.errors()

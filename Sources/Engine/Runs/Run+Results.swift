@@ -95,6 +95,7 @@ extension Run {
         reports[model].wallMilliseconds = now - (reports[model].startMilliseconds ?? now)
         reports[model].timing = timing(of: worker, published.timing)
         reports[model].decache = published.decache
+        reports[model].warnings = published.warnings
         reports[model].output = RunReport.Output(
             rows: Int64(clamping: rows), counts: published.counts, moves: published.moves)
     }

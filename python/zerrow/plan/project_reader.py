@@ -121,7 +121,8 @@ class ProjectReader:
 
     def _read_parameters(self, node: yaml.Node) -> None:
         for name, line, value in self._entries(node, "'parameters'"):
-            if problem := name_problem(name):
+            # Nothing but a $ stands before it, so it may be a word of SQL.
+            if problem := name_problem(name, may_need_quotes=True):
                 self._error("invalid-name", problem, line, "rename the parameter")
                 continue
             keys: dict[str, Any] = {}

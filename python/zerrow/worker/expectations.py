@@ -13,26 +13,30 @@ import pyarrow as pa
 from zerrow.worker.failures import WorkerFailure, relative
 
 
-def run_expectation(function: Callable[..., Any], arguments: dict[str, Any], task: dict[str, Any]) -> pa.Table:
+def run_expectation(
+    function: Callable[..., Any], arguments: dict[str, Any], task: dict[str, Any], notes: list[str] | None = None
+) -> pa.Table:
     """The expectation's answer, as a table of one row.
 
     Raises what the function raises, and WorkerFailure of kind `result` for an answer that is no bool. One that is not
-    met, by its answer or by an assertion, fails where the task is strict; else it is told on stderr.
+    met, by its answer or by an assertion, fails where the task is strict; else it is told on stderr
+    and in `notes`.
     """
     is_strict = task.get("strict", True)
+    problem = None
     try:
         is_met = _answer(function(**arguments))
     except AssertionError as error:
         if is_strict:
             raise
-        _warn(task, _place_and_text(error, task["folder"]))
-        is_met = False
-    else:
-        problem = f"expectation returned false: {task['model']}"
-        if not is_met and is_strict:
+        is_met, problem = False, _place_and_text(error, task["folder"])
+    if not is_met:
+        problem = problem or f"expectation returned false: {task['model']}"
+        if is_strict:
             raise WorkerFailure("result", problem)
-        if not is_met:
-            _warn(task, problem)
+        print(f"warning: the expectation {task['model']!r} is not met: {problem}", file=sys.stderr)
+        if notes is not None:
+            notes.append(problem)
     return pa.table({"expectation": [task["model"]], "is_met": [is_met]})
 
 
@@ -46,10 +50,6 @@ def _answer(value: Any) -> bool:
     raise WorkerFailure(
         "result", f"expectation returned unsupported type {kind.__qualname__}: return True or False ({value!r:.80})"
     )
-
-
-def _warn(task: dict[str, Any], what: str) -> None:
-    print(f"warning: the expectation {task['model']!r} is not met: {what}", file=sys.stderr)
 
 
 def _place_and_text(error: AssertionError, folder: str) -> str:

@@ -22,7 +22,7 @@ from zerrow.worker.decache import Exchange
 from zerrow.worker.failures import WorkerFailure, report
 from zerrow.worker.project import files_changed
 from zerrow.worker.results import to_stream
-from zerrow.worker.secrets import hide_in_report, hide_in_streams, secrets_of
+from zerrow.worker.secrets import hide, hide_in_report, hide_in_streams, secrets_of
 from zerrow.worker.source import Opener
 from zerrow.worker.tasks import execute, load, prepare_arguments
 from zerrow.worker.watch import Watch
@@ -165,6 +165,7 @@ class _Worker:
             notes,
         )  # fmt: skip
         self._kind, done = "internal", time.perf_counter()
+        notes = [hide(each, secrets_of(work.task)) for each in notes]
         asked = [*notes, *([] if watch is None else watch.end())]
         if isinstance(result, str):
             return "done", {"text": result}, ()
@@ -185,6 +186,8 @@ class _Worker:
         if asked:
             # A message has an end, and one reason is enough.
             fields["asked"] = [each[:_REASON_LENGTH_MAX] for each in asked[:_REASONS_MAX]]
+        if notes:
+            fields["warnings"] = [each[:_REASON_LENGTH_MAX] for each in notes[:_REASONS_MAX]]
         if cache is not None:
             descriptor, fields["decache"] = self._give(session, cache, descriptor)
         if work.kernelzero is not None:

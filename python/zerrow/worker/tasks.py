@@ -68,7 +68,7 @@ def execute(
     """Run the task and give its table, or its text for a preview.
 
     `tables` are the task's inputs as they came; `cache`, `guard`, `blame` and `opener` are a scan's; `loaded` is what
-    `load` gave, where that was called; `notes` gets why a result should not be kept. Exceptions of user code pass;
+    `load` gave, where that was called; `notes` gets what is to be warned about. Exceptions of user code pass;
     WorkerFailure for what zerrow found.
     """
     match task["kind"]:
@@ -79,7 +79,7 @@ def execute(
             if loaded.mentions("duckdb"):
                 warm_duckdb.give_threads(cpus)
             if task.get("expectation"):
-                return run_expectation(loaded.function, arguments, task)
+                return run_expectation(loaded.function, arguments, task, notes)
             table = to_table(loaded.function(**arguments), list(tables))
             return _checked(table, task, notes)
         case "sql":
