@@ -24,6 +24,6 @@ ssize_t zerrow_copy_file_range(int from, int64_t from_offset, int to, int64_t to
     return copy_file_range(from, &in, to, &out, bytes, 0);
 }
 
-int zerrow_duplicate(int fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 3); }
+int zerrow_duplicate(int fd, int number_min) { return fcntl(fd, F_DUPFD_CLOEXEC, number_min); }
 
 int zerrow_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }

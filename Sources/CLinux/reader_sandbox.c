@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "reader_sandbox.h"
+#include "landlock.h"
 #include "system_call_filter.h"
 
 #include <errno.h>
@@ -20,79 +21,30 @@
 /* Processes and threads; libraries start some for each processor. */
 #define PROCESSES_MAX 1024
 
-/* Of linux/landlock.h as of ABI 6; a machine's headers may be older than its kernel. */
-struct ruleset {
-    uint64_t file_access;
-    uint64_t network_access;
-    uint64_t scoped;
-};
-struct __attribute__((packed)) path_rule {
-    uint64_t allowed;
-    int32_t parent;
-};
-enum {
-    RULE_PATH_BENEATH = 1,
-    CREATE_VERSION = 1,
-    EXECUTE = 1 << 0,
-    WRITE_FILE = 1 << 1,
-    READ_FILE = 1 << 2,
-    READ_DIR = 1 << 3,
-    FIRST_ACCESSES = (1 << 13) - 1, /* of ABI 1 */
-    REFER = 1 << 13,
-    TRUNCATE = 1 << 14,
-    IOCTL_DEVICE = 1 << 15,
-    BIND_AND_CONNECT_TCP = 3,
-    SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS = 3,
-};
-
-/* The version of Landlock that the kernel has; 0 for none. */
-static int landlock_version(void) {
-    long version = syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_VERSION);
-    return version < 0 ? 0 : (int)version;
-}
-
-/* What is not there needs no right. */
-static void allow(int ruleset, const char *path, uint64_t access) {
-    struct stat status;
-    int fd = open(path, O_PATH | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    if (fstat(fd, &status) == 0 && !S_ISDIR(status.st_mode))
-        access &= EXECUTE | WRITE_FILE | READ_FILE;
-    struct path_rule rule = {.allowed = access, .parent = fd};
-    (void)!syscall(SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, &rule, 0);
-    close(fd);
-}
-
 /* Named pipes and sockets take what is written to them on a read-only mount, too; with these rights they do not. */
 static int restrict_files(const struct zerrow_reader *reader) {
-    int version = landlock_version();
-    if (version < 1)
+    uint64_t reading = ZERROW_ACCESS_EXECUTE | ZERROW_ACCESS_READ_FILE | ZERROW_ACCESS_READ_FOLDER;
+    struct zerrow_landlock landlock;
+    int code = zerrow_landlock_open(&landlock,
+                                    reading | ZERROW_ACCESS_WRITE_FILE | ZERROW_ACCESS_CHANGE_FOLDER |
+                                        ZERROW_ACCESS_REFER | ZERROW_ACCESS_TRUNCATE | ZERROW_ACCESS_IOCTL_DEVICE,
+                                    1, 1);
+    if (code == -EOPNOTSUPP)
         return 0;
-    struct ruleset rights = {
-        .file_access = FIRST_ACCESSES | (version >= 2 ? REFER : 0) | (version >= 3 ? TRUNCATE : 0) |
-                       (version >= 5 ? IOCTL_DEVICE : 0),
-        .network_access = version >= 4 ? BIND_AND_CONNECT_TCP : 0,
-        .scoped = version >= 6 ? SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS : 0,
-    };
-    size_t size = version >= 6 ? sizeof(rights) : version >= 4 ? 2 * sizeof(uint64_t) : sizeof(uint64_t);
-    int fd = (int)syscall(SYS_landlock_create_ruleset, &rights, size, 0);
-    if (fd < 0)
-        return -errno;
-    uint64_t reading = EXECUTE | READ_FILE | READ_DIR;
+    if (code < 0)
+        return code;
     /* Of the host's /proc what is its own, and what libraries ask of the machine: others' environments are in there. */
     static const char *const kernels[] = {"/proc/self",        "/proc/cpuinfo", "/proc/meminfo", "/proc/stat",
                                           "/proc/filesystems", "/dev/urandom",  "/dev/random",   "/dev/zero"};
+    /* What can't be opened, or allowed, can't be read: the reader itself says so. */
     if (reader->is_isolated)
-        allow(fd, "/", reading);
+        (void)zerrow_landlock_allow(&landlock, "/", reading);
     for (size_t i = 0; !reader->is_isolated && i < sizeof(kernels) / sizeof(kernels[0]); i++)
-        allow(fd, kernels[i], READ_FILE | READ_DIR);
+        (void)zerrow_landlock_allow(&landlock, kernels[i], ZERROW_ACCESS_READ_FILE | ZERROW_ACCESS_READ_FOLDER);
     for (const char *const *path = reader->read_paths; !reader->is_isolated && path && *path; path++)
-        allow(fd, *path, reading);
-    allow(fd, "/dev/null", READ_FILE | WRITE_FILE);
-    int code = syscall(SYS_landlock_restrict_self, fd, 0) < 0 ? -errno : 0;
-    close(fd);
-    return code;
+        (void)zerrow_landlock_allow(&landlock, *path, reading);
+    (void)zerrow_landlock_allow(&landlock, "/dev/null", ZERROW_ACCESS_READ_FILE | ZERROW_ACCESS_WRITE_FILE);
+    return zerrow_landlock_enter(&landlock);
 }
 
 /* What a reader of files has no use for, beyond what no worker may do. */

@@ -180,7 +180,7 @@ EXPORTED int zerrow_worker_enter(const struct zerrow_worker_spec *spec) {
         code = drop_privileges(spec);
     if (code < 0)
         return code;
-    int landlock = zerrow_landlock_enter();
+    int landlock = zerrow_landlock_enter_worker();
     if (landlock < 0) {
         stage = "entering Landlock";
         return landlock;

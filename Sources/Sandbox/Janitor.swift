@@ -21,7 +21,7 @@ public final class Janitor {
         let child = try ChildProcess(
             [executable, "janitor", cgroups.version == .v1 ? "v1" : "v2"] + cgroups.folders, environment: [:],
             folder: "/",
-            output: .null, errors: .null, control: reading.raw)
+            output: .null, errors: .null, inherited: [reading.raw])
         return Janitor(child: child, pipe: writing)
     }
 

@@ -67,7 +67,7 @@ public final class Zygote {
         guard spec.isSandboxed else {
             let child = try ChildProcess(
                 spec.arguments, environment: spec.environment, folder: "/", output: .descriptor(output.raw),
-                errors: .descriptor(output.raw), control: control.raw)
+                errors: .descriptor(output.raw), inherited: [control.raw])
             return Zygote(pid: child.pid, pidfd: try ProcessDescriptor(process: child.pid))
         }
         let root = try PrivateRoot(showing: spec.readPaths + spec.arguments.prefix(1), links: spec.links)

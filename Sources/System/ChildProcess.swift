@@ -34,10 +34,10 @@ public struct ChildProcess {
     /// Starts a program found on the PATH, in `folder`, with its environment set to `environment`; nil: this process's.
     ///
     /// Descriptors other than the three standard streams are closed in the child by their close-on-exec flag, which every
-    /// descriptor of this process has; `control`, if given, becomes its descriptor 3. Source: posix_spawn(3).
+    /// descriptor of this process has; those that are `inherited` become its descriptors 3, 4 and so on. Source: posix_spawn(3).
     public init(
         _ arguments: [String], environment: [String: String]?, folder: String, output: Stream, errors: Stream,
-        control: Int32? = nil
+        inherited: [Int32] = []
     ) throws(SystemError) {
         precondition(!arguments.isEmpty, "a program has a name")
         var actions = posix_spawn_file_actions_t()
@@ -50,7 +50,14 @@ public struct ChildProcess {
             case .descriptor(let raw): posix_spawn_file_actions_adddup2(&actions, raw, number)
             }
         }
-        if let control { posix_spawn_file_actions_adddup2(&actions, control, 3) }
+        // Copies have numbers above those that they get there: none is overwritten before it is its turn.
+        var copies: [DescriptorBox] = []
+        for raw in inherited {
+            copies.append(DescriptorBox(try .duplicate(of: raw, numberMin: 3 + Int32(inherited.count))))
+        }
+        for (number, copy) in copies.enumerated() {
+            posix_spawn_file_actions_adddup2(&actions, copy.raw, 3 + Int32(number))
+        }
         _ = zerrow_spawn_in(&actions, folder)
 
         var attributes = posix_spawnattr_t()
@@ -62,6 +69,8 @@ public struct ChildProcess {
         posix_spawnattr_setsigmask(&attributes, &none)
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
 
+        // A copy is needed until the program has started.
+        defer { withExtendedLifetime(copies) {} }
         let argv = CStringList(arguments)
         let envp = environment.map { CStringList($0.map { "\($0.key)=\($0.value)" }) }
         var child: pid_t = 0

@@ -38,12 +38,12 @@ public struct FileDescriptor: ~Copyable, Sendable {
     /// A second, close-on-exec descriptor of the same open file; it shares offset and flags with this one.
     public func duplicate() throws(SystemError) -> FileDescriptor {
         let raw = self.raw
-        return FileDescriptor(owning: try perform(.duplicate, "descriptor \(raw)") { zerrow_duplicate(raw) })
+        return FileDescriptor(owning: try perform(.duplicate, "descriptor \(raw)") { zerrow_duplicate(raw, 3) })
     }
 
-    /// A close-on-exec duplicate of a descriptor that somebody else owns.
-    public static func duplicate(of raw: Int32) throws(SystemError) -> FileDescriptor {
-        FileDescriptor(owning: try perform(.duplicate, "descriptor \(raw)") { zerrow_duplicate(raw) })
+    /// A close-on-exec duplicate of a descriptor that somebody else owns. Its number is no smaller than `numberMin`.
+    public static func duplicate(of raw: Int32, numberMin: Int32 = 3) throws(SystemError) -> FileDescriptor {
+        FileDescriptor(owning: try perform(.duplicate, "descriptor \(raw)") { zerrow_duplicate(raw, numberMin) })
     }
 
     /// Opens a file by name, close-on-exec.

@@ -21,6 +21,9 @@ public final class Folder: Sendable {
     /// A name by which the kernel finds an entry of this very folder, for libraries and calls that take only paths.
     public func kernelPath(_ name: String) -> String { "/proc/self/fd/\(raw)/\(name)" }
 
+    /// Locks the folder itself, for as long as a descriptor of this opening is open in any process; false when somebody else has locked it.
+    public func lockIfFree() throws(SystemError) -> Bool { try descriptor.lockIfFree() }
+
     /// Why others than this user could put things there, and what to do; nil when only this user (and root) can.
     public func sharing() throws(SystemError) -> String? {
         let status = try descriptor.status()

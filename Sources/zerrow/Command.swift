@@ -20,7 +20,8 @@ struct Command: ParsableCommand {
             """,
         version: "0.1.0",
         subcommands: [
-            RunCommand.self, ServeCommand.self, PlanCommand.self, QueryCommand.self, DoctorCommand.self,
+            InitCommand.self, RunCommand.self, ServeCommand.self, PlanCommand.self, QueryCommand.self,
+            DoctorCommand.self,
             BenchCommand.self, JanitorCommand.self, RunPrepareCommand.self,
         ])
 

@@ -51,7 +51,7 @@ private func answer(_ names: [WorkerMessage.BlockName]) {
         ScanBlock(file: file, read: $0.read, columns: $0.columns, groups: $0.groups)
     }
     var cache = DeCache()
-    let workers = ["a", "b"].map { WorkerID(rawValue: $0) }
+    let workers = ["a", "b"].map { BorrowerID(rawValue: $0) }
     for worker in workers { cache.ask(blocks, for: worker) }
     let count = cache.answers().count
     precondition(count >= 1)

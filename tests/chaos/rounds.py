@@ -216,7 +216,10 @@ class Round:
             self._expect(states <= {"success", "cached", "unneeded"}, f"a success with models that are {states}")
         else:
             self._expect(bool((report.get("error") or {}).get("message")), "a failure without a reason")
-            self._expect(self.struck is not None, f"a failure, and nobody was struck: {report.get('error')}")
+            self._expect(
+                self.struck is not None,
+                f"a failure, and nobody was struck: {report.get('error')} {client.errors[-2000:]}",
+            )
         for name, model in models.items():
             if name in self.project.expected and model["status"] in ("success", "cached"):
                 rows = (model.get("output") or {}).get("rows")

@@ -243,6 +243,56 @@ def test_a_prepare_command_ends_with_the_engine(project: Project, number: signal
         assert json.loads(out)["error"]["message"] == "interrupted"
 
 
+def test_of_two_runs_that_begin_together_one_makes_the_sources(project: Project):
+    project.write(
+        "zerrow_project.yml",
+        """
+        project: {name: test}
+        sources:
+          later: data/later.parquet
+        prepare: python make.py
+        """,
+    )
+    make = "import shutil, time\nopen('made', 'a').write('x')\ntime.sleep(1)\n"
+    project.write("make.py", make + "shutil.copy('data/numbers.parquet', 'data/later.parquet')\n")
+    models = MODELS.format(running=0, publishing=0)
+    project.write("models.py", models.replace('zerrow.Model("numbers")', 'zerrow.Model("later")'))
+    runs = [project.start("--output", "json") for _ in range(3)]
+    for run in runs:
+        out, err = run.communicate(timeout=120)
+        assert run.returncode == 0, err
+        assert json.loads(out)["status"] == "success"
+    assert (project.folder / "made").read_text() == "x"
+
+
+def test_a_run_that_waits_for_another_ones_sources_hears_a_signal(project: Project):
+    project.write(
+        "zerrow_project.yml",
+        """
+        project: {name: test}
+        sources:
+          later: data/later.parquet
+        prepare: sleep 3333
+        """,
+    )
+    models = MODELS.format(running=0, publishing=0)
+    project.write("models.py", models.replace('zerrow.Model("numbers")', 'zerrow.Model("later")'))
+    first = project.start()
+    wait_for_line(first, "making later")
+    second = project.start()
+    wait_for_line(second, "waiting for another run")
+    second.send_signal(signal.SIGINT)
+    assert second.wait(60) == 1
+    # Also after a kill the turn is the next one's.
+    third = project.start()
+    wait_for_line(third, "waiting for another run")
+    first.kill()
+    wait_for_line(third, "making later")
+    third.send_signal(signal.SIGINT)
+    assert third.wait(60) == 1
+    first.wait()
+
+
 def test_two_runs_at_a_time_do_not_disturb_each_other(project: Project):
     project.write("models.py", MODELS.format(running=1, publishing=0))
     runs = [project.start("--output", "json") for _ in range(2)]

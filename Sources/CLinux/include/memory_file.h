@@ -39,8 +39,8 @@ int zerrow_punch_hole(int fd, int64_t offset, int64_t bytes);
 int zerrow_reserve(int fd, int64_t offset, int64_t bytes);
 
 ssize_t zerrow_copy_file_range(int from, int64_t from_offset, int to, int64_t to_offset, size_t bytes);
-/* A close-on-exec duplicate, numbered 3 or above. */
-int zerrow_duplicate(int fd);
+/* A close-on-exec duplicate, numbered `number_min` or above. */
+int zerrow_duplicate(int fd, int number_min);
 int zerrow_pipe(int ends[2]);
 
 #endif

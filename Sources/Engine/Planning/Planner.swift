@@ -56,12 +56,16 @@ struct Planner {
         folder: String, _ request: PlanRequest, prepares: Bool, note: (String) -> Void
     ) throws -> Plan {
         // A plan that is only looked at needs no code; a run finds a wrong filter in its first scan.
-        let plan = try read(folder, request, isToRun: prepares)
-        guard prepares, let prepare = plan.prepare else { return plan }
+        let first = try read(folder, request, isToRun: prepares)
+        guard prepares, first.prepare != nil else { return first }
+        let turn = try PrepareTurn(first.project.folder, signals: signals, note: note)
+        // The run that had the turn before may have made all of it.
+        let plan = try read(folder, request, isToRun: true)
+        guard let prepare = plan.prepare else { return plan }
         note(
             "making \(prepare.missing.joined(separator: ", ")) with the project's prepare command: "
                 + prepare.command.joined(separator: " "))
-        try self.prepare(prepare, folder: plan.project.folder)
+        try self.prepare(prepare, turn)
         let again = try read(folder, request, isToRun: true)
         if let left = again.prepare?.missing {
             throw EngineError.prepare(
@@ -145,16 +149,16 @@ struct Planner {
     ])
 
     /// Runs a project's prepare command, which makes missing sources; its output goes to this process's standard error.
-    private func prepare(_ prepare: Plan.Prepare, folder: String) throws {
+    private func prepare(_ prepare: Plan.Prepare, _ turn: PrepareTurn) throws {
         var arguments = prepare.command
         if arguments.first == "python" { arguments[0] = installation.python }
         let ending = try PrepareCommand(
-            executable: installation.executable, arguments: arguments, environment: pythonEnvironment, folder: folder
+            executable: installation.executable, arguments: arguments, environment: pythonEnvironment, turn: turn
         ).wait(signals)
         guard ending == .exited(0) else {
             throw EngineError.prepare(
                 "the project's prepare command '\(prepare.command.joined(separator: " "))' failed (\(ending)): "
-                    + "run it by hand in \(folder), or put the files of \(prepare.missing.joined(separator: ", ")) in place"
+                    + "run it by hand in \(turn.folder.path), or put the files of \(prepare.missing.joined(separator: ", ")) in place"
             )
         }
     }

@@ -13,14 +13,16 @@ public final class PrepareCommand {
     /// Nothing is ever written to it; its end tells the process around it to end the command.
     private var pipe: DescriptorBox?
 
-    /// Starts `executable run-prepare ARGUMENTS…`, which calls `serve`. The command prints to descriptor 2.
+    /// Starts `executable run-prepare ARGUMENTS…`, which calls `serve`. The command prints to descriptor 2. The process around it keeps the turn
+    /// for as long as it lives, also when this one is killed.
     init(
-        executable: String, arguments: [String], environment: [String: String], folder: String
+        executable: String, arguments: [String], environment: [String: String], turn: PrepareTurn
     ) throws(SystemError) {
         let (reading, writing) = try DescriptorBox.pipe()
         child = try ChildProcess(
-            [executable, "run-prepare", "--"] + arguments, environment: environment, folder: folder,
-            output: .descriptor(2), errors: .descriptor(2), control: reading.raw)
+            [executable, "run-prepare", "--"] + arguments, environment: environment,
+            folder: turn.folder.path, output: .descriptor(2), errors: .descriptor(2),
+            inherited: [reading.raw, turn.folder.raw])
         pipe = writing
     }
 
@@ -36,6 +38,8 @@ public final class PrepareCommand {
     /// The life of the process around the command: runs the command, and ends the process with the command's exit code, 128 and the signal's number
     /// if it was one, or 127 if the command can't be started.
     public static func serve(_ arguments: [String]) -> Never {
+        // What the command starts and leaves behind keeps neither.
+        for raw: Int32 in [3, 4] { _ = fcntl(raw, F_SETFD, FD_CLOEXEC) }
         // A group of its own, which a Ctrl-C on the terminal does not reach: the engine decides.
         setpgid(0, 0)
         for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTTOU] { signal(number, SIG_IGN) }

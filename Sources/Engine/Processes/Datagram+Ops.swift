@@ -102,7 +102,7 @@ enum Op {
     }
 
     /// How the bytes of a result travelled: each byte is in exactly one.
-    enum Count: String, CaseIterable {
+    enum Count: String, CaseIterable, CodingKey {
         case resharedBytes = "reshared_bytes"
         case bornSharedBytes = "born_shared_bytes"
         case deanonymizedBytes = "deanonymized_bytes"
@@ -111,7 +111,7 @@ enum Op {
     }
 
     /// How KernelZero moved the memory of a result.
-    enum PageCount: String, CaseIterable {
+    enum PageCount: String, CaseIterable, CodingKey {
         case ranges
         case refusedRanges = "refused_ranges"
         case refusal
@@ -126,7 +126,7 @@ enum Op {
     }
 
     /// What a scan had from DeCache, and gave to it.
-    enum DeCacheCount: String, CaseIterable {
+    enum DeCacheCount: String, CaseIterable, CodingKey {
         case wantedUnits = "wanted_units"
         case reusedUnits = "reused_units"
         case decodedUnits = "decoded_units"
@@ -134,7 +134,7 @@ enum Op {
     }
 
     /// Where a worker's time went.
-    enum Timing: String, CaseIterable {
+    enum Timing: String, CaseIterable, CodingKey {
         case openMs = "open_ms"
         case userMs = "user_ms"
         case publishMs = "publish_ms"

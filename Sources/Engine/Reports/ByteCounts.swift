@@ -14,13 +14,8 @@ public struct ByteCounts: Codable, Sendable, Equatable {
     /// No bytes at all.
     public init() {}
 
-    enum CodingKeys: String, CodingKey {
-        case resharedBytes = "reshared_bytes"
-        case bornSharedBytes = "born_shared_bytes"
-        case deanonymizedBytes = "deanonymized_bytes"
-        case packedBytes = "packed_bytes"
-        case copiedBytes = "copied_bytes"
-    }
+    /// The names in a report are those of the worker's message.
+    typealias CodingKeys = Op.Count
 
     /// All of them together; as much as there can be, where a worker says that it is more.
     public var total: UInt64 {

@@ -9,10 +9,6 @@ public struct DeCacheReport: Codable, Sendable, Equatable {
     /// Bytes of the pieces that it gave.
     public var piecesBytes: Int64
 
-    enum CodingKeys: String, CodingKey {
-        case wantedUnits = "wanted_units"
-        case reusedUnits = "reused_units"
-        case decodedUnits = "decoded_units"
-        case piecesBytes = "pieces_bytes"
-    }
+    /// The names in a report are those of the worker's message.
+    typealias CodingKeys = Op.DeCacheCount
 }

@@ -23,16 +23,6 @@ public struct KernelZeroReport: Codable, Sendable, Equatable {
     /// Copied for another reason.
     public var copiedOtherPages: UInt64
 
-    enum CodingKeys: String, CodingKey {
-        case ranges, refusal
-        case refusedRanges = "refused_ranges"
-        case movedPages = "moved_pages"
-        case movedHugePages = "moved_huge_pages"
-        case movedSwapPages = "moved_swap_pages"
-        case holePages = "hole_pages"
-        case copiedEdgePages = "copied_edge_pages"
-        case copiedSharedPages = "copied_shared_pages"
-        case copiedPinnedPages = "copied_pinned_pages"
-        case copiedOtherPages = "copied_other_pages"
-    }
+    /// The names in a report are those of the worker's message.
+    typealias CodingKeys = Op.PageCount
 }
