@@ -147,6 +147,29 @@ def test_parameters_come_as_what_they_are(bauplan: Project):
     assert refused.code == 1 and "the project has no parameter 'word'" in refused.err
 
 
+def test_children_of_one_table_fail_by_themselves(bauplan: Project):
+    names = [f"child_{number}" for number in (1, 2, 3)]
+    flags = "".join(f"  {name}_should_fail: {{type: bool, default: false}}\n" for name in names)
+    bauplan.write("bauplan_project.yml", f"parameters:\n{flags}")
+    head = "import bauplan\n\n@bauplan.model()\ndef parent(t=bauplan.Model('numbers', columns=['a'])):\n    return t\n"
+    child = (
+        "\n@bauplan.model(materialization_strategy='REPLACE')\n@bauplan.python('3.11')\n"
+        "def NAME(fails=bauplan.Parameter('NAME_should_fail'), t=bauplan.Model('parent')):\n"
+        "    print('NAME', t.num_rows, fails)\n    if fails:\n        raise RuntimeError('NAME threw')\n    return t\n"
+    )
+    both = "\n@bauplan.model()\ndef both(a=bauplan.Model('child_1'), b=bauplan.Model('child_2')):\n    return a\n"
+    bauplan.write("models.py", head + "".join(child.replace("NAME", name) for name in names) + both)
+    result = bauplan.run("--keep-going", "--param", "child_3_should_fail=True")
+    assert result.code == 1 and "child_3 threw" in result.report["error"]["message"]
+    statuses = {model["name"]: model["status"] for model in result.report["models"]}
+    assert statuses == {
+        **dict.fromkeys(["numbers", "parent", "child_1", "child_2", "both"], "success"),
+        "child_3": "failed",
+    }
+    assert all(f"{name} 1000 {name == 'child_3'}" in result.err for name in names)
+    assert bauplan.run().code == 0
+
+
 EXPECTATIONS = """
     import bauplan
 

@@ -125,6 +125,15 @@ class PythonFile:
                     node.lineno,
                     f"put @{self._family(node)}.model() above it",
                 )
+            elif marks and node.decorator_list:
+                shown = ast.unparse(_called(node.decorator_list[0]))[:60]
+                self._calls.error(
+                    "not-understood",
+                    f"the function {node.name!r} has inputs, and its decorator {shown!r} is none that declares a model",
+                    node.name,
+                    node.decorator_list[0].lineno,
+                    f"put @{self._spelling.family(marks[0][0])}.model() above it, by that name",
+                )
             elif node in top_level and marks:
                 self._calls.warning(
                     "no-model-decorator",

@@ -240,6 +240,9 @@ UNREAD = {
     "a decorator looked up": ("def f(t):\n    return t\ng = [m for m in (bauplan.model, 1)]\n", 6),
     "an input under a name": ("T = bauplan.Model('sales')\n@bauplan.model()\ndef f(t=T):\n    return t\n", 4),
     "an expectation of a class": ("@bauplan.expectation()\nclass F:\n    pass\n", 4),
+    "a decorator that is looked up by its name": (
+        "d = getattr(bauplan, 'model')\n@d()\ndef f(t=bauplan.Model('sales')):\n    return t\n", 5,
+    ),
     "an unknown decorator of bauplan": (
         "@bauplan.synthetic()\ndef f(t=bauplan.Model('sales')):\n    return t\n", 4,
     ),
