@@ -85,6 +85,15 @@ def test_names_are_followed_through_imports_and_other_names(shop: Any, head: str
     assert shop.write({"models.py": text}).model("total")["inputs"] == ["sales"]
 
 
+def test_bauplans_models_may_have_names_that_sql_quotes(shop: Any) -> None:
+    text = classic("@bauplan.model(name='order')")
+    text += "@bauplan.expectation()\ndef unique(t=bauplan.Model('join')):\n    return True\n"
+    shop.write({"models.py": text, "join.sql": 'select id from "order"'})
+    assert "'join' is a word of SQL" in shop.errors()[0]["message"]
+    shop.write({"bauplan_project.yml": "project: {name: shop}\n"})
+    assert [each["name"] for each in shop.plan()["models"]] == ["sales", "order", "join", "unique"]
+
+
 def test_retired_and_unknown_arguments_are_noted_and_left_alone(shop: Any) -> None:
     text = classic(
         "@bauplan.model(materialize=False)\n@bauplan.resources(memory=512)",

@@ -17,7 +17,7 @@ from zerrow.plan.findings import Findings, too_much
 from zerrow.plan.namespaces import Namespaces
 from zerrow.plan.parameters import Given, Value, parameter_values
 from zerrow.plan.place import now_at
-from zerrow.plan.project_file import ProjectFile, no_project
+from zerrow.plan.project_file import BAUPLAN_NAMES, ProjectFile, no_project
 from zerrow.plan.python_file import FILE_BYTES_MAX, PythonFile, SourceText
 from zerrow.plan.source_files import shown
 from zerrow.plan.text_files import Unreadable, is_within, read_file
@@ -149,7 +149,8 @@ def _read_models(project: Project, name: str, findings: Findings) -> None:
 
         # A byte order mark is no part of the text.
         text = io.IncrementalNewlineDecoder(None, translate=True).decode(source.decode("utf-8-sig"), final=True)
-        sql_model = read_sql_file(name, text, project.parameters, project.secrets, findings)
+        is_bauplan = any(each in BAUPLAN_NAMES for each in project.file.files)
+        sql_model = read_sql_file(name, text, project.parameters, project.secrets, findings, may_need_quotes=is_bauplan)
         if sql_model is not None:
             _add(project, sql_model, findings)
 

@@ -29,19 +29,26 @@ _TABLE_FUNCTIONS = frozenset({"unnest", "generateseries", "explode"})  # those t
 
 
 def read_sql_file(
-    file: str, text: str, parameters: Mapping[str, Value], secrets: Collection[str], findings: Findings
+    file: str,
+    text: str,
+    parameters: Mapping[str, Value],
+    secrets: Collection[str],
+    findings: Findings,
+    *,
+    may_need_quotes: bool = False,
 ) -> SqlModel | None:
     """The model in a SQL file, `file` being its name relative to the project folder. None after an error.
 
-    The values of `secrets` don't come into its text.
+    The values of `secrets` don't come into its text. Its name may be one that SQL has to quote if it `may_need_quotes`.
     """
-    return _SqlFile(file, findings).read(text, parameters, secrets)
+    return _SqlFile(file, findings, may_need_quotes).read(text, parameters, secrets)
 
 
 class _SqlFile:
-    def __init__(self, file: str, findings: Findings) -> None:
+    def __init__(self, file: str, findings: Findings, may_need_quotes: bool) -> None:
         self.file = file
         self.findings = findings
+        self.may_need_quotes = may_need_quotes
         self.model = PurePath(file).stem
 
     def _error(self, code: str, message: str, line: int, hint: str | None = None) -> None:
@@ -50,7 +57,7 @@ class _SqlFile:
     def read(self, text: str, parameters: Mapping[str, Value], secrets: Collection[str]) -> SqlModel | None:
         options = self._directives(text)
         name, name_line = options.pop("name", (self.model, 1))
-        if problem := table_name_problem(name):
+        if problem := table_name_problem(name, may_need_quotes=self.may_need_quotes):
             self._error("invalid-name", problem, name_line, "rename the file, or add a line '-- zerrow: name = …'")
             return None
         self.model = name
