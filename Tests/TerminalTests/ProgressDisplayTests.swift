@@ -32,7 +32,7 @@ import Testing
                 == "✓ orders    1,500,000 rows  3.00 MiB    84ms\n")
         #expect(
             display.ended(ModelResult(name: "e", status: .success, time: .seconds(1), rows: 1, isDoubtful: true))
-                == "! e                 1 row   1.00s\n")
+                == "! e                 1 row    1.00s\n")
         #expect(
             display.ended(ModelResult(name: "b", status: .failed, time: .seconds(1)))
                 == "✗ b       failed after 1.00s\n")

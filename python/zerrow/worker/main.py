@@ -183,7 +183,7 @@ class _Worker:
         planned_ns = work.task.get("planned_ns")
         if self._folder is not None and planned_ns is not None:
             fields["changed"] = files_changed(self._folder, planned_ns, [] if watch is None else sorted(watch.opened))
-        if asked:
+        if asked or "changed" in fields:
             # A message has an end, and one reason is enough.
             fields["asked"] = [each[:_REASON_LENGTH_MAX] for each in asked[:_REASONS_MAX]]
         if notes:
