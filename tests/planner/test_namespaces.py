@@ -38,6 +38,7 @@ def python(table: str, name: str = "p") -> str:
         (("sales",), "sales", "lake", "sales"),
         (("sales",), "lake.sales", "lake", "sales"),
         (("sales",), "bauplan.sales", None, "sales"),
+        (("sales",), "bauplan.sales", "lake", "sales"),
         (("bauplan.sales", "lake.sales"), "sales", None, "bauplan.sales"),
     ],
 )

@@ -33,8 +33,10 @@ class Namespaces:
             others = [f"{self.default}.{name}"]
             in_sources = [*others, name]
         else:
-            others = [name.rpartition(".")[2]] if namespace == self.default else []
-            in_sources = [name, *others]
+            own = name.rpartition(".")[2]
+            others = [own] if namespace == self.default else []
+            # A source that is named without one is in Bauplan's default namespace as well, whatever this run's is.
+            in_sources = [name, own] if namespace in (self.default, DEFAULT) else [name]
         in_models = [each for each in (name, *others) if each in self._models]
         return next(iter([*in_models, *(each for each in in_sources if each in self._sources)]), name)
 
