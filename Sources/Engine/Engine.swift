@@ -96,18 +96,19 @@ public final class Engine {
     /// Reads a project; no engine is needed for that.
     ///
     /// - Parameters:
+    ///   - request: what it is read for.
     ///   - writtenFolders: folders that the run will write to.
     ///   - prepares: whether sources that are missing are made first, if the project says how.
     ///   - signals: an arriving signal ends it early, as `EngineError.interrupted`.
     public static func plan(
-        installation: Installation, environment: [String: String], folder: String, parameters: [String],
-        query: String? = nil, writtenFolders: [String] = [], prepares: Bool = false, isSandboxed: Bool = true,
+        installation: Installation, environment: [String: String], folder: String, _ request: PlanRequest,
+        writtenFolders: [String] = [], prepares: Bool = false, isSandboxed: Bool = true,
         signals: SignalDescriptor? = nil, note: (String) -> Void = { _ in }
     ) throws -> Plan {
         try Planner(
             installation: installation, environment: environment, writtenFolders: writtenFolders,
             isSandboxed: isSandboxed, signals: signals
-        ).plan(folder: folder, parameters: parameters, query: query, prepares: prepares, note: note)
+        ).plan(folder: folder, request, prepares: prepares, note: note)
     }
 
     /// Runs a plan to its end. Failures of models are in the report, not thrown. A signal cancels it.

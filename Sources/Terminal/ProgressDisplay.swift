@@ -159,7 +159,8 @@ public struct ProgressDisplay: Sendable {
                 parts.append(Quantity.bytes(travel.totalBytes).trailing(8))
             }
             parts.append(result.status == .cached ? "from the cache" : (time ?? "").trailing(6))
-            return "\(style.paint(style.success, .good)) \(name)  \(parts.joined(separator: "  "))"
+            let mark = result.isDoubtful ? style.paint("!", .caution) : style.paint(style.success, .good)
+            return "\(mark) \(name)  \(parts.joined(separator: "  "))"
         case .failed:
             let text = time.map { "failed after \($0)" } ?? "failed"
             return "\(style.paint(style.failure, .bad)) \(name)  \(style.paint(text, .bad))"

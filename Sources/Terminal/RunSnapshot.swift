@@ -116,11 +116,13 @@ public struct ModelResult: Equatable, Sendable {
     public var memoryBytesMax: UInt64?
     /// Why it wasn't a success, in a few words.
     public var reason: String?
+    /// Whether it was warned about: it is not as it was declared to be.
+    public var isDoubtful: Bool
 
     /// A result.
     public init(
         name: String, status: Status, time: Duration? = nil, rows: Int64? = nil, travel: Travel? = nil,
-        memoryBytesMax: UInt64? = nil, reason: String? = nil
+        memoryBytesMax: UInt64? = nil, reason: String? = nil, isDoubtful: Bool = false
     ) {
         self.name = name
         self.status = status
@@ -129,5 +131,6 @@ public struct ModelResult: Equatable, Sendable {
         self.travel = travel
         self.memoryBytesMax = memoryBytesMax
         self.reason = reason
+        self.isDoubtful = isDoubtful
     }
 }

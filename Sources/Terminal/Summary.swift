@@ -45,6 +45,10 @@ public struct Summary: Equatable, Sendable {
         if counts[0].0 < results.count {
             text += ": " + counts.filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }.joined(separator: ", ")
         }
+        let doubtful = results.filter(\.isDoubtful).count
+        if doubtful > 0 {
+            text += counts[0].0 < results.count ? ", \(doubtful) with warnings" : ": \(doubtful) with warnings"
+        }
         let total = total
         guard total.totalBytes > 0 else {
             return text + "."

@@ -35,7 +35,7 @@ enum CommandRun {
             let installation = try Installation.find(environment: environment)
             let plan = try Engine.plan(
                 installation: installation, environment: environment, folder: project.project,
-                parameters: project.parameters, query: query,
+                project.request(query: query),
                 writtenFolders: [options.exportFolder, group.cacheFolder, group.spillFolder].compactMap(\.self),
                 prepares: true, isSandboxed: !group.noSandbox, signals: signals, note: display.note)
             for warning in plan.warnings ?? [] { display.note("warning: " + warning.text) }
@@ -91,7 +91,7 @@ enum CommandRun {
         let environment = Environment.variables
         return try Engine.plan(
             installation: try Installation.find(environment: environment), environment: environment,
-            folder: project.project, parameters: project.parameters, isSandboxed: !noSandbox)
+            folder: project.project, project.request(), isSandboxed: !noSandbox)
     }
 
     /// The reasons why nothing was run.

@@ -11,10 +11,47 @@ struct ProjectOptions: ParsableArguments {
         help: ArgumentHelp("A parameter of the project, as name=value; repeat for more.", valueName: "name=value"))
     var parameters: [String] = []
 
+    @Option(
+        name: [.customShort("n"), .long],
+        help: ArgumentHelp(
+            "The namespace that names of tables without one mean; the project file's, else 'bauplan'.",
+            valueName: "name"))
+    var namespace: String?
+
+    @Flag(
+        inversion: .prefixedNo,
+        help:
+            """
+            Whether an expectation that is not met, and a result that is not as its model declares, fail the run. Without either: as the \
+            models are written, see docs/bauplan.md.
+            """)
+    var strict: Bool?
+
+    @Option(
+        name: .customLong("source"),
+        help: ArgumentHelp(
+            "A source table in Parquet files, as name=path, beside those of the project file; repeat for more.",
+            valueName: "name=path"))
+    var sources: [String] = []
+
     func validate() throws {
         for parameter in parameters where !parameter.dropFirst().contains("=") {
             throw ValidationError("'--param \(parameter)' is not name=value")
         }
+        for source in sources where !source.dropFirst().contains("=") {
+            throw ValidationError("'--source \(source)' is not name=path")
+        }
+    }
+
+    /// What the project is read for.
+    func request(query: String? = nil) -> PlanRequest {
+        var request = PlanRequest()
+        request.parameters = parameters
+        request.namespace = namespace
+        request.isStrict = strict
+        request.sources = sources
+        request.query = query
+        return request
     }
 }
 

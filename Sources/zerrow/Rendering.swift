@@ -26,7 +26,7 @@ extension Plan {
         return PlanTree(
             nodes: models.map { model in
                 PlanTree.Node(
-                    name: model.name, kind: model.kind,
+                    name: model.name, kind: model.task["expectation"] == nil ? model.kind : "expectation",
                     place: model.file.map { file in file + (model.line.map { ":\($0)" } ?? "") },
                     details: details(of: model), inputs: model.inputs.compactMap { index[$0] })
             }

@@ -101,8 +101,9 @@ import Testing
     }
 
     @Test func whatWorkersSayOfTheWorldIsTakenAsItIs() throws {
-        let found = try publication(#""rows":1,\#(Self.counts),"changed":["a.csv","b.csv"],"asked":[7]"#)
-        #expect(found.changedFile == "a.csv" && found.asked == "something")
+        let found = try publication(
+            #""rows":1,\#(Self.counts),"changed":["a.csv","b.csv"],"asked":[7],"warnings":["w",7]"#)
+        #expect(found.changedFile == "a.csv" && found.asked == "something" && found.warnings == ["w"])
     }
 
     @Test func textsForPeopleAreCut() throws {

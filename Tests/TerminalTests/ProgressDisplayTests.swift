@@ -31,6 +31,9 @@ import Testing
                     name: "orders", status: .success, time: .milliseconds(84), rows: 1_500_000, travel: Self.travel))
                 == "✓ orders    1,500,000 rows  3.00 MiB    84ms\n")
         #expect(
+            display.ended(ModelResult(name: "e", status: .success, time: .seconds(1), rows: 1, isDoubtful: true))
+                == "! e                 1 row    1.00s\n")
+        #expect(
             display.ended(ModelResult(name: "b", status: .failed, time: .seconds(1)))
                 == "✗ b       failed after 1.00s\n")
         #expect(display.ended(ModelResult(name: "c", status: .cancelled)) == "- c       not run\n")

@@ -32,6 +32,18 @@ import Testing
                 """.wrappedLast(100))
     }
 
+    @Test func modelsThatWereWarnedAboutAreCounted() {
+        func last(_ results: [ModelResult]) -> String {
+            let text = Summary(results: results, time: .seconds(1)).text(columns: 100, style: Self.style)
+            return String(text.split(separator: "\n").last ?? "")
+        }
+        let doubtful = ModelResult(name: "a", status: .success, isDoubtful: true)
+        #expect(last([doubtful]) == "1 model in 1.00s: 1 with warnings.")
+        #expect(
+            last([doubtful, ModelResult(name: "b", status: .failed)])
+                == "2 models in 1.00s: 1 succeeded, 1 failed, 1 with warnings.")
+    }
+
     @Test func aNarrowerOneSaysItInWords() {
         #expect(
             Self.summary.text(columns: 80, style: Self.style) == """

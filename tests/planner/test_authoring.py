@@ -48,3 +48,58 @@ def test_every_error_has_one_root_and_says_where_and_what_to_do() -> None:
     assert str(error) == "m.py:3: it broke (mend it)"
     assert issubclass(zerrow.PlanError, zerrow.ZerrowError)
     assert str(zerrow.PlanError([error, zerrow.ZerrowError("so did this")])) == f"{error}\nso did this"
+
+
+def test_bauplans_names_are_the_same_objects() -> None:
+    import bauplan
+    import bpln_sdk
+
+    for name in bauplan.__all__:
+        if name not in ("standard_expectations", "store"):
+            assert getattr(bauplan, name) is getattr(zerrow, name) is getattr(bpln_sdk, name)
+    assert bauplan.store.save_obj is zerrow.store.save_obj
+    others = set(zerrow.__all__) - set(bauplan.__all__)
+    assert others == {"PlanError", "ZerrowError"}
+
+
+def test_declarations_take_whatever_older_projects_give_them() -> None:
+    import bauplan
+
+    @bauplan.extras("ai")
+    @bauplan.resources(cpus=1, memory="1G", memory_swap="2G", timeout=3, more=4)
+    @bauplan.python("3.11", pip={"pandas": "2"}, more=1)
+    @bauplan.model(columns=["*"], materialize=False, partitioned_by="a", overwrite_filter="a = 1")
+    def f(
+        t=bauplan.Model("t", ["a"], "a > 1", ref="main", connector="dremio", connector_config_key="k", more=1),
+        p=bauplan.Parameter("p", more=1),
+        q=bauplan.Parameter.q,
+    ):
+        return t, p, q
+
+    table, first, second = f()
+    assert (table.name, table.columns, table.filter, first.name, second.name) == ("t", ["a"], "a > 1", "p", "q")
+    assert bauplan.expectation(more=1)(f) is f
+    for decorator in (bauplan.model, bauplan.python, bauplan.expectation, bauplan.resources, bauplan.extras):
+        with pytest.raises(TypeError, match="with its parentheses"):
+            decorator(f)
+
+
+def test_a_schema_gives_the_annotations_of_its_columns() -> None:
+    import bauplan
+
+    class Trip(bauplan.TableSchema):
+        fare: bauplan.Float64 | None
+
+    class Paid(bauplan.TableSchema):
+        amount: bauplan.Int64 = bauplan.TableField(
+            name="x", doc="d", title="t", nullable=True, lineage="Trip['fare']", more=1
+        )
+
+    def f(t=bauplan.Model("t", Trip, "a > 1"), u=bauplan.Model(name="u", projection_schema=Trip)):
+        return t, u
+
+    assert Trip.__annotations__["fare"] == "bauplan.Float64 | None" == Trip["fare"]
+    assert Paid.amount.name == "x"
+    assert [(mark.projection_schema, mark.columns) for mark in f()] == [(Trip, None), (Trip, None)]
+    with pytest.raises(KeyError, match="Trip has no column 'fair', but fare"):
+        Trip["fair"]

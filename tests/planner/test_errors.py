@@ -120,7 +120,7 @@ CASES: dict[str, tuple[dict[str, str], list[tuple[Any, ...]]]] = {
     ),
     "a table with a dot": (
         {"q.sql": "select *\nfrom lake.sales\n"},
-        [("unknown-table", "q", "q.sql", 2, "'lake.sales'", "names of tables have no dots")],
+        [("unknown-namespace", "q", "q.sql", 2, "there is no namespace 'lake'", "did you mean 'sales'?")],
     ),
     "an unknown table in SQL": (
         {"q.sql": "select id\nfrom sale\n"},
@@ -228,10 +228,17 @@ CASES: dict[str, tuple[dict[str, str], list[tuple[Any, ...]]]] = {
     "arguments that are no literals": (
         {
             "m.py": "LIMIT = '2G'\n"
-            + python("@zerrow.model(memory=LIMIT)", "sales=zerrow.Model('sales', filter=f'id > {LIMIT}')")
+            + python("@zerrow.model(memory=LIMIT.lower())", "sales=zerrow.Model('sales', filter=f'id > {LIMIT}')")
         },
         [
-            ("not-literal", "total", "m.py", 5, "'memory' of @zerrow.model is no literal: LIMIT", "without running"),
+            (
+                "not-literal",
+                "total",
+                "m.py",
+                5,
+                "'memory' of @zerrow.model is no literal: LIMIT.lower()",
+                "without running",
+            ),
             ("not-literal", "total", "m.py", 6, "'filter' of zerrow.Model is no literal: f'id", "$parameter"),
         ],
     ),
@@ -365,6 +372,7 @@ def test_needs_exactly_one_project_file(shop: Any) -> None:
     assert (both["code"], both["hint"]) == ("two-project-files", "keep one of them")
     for name in ("zerrow_project.yaml", "zerrow_project.yml"):
         (shop.folder / name).unlink()
+    (shop.folder / "m.py").unlink()
     (none,) = shop.errors()
     assert none["code"] == "no-project"
     assert "zerrow_project.yml" in none["hint"]

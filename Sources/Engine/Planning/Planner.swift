@@ -3,6 +3,38 @@ import Glibc
 import Sandbox
 import System
 
+/// What a project is read for, beside its folder.
+public struct PlanRequest: Sendable {
+    /// Values of parameters, each as `name=value`.
+    public var parameters: [String] = []
+    /// The namespace that bare names of tables mean; nil: the project's own.
+    public var namespace: String?
+    /// Whether expectations that aren't met, and results that aren't as declared, fail the run; nil: as each model is written.
+    public var isStrict: Bool?
+    /// Source tables beside the project file's, each as `name=path`.
+    public var sources: [String] = []
+    /// One more model, as SQL, which is all that is wanted.
+    public var query: String?
+
+    /// A request for the project as it is.
+    public init() {}
+
+    /// The same as the planner's arguments. Paths are made absolute: the planner has no current folder.
+    var arguments: [String] {
+        var arguments = parameters.flatMap { ["--param", $0] }
+        if let namespace { arguments += ["--namespace", namespace] }
+        if let isStrict { arguments.append(isStrict ? "--strict" : "--no-strict") }
+        for source in sources {
+            let parts = source.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            let path = parts.count > 1 ? String(parts[1]) : ""
+            let whole = path.hasPrefix("/") || path.hasPrefix("~") ? path : (Path.resolved(".") ?? ".") + "/" + path
+            arguments += ["--source", "\(parts[0])=\(whole)"]
+        }
+        if let query { arguments += ["--query", query] }
+        return arguments
+    }
+}
+
 /// Runs the Python front end, which reads a project without importing its code (`docs/plan.md`).
 ///
 /// The project is a stranger's, so the planner is a process without any rights: it sees the project, Python and zerrow's own
@@ -21,20 +53,20 @@ struct Planner {
     ///
     /// Throws `EngineError.project` with all that is wrong with it, or `EngineError.planner` when the planner itself failed.
     func plan(
-        folder: String, parameters: [String], query: String?, prepares: Bool, note: (String) -> Void
+        folder: String, _ request: PlanRequest, prepares: Bool, note: (String) -> Void
     ) throws -> Plan {
         // A plan that is only looked at needs no code; a run finds a wrong filter in its first scan.
-        let first = try read(folder, parameters, query, isToRun: prepares)
+        let first = try read(folder, request, isToRun: prepares)
         guard prepares, first.prepare != nil else { return first }
         let turn = try PrepareTurn(first.project.folder, signals: signals, note: note)
         // The run that had the turn before may have made all of it.
-        let plan = try read(folder, parameters, query, isToRun: true)
+        let plan = try read(folder, request, isToRun: true)
         guard let prepare = plan.prepare else { return plan }
         note(
             "making \(prepare.missing.joined(separator: ", ")) with the project's prepare command: "
                 + prepare.command.joined(separator: " "))
         try self.prepare(prepare, turn)
-        let again = try read(folder, parameters, query, isToRun: true)
+        let again = try read(folder, request, isToRun: true)
         if let left = again.prepare?.missing {
             throw EngineError.prepare(
                 "the project's prepare command succeeded but made no \(left.joined(separator: ", ")): "
@@ -43,14 +75,11 @@ struct Planner {
         return again
     }
 
-    private func read(
-        _ folder: String, _ parameters: [String], _ query: String?, isToRun: Bool
-    ) throws -> Plan {
+    private func read(_ folder: String, _ request: PlanRequest, isToRun: Bool) throws -> Plan {
         let folder = try Self.found(folder)
         var arguments = ["--project", folder, "--engine", try installation.build()]
         arguments.append(isToRun ? "--hand-over" : "--check-filters")
-        for parameter in parameters { arguments += ["--param", parameter] }
-        if let query { arguments += ["--query", query] }
+        arguments += request.arguments
         // Links are followed here: the planner sees none that lead there.
         for folder in writtenFolders { arguments += ["--writes", Path.resolved(folder) ?? folder] }
         let limits = try PlannerLimits(environment, machineBytes: Engine.memoryBytesThere.map { UInt64($0) })
@@ -82,6 +111,8 @@ struct Planner {
         for name in ["HOME", "XDG_CONFIG_HOME", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH"] {
             variables[name] = environment[name]
         }
+        // Values of parameters, which may be secret: they are in no list of arguments.
+        variables.merge(environment.filter { $0.key.hasPrefix("ZERROW_PARAM_") }) { own, _ in own }
         return ReaderSpec(
             arguments: program + files + arguments, environment: variables,
             readPaths: try installation.interpreterFolders(installation.python) + [installation.pythonFolder, folder]

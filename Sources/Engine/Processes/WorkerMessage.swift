@@ -65,6 +65,8 @@ extension WorkerMessage {
         let changedFile: String?
         /// The thing that the model asked the world for as it ran, and where: its result is like no other run's.
         let asked: String?
+        /// How the result differs from what its model declares, or that an expectation is not met.
+        let warnings: [String]
         /// Where its time went, in milliseconds, by the names of the protocol.
         let timing: [String: Double]
 
@@ -89,6 +91,7 @@ extension WorkerMessage {
             decache = DeCacheReport(body["decache"])
             changedFile = body["changed"]?.array?.first.map { $0.text ?? "a file" }
             asked = body["asked"]?.array?.first.map { $0.text ?? "something" }
+            warnings = (body["warnings"]?.array ?? []).compactMap(\.text)
             let times = Op.Timing.allCases.compactMap { key in
                 body["timing"]?[key.rawValue]?.number.map { (key.rawValue, $0) }
             }

@@ -83,9 +83,11 @@ public struct RunReport: Codable, Sendable {
         public var isKept = false
         /// Why it is not; null where it is, or where there is no result.
         @Nullable public var because: String? = nil
+        /// How its result differs from what it declares; of an expectation, that it is not met.
+        public var warnings: [String] = []
 
         enum CodingKeys: String, CodingKey {
-            case name, status, executions, decache, timing, output, because
+            case name, status, executions, decache, timing, output, because, warnings
             case isKept = "cached"
             case startMilliseconds = "start_ms"
             case wallMilliseconds = "wall_ms"

@@ -28,6 +28,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--param", action="append", default=[], metavar="NAME=VALUE", help="the value of a parameter; may be repeated"
     )
+    parser.add_argument("--namespace", metavar="NAME", help="what bare names of tables mean a table of")
+    parser.add_argument(
+        "--strict",
+        action=argparse.BooleanOptionalAction,
+        help="whether expectations that aren't met, and results that aren't as declared, fail the run",
+    )
+    parser.add_argument(
+        "--source", action="append", default=[], metavar="NAME=PATH", help="a source table; may be repeated"
+    )
     parser.add_argument("--query", metavar="SQL", help="plan this query over the project, and what it needs")
     parser.add_argument(
         "--writes", action="append", default=[], metavar="DIR", help="a folder that the run writes to; may be repeated"
@@ -47,17 +56,16 @@ def main(arguments: list[str] | None = None) -> int:
         asked = AskedFiles(options.files)
         tell_of_places(asked.note)
         host = asked
-    given: dict[str, str] = {}
-    for pair in options.param:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            parser.error(f"--param {pair}: write --param NAME=VALUE")
-        given[name] = value
+    given, sources = _pairs(parser, "--param", options.param), _pairs(parser, "--source", options.source)
     try:
         plan = plan_project(
             options.project,
             given,
             query=options.query,
+            namespace=options.namespace,
+            is_strict=options.strict,
+            sources=sources,
+            environment=os.environ,
             written_folders=options.writes,
             engine=options.engine,
             checks_filters=options.check_filters,
@@ -84,6 +92,18 @@ def main(arguments: list[str] | None = None) -> int:
         hint = "make several projects of it, or sources of fewer, larger files"
         return _fail(ZerrowError(message, code="plan-too-long", hint=hint))
     return 0
+
+
+def _pairs(parser: argparse.ArgumentParser, option: str, pairs: list[str]) -> dict[str, str]:
+    """The values of an option that is given as NAME=VALUE, by their names. Ends the process over anything else."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            # A value may be secret.
+            parser.error(f"{option} {name}: write {option} NAME=VALUE")
+        found[name] = value
+    return found
 
 
 class _TooLong(Exception):

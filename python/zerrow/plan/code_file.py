@@ -14,6 +14,7 @@ from zerrow import pieces
 from zerrow.plan import world_names
 from zerrow.plan.aliases import Names
 from zerrow.plan.python_file import SourceText
+from zerrow.plan.spelling import MARKS, NODES, SETTINGS, last_name
 from zerrow.plan.world import Mention, World, words_of
 
 _WORD = re.compile(r"\w+")
@@ -225,7 +226,9 @@ these."""
 
 def _is_optional(node: ast.stmt) -> bool:
     """Whether defining a model's function does nothing that others could notice."""
-    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or len(node.decorator_list) != 1:
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or not node.decorator_list:
+        return False
+    if len(node.decorator_list) > 1 and not all(last_name(each) in (*NODES, *SETTINGS) for each in node.decorator_list):
         return False
     arguments = node.args
     defaults = [*arguments.defaults, *(each for each in arguments.kw_defaults if each is not None)]
@@ -233,7 +236,9 @@ def _is_optional(node: ast.stmt) -> bool:
     notes = [each.annotation for each in every if each is not None and each.annotation is not None]
     notes += [node.returns] if node.returns is not None else []
     return all(map(_is_declaration, defaults)) and not any(
-        isinstance(part, ast.Call | ast.Await | ast.NamedExpr) for note in notes for part in ast.walk(note)
+        isinstance(part, ast.Call | ast.Await | ast.NamedExpr) and not _is_mark(part)
+        for note in notes
+        for part in ast.walk(note)
     )
 
 
@@ -252,10 +257,13 @@ def _names(node: ast.FunctionDef, lines: list[str], words: frozenset[str]) -> fr
     return frozenset({*_WORD.findall("\n".join(lines[start - 1 : node.end_lineno]))} - arguments | notes)
 
 
+def _is_mark(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and last_name(node) in MARKS
+
+
 def _is_declaration(node: ast.expr) -> bool:
     if isinstance(node, ast.Call):
-        name = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
-        return name in ("Model", "Parameter")
+        return _is_mark(node)
     return isinstance(node, ast.Constant | ast.Name | ast.Attribute | ast.UnaryOp)
 
 

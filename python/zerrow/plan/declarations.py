@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zerrow.plan.schemas import Schema
 
 
 @dataclass(frozen=True)
 class TableArgument:
-    """A function's argument that is a table. `columns` of None means all; lines are the file's, from 1."""
+    """A function's argument that is a table. `columns` of None means all; lines are the file's, from 1.
+
+    `projection` names the schema whose columns are meant, as the file writes it, until it is resolved.
+    """
 
     argument: str
     table: str
@@ -16,6 +22,7 @@ class TableArgument:
     filter: str | None
     line: int
     filter_line: int
+    projection: str | None = None
 
 
 @dataclass(frozen=True)
@@ -41,17 +48,71 @@ class Limits:
     is_always_cached: bool = False
 
 
+STRATEGIES = ("NONE", "REPLACE", "APPEND", "OVERWRITE_PARTITIONS")
+"""How a model's table is kept for others than the run."""
+
+
+@dataclass(frozen=True)
+class Materialization:
+    """How a model asks for its table to be kept. `strategy` is one of STRATEGIES."""
+
+    strategy: str = "NONE"
+    partitioned_by: tuple[str, ...] = ()
+    overwrite_filter: str | None = None
+
+
+@dataclass(frozen=True)
+class EnvironmentRequest:
+    """The Python and the packages that a model asks for; None and nothing: those of the project."""
+
+    python: str | None
+    packages: dict[str, str]
+    line: int
+
+
+@dataclass
+class Promise:
+    """What a model says of its result.
+
+    `columns` are their names; `returns` is the schema, as the file writes its name, and `contract` that schema once it
+    is resolved. `is_strict` tells whether a result that differs fails the model: None where a missing column does, and
+    one too many is only told.
+    """
+
+    columns: tuple[str, ...] | None = None
+    returns: str | None = None
+    line: int = 1
+    contract: Schema | None = None
+    is_strict: bool | None = None
+
+    @property
+    def known_columns(self) -> dict[str, str | None] | None:
+        """The columns that readers can rely on, each with a kind of None; None where nothing is certain."""
+        if self.is_strict is False:
+            return None
+        if self.contract is not None:
+            return dict.fromkeys(column.name for column in self.contract.columns)
+        return None if self.columns is None else dict.fromkeys(self.columns)
+
+
 @dataclass
 class PythonModel:
-    """A function declared as a model. `line` is that of its `def`."""
+    """A function declared as a model, or as an expectation. `line` is that of its `def`.
+
+    `family` is the module whose rules hold for it.
+    """
 
     name: str
     file: str
     line: int
     function: str
     arguments: list[TableArgument | ParameterArgument]
-    columns: tuple[str, ...] | None
+    promise: Promise
     limits: Limits
+    family: str = "zerrow"
+    is_expectation: bool = False
+    materialization: Materialization = Materialization()
+    environment: EnvironmentRequest | None = None
 
 
 @dataclass
@@ -59,7 +120,9 @@ class SqlModel:
     """A SQL file. `tree` is its one query as sqlglot sees it; `text` has parameters replaced and lines kept.
 
     `written` is the text as it is in the file.
-    `tables` holds the tables it reads, by the name the query's text gives them, with the line of their first use.
+    `tables` holds the tables it reads, by the name the query's text gives them, with the line of their first use;
+    `meaning` the names of the models and sources that these are, where they differ. `secrets` are the parameters whose
+    values are not in `text`.
     """
 
     name: str
@@ -71,6 +134,14 @@ class SqlModel:
     limits: Limits
     tree: Any
     tables: dict[str, int] = field(default_factory=dict)
+    promise: Promise = field(default_factory=Promise)
+    materialization: Materialization = Materialization()
+    meaning: dict[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+
+    def table(self, written: str) -> str:
+        """The model or source that a name in the query's text means."""
+        return self.meaning.get(written, written)
 
 
 Declaration = PythonModel | SqlModel
@@ -78,9 +149,11 @@ Declaration = PythonModel | SqlModel
 
 def tables_read(model: Declaration) -> dict[str, int]:
     """The tables a model reads, each with the line that first names it."""
-    if not isinstance(model, PythonModel):
-        return model.tables
     lines: dict[str, int] = {}
+    if not isinstance(model, PythonModel):
+        for written, line in model.tables.items():
+            lines.setdefault(model.table(written), line)
+        return lines
     for argument in model.arguments:
         if isinstance(argument, TableArgument):
             lines.setdefault(argument.table, argument.line)

@@ -39,12 +39,19 @@ class Findings:
             self.warnings.append(PlanWarning(code, message, file, line, hint))
 
     def raise_errors(self) -> None:
-        """Raises PlanError if anything was wrong, in the order of files and lines, each thing once."""
+        """Raises PlanError if anything was wrong, in the order of files and lines, each thing once.
+
+        A namespace that isn't there comes first: it explains others.
+        """
         if not self.errors:
             return
         unique = {(error.code, error.message, error.model, error.file, error.line): error for error in self.errors}
-        ordered = sorted(unique.values(), key=lambda error: (error.file or "", error.line or 0))
+        ordered = sorted(unique.values(), key=_place)
         raise PlanError(ordered, self.warnings)
+
+
+def _place(error: ZerrowError) -> tuple[bool, str, int]:
+    return error.code != "unknown-namespace", error.file or "", error.line or 0
 
 
 def too_much(file: str | None, error: BaseException, findings: Findings) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from zerrow.plan.declarations import Declaration, PythonModel, tables_read
 from zerrow.plan.findings import Findings
-from zerrow.plan.names import did_you_mean
+from zerrow.plan.names import did_you_mean, namespace_of
 from zerrow.plan.project import Project
 
 
@@ -17,19 +17,12 @@ def check_names(project: Project, findings: Findings) -> None:
         tables = tables_read(model)
         for table, line in tables.items():
             if table not in known:
-                findings.error(
-                    "unknown-table",
-                    f"the model {model.name!r} reads {table!r}, which is no model and no source table",
-                    model=model.name,
-                    file=model.file,
-                    line=line,
-                    hint=did_you_mean(table, known, "models and sources"),
-                )
+                _report_unknown(project, model, table, line, findings)
         named_badly = any(error.model == model.name for error in findings.errors)
         if not tables and not named_badly:
             hint = "read a table: FROM …"
             if isinstance(model, PythonModel):
-                hint = 'give an argument a default: table=zerrow.Model("…")'
+                hint = f'give an argument a default: table={model.family}.Model("…")'
             findings.error(
                 "no-input",
                 f"the model {model.name!r} has no input",
@@ -38,6 +31,29 @@ def check_names(project: Project, findings: Findings) -> None:
                 line=model.line,
                 hint=hint,
             )
+
+
+def _report_unknown(project: Project, model: Declaration, table: str, line: int, findings: Findings) -> None:
+    """Reports a table that nothing makes; where its namespace is the reason, that comes before all else."""
+    namespaces = project.namespaces
+    known = [*project.models, *project.file.sources]
+    namespace = namespace_of(table) or namespaces.given
+    code, why = "unknown-table", "which is no model and no source table"
+    hint = did_you_mean(table, known, "models and sources")
+    if namespace is not None and not namespaces.has_tables(namespace):
+        code, why = "unknown-namespace", f"and there is no namespace {namespace!r}"
+        hint = did_you_mean(namespace, namespaces.known, "namespaces")
+        same = [name for name in known if name.rpartition(".")[2] == table.rpartition(".")[2]]
+        if same:
+            hint = f"did you mean {same[0]!r}?"
+    findings.error(
+        code,
+        f"the model {model.name!r} reads {table!r}, {why}",
+        model=model.name,
+        file=model.file,
+        line=line,
+        hint=hint,
+    )
 
 
 def order(project: Project, findings: Findings) -> list[Declaration]:

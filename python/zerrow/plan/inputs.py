@@ -44,7 +44,7 @@ class InputReader:
     def read(self, model: Declaration) -> list[Input]:
         """The model's table inputs, in the order of its arguments."""
         if isinstance(model, PythonModel):
-            self._kinds[model.name] = None if model.columns is None else dict.fromkeys(model.columns)
+            self._kinds[model.name] = model.promise.known_columns
             arguments = [argument for argument in model.arguments if isinstance(argument, TableArgument)]
             return [self._python_input(model, argument) for argument in arguments]
         return self._sql_inputs(model)
@@ -52,7 +52,7 @@ class InputReader:
     def _sql_inputs(self, model: SqlModel) -> list[Input]:
         from zerrow.plan import pushdown, sql_columns
 
-        tables = {name: self._kinds.get(name) for name in model.tables}
+        tables = {name: self._kinds.get(model.table(name)) for name in model.tables}
         sql_columns.check_columns(model, tables, self._findings)
         for name in sql_columns.duplicate_outputs(model.tree, tables):
             self._findings.error(
@@ -67,9 +67,10 @@ class InputReader:
         columns = sql_columns.columns_read(model, tables)
         inputs = []
         for name in model.tables:
-            is_source = name in self._project.file.sources and name not in self._project.models
+            table = model.table(name)
+            is_source = table in self._project.file.sources and table not in self._project.models
             pushed = pushdown.pushed_down(model, name, tables) if is_source else None
-            inputs.append(Input(model.name, name, name, columns[name] if is_source else None, None, pushed))
+            inputs.append(Input(model.name, name, table, columns[name] if is_source else None, None, pushed))
         return inputs
 
     def _python_input(self, model: PythonModel, argument: TableArgument) -> Input:

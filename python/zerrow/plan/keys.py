@@ -64,7 +64,7 @@ class Keys:
 
     @cached_property
     def _files(self) -> ProjectFiles:
-        return ProjectFiles(self._project.file.folder, self._project.file.file, self._left_out)
+        return ProjectFiles(self._project.file.folder, self._project.file.files, self._left_out)
 
     def scan(self, scan: Scan) -> dict[str, Any]:
         """The facts about keeping a scan's result, for the plan: `cache`, `code`, `key`, `because` and so on."""
@@ -93,12 +93,14 @@ class Keys:
         asked = asked or next(filter(None, map(_asked, filters)), None)
         because = self._problem(model, asked, inputs) or problem
         tables = [self._input(task, index, *input_) for index, input_ in enumerate(inputs)]
-        parts = [code, more, task["arguments"], task.get("columns"), tables, self._environment, self._own]
+        promised = [task.get("columns"), task.get("contract")]
+        parts = [code, more, task["arguments"], task.get("secrets"), promised, tables, self._environment, self._own]
         self._results[model.name] = key = None if because else _hash(parts)
         limits = model.limits
         is_repeatable = limits.is_always_cached or (asked is None and not limits.internet_access and limits.is_cached)
+        is_expectation = isinstance(model, PythonModel) and model.is_expectation
         return {
-            "cache": limits.is_cached,
+            "cache": limits.is_cached and not is_expectation,
             "code": _hash(code),
             "key": key,
             "because": because,
@@ -123,6 +125,8 @@ class Keys:
 
     def _problem(self, model: Declaration, asked: str | None, inputs: list[tuple[str, Scan | None]]) -> str | None:
         """Why a model's result is not kept; None where nothing speaks against it."""
+        if isinstance(model, PythonModel) and model.is_expectation:
+            return "it is an expectation"
         if not model.limits.is_cached:
             return 'it says cache_strategy="NONE"'
         if not model.limits.is_always_cached and model.limits.internet_access:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _NAME_LENGTH_MAX = 128
+_PARTS_MAX = 2
 
 # Words that no SQL model could use as a table's name without quotes.
 _RESERVED = frozenset(
@@ -23,15 +24,31 @@ _RESERVED = frozenset(
 )
 
 
-def name_problem(name: str) -> str | None:
+def name_problem(name: str, *, may_need_quotes: bool = False) -> str | None:
     """Why `name` can't be the name of a model or a table; None if it can."""
     if not _NAME.match(name):
         return f"{name!r} is not a name: use letters, digits and underscores, and no digit first"
     if len(name) > _NAME_LENGTH_MAX:
         return f"the name {name[:20]!r}… is longer than {_NAME_LENGTH_MAX} characters"
-    if name.lower() in _RESERVED:
+    if not may_need_quotes and name.lower() in _RESERVED:
         return f"{name!r} is a word of SQL, so SQL models could not read a table of that name"
     return None
+
+
+def table_name_problem(name: str, *, may_need_quotes: bool = False) -> str | None:
+    """The same for the name of a model or a source, which may have its namespace before it: `shop.sales`."""
+    parts = name.split(".")
+    if len(parts) > _PARTS_MAX:
+        return (
+            f"{name!r} has {len(parts)} parts: a table's name is its own with a namespace before it, as in shop.sales"
+        )
+    problems = (name_problem(part, may_need_quotes=may_need_quotes) for part in parts)
+    return next(filter(None, problems), None)
+
+
+def namespace_of(name: str) -> str | None:
+    """The namespace that a table's name begins with; None for a bare name."""
+    return name.rpartition(".")[0] or None
 
 
 def is_text(name: str) -> bool:

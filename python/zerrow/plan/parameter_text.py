@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import sqlglot
 from sqlglot.tokens import TokenType
@@ -20,8 +20,8 @@ class UnknownParameterError(Exception):
         self.unknown = unknown
 
 
-def replace_parameters(text: str, parameters: Mapping[str, Value]) -> str:
-    """The text with the values of its parameters; its lines stay where they are.
+def replace_parameters(text: str, parameters: Mapping[str, Value], secrets: Collection[str] = ()) -> str:
+    """The text with the values of its parameters, but for `secrets`; its lines stay where they are.
 
     Raises UnknownParameterError, and sqlglot's errors for a text that is no SQL at all.
     """
@@ -30,6 +30,8 @@ def replace_parameters(text: str, parameters: Mapping[str, Value]) -> str:
     unknown: list[tuple[str, int]] = []
     for dollar, name in itertools.pairwise(tokens):
         if dollar.token_type != TokenType.PARAMETER or dollar.text != "$" or name.start != dollar.end + 1:
+            continue
+        if name.text in secrets:
             continue
         if name.text not in parameters:
             unknown.append((name.text, text.count("\n", 0, dollar.start) + 1))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from zerrow.plan.findings import Findings
-from zerrow.plan.names import did_you_mean
 
-PARAMETER_TYPES = ("str", "int", "float", "bool")
+PARAMETER_TYPES = ("str", "int", "float", "bool", "secret", "vault")
+SECRET_TYPES = ("secret", "vault")
+"""Texts that are shown nowhere. A default of theirs is encrypted, or names a place, so it is no value."""
 Value = str | int | float | bool | None
 
 _PYTHON_TYPES = {"str": str, "int": int, "float": float, "bool": bool}
@@ -25,11 +27,25 @@ class ParameterDeclaration:
     default: Value
     required: bool
     line: int
+    file: str
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether its value is shown nowhere."""
+        return self.kind in SECRET_TYPES
+
+
+@dataclass(frozen=True)
+class Given:
+    """A value that is given as a text; `where` is said of it in messages, as in "--param"."""
+
+    text: str
+    where: str = "--param"
 
 
 def default_problem(kind: str, default: object) -> str | None:
     """Why `default` is no value of a parameter of the type `kind`; None if it is one, or there is none."""
-    if default is None:
+    if default is None or kind in SECRET_TYPES:
         return None
     if kind == "float" and isinstance(default, int) and not isinstance(default, bool):
         return None
@@ -39,49 +55,54 @@ def default_problem(kind: str, default: object) -> str | None:
 
 
 def parameter_values(
-    declarations: Mapping[str, ParameterDeclaration], given: Mapping[str, str], file: str, findings: Findings
+    declarations: Mapping[str, ParameterDeclaration], given: Mapping[str, Given], findings: Findings
 ) -> dict[str, Value]:
-    """The value of every parameter: what was given on the command line as text, or else its default."""
-    for name in given:
-        if name not in declarations:
-            findings.error(
-                "unknown-parameter",
-                f"the project has no parameter {name!r}",
-                file=file,
-                hint=did_you_mean(name, declarations, "parameters"),
-            )
-    values: dict[str, Value] = {}
+    """The value of every parameter: what was given as text, or else its default.
+
+    One that isn't declared is a text. A secret that nobody gave has none; that is an error only where it is read.
+    """
+    values: dict[str, Value] = {name: each.text for name, each in given.items() if name not in declarations}
     for name, declaration in declarations.items():
-        default = declaration.default
+        default = None if declaration.is_secret else declaration.default
         values[name] = float(default) if declaration.kind == "float" and default is not None else default
         if name in given:
-            value, problem = _parse(declaration.kind, given[name])
+            value, problem = _parse(declaration, given[name].text)
             values[name] = value
             if problem:
                 findings.error(
                     "parameter-type",
                     f"the parameter {name!r} {problem}",
-                    file=file,
+                    file=declaration.file,
                     line=declaration.line,
-                    hint=f"give it as --param {name}={_EXAMPLES[declaration.kind]}",
+                    hint=f"give it as {_example(declaration)}",
                 )
-        elif default is None and declaration.required:
+        elif default is None and declaration.required and not declaration.is_secret:
             findings.error(
                 "missing-parameter",
                 f"the parameter {name!r} has no value and no default",
-                file=file,
+                file=declaration.file,
                 line=declaration.line,
-                hint=f"give it as --param {name}={_EXAMPLES[declaration.kind]}, or add a default",
+                hint=f"give it as {_example(declaration)}, or add a default",
             )
     return values
+
+
+def names_parameter(text: str, name: str) -> bool:
+    """Whether a SQL text names the parameter, be it in a comment."""
+    return re.search(rf"\${re.escape(name)}\b", text) is not None
 
 
 _EXAMPLES = {"str": "text", "int": "42", "float": "0.5", "bool": "true"}
 
 
-def _parse(kind: str, text: str) -> tuple[Value, str | None]:
-    """The value of a command line's text, and what is wrong with it."""
-    if kind == "str":
+def _example(declaration: ParameterDeclaration) -> str:
+    return f"--param {declaration.name}={_EXAMPLES[declaration.kind]}"
+
+
+def _parse(declaration: ParameterDeclaration, text: str) -> tuple[Value, str | None]:
+    """The value of a given text, and what is wrong with it."""
+    kind = declaration.kind
+    if kind == "str" or declaration.is_secret:
         return text, None
     if kind == "bool":
         lower = text.strip().lower()

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from zerrow import pieces
 from zerrow.errors import PlanError, ZerrowError
-from zerrow.plan.declarations import Declaration, Limits, ParameterArgument, PythonModel, SqlModel, tables_read
+from zerrow.plan.declarations import (
+    Declaration,
+    Limits,
+    PythonModel,
+    SqlModel,
+    tables_read,
+)
 from zerrow.plan.findings import Findings, too_much
 from zerrow.plan.footer_reader import FooterReader
 from zerrow.plan.graph import check_names, order
@@ -21,12 +27,15 @@ from zerrow.plan.hand_over import HandOver
 from zerrow.plan.hidden import ENTRIES_MAX, HiddenEntries, find_hidden
 from zerrow.plan.host_files import OWN_FILES, HostFiles
 from zerrow.plan.inputs import Input, InputReader
-from zerrow.plan.names import did_you_mean
+from zerrow.plan.parameter_sources import FILE as PARAMETERS_FILE
+from zerrow.plan.parameter_sources import given_values
+from zerrow.plan.parameter_use import check_given, check_read
 from zerrow.plan.place import now_at, place
 from zerrow.plan.places import hidden
 from zerrow.plan.project import Project, read_project
-from zerrow.plan.project_file import read_project_file
+from zerrow.plan.project_file import SourceDeclaration, read_project_file
 from zerrow.plan.sources import Source, read_sources
+from zerrow.plan.tasks import hide_secrets, model_task, scan_task
 
 if TYPE_CHECKING:
     from zerrow.plan.scans import Scan
@@ -42,14 +51,21 @@ def plan_project(
     given: Mapping[str, str] | None = None,
     *,
     query: str | None = None,
+    namespace: str | None = None,
+    is_strict: bool | None = None,
+    sources: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
     written_folders: Sequence[str | Path] = (),
     engine: str = "",
     checks_filters: bool = False,
     hands_over: bool = False,
     host: HostFiles = OWN_FILES,
 ) -> dict[str, Any]:
-    """The plan of the project in `folder`, with parameters `given` as texts.
+    """The plan of the project in `folder`, with parameters `given` as texts, or by variables of the `environment`.
 
+    Bare names of tables mean those of the `namespace`. `is_strict` says whether an expectation that isn't met, or a
+    result that differs from what its model declares, fails the run; None: as each model's way to be written has it.
+    `sources` are paths by the names of source tables, beside those of the project file.
     With a `query`, the plan of that SQL over the project's models and sources, and of nothing that it doesn't need.
     What is in `written_folders` is in no key: the run writes there. `engine` stands for the build that will run it, and
     is in every key. With `checks_filters` filters on sources are also given to the engine that evaluates them; without,
@@ -62,9 +78,16 @@ def plan_project(
     footers = FooterReader(host)
     try:
         project_file = read_project_file(Path(os.path.realpath(folder)), findings)
+        for name, path in (sources or {}).items():
+            project_file.sources[name] = SourceDeclaration(name, path, (), None)
         if project_file.sources:
             footers.start()
-        project = read_project(project_file, given or {}, findings, query)
+        values = given_values(project_file.folder, given or {}, environment or {}, findings)
+        project = read_project(project_file, values, findings, query, namespace)
+        check_given(project, values, findings)
+        if is_strict is not None:
+            for model in project.models.values():
+                model.promise.is_strict = is_strict
         written = [os.path.realpath(each) for each in written_folders]
         planner = _Planner(project, footers, findings, planned_ns, written, engine, hands_over, host)
         return planner.plan(checks_filters)
@@ -108,7 +131,8 @@ class _Planner:
         self.project.keep_what_the_query_needs()
         models = order(self.project, self.findings)
         self._check_engines()
-        self._check_parameters()
+        check_read(self.project, self.findings)
+        self._note_environments()
         sources = self._read_sources()
         self._find_hidden(sources)
         reader = InputReader(self.project, sources, self.findings, checks_filters)
@@ -141,24 +165,26 @@ class _Planner:
                     hint=f"pip install {model.engine}",
                 )
 
-    def _check_parameters(self) -> None:
-        for model in self.project.models.values():
-            for argument in model.arguments if isinstance(model, PythonModel) else ():
-                if isinstance(argument, ParameterArgument) and argument.parameter not in self.project.parameters:
-                    self.findings.error(
-                        "unknown-parameter",
-                        f"the project has no parameter {argument.parameter!r}",
-                        model=model.name,
-                        file=model.file,
-                        line=argument.line,
-                        hint=did_you_mean(argument.parameter, self.project.parameters, "parameters"),
-                    )
+    def _note_environments(self) -> None:
+        """Says so where models ask for a Python or for packages of their own."""
+        models = [model for model in self.project.models.values() if isinstance(model, PythonModel)]
+        requests = [model for model in models if model.environment and model.environment.packages]
+        if requests:
+            first, count = requests[0], len(requests)
+            what = f"the model {first.name!r} asks" if count == 1 else f"{count} models ask"
+            self.findings.warning(
+                "packages-ignored",
+                f"{what} for packages, and models run with those of the environment zerrow runs in",
+                file=first.file,
+                line=first.environment.line if first.environment else first.line,
+                hint="install the packages there",
+            )
 
     def _read_sources(self) -> dict[str, Source]:
         """The sources that some model reads. Those that are missing wait for the prepare command, if there is one."""
         wanted = {table for model in self.project.models.values() for table in tables_read(model)}
         file = self.project.file
-        now_at(file.file)
+        now_at(file.file or str(file.folder))
         declarations = [
             declaration
             for name, declaration in file.sources.items()
@@ -189,7 +215,9 @@ class _Planner:
                     hint="name a folder in it or elsewhere, such as 'out'",
                 )
         files = frozenset(each for source in sources.values() for each in source.files)
-        self.hidden = find_hidden(folder, file.show, self.written_folders, files)
+        # The values of parameters are for those models that ask for them.
+        own = [os.path.join(folder, PARAMETERS_FILE)]
+        self.hidden = find_hidden(folder, file.show, [*self.written_folders, *filter(os.path.lexists, own)], files)
         if not self.hidden.is_complete:
             self.findings.warning(
                 "many-files",
@@ -218,7 +246,10 @@ class _Planner:
         left_out = [*self.written_folders, *self.hidden.paths.difference(self.hidden.shown)]
         keys = Keys(self.project, sources, self.planned_ns, left_out, self.engine, self.host)
         scans = merge_scans([input_ for model in models for input_ in inputs[model.name]], sources)
-        read = {input_.table for group in inputs.values() for input_ in group}
+        expectations = {each.name for each in models if isinstance(each, PythonModel) and each.is_expectation}
+        # What only expectations read is a last table all the same, and they give none.
+        read = {input_.table for group in inputs.values() for input_ in group if input_.model not in expectations}
+        read |= expectations
         planned: list[dict[str, Any]] = []
         for model in models:
             now_at(model.file)
@@ -241,23 +272,13 @@ class _Planner:
                 entry["task"]["compiled_for"] = pieces.COMPILED_FOR
                 entry["task"]["modules"] = self.code.modules(keys.codes[model.name])
         self._note_what_is_not_kept(planned)
+        if self.code is None:
+            hide_secrets(planned)
         return planned
 
     def _scan_entry(self, scan: Scan) -> dict[str, Any]:
-        source, columns = scan.source, scan.columns
-        task = {
-            "kind": "scan",
-            "table": source.declaration.name,
-            "files": list(source.files),
-            "identities": list(source.identities),
-            "schema": source.schema,
-            **({"partitions": source.partitions} if source.partitions else {}),
-            "columns": None if columns is None else list(columns),
-            "filter": None if scan.filter is None else scan.filter.as_json(),
-            "dictionary": [name for name in source.dictionary if columns is None or name in columns],
-        }
         entry = _model_entry(scan.name, "scan", [], Limits())
-        return {**entry, "final": False, "file": None, "line": None, "task": task}
+        return {**entry, "final": False, "file": None, "line": None, "task": scan_task(scan)}
 
     def _note_what_is_not_kept(self, planned: list[dict[str, Any]]) -> None:
         """Says so where nothing but the moment speaks against keeping results."""
@@ -268,61 +289,15 @@ class _Planner:
             self.findings.warning("just-changed", f"{reason}: what is made of it is not kept")
 
     def _entry(self, model: Declaration, names: list[str], inputs: list[Input], final: bool) -> dict[str, Any]:
-        task = _sql_task(model, inputs) if isinstance(model, SqlModel) else self._python_task(model, inputs)
+        task = model_task(model, inputs, self.project, self.planned_ns)
         entry = _model_entry(model.name, str(task["kind"]), names, model.limits)
         return {**entry, "final": final, "file": model.file, "line": model.line, "task": task}
-
-    def _python_task(self, model: PythonModel, inputs: list[Input]) -> dict[str, Any]:
-        tables = iter(enumerate(inputs))
-        arguments: list[dict[str, Any]] = []
-        for argument in model.arguments:
-            if isinstance(argument, ParameterArgument):
-                value = self.project.parameters[argument.parameter]
-                # A number with a point stays one, in whatever JSON it passes through.
-                typed = {"value": repr(value), "type": "float"} if isinstance(value, float) else {"value": value}
-                arguments.append({"name": argument.argument, **typed})
-            else:
-                arguments.append(_table_argument(*next(tables)))
-        return {
-            "kind": "python",
-            "model": model.name,
-            "folder": str(self.project.file.folder),
-            "planned_ns": self.planned_ns,
-            "file": model.file,
-            "line": model.line,
-            "function": model.function,
-            "columns": None if model.columns is None else list(model.columns),
-            "arguments": arguments,
-        }
 
 
 def _interpreter() -> str:
     """This Python, at the real place of its environment: a sandbox shows real folders, not links to them."""
     folder, name = os.path.split(sys.executable)
     return os.path.join(os.path.realpath(folder), name)
-
-
-def _sql_task(model: SqlModel, inputs: list[Input]) -> dict[str, Any]:
-    return {
-        "kind": "sql",
-        "model": model.name,
-        "file": model.file,
-        "line": model.line,
-        "sql": model.text,
-        "engine": model.engine,
-        "arguments": [_table_argument(index, input_) for index, input_ in enumerate(inputs)],
-    }
-
-
-def _table_argument(index: int, input_: Input) -> dict[str, Any]:
-    columns = None if input_.columns is None else list(input_.columns)
-    return {
-        "name": input_.argument,
-        "input": index,
-        "table": input_.table,
-        "columns": columns,
-        "filter": None if input_.filter is None else input_.filter.as_json(),
-    }
 
 
 def _model_entry(name: str, kind: str, inputs: list[str], limits: Limits) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 from collections.abc import Mapping
@@ -10,11 +11,13 @@ from importlib.util import decode_source
 from pathlib import Path
 
 from zerrow.errors import ZerrowError
+from zerrow.plan.contracts import resolve_schemas
 from zerrow.plan.declarations import Declaration, tables_read
 from zerrow.plan.findings import Findings, too_much
-from zerrow.plan.parameters import Value, parameter_values
+from zerrow.plan.namespaces import Namespaces
+from zerrow.plan.parameters import Given, Value, parameter_values
 from zerrow.plan.place import now_at
-from zerrow.plan.project_file import ProjectFile
+from zerrow.plan.project_file import BAUPLAN_NAMES, ProjectFile, no_project
 from zerrow.plan.python_file import FILE_BYTES_MAX, PythonFile, SourceText
 from zerrow.plan.source_files import shown
 from zerrow.plan.text_files import Unreadable, is_within, read_file
@@ -36,6 +39,13 @@ class Project:
     imports: set[str] = field(default_factory=set)
     query: str | None = None
     texts: dict[str, SourceText] = field(default_factory=dict)
+    python_files: dict[str, PythonFile] = field(default_factory=dict)
+    namespaces: Namespaces = field(init=False)
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The names of parameters whose values are shown nowhere."""
+        return frozenset(name for name, each in self.file.parameters.items() if each.is_secret)
 
     def keep_what_the_query_needs(self) -> None:
         """Forgets the models that the query, if this run is one, reads neither itself nor through others."""
@@ -52,13 +62,20 @@ class Project:
 
 
 def read_project(
-    project_file: ProjectFile, given: Mapping[str, str], findings: Findings, query: str | None = None
+    project_file: ProjectFile,
+    given: Mapping[str, Given],
+    findings: Findings,
+    query: str | None = None,
+    namespace: str | None = None,
 ) -> Project:
-    """Reads the .py and .sql files beside a project file. The SQL text of a `query` becomes one more model."""
-    folder = project_file.folder
-    parameters = parameter_values(project_file.parameters, given, project_file.file, findings)
+    """Reads the .py and .sql files beside a project file. The SQL text of a `query` becomes one more model; bare names
+    of tables mean those of the `namespace`.
+
+    Raises ZerrowError where there is neither a project file nor a model nor a source.
+    """
+    parameters = parameter_values(project_file.parameters, given, findings)
     project = Project(project_file, parameters)
-    for name in _model_files(folder):
+    for name in _model_files(project_file):
         now_at(name)
         try:
             _read_models(project, name, findings)
@@ -66,18 +83,38 @@ def read_project(
             too_much(name, error, findings)
     if query is not None:
         _add_query(project, query, findings)
-    elif not project.models and not findings.errors:
+    if project_file.file is None and not findings.errors and not (project.models or project_file.sources):
+        raise no_project(project_file.folder)
+    if not project.models and not findings.errors:
         findings.error(
             "no-models",
             "the project has no models",
             file=project_file.file,
             hint="add a .sql file, or a .py file with a function under @zerrow.model(), beside the project file",
         )
+    resolve_schemas(project.models.values(), project.python_files, findings)
+    project.namespaces = Namespaces(project, namespace)
+    project.namespaces.give_meaning(findings)
     return project
 
 
-def _model_files(folder: Path) -> list[str]:
-    """The names of files that may declare models. Raises ZerrowError."""
+def _model_files(file: ProjectFile) -> list[str]:
+    """The names of files that may declare models: those in the folder, and what the project file includes.
+
+    Raises ZerrowError.
+    """
+    folder = file.folder
+    beside = _files_beside(folder)
+    included = {
+        os.path.relpath(path, folder)
+        for pattern in file.include
+        for path in glob.iglob(os.path.join(glob.escape(str(folder)), pattern), recursive=True)
+        if not os.path.isdir(path)
+    }
+    return beside + sorted(included.difference(beside))
+
+
+def _files_beside(folder: Path) -> list[str]:
     try:
         with os.scandir(folder) as entries:
             return sorted(
@@ -101,7 +138,7 @@ def _read_models(project: Project, name: str, findings: Findings) -> None:
     if source is None:
         return
     if name.endswith(".py"):
-        file = PythonFile(name, source, findings)
+        file = project.python_files[name] = PythonFile(name, source, findings)
         if file.models:
             project.imports |= file.imports
             project.texts[name] = file.text
@@ -112,7 +149,8 @@ def _read_models(project: Project, name: str, findings: Findings) -> None:
 
         # A byte order mark is no part of the text.
         text = io.IncrementalNewlineDecoder(None, translate=True).decode(source.decode("utf-8-sig"), final=True)
-        sql_model = read_sql_file(name, text, project.parameters, findings)
+        is_bauplan = any(each in BAUPLAN_NAMES for each in project.file.files)
+        sql_model = read_sql_file(name, text, project.parameters, project.secrets, findings, may_need_quotes=is_bauplan)
         if sql_model is not None:
             _add(project, sql_model, findings)
 
@@ -121,7 +159,7 @@ def _add_query(project: Project, text: str, findings: Findings) -> None:
     from zerrow.plan.sql_file import read_sql_file
 
     now_at(_QUERY)
-    model = read_sql_file(_QUERY, text, project.parameters, findings)
+    model = read_sql_file(_QUERY, text, project.parameters, project.secrets, findings)
     if model is not None:
         while model.name in project.models or model.name in project.file.sources:
             model.name += "_"
@@ -169,7 +207,7 @@ def _add(project: Project, model: Declaration, findings: Findings) -> None:
         )
         return
     if source is not None:
-        place = f"{project.file.file}:{source.line}"
+        place = "the command line" if source.file is None else f"{source.file}:{source.line}"
         findings.error(
             "duplicate-name",
             f"{model.name!r} is a model, {model.file}:{model.line}, and a source table, {place}",

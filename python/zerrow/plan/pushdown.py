@@ -19,7 +19,7 @@ from zerrow.plan.constants import Constant
 from zerrow.plan.declarations import SqlModel
 from zerrow.plan.filter import Filter, Kinds, words
 from zerrow.plan.pruning import column_name, is_comparable, pruning_condition
-from zerrow.plan.sql_file import table_nodes, with_query
+from zerrow.plan.sql_file import table_nodes, with_query, written_name
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d)?\Z", re.ASCII)
@@ -35,7 +35,7 @@ def pushed_down(model: SqlModel, table: str, tables: Mapping[str, Kinds | None])
     kinds = tables[table]
     if kinds is None:
         return None
-    nodes = [node for node in table_nodes(model.tree) if node.name == table]
+    nodes = [node for node in table_nodes(model.tree) if written_name(node) == table]
     if len(nodes) != 1 or nodes[0].args.get("sample") or nodes[0].args.get("pivots"):
         return None
     select = _plain_select(nodes[0])
@@ -78,7 +78,8 @@ def _own_names(select: exp.Select, table: str, tables: Mapping[str, Kinds | None
     clauses = [source, *(select.args.get("joins") or ())]
     others: set[str] = set()
     for clause in clauses:
-        name = clause.this.name if isinstance(clause.this, exp.Table) and with_query(clause.this) is None else None
+        is_table = isinstance(clause.this, exp.Table) and with_query(clause.this) is None
+        name = written_name(clause.this) if is_table else None
         kinds = tables.get(name) if name is not None else None
         if kinds is None:
             return set()

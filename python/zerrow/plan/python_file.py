@@ -6,20 +6,15 @@ import ast
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from zerrow import pieces
-from zerrow.plan.declarations import Limits, ParameterArgument, PythonModel, TableArgument, is_cached, memory_bytes
+from zerrow.plan.call_reader import CallReader, constants_of
+from zerrow.plan.declarations import PythonModel
 from zerrow.plan.findings import Findings, too_much
-from zerrow.plan.names import did_you_mean, name_problem
-
-# Modules whose `model`, `Model` and `Parameter` are declarations.
-_DECLARING_MODULES = ("zerrow",)
-_MODEL_OPTIONS = ("name", "columns", "internet_access", "memory", "timeout", "cache_strategy")
-_INPUT_OPTIONS = ("name", "columns", "filter")
-
-_Function = ast.FunctionDef | ast.AsyncFunctionDef
-
+from zerrow.plan.model_reader import Function, ModelReader, arguments_of
+from zerrow.plan.names import did_you_mean
+from zerrow.plan.schemas import Schema, read_schemas
+from zerrow.plan.spelling import MARKS, NODES, SETTINGS, Spelling, last_name
 
 FILE_BYTES_MAX = 16 << 20
 
@@ -33,7 +28,11 @@ class SourceText:
 
 
 class PythonFile:
-    """One Python file of a project: its models, and the top-level names of the modules it imports."""
+    """One Python file of a project: its models, its schemas, and the top-level names of the modules it imports.
+
+    `imported` has where names come from that it imports from modules, as (module, name); `stars` the modules that it
+    imports all names of; `modules` those that it imports, by the names it gives them.
+    """
 
     def __init__(self, file: str, source: bytes, findings: Findings) -> None:
         """Parses what is in the file; `file` is its name relative to the project folder. Errors go to `findings`."""
@@ -41,9 +40,12 @@ class PythonFile:
         self.text = SourceText(source, None)
         self.findings = findings
         self.models: list[PythonModel] = []
+        self.schemas: dict[str, Schema] = {}
         self.imports: set[str] = set()
-        self._modules: set[str] = set()
-        self._declared: dict[str, str] = {}
+        self.imported: dict[str, tuple[str, str]] = {}
+        self.stars: list[str] = []
+        self.modules: dict[str, str] = {}
+        self._calls = CallReader(file, findings)
         try:
             with warnings.catch_warnings():  # what Python warns of is for those who run the file
                 warnings.simplefilter("ignore")
@@ -58,205 +60,161 @@ class PythonFile:
             too_much(file, error, findings)
             return
         self.text = SourceText(source, tree)
-        kinds = (ast.Import, ast.ImportFrom, *_Function.__args__)
-        self._nodes = sorted((each for each in pieces.nodes(tree) if isinstance(each, kinds)), key=_place)
-        self._read_imports()
-        self._read_functions(tree)
+        nodes = list(pieces.nodes(tree))
+        self._spelling = Spelling(nodes)
+        self._understood = set(self._spelling.aliases)
+        self._read_imports(nodes)
+        functions = sorted((node for node in nodes if isinstance(node, Function)), key=_place)
+        if self._spelling.declares:
+            self._calls.constants = constants_of(tree)
+            self.schemas = read_schemas(tree, self._spelling, self._calls, file)
+            self._read_functions(tree, functions)
+            self._report_what_is_not_understood(nodes)
+        else:
+            self._report_strangers(functions)
 
-    def _read_imports(self) -> None:
-        for node in self._nodes:
+    def _read_imports(self, nodes: list[ast.AST]) -> None:
+        for node in nodes:
             if isinstance(node, ast.Import):
+                self.imports |= {alias.name.split(".")[0] for alias in node.names}
+                self.modules |= {alias.asname or alias.name: alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                if node.module and not node.level:
+                    self.imports.add(node.module.split(".")[0])
                 for alias in node.names:
-                    self.imports.add(alias.name.split(".")[0])
-                    if alias.name in _DECLARING_MODULES:
-                        self._modules.add(alias.asname or alias.name)
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                self.imports.add(node.module.split(".")[0])
-                if node.module in _DECLARING_MODULES:
-                    for alias in node.names:
-                        self._declared[alias.asname or alias.name] = alias.name
+                    module = node.module or ""
+                    if alias.name == "*":
+                        self.stars.append(module)
+                    else:
+                        self.imported[alias.asname or alias.name] = (module, alias.name)
 
-    def _read_functions(self, tree: ast.Module) -> None:
+    def _read_functions(self, tree: ast.Module, functions: list[Function]) -> None:
         top_level = set(_top_level_functions(tree.body))
-        for node in self._nodes:
-            if not isinstance(node, _Function):
-                continue
-            decorators = [item for item in node.decorator_list if self._declaration(_called(item)) == "model"]
-            if decorators and node not in top_level:
-                self._error(
+        reader = ModelReader(self.file, self._spelling, self._calls, self.text.source)
+        for node in functions:
+            kinds = [self._spelling.declaration(_called(item)) for item in node.decorator_list]
+            self._understood |= {
+                id(_called(item)) for item, kind in zip(node.decorator_list, kinds, strict=True) if kind
+            }
+            is_declared = any(kind in NODES for kind in kinds)
+            marks = list(self._marks(node))
+            if is_declared and node not in top_level:
+                self._calls.error(
                     "model-not-top-level",
                     f"the model {node.name!r} is declared inside a class or another function",
                     node.name,
                     node.lineno,
                     "move it to the top level of the file",
                 )
-            elif decorators:
-                self._read_model(node, decorators)
-            elif node in top_level and any(self._is_input(value) for _, value in _defaults(node)):
-                self.findings.warning(
+            elif unknown := next(filter(self._spelling.is_unknown, map(_called, node.decorator_list)), None):
+                self._calls.error(
+                    "not-understood",
+                    f"the function {node.name!r} is under @{self._spelling.path(unknown)}, which is not known",
+                    node.name,
+                    unknown.lineno,
+                    did_you_mean(last_name(unknown) or "", (*NODES, *SETTINGS), "decorators"),
+                )
+            elif is_declared:
+                if model := reader.read(node):
+                    self._add(model)
+            elif node in top_level and any(kind in SETTINGS for kind in kinds):
+                self._calls.error(
+                    "no-model-decorator",
+                    f"the function {node.name!r} has a decorator of models but is no model",
+                    node.name,
+                    node.lineno,
+                    f"put @{self._family(node)}.model() above it",
+                )
+            elif marks and node.decorator_list:
+                shown = ast.unparse(_called(node.decorator_list[0]))[:60]
+                self._calls.error(
+                    "not-understood",
+                    f"the function {node.name!r} has inputs, and its decorator {shown!r} is none that declares a model",
+                    node.name,
+                    node.decorator_list[0].lineno,
+                    f"put @{self._spelling.family(marks[0][0])}.model() above it, by that name",
+                )
+            elif node in top_level and marks:
+                self._calls.warning(
                     "no-model-decorator",
                     f"the function {node.name!r} has inputs but is no model",
-                    file=self.file,
-                    line=node.lineno,
-                    hint="put @zerrow.model() above it",
+                    node.lineno,
+                    f"put @{self._spelling.family(marks[0][0])}.model() above it",
                 )
+            # What marks of functions in functions mean, their own callers know.
+            self._understood |= {id(mark) for _, mark in marks}
+        self._report_strangers([node for node in functions if id(node) not in reader.seen])
 
-    def _declaration(self, node: ast.expr) -> str | None:
-        """The name in zerrow that an expression stands for, such as "Model"; None for anything else."""
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in self._modules:
-            return node.attr
-        return self._declared.get(node.id) if isinstance(node, ast.Name) else None
-
-    def _is_input(self, node: ast.expr | None) -> bool:
-        return isinstance(node, ast.Call) and self._declaration(node.func) in ("Model", "Parameter")
-
-    def _error(self, code: str, message: str, model: str | None, line: int, hint: str | None = None) -> None:
-        self.findings.error(code, message, model=model, file=self.file, line=line, hint=hint)
-
-    def _read_model(self, node: _Function, decorators: list[ast.expr]) -> None:
-        if len(decorators) > 1:
-            self._error("two-decorators", f"{node.name!r} has two model decorators", node.name, node.lineno)
-            return
-        options: dict[str, tuple[Any, int]] = {}
-        if isinstance(decorators[0], ast.Call):
-            options = self._literals(decorators[0], _MODEL_OPTIONS, node.name, "@zerrow.model")
-        else:
-            self._error(
-                "decorator",
-                "@zerrow.model is missing its parentheses",
-                node.name,
-                decorators[0].lineno,
-                "write @zerrow.model()",
+    def _add(self, model: PythonModel) -> None:
+        other = next((each for each in self.models if each.function == model.function), None)
+        if other is not None and other.name != model.name:
+            self._calls.error(
+                "duplicate-name",
+                f"the models {other.name!r} and {model.name!r} are both functions named {model.function!r}",
+                model.name,
+                model.line,
+                "rename one of the functions: the file keeps only the last of a name",
             )
-        name = self._option(options, "name", "a text", node.name, lambda value: value if _is_text(value) else None)
-        name = node.name if name is None else name
-        if problem := name_problem(name):
-            line = options["name"][1] if "name" in options else node.lineno
-            self._error("invalid-name", problem, node.name, line, 'name the model with @zerrow.model(name="…")')
-            return
-        columns = self._option(options, "columns", "a list of texts", name, _column_list)
-        cached = self._option(options, "cache_strategy", '"DEFAULT" or "NONE"', name, is_cached)
-        self._check_function(node, name)
-        self.models.append(
-            PythonModel(
-                name=name,
-                file=self.file,
-                line=node.lineno,
-                function=node.name,
-                arguments=self._arguments(node, name),
-                columns=columns if columns and "*" not in columns else None,
-                limits=Limits(
-                    self._option(options, "internet_access", "True or False", name, _boolean) or False,
-                    self._option(options, "memory", 'bytes, or a text such as "2G"', name, memory_bytes),
-                    self._option(options, "timeout", "a positive number of seconds", name, _seconds),
-                    is_cached=cached is not False,
-                    is_always_cached=cached is True,
-                ),
-            )
+        self.models.append(model)
+
+    def _marks(self, node: Function) -> Iterator[tuple[ast.expr, ast.expr]]:
+        """The marks of a function's arguments as inputs: what is called, or named, and the mark as a whole."""
+        for argument, default in arguments_of(node):
+            for part in (default, *(self._spelling.annotated(argument.annotation) or ())):
+                if part is not None and (called := self._spelling.mark(part)) is not None:
+                    yield called, part
+
+    def _family(self, node: Function) -> str:
+        return next(
+            self._spelling.family(_called(item))
+            for item in node.decorator_list
+            if self._spelling.declaration(_called(item))
         )
 
-    def _check_function(self, node: _Function, model: str) -> None:
-        if isinstance(node, ast.AsyncFunctionDef):
-            self._error("async-model", f"the model {model!r} is an async function", model, node.lineno, "use plain def")
-        elif b"yield" in self.text.source and (yield_line := _yield_line(node)):
-            self._error(
-                "generator-model",
-                f"the model {model!r} is a generator: it yields",
-                model,
-                yield_line,
-                "return one table, or a pyarrow.RecordBatchReader made from the batches",
-            )
+    def _report_what_is_not_understood(self, nodes: list[ast.AST]) -> None:
+        """A declaration that isn't read where it stands would be a model, or an input, that is left out in silence."""
+        for node in nodes:
+            if isinstance(node, ast.Name | ast.Attribute) and id(node) not in self._understood:
+                if not isinstance(node.ctx, ast.Load):
+                    continue
+                name = self._spelling.declaration(node)
+                if name in NODES:
+                    self._not_understood(node, f"@{self._spelling.family(node)}.{name}")
+            elif isinstance(node, ast.Call) and id(node) not in self._understood:
+                name = self._spelling.declaration(node.func)
+                if name in MARKS:
+                    self._not_understood(node, f"{self._spelling.family(node.func)}.{name}")
 
-    def _arguments(self, node: _Function, model: str) -> list[TableArgument | ParameterArgument]:
-        arguments: list[TableArgument | ParameterArgument] = []
-        for argument, default in _defaults(node):
-            if default is None:
-                self._error(
-                    "parameter-without-default",
-                    f"nothing says what the argument {argument.arg!r} of {model!r} is",
-                    model,
-                    argument.lineno,
-                    f'give it a default: {argument.arg}=zerrow.Model("…") or zerrow.Parameter("…")',
-                )
-            elif isinstance(default, ast.Call) and self._declaration(default.func) == "Model":
-                table = self._table_argument(argument.arg, default, model)
-                arguments.extend([table] if table else [])
-            elif isinstance(default, ast.Call) and self._declaration(default.func) == "Parameter":
-                options = self._literals(default, ("name",), model, "zerrow.Parameter")
-                if name := self._required_name(options, default, model, "zerrow.Parameter"):
-                    arguments.append(ParameterArgument(argument.arg, name, default.lineno))
-        return arguments
-
-    def _table_argument(self, argument: str, call: ast.Call, model: str) -> TableArgument | None:
-        options = self._literals(call, _INPUT_OPTIONS, model, "zerrow.Model")
-        table = self._required_name(options, call, model, "zerrow.Model")
-        columns = self._option(options, "columns", "a list of texts", model, _column_list)
-        filter_ = self._option(options, "filter", "a text", model, lambda value: value if _is_text(value) else None)
-        if columns == ():
-            self._error("no-columns", f"the input {argument!r} selects no column", model, options["columns"][1])
-            columns = None
-        if columns and (twice := sorted({column for column in columns if columns.count(column) > 1})):
-            self._error(
-                "duplicate-column",
-                f"the input {argument!r} selects {', '.join(map(repr, twice))} more than once",
-                model,
-                options["columns"][1],
-                "name each column once",
-            )
-            columns = tuple(dict.fromkeys(columns))
-        if table is None:
-            return None
-        columns = None if columns and "*" in columns else columns
-        filter_line = options["filter"][1] if "filter" in options else call.lineno
-        return TableArgument(argument, table, columns, filter_, call.lineno, filter_line)
-
-    def _required_name(self, options: dict[str, tuple[Any, int]], call: ast.Call, model: str, what: str) -> str | None:
-        if "name" not in options:
-            if not call.args and not any(keyword.arg == "name" for keyword in call.keywords):
-                self._error("no-name", f"{what} names nothing", model, call.lineno, f'write {what}("…")')
-            return None
-        return self._option(options, "name", "a text", model, lambda value: value if _is_text(value) else None)
-
-    def _option(self, options: dict[str, tuple[Any, int]], key: str, kind: str, model: str, convert: Any) -> Any:
-        """The converted value of an option; None when it is absent, is None, or doesn't convert, which is an error."""
-        value, line = options.get(key, (None, 0))
-        if value is None:
-            return None
-        converted = convert(value)
-        if converted is None:
-            self._error("bad-argument", f"{key}={value!r} should be {kind}", model, line)
-        return converted
-
-    def _literals(self, call: ast.Call, known: tuple[str, ...], model: str, what: str) -> dict[str, tuple[Any, int]]:
-        """The arguments of a declaring call, with their lines. One that is no literal, or not known, is an error."""
-        named: list[tuple[str | None, ast.expr]] = list(zip(known, call.args, strict=False))
-        if len(call.args) > len(known):
-            self._error("bad-argument", f"{what} takes at most {len(known)} arguments", model, call.lineno)
-        named += [(keyword.arg, keyword.value) for keyword in call.keywords]
-        literals: dict[str, tuple[Any, int]] = {}
-        for key, node in named:
-            if key is None or isinstance(node, ast.Starred):
-                self._not_literal(what, model, node)
-            elif key not in known:
-                hint = did_you_mean(key, known, f"arguments of {what}")
-                self._error("bad-argument", f"{what} has no argument {key!r}", model, node.lineno, hint)
-            elif key in literals:
-                self._error("bad-argument", f"{what} is given {key!r} twice", model, node.lineno)
-            else:
-                try:
-                    literals[key] = (ast.literal_eval(node), node.lineno)
-                except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-                    self._not_literal(f"{key!r} of {what}", model, node)
-        return literals
-
-    def _not_literal(self, what: str, model: str, node: ast.expr) -> None:
-        self._error(
-            "not-literal",
-            f"{what} is no literal: {ast.unparse(node)[:60]}",
-            model,
+    def _not_understood(self, node: ast.expr, what: str) -> None:
+        is_mark = what.endswith(MARKS)
+        self._calls.error(
+            "not-understood",
+            f"{what} is used in a way that isn't understood, so a model would be left out: {ast.unparse(node)[:60]}",
+            None,
             node.lineno,
-            "declarations are read without running the file: write the value itself, or use a $parameter in a filter",
+            'write it in the function\'s own head: table=Model("…")' if is_mark else "write it above a function",
         )
+
+    def _report_strangers(self, functions: list[Function]) -> None:
+        """Functions that look like models, by names that mean nothing here, would be left out in silence too."""
+        for node in functions:
+            decorator = next((item for item in node.decorator_list if last_name(item) in NODES), None)
+            if decorator is None or self._spelling.declaration(_called(decorator)):
+                continue
+            parts = [
+                part
+                for argument, default in arguments_of(node)
+                for part in (default, *ast.walk(argument.annotation or ast.Pass()))
+            ]
+            if any(isinstance(part, ast.Call) and last_name(part) in MARKS for part in parts):
+                self._calls.error(
+                    "not-understood",
+                    f"the function {node.name!r} looks like a model, but {ast.unparse(_called(decorator))!r} is "
+                    "neither zerrow's nor bauplan's as far as this file tells",
+                    node.name,
+                    decorator.lineno,
+                    "import zerrow or bauplan in this file itself",
+                )
 
 
 def _place(node: ast.stmt) -> tuple[int, int]:
@@ -267,51 +225,13 @@ def _called(node: ast.expr) -> ast.expr:
     return node.func if isinstance(node, ast.Call) else node
 
 
-def _top_level_functions(body: list[ast.stmt]) -> Iterator[_Function]:
+def _top_level_functions(body: list[ast.stmt]) -> Iterator[Function]:
     """Functions that exist once the file is imported: also those under a top-level if, try or with."""
     for node in body:
-        if isinstance(node, _Function):
+        if isinstance(node, Function):
             yield node
         elif isinstance(node, ast.If | ast.Try | ast.With):
             blocks = [node.body, getattr(node, "orelse", []), getattr(node, "finalbody", [])]
             blocks += [handler.body for handler in getattr(node, "handlers", [])]
             for block in blocks:
                 yield from _top_level_functions(block)
-
-
-def _defaults(node: _Function) -> list[tuple[ast.arg, ast.expr | None]]:
-    """The arguments of a function with their defaults, but for *args and **kwargs, which may stay empty."""
-    positional = [*node.args.posonlyargs, *node.args.args]
-    missing: list[ast.expr | None] = [None] * (len(positional) - len(node.args.defaults))
-    pairs = list(zip(positional, missing + node.args.defaults, strict=True))
-    return pairs + list(zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True))
-
-
-def _yield_line(function: _Function) -> int | None:
-    """The line of the first yield of the function itself, not of functions inside it."""
-    pending: list[ast.AST] = list(function.body)
-    while pending:
-        node = pending.pop(0)
-        if isinstance(node, ast.Yield | ast.YieldFrom):
-            return node.lineno
-        if not isinstance(node, _Function | ast.Lambda | ast.ClassDef):
-            pending.extend(ast.iter_child_nodes(node))
-    return None
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value)
-
-
-def _column_list(value: object) -> tuple[str, ...] | None:
-    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-        return tuple(value)
-    return None
-
-
-def _boolean(value: object) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-def _seconds(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None

@@ -71,7 +71,7 @@ def read_sources(
             findings.error(
                 code,
                 f"the source {declaration.name!r}: {problem}",
-                file=project.file,
+                file=declaration.file,
                 line=declaration.line,
                 hint=hint,
             )
@@ -116,7 +116,7 @@ def _missing(
     findings.error(
         "source-missing",
         f"no Parquet file for the source {declaration.name!r}: {what}",
-        file=project.file,
+        file=declaration.file,
         line=declaration.line,
         hint="correct the path, or name a command that makes the files under 'prepare:'",
     )
@@ -134,7 +134,7 @@ def _check_columns(source: Source, project: ProjectFile, findings: Findings) -> 
             message = (
                 f"the column {column!r} of the source {declaration.name!r} is no text: only texts can be dictionaries"
             )
-            findings.error("dictionary-type", message, file=project.file, line=declaration.line)
+            findings.error("dictionary-type", message, file=declaration.file, line=declaration.line)
     for column in declaration.hive or ():
         if column not in source.partitions:
             hint = did_you_mean(column, source.partitions, f"columns that folders of {declaration.name} give")
@@ -151,4 +151,4 @@ def _error(
     hint: str | None = None,
 ) -> None:
     message = f"the source {declaration.name!r} {problem}"
-    findings.error(code, message, file=project.file, line=declaration.line, hint=hint)
+    findings.error(code, message, file=declaration.file, line=declaration.line, hint=hint)

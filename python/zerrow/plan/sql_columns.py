@@ -16,7 +16,7 @@ from zerrow.plan.declarations import SqlModel
 from zerrow.plan.filter import Kinds
 from zerrow.plan.findings import Findings
 from zerrow.plan.names import did_you_mean
-from zerrow.plan.sql_file import table_nodes, with_query
+from zerrow.plan.sql_file import table_nodes, with_query, written_name
 
 # Parts that name columns by pattern, by position or by value.
 _OPAQUE = (exp.Pivot, exp.Columns, exp.PositionalColumn)
@@ -45,8 +45,8 @@ class _Uses:
         self._whole: set[str] = {name for name, kinds in tables.items() if kinds is None}
         self._aliases: dict[str, set[str]] = {}
         for table in table_nodes(tree):
-            if table.name in tables:
-                self._aliases.setdefault(table.alias_or_name.lower(), set()).add(table.name)
+            if (name := written_name(table)) in tables:
+                self._aliases.setdefault(table.alias_or_name.lower(), set()).add(name)
         if tree.find(*_OPAQUE):
             self._whole.update(tables)
         for star in tree.find_all(exp.Star):
@@ -78,7 +78,8 @@ class _Uses:
             self._whole.update(self._aliases.get(parent.table.lower(), ()))
             return
         select = star.find_ancestor(exp.Select)
-        self._whole.update(self._tables if select is None else (table.name for table in _direct_tables(select)))
+        direct = self._tables if select is None else map(written_name, _direct_tables(select))
+        self._whole.update(direct)
 
     def _mark_column(self, column: exp.Column) -> None:
         parts = [part.name for part in column.parts]
@@ -155,7 +156,7 @@ def _has(names: list[str], name: str, exact: bool) -> bool:
 def _named_relations(tree: exp.Query) -> Iterator[tuple[str, str | None]]:
     """Every name that may stand before a dot: of a table, with the table, or of a query, with None."""
     for table in tree.find_all(exp.Table):
-        yield table.alias_or_name, table.name if with_query(table) is None else None
+        yield table.alias_or_name, written_name(table) if with_query(table) is None else None
     for alias in tree.find_all(exp.TableAlias):
         if not isinstance(alias.parent, exp.Table):
             yield alias.name, None
@@ -227,7 +228,7 @@ def _star(select: exp.Select, tables: Mapping[str, Kinds | None]) -> list[tuple[
         recursive = query.parent is not None and query.parent.args.get("recursive")
         has_names = query.args["alias"].args.get("columns")
         return None if recursive or has_names else _output(query.this, tables)
-    kinds = tables.get(from_.this.name)
+    kinds = tables.get(written_name(from_.this))
     return None if kinds is None else list(kinds.items())
 
 

@@ -3,44 +3,61 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePath
 
 import sqlglot
 from sqlglot import exp
 
-from zerrow.plan.declarations import Limits, SqlModel, is_cached, memory_bytes
+from zerrow.plan.call_reader import names_in
+from zerrow.plan.declarations import STRATEGIES, Limits, Materialization, Promise, SqlModel, is_cached, memory_bytes
 from zerrow.plan.dialect import DIALECT
 from zerrow.plan.findings import Findings
-from zerrow.plan.names import did_you_mean, name_problem
+from zerrow.plan.model_reader import strategy_of
+from zerrow.plan.names import did_you_mean, table_name_problem
 from zerrow.plan.parameter_text import UnknownParameterError, replace_parameters
-from zerrow.plan.parameters import Value
+from zerrow.plan.parameters import Value, names_parameter
 
 ENGINES = ("datafusion", "duckdb")
-_DIRECTIVES = ("name", "engine", "memory", "internet_access", "timeout", "cache_strategy")
-_DIRECTIVE = re.compile(r"\s*--\s*zerrow:\s*(?P<rest>.*)\Z")
-_KEY_VALUE = re.compile(r"(?P<key>\w+)\s*=\s*(?P<value>.*?)\s*\Z")
+_DIRECTIVES = (
+    "name", "engine", "memory", "internet_access", "timeout", "cache_strategy", "columns", "output_schema",
+    "materialization_strategy", "partitioned_by", "overwrite_filter",
+)  # fmt: skip
+_DIRECTIVE = re.compile(r"\s*--\s*(?P<family>zerrow|bauplan)\s*:\s*(?P<rest>.*)\Z")
+_KEY_VALUE = re.compile(r"(?P<key>[\w.]+)\s*=\s*(?P<value>.*?)\s*\Z")
 _TABLE_FUNCTIONS = frozenset({"unnest", "generateseries", "explode"})  # those that read nothing
 
 
-def read_sql_file(file: str, text: str, parameters: Mapping[str, Value], findings: Findings) -> SqlModel | None:
-    """The model in a SQL file, `file` being its name relative to the project folder. None after an error."""
-    return _SqlFile(file, findings).read(text, parameters)
+def read_sql_file(
+    file: str,
+    text: str,
+    parameters: Mapping[str, Value],
+    secrets: Collection[str],
+    findings: Findings,
+    *,
+    may_need_quotes: bool = False,
+) -> SqlModel | None:
+    """The model in a SQL file, `file` being its name relative to the project folder. None after an error.
+
+    The values of `secrets` don't come into its text. Its name may be one that SQL has to quote if it `may_need_quotes`.
+    """
+    return _SqlFile(file, findings, may_need_quotes).read(text, parameters, secrets)
 
 
 class _SqlFile:
-    def __init__(self, file: str, findings: Findings) -> None:
+    def __init__(self, file: str, findings: Findings, may_need_quotes: bool) -> None:
         self.file = file
         self.findings = findings
+        self.may_need_quotes = may_need_quotes
         self.model = PurePath(file).stem
 
     def _error(self, code: str, message: str, line: int, hint: str | None = None) -> None:
         self.findings.error(code, message, model=self.model, file=self.file, line=line, hint=hint)
 
-    def read(self, text: str, parameters: Mapping[str, Value]) -> SqlModel | None:
+    def read(self, text: str, parameters: Mapping[str, Value], secrets: Collection[str]) -> SqlModel | None:
         options = self._directives(text)
         name, name_line = options.pop("name", (self.model, 1))
-        if problem := name_problem(name):
+        if problem := table_name_problem(name, may_need_quotes=self.may_need_quotes):
             self._error("invalid-name", problem, name_line, "rename the file, or add a line '-- zerrow: name = …'")
             return None
         self.model = name
@@ -50,17 +67,23 @@ class _SqlFile:
                 "bad-directive", f"there is no engine {engine!r}", engine_line, "engines: " + ", ".join(ENGINES)
             )
             engine = "datafusion"
+        materialization = self._materialization(options)
+        promise = self._promise(options)
         limits = self._limits(options)
-        replaced = self._replace_parameters(text, parameters)
+        replaced = self._replace_parameters(text, parameters, secrets)
         tree = None if replaced is None else self._parse(replaced)
         if tree is None:
             return None
-        model = SqlModel(name, self.file, 1, text, replaced or "", engine, limits, tree)
+        used = tuple(sorted(each for each in secrets if names_parameter(text, each)))
+        model = SqlModel(
+            name, self.file, 1, text, replaced or "", engine, limits, tree, promise=promise,
+            materialization=materialization, secrets=used,
+        )  # fmt: skip
         model.tables = self._tables(tree)
         return model
 
     def _directives(self, text: str) -> dict[str, tuple[str, int]]:
-        """The `-- zerrow: key = value` lines among the comments before the query, with their lines."""
+        """The lines `-- zerrow: key = value` and `-- bauplan: …` among the comments before the query, numbered."""
         options: dict[str, tuple[str, int]] = {}
         for number, line in enumerate(text.splitlines(), start=1):
             if line.strip() and not line.lstrip().startswith("--"):
@@ -69,17 +92,25 @@ class _SqlFile:
             if not found:
                 continue
             pair = _KEY_VALUE.match(found["rest"])
-            if not pair:
+            if not pair and found["family"] == "bauplan":
+                message = f"{found['rest']!r} is no directive and is ignored"
+                hint = "write -- bauplan: key = value"
+                self.findings.warning("unknown-argument", message, file=self.file, line=number, hint=hint)
+            elif not pair:
                 self._error(
                     "bad-directive", f"{found['rest']!r} is no directive", number, "write -- zerrow: key = value"
                 )
+            elif pair["key"] not in _DIRECTIVES and found["family"] == "bauplan":
+                message = f"the directive {pair['key']!r} is not known and is ignored"
+                hint = did_you_mean(pair["key"], _DIRECTIVES, "directives")
+                self.findings.warning("unknown-argument", message, file=self.file, line=number, hint=hint)
             elif pair["key"] not in _DIRECTIVES:
                 hint = did_you_mean(pair["key"], _DIRECTIVES, "directives")
                 self._error("bad-directive", f"there is no directive {pair['key']!r}", number, hint)
             elif pair["key"] in options:
                 self._error("bad-directive", f"the directive {pair['key']!r} occurs twice", number, "remove one")
             else:
-                options[pair["key"]] = (pair["value"].strip("'\""), number)
+                options[pair["key"]] = (_unquoted(pair["value"]), number)
         return options
 
     def _limits(self, options: dict[str, tuple[str, int]]) -> Limits:
@@ -106,13 +137,32 @@ class _SqlFile:
                 self._error("bad-directive", f"{key} = {value!r} has no meaning", line, f"write {key} = {example}")
         return limits
 
-    def _replace_parameters(self, text: str, parameters: Mapping[str, Value]) -> str | None:
+    def _materialization(self, options: dict[str, tuple[str, int]]) -> Materialization:
+        """Takes out of the options how the table is kept."""
+        strategy, line = options.pop("materialization_strategy", ("NONE", 1))
+        if strategy_of(strategy) is None:
+            message = f"there is no materialization_strategy {strategy!r}"
+            self._error("bad-directive", message, line, "strategies: " + ", ".join(STRATEGIES))
+        partitions = names_in(options.pop("partitioned_by", ("", 1))[0].strip("[]()"))
+        partitions = tuple(_unquoted(each) for each in partitions or ())
+        overwritten = options.pop("overwrite_filter", (None, 1))[0]
+        return Materialization(strategy_of(strategy) or "NONE", partitions, overwritten)
+
+    def _promise(self, options: dict[str, tuple[str, int]]) -> Promise:
+        """Takes out of the options what the result is to be."""
+        columns, _ = options.pop("columns", ("", 1))
+        names = tuple(_unquoted(each) for each in names_in(columns.strip("[]()")) or ())
+        schema, line = options.pop("output_schema", (None, 1))
+        is_strict = schema is not None
+        return Promise(names if names and "*" not in names else None, schema, line, is_strict=is_strict)
+
+    def _replace_parameters(self, text: str, parameters: Mapping[str, Value], secrets: Collection[str]) -> str | None:
         """The text with each `$name` replaced by its value as a SQL literal; lines stay. None after an error."""
         try:
-            return replace_parameters(text, parameters)
+            return replace_parameters(text, parameters, secrets)
         except UnknownParameterError as error:
             for name, line in error.unknown:
-                hint = did_you_mean(name, parameters, "parameters")
+                hint = f"{did_you_mean(name, parameters, 'parameters')} Else give it as --param {name}=…"
                 self._error("unknown-parameter", f"the project has no parameter {name!r}", line, hint)
         except sqlglot.errors.SqlglotError as error:
             self._error("sql-syntax", f"SQL syntax error: {str(error).splitlines()[0]}", _text_line(error))
@@ -153,11 +203,8 @@ class _SqlFile:
                     name = table.this.name if isinstance(table.this, exp.Anonymous) else table.this.sql_name().lower()
                     message = f"a SQL model reads models and sources, not {name}(…)"
                     self._error("table-function", message, _first_line(table), "name the files under 'sources:'")
-            elif table.args.get("db") is not None:
-                message = f"there is no table {table.sql(dialect=DIALECT)!r}"
-                self._error("unknown-table", message, _first_line(table), "names of tables have no dots")
             elif table.name:
-                tables.setdefault(table.name, table.this.meta.get("line", 1))
+                tables.setdefault(written_name(table), _first_line(table))
         return tables
 
 
@@ -166,6 +213,11 @@ def table_nodes(tree: exp.Query) -> Iterator[exp.Table]:
     for table in tree.find_all(exp.Table, bfs=False):
         if not with_query(table):
             yield table
+
+
+def written_name(table: exp.Table) -> str:
+    """A table's name as the query writes it, with the namespace if it has one, without quotes."""
+    return ".".join(part.name for part in table.parts)
 
 
 def with_query(table: exp.Table) -> exp.CTE | None:
@@ -186,6 +238,11 @@ def with_query(table: exp.Table) -> exp.CTE | None:
             if query.alias.lower() == table.name.lower():
                 return query
     return None
+
+
+def _unquoted(value: str) -> str:
+    value = value.strip()
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
 
 
 def _first_line(node: exp.Expression) -> int:

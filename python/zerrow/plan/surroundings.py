@@ -7,7 +7,7 @@ import os
 import site
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from zerrow.identity import identity, settles
@@ -16,20 +16,21 @@ from zerrow.tool_folders import TOOL_FOLDERS
 FILES_MAX = 10_000
 """A project of more files than this is not looked through."""
 
+_WORKER_CODE = ("zerrow/*.py", "zerrow/worker/*.py", "bauplan/*.py", "bpln_sdk/*.py")
 _CODE_ENDINGS = (".py", ".sql")
 
 
 class ProjectFiles:
     """The files of a project's folder that models could read when they run, each as a name with its size and times."""
 
-    def __init__(self, folder: Path, project_file: str, left_out: frozenset[str]) -> None:
+    def __init__(self, folder: Path, project_files: Collection[str], left_out: frozenset[str]) -> None:
         """`left_out` has real paths: of files that no model sees, and of folders whose files count for nothing."""
         self.code: list[str] = []
         self.others: list[str] = []
         self._problems: dict[bool, str] = {}
         for count, entry in enumerate(_files(str(folder), left_out)):
             name = os.path.relpath(entry.path, folder)
-            is_code = name.endswith(_CODE_ENDINGS) or name == project_file
+            is_code = name.endswith(_CODE_ENDINGS) or name in project_files
             if count == FILES_MAX:
                 self._problems = dict.fromkeys((True, False), f"the project has over {FILES_MAX} files")
                 return
@@ -118,9 +119,9 @@ def installed_folders() -> tuple[str, ...]:
 
 
 def own_code() -> str:
-    """A hash of zerrow's Python code that runs in workers."""
-    package = Path(__file__).resolve().parents[1]
+    """A hash of zerrow's Python code that runs in workers, and of the packages of other names for it."""
+    home = Path(__file__).resolve().parents[2]
     found = hashlib.blake2b(digest_size=16)
-    for file in sorted([*package.glob("*.py"), *package.glob("worker/*.py")]):
-        found.update(f"{file.relative_to(package)}\0".encode() + file.read_bytes())
+    for file in sorted(file for pattern in _WORKER_CODE for file in home.glob(pattern)):
+        found.update(f"{file.relative_to(home)}\0".encode() + file.read_bytes())
     return found.hexdigest()

@@ -22,6 +22,7 @@ from zerrow.worker.decache import Exchange
 from zerrow.worker.failures import WorkerFailure, report
 from zerrow.worker.project import files_changed
 from zerrow.worker.results import to_stream
+from zerrow.worker.secrets import hide, hide_in_report, hide_in_streams, secrets_of
 from zerrow.worker.source import Opener
 from zerrow.worker.tasks import execute, load, prepare_arguments
 from zerrow.worker.watch import Watch
@@ -146,6 +147,7 @@ class _Worker:
         session.output(work.output, work.arena_file_bytes, work.arena_bytes_max)
         if work.kernelzero is not None:
             session.kernelzero(work.kernelzero)
+        hide_in_streams(secrets_of(work.task))
         watch = self._watch()
         self._kind, prepared = "user", time.perf_counter()
         loaded = load(work.task, work.code)
@@ -157,11 +159,14 @@ class _Worker:
         self._channel.send("running")
         cache = self._cache(session)
         self._kind, opened = "user" if work.task["kind"] in ("python", "sql") else "internal", time.perf_counter()
+        notes: list[str] = []
         self._result = result = execute(
-            work.task, arguments, tables, self._cpus, cache, self._library.guard, self._blame, loaded, self._opener()
-        )
+            work.task, arguments, tables, self._cpus, cache, self._library.guard, self._blame, loaded, self._opener(),
+            notes,
+        )  # fmt: skip
         self._kind, done = "internal", time.perf_counter()
-        asked = [] if watch is None else watch.end()
+        notes = [hide(each, secrets_of(work.task)) for each in notes]
+        asked = [*notes, *([] if watch is None else watch.end())]
         if isinstance(result, str):
             return "done", {"text": result}, ()
         published, descriptor = _publish(session, result)
@@ -178,8 +183,11 @@ class _Worker:
         planned_ns = work.task.get("planned_ns")
         if self._folder is not None and planned_ns is not None:
             fields["changed"] = files_changed(self._folder, planned_ns, [] if watch is None else sorted(watch.opened))
+        if asked or "changed" in fields:
             # A message has an end, and one reason is enough.
             fields["asked"] = [each[:_REASON_LENGTH_MAX] for each in asked[:_REASONS_MAX]]
+        if notes:
+            fields["warnings"] = [each[:_REASON_LENGTH_MAX] for each in notes[:_REASONS_MAX]]
         if cache is not None:
             descriptor, fields["decache"] = self._give(session, cache, descriptor)
         if work.kernelzero is not None:
@@ -228,7 +236,8 @@ class _Worker:
             described["file"] = self._work.task.get("file")
             described["line"] = error_line(described["message"], self._work.task.get("line") or 1)
             described["traceback"] = None
-        return described
+        secrets = secrets_of(self._work.task)
+        return hide_in_report(described, secrets) if secrets else described
 
 
 def _take_segments(session: Session, message: Message) -> None:

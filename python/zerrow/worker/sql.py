@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -24,14 +23,16 @@ DUCKDB_QUERIES = ("SELECT", "MULTI")
 
 
 def run_sql(task: dict[str, Any], arguments: dict[str, Any], cpus: int) -> pa.Table:
-    """Run a task of kind `sql`: tables among `arguments` are its relations, other values its `$name` parameters.
+    """Run a task of kind `sql`: tables among `arguments` are its relations, other values its `$name` parameters, and so
+    are the task's secrets. A relation's name may have a namespace.
 
     Errors of the engine pass as they are. Raises WorkerFailure for what is not one query.
     """
     tables = {name: value for name, value in arguments.items() if isinstance(value, pa.Table)}
     # An engine refuses a parameter that the text does not use.
     used = set(re.findall(r"\$(\w+)", task["sql"]))
-    values = {name: value for name, value in arguments.items() if name not in tables and name in used}
+    given = {name: value for name, value in arguments.items() if name not in tables} | task.get("secrets", {})
+    values = {name: value for name, value in given.items() if name in used}
     if task.get("engine", "datafusion") == "duckdb":
         return _run_duckdb(task["sql"], tables, values, cpus)
     return _run_datafusion(task["sql"], tables, values, cpus)
@@ -47,7 +48,11 @@ def _run_datafusion(sql: str, tables: dict[str, pa.Table], values: dict[str, Any
     import datafusion
 
     context = datafusion.SessionContext(configuration(cpus, DATAFUSION_BATCH_ROWS))
+    catalog = context.catalog()
     for name, table in tables.items():
+        namespace = name.rpartition(".")[0]
+        if namespace and namespace not in catalog.schema_names():
+            catalog.register_schema(namespace, datafusion.catalog.Schema.memory_schema())
         context.register_record_batches(_quoted(name), partitions(table, cpus))
     frame = context.sql(sql, only_queries(), values or None)
     table = collect_datafusion(frame)
@@ -65,7 +70,10 @@ def _run_duckdb(sql: str, tables: dict[str, pa.Table], values: dict[str, Any], c
         for name, table in tables.items():
             # A query that only counts reads no column, and DuckDB takes no table without any.
             plain = table if table.num_columns else pa.table({"row": pa.nulls(table.num_rows)})
-            connection.register(name, readable(name, plain))
+            if "." not in name:
+                connection.register(name, readable(name, plain))
+            else:
+                _register_in_namespace(connection, name, readable(name, plain))
         statements = connection.extract_statements(sql)
         if len(statements) != 1 or statements[0].type.name not in DUCKDB_QUERIES:
             raise WorkerFailure("user", "a SQL model is one query: a SELECT, nothing before or after it")
@@ -73,10 +81,17 @@ def _run_duckdb(sql: str, tables: dict[str, pa.Table], values: dict[str, Any], c
         return relation.to_arrow_reader(BATCH_ROWS).read_all()
 
 
+def _register_in_namespace(connection: Any, name: str, table: Any) -> None:
+    """A table with a namespace: a view of that name, for what is registered lies in none."""
+    namespace, own = _quoted(name).rsplit(".", 1)
+    connection.register(f"zerrow {name}", table)
+    connection.execute(f"create schema if not exists {namespace}")
+    connection.execute(f"create view {namespace}.{own} as select * from {_quoted_part(f'zerrow {name}')}")
+
+
 def _quoted(name: str) -> str:
-    return ".".join(_quoted_parts(name))
+    return ".".join(map(_quoted_part, name.split(".")))
 
 
-def _quoted_parts(name: str) -> Iterator[str]:
-    for part in name.split("."):
-        yield '"' + part.replace('"', '""') + '"'
+def _quoted_part(part: str) -> str:
+    return '"' + part.replace('"', '""') + '"'

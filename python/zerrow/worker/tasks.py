@@ -6,7 +6,6 @@ one process.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,10 +13,13 @@ import pyarrow as pa
 
 from zerrow.worker import handed_over, pandas_metadata, warm_duckdb
 from zerrow.worker.content import Guard
+from zerrow.worker.expectations import run_expectation
 from zerrow.worker.failures import WorkerFailure
+from zerrow.worker.objects import give_objects, take_objects, without_objects
 from zerrow.worker.predicate import Predicate, keep_rows, missing_column
 from zerrow.worker.preview import preview
 from zerrow.worker.project import Loaded, load_function
+from zerrow.worker.promises import check_promise
 from zerrow.worker.results import to_table
 from zerrow.worker.scan import Cache, scan
 from zerrow.worker.source import Blame, Opener
@@ -40,10 +42,11 @@ def prepare_arguments(task: dict[str, Any], tables: Sequence[pa.Table], cpus: in
 
     Raises WorkerFailure of kind `input` for a column that is missing or a filter that does not fit.
     """
+    take_objects(tables)
     arguments = {}
     for argument in task.get("arguments", ()):
         if "input" in argument:
-            arguments[argument["name"]] = _narrow(tables[argument["input"]], argument, cpus)
+            arguments[argument["name"]] = _narrow(without_objects(tables[argument["input"]]), argument, cpus)
         else:
             is_float = argument.get("type") == "float"
             arguments[argument["name"]] = float(argument["value"]) if is_float else argument["value"]
@@ -60,11 +63,13 @@ def execute(
     blame: Blame | None = None,
     loaded: Loaded | None = None,
     opener: Opener | None = None,
+    notes: list[str] | None = None,
 ) -> pa.Table | str:
     """Run the task and give its table, or its text for a preview.
 
     `tables` are the task's inputs as they came; `cache`, `guard`, `blame` and `opener` are a scan's; `loaded` is what
-    `load` gave, where that was called. Exceptions of user code pass; WorkerFailure for what zerrow found.
+    `load` gave, where that was called; `notes` gets what is to be warned about. Exceptions of user code pass;
+    WorkerFailure for what zerrow found.
     """
     match task["kind"]:
         case "scan":
@@ -73,31 +78,25 @@ def execute(
             loaded = loaded or load(task)
             if loaded.mentions("duckdb"):
                 warm_duckdb.give_threads(cpus)
+            if task.get("expectation"):
+                return run_expectation(loaded.function, arguments, task, notes)
             table = to_table(loaded.function(**arguments), list(tables))
-            check_columns(table, task.get("columns"))
-            return table
+            return _checked(table, task, notes)
         case "sql":
-            return to_table(run_sql(task, arguments, cpus), list(tables))
+            return _checked(to_table(run_sql(task, arguments, cpus), list(tables)), task, notes)
         case "preview":
             return preview(tables[0], task["rows"], task.get("width"))
         case kind:
             raise WorkerFailure("internal", f"this worker knows no task of kind {kind!r}")
 
 
-def check_columns(table: pa.Table, declared: Sequence[str] | None) -> None:
-    """Hold a result to the columns its model declares: one that is missing fails, one too many is reported on
-    stderr."""
-    if declared is None or "*" in declared:
-        return
-    missing = [name for name in declared if table.schema.get_field_index(name) < 0]
-    if missing:
-        raise WorkerFailure(
-            "result",
-            f"the model declares the column {missing[0]!r}, but the result has {', '.join(table.column_names)}",
-        )
-    extra = [name for name in table.column_names if name not in declared]
-    if extra:
-        print(f"the result has columns that the model does not declare: {', '.join(extra)}", file=sys.stderr)
+def _checked(table: pa.Table, task: dict[str, Any], notes: list[str] | None) -> pa.Table:
+    """A result that is as its model says, or was let pass, with what its model leaves for others."""
+    problem = check_promise(table, task)
+    if problem is not None and notes is not None:
+        # A result that is kept would be taken the next time without a word.
+        notes.append(problem)
+    return give_objects(table)
 
 
 def _narrow(table: pa.Table, argument: dict[str, Any], cpus: int) -> pa.Table:

@@ -1,0 +1,4 @@
+"""zerrow's standard expectations under Bauplan's name."""
+
+from zerrow.standard_expectations import *  # noqa: F403
+from zerrow.standard_expectations import __all__ as __all__

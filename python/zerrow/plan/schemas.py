@@ -1,0 +1,96 @@
+"""The TableSchema classes of a file, read from its syntax tree."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from zerrow.plan.call_reader import CallReader, boolean, text
+from zerrow.plan.names import did_you_mean
+from zerrow.plan.spelling import Spelling, unquoted
+from zerrow.schema import TYPES
+
+_PLAIN_TYPES = {"int": "Int64", "float": "Float64", "str": "String", "bool": "Bool", "bytes": "Binary"}
+_FIELD_OPTIONS = ("name", "doc", "title", "nullable")
+
+
+@dataclass(frozen=True)
+class SchemaColumn:
+    """A column. `type` is Arrow's name of its type, None for any."""
+
+    name: str
+    type: str | None
+    is_nullable: bool
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A class that names a table's columns, in their order."""
+
+    name: str
+    file: str
+    line: int
+    columns: tuple[SchemaColumn, ...]
+
+
+def read_schemas(tree: ast.Module, spelling: Spelling, calls: CallReader, file: str) -> dict[str, Schema]:
+    """The schemas that classes at the top level of a file are, by name. Errors go to the findings of `calls`."""
+    schemas: dict[str, Schema] = {}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and any(spelling.declaration(base) == "TableSchema" for base in node.bases):
+            columns = [_column(each, node.name, spelling, calls) for each in node.body if _is_column(each)]
+            schemas[node.name] = Schema(node.name, file, node.lineno, tuple(each for each in columns if each))
+            if not columns:
+                calls.error("bad-schema", f"the schema {node.name!r} names no column", None, node.lineno)
+    return schemas
+
+
+def _is_column(node: ast.stmt) -> bool:
+    return isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+
+
+def _column(node: ast.stmt, schema: str, spelling: Spelling, calls: CallReader) -> SchemaColumn | None:
+    assert isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    name, is_nullable = node.target.id, False
+    annotation = unquoted(node.annotation)
+    inside = None if annotation is None else spelling.optional(annotation)
+    if inside is not None and spelling.annotated(inside) is not None:
+        calls.error(
+            "bad-schema",
+            f"the column {name!r} of the schema {schema!r}: only the data type may be marked optional",
+            None,
+            node.lineno,
+            "write Annotated[… | None, …]",
+        )
+        annotation = inside
+    parts = spelling.annotated(annotation) or [annotation]
+    kind = parts[0]
+    for part in [*parts[1:], *([node.value] if node.value is not None else [])]:
+        if isinstance(part, ast.Call) and spelling.declaration(part.func) == "TableField":
+            # The lineage names columns of other schemas, and is for people.
+            plain = ast.Call(part.func, part.args, [each for each in part.keywords if each.arg != "lineage"])
+            field = ast.copy_location(plain, part)
+            for keyword in plain.keywords:
+                if keyword.arg not in _FIELD_OPTIONS:
+                    message = f"Unexpected TableField parameter: {keyword.arg}"
+                    hint = did_you_mean(str(keyword.arg), _FIELD_OPTIONS, "parameters")
+                    calls.error("bad-argument", message, None, part.lineno, hint)
+            plain.keywords = [each for each in plain.keywords if each.arg in _FIELD_OPTIONS]
+            options = calls.literals(field, _FIELD_OPTIONS, schema, "TableField")
+            name = calls.option(options, "name", "a text", schema, text) or name
+            is_nullable = bool(calls.option(options, "nullable", "True or False", schema, boolean)) or is_nullable
+    optional = None if kind is None else spelling.optional(kind)
+    if optional is not None:
+        kind, is_nullable = optional, True
+    type_name = spelling.column_type(kind)
+    if type_name not in TYPES:
+        shown = "" if kind is None else ast.unparse(kind)[:60]
+        calls.error(
+            "bad-schema",
+            f"the column {name!r} of the schema {schema!r} has the type {shown}, which is none of a schema's",
+            None,
+            node.lineno,
+            did_you_mean(_PLAIN_TYPES.get(shown, shown.rpartition(".")[2]), TYPES, "types"),
+        )
+        return None
+    return SchemaColumn(name, TYPES[type_name], is_nullable)
