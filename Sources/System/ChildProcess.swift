@@ -34,10 +34,11 @@ public struct ChildProcess {
     /// Starts a program found on the PATH, in `folder`, with its environment set to `environment`; nil: this process's.
     ///
     /// Descriptors other than the three standard streams are closed in the child by their close-on-exec flag, which every
-    /// descriptor of this process has; those that are `inherited` become its descriptors 3, 4 and so on. Source: posix_spawn(3).
+    /// descriptor of this process has; those that are `inherited` become its descriptors 3, 4 and so on. `defaultSignals` are those
+    /// that this process ignores and the program does not. Source: posix_spawn(3).
     public init(
         _ arguments: [String], environment: [String: String]?, folder: String, output: Stream, errors: Stream,
-        inherited: [Int32] = []
+        inherited: [Int32] = [], defaultSignals: [Int32] = []
     ) throws(SystemError) {
         precondition(!arguments.isEmpty, "a program has a name")
         var actions = posix_spawn_file_actions_t()
@@ -67,7 +68,11 @@ public struct ChildProcess {
         var none = sigset_t()
         sigemptyset(&none)
         posix_spawnattr_setsigmask(&attributes, &none)
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
+        var defaults = sigset_t()
+        sigemptyset(&defaults)
+        for number in defaultSignals { sigaddset(&defaults, number) }
+        posix_spawnattr_setsigdefault(&attributes, &defaults)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
 
         // A copy is needed until the program has started.
         defer { withExtendedLifetime(copies) {} }

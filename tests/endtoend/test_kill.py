@@ -243,6 +243,33 @@ def test_a_prepare_command_ends_with_the_engine(project: Project, number: signal
         assert json.loads(out)["error"]["message"] == "interrupted"
 
 
+@pytest.mark.parametrize("is_ignored", [False, True])
+def test_a_prepare_command_has_the_signals_of_its_caller(project: Project, is_ignored: bool):
+    project.write(
+        "zerrow_project.yml",
+        """
+        project: {name: test}
+        sources:
+          later: data/later.parquet
+        prepare: python make.py
+        """,
+    )
+    make = "import shutil\nlines = open('/proc/self/status').read()\nopen('signals', 'w').write(lines)\n"
+    project.write("make.py", make + "shutil.copy('data/numbers.parquet', 'data/later.parquet')\n")
+    models = MODELS.format(running=0, publishing=0)
+    project.write("models.py", models.replace('zerrow.Model("numbers")', 'zerrow.Model("later")'))
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if is_ignored else signal.SIG_DFL)
+    try:
+        run = project.start()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert run.wait(120) == 0, run.stderr.read()
+    (ignored,) = [line for line in (project.folder / "signals").read_text().splitlines() if line.startswith("SigIgn")]
+    bits = int(ignored.split()[1], 16)
+    meant = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTTOU}
+    assert {number for number in meant if bits >> number - 1 & 1} == ({signal.SIGHUP} if is_ignored else set())
+
+
 def test_of_two_runs_that_begin_together_one_makes_the_sources(project: Project):
     project.write(
         "zerrow_project.yml",

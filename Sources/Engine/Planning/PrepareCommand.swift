@@ -42,10 +42,15 @@ public final class PrepareCommand {
         for raw: Int32 in [3, 4] { _ = fcntl(raw, F_SETFD, FD_CLOEXEC) }
         // A group of its own, which a Ctrl-C on the terminal does not reach: the engine decides.
         setpgid(0, 0)
-        for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTTOU] { signal(number, SIG_IGN) }
+        // What the caller ignores stays ignored, as nohup(1) has it.
+        let ignored = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTTOU].filter { number in
+            let before = signal(number, SIG_IGN)
+            return Int(bitPattern: unsafeBitCast(before, to: UnsafeRawPointer?.self)) != 1
+        }
         do {
             let child = try ChildProcess(
-                arguments, environment: nil, folder: ".", output: .descriptor(1), errors: .descriptor(2))
+                arguments, environment: nil, folder: ".", output: .descriptor(1), errors: .descriptor(2),
+                defaultSignals: ignored)
             let process = try ProcessDescriptor(process: child.pid)
             let ready = try Poll.wait([(3, .read), (process.raw, .read)])
             if ready[1].isEmpty {
