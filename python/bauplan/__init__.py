@@ -3,62 +3,10 @@
 They are zerrow's own objects, so that models in either spelling can be mixed in one project.
 """
 
-from zerrow import (
-    Any,
-    Binary,
-    Bool,
-    Date32,
-    Date64,
-    Float64,
-    Int32,
-    Int64,
-    Model,
-    ModelCacheStrategy,
-    ModelMaterializationStrategy,
-    Parameter,
-    String,
-    TableField,
-    TableSchema,
-    TimestampMicro,
-    TimestampMicroUTC,
-    TimestampNano,
-    TimestampNanoUTC,
-    __version__,
-    expectation,
-    extras,
-    model,
-    python,
-    resources,
-)
+import zerrow
+from zerrow import *  # noqa: F403
+from zerrow import __version__
 
 from bauplan import standard_expectations, store
 
-__all__ = [
-    "Any",
-    "Binary",
-    "Bool",
-    "Date32",
-    "Date64",
-    "Float64",
-    "Int32",
-    "Int64",
-    "Model",
-    "ModelCacheStrategy",
-    "ModelMaterializationStrategy",
-    "Parameter",
-    "String",
-    "TableField",
-    "TableSchema",
-    "TimestampMicro",
-    "TimestampMicroUTC",
-    "TimestampNano",
-    "TimestampNanoUTC",
-    "__version__",
-    "expectation",
-    "extras",
-    "model",
-    "python",
-    "resources",
-    "standard_expectations",
-    "store",
-]
+__all__ = [*zerrow.__all__, "__version__", "standard_expectations", "store"]
