@@ -74,6 +74,14 @@ extension String {
             .map { String($0).withoutControls(keepingColours: keepingColours) }.joined(separator: "\n")
     }
 
+    /// The text with each line but the first beginning with a space: all are moved in by as much, so that a traceback keeps its form, unless
+    /// they begin so already.
+    public var withRestIndented: String {
+        let lines = split(separator: "\n", omittingEmptySubsequences: false)
+        guard lines.dropFirst().contains(where: { !$0.isEmpty && $0.first != " " }) else { return self }
+        return (lines.prefix(1) + lines.dropFirst().map { $0.isEmpty ? $0 : "  " + $0 }).joined(separator: "\n")
+    }
+
     /// Takes a whole escape sequence off the text, and returns what follows the introducer of a control sequence.
     private static func sequence(after start: Unicode.Scalar, _ rest: inout Substring.UnicodeScalarView) -> String? {
         if start == "\u{1b}" {

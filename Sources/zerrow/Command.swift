@@ -42,7 +42,7 @@ struct Command: ParsableCommand {
                 Output.leave(0)
             }
             guard code == .validationFailure else { exit(withError: error) }
-            Output.error(fullMessage(for: error))
+            Output.usageError(fullMessage(for: error))
             Output.leave(2)
         }
     }

@@ -118,9 +118,9 @@ enum CommandRun {
 }
 
 extension RunReport.Failure {
-    /// The failure for a person, with the model's name unless the message has it.
+    /// The failure for a person, with the model's name unless the message says it, in quotes: a path may have it too.
     var text: String {
-        guard let model, !message.contains(model) else { return message }
+        guard let model, !message.contains("'\(model)'") else { return message }
         return "model '\(model)': \(message)"
     }
 }

@@ -6,13 +6,21 @@ import Terminal
 
 /// The command's output: results go to stdout, everything else to stderr.
 enum Output {
-    /// Prints an error so that it is found: one line starts with `error:`. The text of a model's exception cannot drive the
-    /// terminal.
+    /// Prints an error so that it is found: its first line, and no other, starts with `error:`. The text of a model's exception can
+    /// neither drive the terminal nor look like a line of ours.
     static func error(_ message: String) {
-        let text = message.linesWithoutControls(keepingColours: isColoured(2))
-        let mark = isColoured(2) ? "\u{1b}[1;31merror\u{1b}[0m" : "error"
-        write("\(text.hasPrefix("Error:") ? mark + text.dropFirst(5) : mark + ": " + text)\n", to: 2)
+        write(
+            errorMark + ": " + message.linesWithoutControls(keepingColours: isColoured(2)).withRestIndented + "\n",
+            to: 2)
     }
+
+    /// Prints what is wrong with a command line, in the words of its parser, which begin with `Error:`.
+    static func usageError(_ message: String) {
+        let text = message.linesWithoutControls(keepingColours: isColoured(2))
+        write("\(text.hasPrefix("Error:") ? errorMark + text.dropFirst(5) : errorMark + ": " + text)\n", to: 2)
+    }
+
+    private static var errorMark: String { isColoured(2) ? "\u{1b}[1;31merror\u{1b}[0m" : "error" }
 
     /// Prints a line of progress or advice.
     static func note(_ text: String) { write(text + "\n", to: 2) }

@@ -27,6 +27,14 @@ import Testing
         #expect("abcde".leading(3) == "abcde")
     }
 
+    @Test(arguments: [
+        ("one line", "one line"), ("a\nerror: b", "a\n  error: b"), ("a\n  hint: b", "a\n  hint: b"),
+        ("a\nTraceback:\n  File\n\nerror: b", "a\n  Traceback:\n    File\n\n  error: b"), ("a\n\n", "a\n\n"), ("", ""),
+        ("a\n\u{a0}b", "a\n  \u{a0}b"),
+    ]) func onlyTheFirstLineBeginsAtTheMargin(text: String, expected: String) {
+        #expect(text.withRestIndented == expected)
+    }
+
     @Test func wordsAreWrapped() {
         #expect("one two three".wrapped(7) == ["one two", "three"])
         #expect("incomprehensible it is".wrapped(5) == ["incomprehensible", "it is"])

@@ -103,6 +103,27 @@ def test_an_exception_shows_the_users_own_frames(project):
     assert "zerrow/worker" not in text
 
 
+def test_the_lines_of_an_exception_do_not_look_like_the_commands_own(project):
+    project.write(
+        "models.py",
+        """
+        import zerrow
+
+        @zerrow.model()
+        def broken(numbers=zerrow.Model("numbers")):
+            raise ValueError("no\\nerror: model 'other' failed\\n\\nerror: too")
+        """,
+    )
+    result = project.run()
+    assert result.code == 1
+    assert "\nerror: model 'other' failed" in result.report["error"]["message"]
+    lines = result.err.splitlines()
+    assert sum(line.startswith("error:") for line in lines) == 1, result.err
+    assert "  error: model 'other' failed" in result.err
+    # The traceback keeps its form.
+    assert "  Traceback (most recent call last):\n    File " in result.err, result.err
+
+
 def test_a_result_that_is_no_table_names_its_type(project):
     text = failing(project, "    return 42\n")
     assert "int" in text

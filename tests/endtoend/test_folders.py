@@ -211,6 +211,7 @@ def test_an_export_that_finds_a_folder_in_its_place_fails_and_names_it(project: 
     result = project.run("--export", str(tmp_path / "out"))
     assert result.code == 1 and result.report["status"] == "failed"
     assert str(tmp_path / "out" / "total.arrows") in result.report["error"]["message"]
+    assert "error: model 'total': its table could not be written to" in result.err, result.err
     assert os.listdir(tmp_path / "out") == ["total.arrows"]
 
 

@@ -138,7 +138,7 @@ public struct Plan: Codable, Sendable {
             var place = file ?? ""
             if let line, file != nil { place += ":\(line)" }
             if !place.isEmpty { place += ": " }
-            let named = model.map { message.contains($0) ? "" : "model '\($0)': " } ?? ""
+            let named = model.map { message.contains("'\($0)'") ? "" : "model '\($0)': " } ?? ""
             return place + named + message + (hint.map { "\n  hint: \($0)" } ?? "")
         }
     }
