@@ -101,7 +101,9 @@ public final class MessageSocket: Sendable {
         if let failure {
             switch failure.errno {
             case EAGAIN: return .nothing
-            case ECONNRESET: return .closed
+            // The peer has not read all that it was sent, and is gone. What it had sent is there nevertheless: this error comes before it, once.
+            case ECONNRESET:
+                return try receive(bytesMax: bytesMax, descriptorsMax: descriptorsMax, wait: wait)
             default: throw failure
             }
         }

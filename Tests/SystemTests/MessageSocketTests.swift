@@ -36,6 +36,19 @@ import Testing
 
     private func closeEarly(_ socket: MessageSocket) throws { #expect(shutdown(socket.raw, Int32(SHUT_RDWR)) == 0) }
 
+    @Test func whatAPeerSaidIsReadAlsoIfItDidNotListenAndIsGone() throws {
+        let left: MessageSocket
+        var right: MessageSocket?
+        (left, right) = try MessageSocket.pair()
+        try left.send([1])
+        try right?.send([2])
+        try right?.send([3])
+        right = nil
+        #expect(try message(left.receive(bytesMax: 10)).bytes == [2])
+        #expect(try message(left.receive(bytesMax: 10)).bytes == [3])
+        guard case .closed = try left.receive(bytesMax: 10) else { return #expect(Bool(false)) }
+    }
+
     @Test(arguments: [1, 2, 5, 253]) func tooManyDescriptorsAreRefusedAndClosed(sent: Int) throws {
         let (left, right) = try MessageSocket.pair()
         let (reading, writing) = try passToPipe()
