@@ -9,6 +9,10 @@ public enum Machine {
     /// The size of a huge page, in bytes: 2 MiB on x86-64, and on arm64 with 4 KiB pages.
     public static let hugePageBytes = 2 << 20
 
+    /// Gives the memory that this process has freed back to the system, which the allocator does only in part by itself. It walks through all
+    /// that is free, so it is for after something large, in the background.
+    public static func giveBackFreedMemory() { zerrow_machine_trim_heap() }
+
     /// Memory as the kernel counts it.
     public struct Memory: Sendable, Equatable {
         /// All the memory there is, in bytes.

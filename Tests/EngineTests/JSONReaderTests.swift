@@ -54,8 +54,27 @@ import Testing
         #expect(read(String(repeating: #"{"a":"#, count: 60_000)) == nil)
         // Beside one another is not deep.
         #expect(read("[" + Array(repeating: nested(10), count: 1000).joined(separator: ",") + "]") != nil)
-        #expect(JSONDepth.of(Array(nested(7).utf8)) == 7)
-        #expect(JSONDepth.of(Array(#"["[[[","\"[[",{}]"#.utf8)) == 2)
+        #expect(JSONShape(Array(nested(7).utf8)).depth == 7)
+        #expect(JSONShape(Array(#"["[[[","\"[[",{}]"#.utf8)).depth == 2)
+    }
+
+    @Test func howManyValuesThereAreIsLimited() throws {
+        let texts = [
+            ("7", 1), (#""a,b:[{""#, 1), ("[]", 1), ("{}", 1), ("[1,2]", 3), (" [ true , null,-1.5e3\n] ", 4),
+            (#"{"a":{"b":[]}}"#, 5),
+            (#"["\"",{"a\\":1}]"#, 5), ("[[],[[]],{}]", 5),
+        ]
+        for (text, values) in texts {
+            let bytes = Array(text.utf8)
+            #expect(JSONShape(bytes).values == values, "\(text)")
+            _ = try JSONReader.value(bytes, valuesMax: values)
+            #expect(throws: JSONReader.Failure.tooMany, "\(text)") {
+                try JSONReader.value(bytes, valuesMax: values - 1)
+            }
+        }
+        func list(_ count: Int) -> String { "[" + String(repeating: "0,", count: count - 2) + "0]" }
+        #expect(read(list(Limit.jsonValuesMax)) != nil)
+        #expect(read(list(Limit.jsonValuesMax + 1)) == nil)
     }
 
     @Test func wholeNumbersOf64BitsSurviveAndLargerOnesAreDoubles() {

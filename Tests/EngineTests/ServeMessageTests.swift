@@ -54,6 +54,17 @@ import Testing
         for text in ["", "{}", "[]", "null", String(good.dropLast())] { #expect(try complaint(text) != nil) }
     }
 
+    @Test func aCallOfTooManyValuesIsRefusedBeforeItIsRead() throws {
+        /// The call, with a task that makes so many values more of it.
+        func call(_ values: Int) -> String {
+            good.replacing(#""task":{}"#, with: #""task":[\#(String(repeating: "0,", count: values - 1))0]"#)
+        }
+        let others = JSONShape(Array(good.utf8)).values
+        #expect(try complaint(call(1000)) == nil)
+        let complaint = try complaint(call(Limit.planValuesMax - others + 1))
+        #expect(complaint?.contains("\(Limit.planValuesMax) are allowed") == true, "\(complaint ?? "it was taken")")
+    }
+
     @Test func figuresThatMakeNoSenseAreTaken() throws {
         for (old, new) in [
             (#""final":true"#, #""final":true,"expected_bytes":18446744073709551615"#),

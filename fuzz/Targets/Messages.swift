@@ -118,7 +118,8 @@ func fuzzServer(_ bytes: [UInt8]) {
 /// JSON: what is written reads, and is written the same again. Only minus zero, a fraction before, is a whole number then.
 func fuzzJSON(_ bytes: [UInt8]) {
     guard let value = JSONValue(parsing: bytes) else { return }
-    precondition(JSONDepth.of(bytes) <= Limit.jsonDepthMax)
+    let shape = JSONShape(bytes)
+    precondition(shape.depth <= Limit.jsonDepthMax && shape.values <= Limit.jsonValuesMax)
     guard let again = JSONValue(parsing: value.utf8) else { fatalError("what was written does not read") }
     precondition(JSONValue(parsing: again.utf8)?.utf8 == again.utf8)
 }

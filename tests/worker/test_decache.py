@@ -17,6 +17,9 @@ import pytest
 from filters import filter_of
 from small_engine import Engine, Piece, Table, built, open_table
 from zerrow import identity
+from zerrow.worker.blocks import Block
+from zerrow.worker.decache import fitting
+from zerrow.worker.ops import JSON_VALUES_MAX
 from zerrow.worker.source import DECODING, Source
 
 ROWS, GROUP_ROWS, GROUPS = 30_000, 5_003, 6
@@ -436,3 +439,20 @@ def test_where_a_library_ends_the_worker_its_last_message_is_sent(engine: Engine
     """
     outcome = engine.run(project(textwrap.dedent(text)))
     assert outcome.exited["signal"] == signal.SIGABRT and outcome.worker.text() == "b'very last' 1\n"
+
+
+def test_blocks_of_many_values_fill_no_file_beyond_what_may_be_read():
+    def values(part: Any) -> int:
+        if isinstance(part, dict):
+            return 1 + sum(1 + values(value) for value in part.values())
+        return 1 + sum(map(values, part)) if isinstance(part, list) else 1
+
+    def counted(kept: list[Block]) -> int:
+        return values({"units": [block.as_json() for block in kept]})
+
+    many = [Block(0, "", ("a",), tuple(range(0, 2000, 2))) for _ in range(200)]
+    assert counted(many) > JSON_VALUES_MAX
+    kept = fitting(many)
+    assert len(kept) > 50 and counted(kept) <= JSON_VALUES_MAX
+    few = [Block(0, "", ("a",), tuple(range(2000)))] * 200
+    assert fitting(few) == few

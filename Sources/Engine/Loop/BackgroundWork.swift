@@ -22,6 +22,8 @@ final class BackgroundWork {
         case compact
         /// Writing results to the folder of saved results.
         case save
+        /// Reading calls that are long: one at a time, because each takes many times its size in memory while it is read.
+        case longCall
         /// Reading what a run is called with, finding out where its sources lie, and checking saved results: the run waits for it.
         case prepare
         /// Reading, checking and trimming what workers published, which the next models wait for.
@@ -46,7 +48,7 @@ final class BackgroundWork {
             case .prepare: 8
             case .spill, .restore, .cgroup, .spawn: 4
             case .free, .compact: 2
-            case .save, .clean, .history, .measure: 1
+            case .save, .clean, .history, .measure, .longCall: 1
             }
         }
 

@@ -28,8 +28,6 @@ enum PlannerAnswer {
         guard bytes.count <= Limit.planBytesMax else {
             throw .planner("its answer has \(bytes.count) bytes, \(Limit.planBytesMax) are allowed")
         }
-        guard JSONDepth.of(bytes) <= Limit.planDepthMax else {
-            throw .planner("its answer nests deeper than \(Limit.planDepthMax) levels")
-        }
+        if let excess = JSONShape(bytes).excess { throw .planner("its answer \(excess)") }
     }
 }

@@ -10,10 +10,14 @@ enum Limit {
     static let jsonDepthMax = 64
     /// Bytes of the JSON file of wants or decoded.
     static let jsonFileBytesMax = 1_048_576
+    /// Values in that file or in a message: texts, keys among them, numbers, words, arrays and objects.
+    static let jsonValuesMax = 262_144
     /// Bytes of a plan: the planner's answer, a client's call, and the report that it gets.
     static let planBytesMax = 67_108_864
     /// Levels of arrays and objects in a plan.
     static let planDepthMax = 256
+    /// Values in the JSON of a plan: texts, keys among them, numbers, words, arrays and objects.
+    static let planValuesMax = 8_388_608
     /// Models of a plan.
     static let planModelsMax = 100_000
     /// Bytes of the name of a model or an environment, and of a key.
@@ -42,6 +46,12 @@ enum Limit {
     static let outputBytesPerTurn = 65_536
     /// Bytes of a printed line; a longer one is cut into several.
     static let lineBytesMax = 16_384
+    /// Clients of an engine; of more, the one without a run is cut off that has had none for longest.
+    static let clientsMax = 256
+    /// An engine has no more clients than that part of the descriptors it may have (RLIMIT_NOFILE), if that is less.
+    static let clientDescriptorParts = 8
+    /// Seconds that a client is connected without a call, or after its run.
+    static let clientIdleSecondsMax = 10
     /// Printed lines that wait for a client that does not read; more are dropped, and it is told how many.
     static let queuedLinesMax = 10_000
     /// Bytes that wait for a client that does not read; it is cut off when there are more, which cancels its run.

@@ -1,4 +1,5 @@
-/// Reads JSON that may come from a hostile process, in time in proportion to its bytes: how deep it goes is limited.
+/// Reads JSON that may come from a hostile process, in time and memory in proportion to its bytes: how deep it goes and how many values
+/// it holds, keys among them, are limited.
 ///
 /// It takes what RFC 8259 allows, and half of a surrogate pair as the replacement character, which Python's paths and messages
 /// may bring. Of two equal keys the last one holds. A number that doesn't fit 64 bits is a double; one that no double holds is an error.
@@ -9,19 +10,23 @@ struct JSONReader {
         case malformed
         /// They nest deeper than is allowed.
         case tooDeep
+        /// They hold more values than are allowed.
+        case tooMany
     }
 
     private let bytes: UnsafeBufferPointer<UInt8>
     private let depthMax: Int
+    private let valuesMax: Int
     private var at = 0
     private var depth = 0
+    private var values = 0
 
     /// Reads the one value that the bytes are.
     static func value(
-        _ bytes: [UInt8], depthMax: Int = Limit.jsonDepthMax
+        _ bytes: [UInt8], depthMax: Int = Limit.jsonDepthMax, valuesMax: Int = Limit.jsonValuesMax
     ) throws(Failure) -> JSONValue {
         let result = bytes.withUnsafeBufferPointer { bytes -> Result<JSONValue, Failure> in
-            var reader = JSONReader(bytes: bytes, depthMax: depthMax)
+            var reader = JSONReader(bytes: bytes, depthMax: depthMax, valuesMax: valuesMax)
             do throws(Failure) {
                 let value = try reader.value()
                 reader.skipSpace()
@@ -33,9 +38,10 @@ struct JSONReader {
         return try result.get()
     }
 
-    private init(bytes: UnsafeBufferPointer<UInt8>, depthMax: Int) {
+    private init(bytes: UnsafeBufferPointer<UInt8>, depthMax: Int, valuesMax: Int) {
         self.bytes = bytes
         self.depthMax = depthMax
+        self.valuesMax = valuesMax
     }
 
     /// The byte at hand, 0 at the end: JSON has no such byte except in its escaped form.
@@ -59,6 +65,7 @@ struct JSONReader {
 
     private mutating func value() throws(Failure) -> JSONValue {
         skipSpace()
+        try count()
         switch byte {
         case UInt8(ascii: "{"): return try object()
         case UInt8(ascii: "["): return try array()
@@ -77,6 +84,12 @@ struct JSONReader {
         }
         at += count
         return value
+    }
+
+    /// Counts a value or a key.
+    private mutating func count() throws(Failure) {
+        values += 1
+        guard values <= valuesMax else { throw .tooMany }
     }
 
     private mutating func enter() throws(Failure) {
@@ -107,6 +120,7 @@ struct JSONReader {
         if take("}") { return .object(members) }
         while true {
             skipSpace()
+            try count()
             let key = try string()
             skipSpace()
             guard take(":") else { throw .malformed }

@@ -66,7 +66,11 @@ struct ReceivedFile: Sendable {
         do throws(JSONReader.Failure) {
             return try JSONReader.value(bytes)
         } catch {
-            throw Malformed(error == .malformed ? "a file that is no JSON" : "a file of JSON that nests too deep")
+            switch error {
+            case .malformed: throw Malformed("a file that is no JSON")
+            case .tooDeep: throw Malformed("a file of JSON that nests too deep")
+            case .tooMany: throw Malformed("a file of JSON of more than \(Limit.jsonValuesMax) values")
+            }
         }
     }
 }

@@ -3,6 +3,9 @@ import System
 
 /// The messages between a client and the engine that serves it (`docs/protocol.md`).
 enum ServeMessage {
+    /// The size, in bytes, from which a payload is a long one.
+    static let longBytes = 1 << 20
+
     /// A payload, for a sealed memory file: a plan or a report may be long.
     static func payload(_ value: some Encodable) throws -> [UInt8] {
         let encoder = JSONEncoder()
@@ -24,7 +27,7 @@ enum ServeMessage {
     /// Reads a payload. It takes time in proportion to its size.
     static func value<Value: Decodable>(_ type: Value.Type, _ file: ReceivedFile) throws(Malformed) -> Value {
         let bytes = try file.content()
-        guard JSONDepth.of(bytes) <= Limit.planDepthMax else { throw Malformed("a payload that nests too deep") }
+        if let excess = JSONShape(bytes).excess { throw Malformed("a payload that \(excess)") }
         do {
             let decoder = JSONDecoder()
             decoder.nonConformingFloatDecodingStrategy = .convertFromString(
@@ -42,6 +45,8 @@ enum ServeMessage {
 
         /// Reads a call, and checks all facts that the engine relies on.
         static func read(_ file: ReceivedFile) -> Result<Call, EngineError> {
+            // What it took to read a long one would stay with this process.
+            defer { if file.bytes > ServeMessage.longBytes { Machine.giveBackFreedMemory() } }
             do {
                 let call = try ServeMessage.value(Call.self, file)
                 try call.plan.check()

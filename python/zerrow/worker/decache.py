@@ -15,7 +15,7 @@ from zerrow.worker.abi import Session
 from zerrow.worker.blocks import Block, Piece
 from zerrow.worker.channel import Channel, Message
 from zerrow.worker.failures import WorkerFailure
-from zerrow.worker.ops import DECODED_MESSAGES_MAX, DESCRIPTORS_MAX, JSON_FILE_BYTES_MAX
+from zerrow.worker.ops import DECODED_MESSAGES_MAX, DESCRIPTORS_MAX, JSON_FILE_BYTES_MAX, JSON_VALUES_MAX
 from zerrow.worker.results import to_stream
 
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
@@ -135,8 +135,11 @@ class Exchange:
 
 
 def _json_bytes(block: Block) -> int:
-    """The bytes that a block takes in a list, with those between two blocks."""
-    return len(json.dumps(block.as_json())) + 2
+    """The bytes that a block takes in a list, with those between two blocks; more where it has many values."""
+    body = block.as_json()
+    # An object, four keys, a number, a text and two lists; in one of them each element is a list of two numbers.
+    values = 9 + len(body["columns"]) + 3 * len(body["groups"])
+    return max(len(json.dumps(body)) + 2, values * JSON_FILE_BYTES_MAX // JSON_VALUES_MAX)
 
 
 _ROOM_BYTES = JSON_FILE_BYTES_MAX - 100

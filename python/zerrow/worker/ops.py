@@ -8,10 +8,14 @@ JSON_DEPTH_MAX = 64
 """Levels of arrays and objects in a message, or in a JSON file beside one."""
 JSON_FILE_BYTES_MAX = 1_048_576
 """Bytes of the JSON file of `wants` or `decoded`."""
+JSON_VALUES_MAX = 262_144
+"""Values in that file or in a message: texts, keys among them, numbers, words, arrays and objects."""
 PLAN_BYTES_MAX = 67_108_864
 """Bytes of a plan: the planner's answer, a client's call, and the report that it gets."""
 PLAN_DEPTH_MAX = 256
 """Levels of arrays and objects in a plan."""
+PLAN_VALUES_MAX = 8_388_608
+"""Values in the JSON of a plan: texts, keys among them, numbers, words, arrays and objects."""
 PLAN_MODELS_MAX = 100_000
 """Models of a plan."""
 NAME_BYTES_MAX = 1_024
@@ -40,6 +44,12 @@ OUTPUT_BYTES_PER_TURN = 65_536
 """Bytes of printed output of one worker before the engine looks at the others."""
 LINE_BYTES_MAX = 16_384
 """Bytes of a printed line; a longer one is cut into several."""
+CLIENTS_MAX = 256
+"""Clients of an engine; of more, the one without a run is cut off that has had none for longest."""
+CLIENT_DESCRIPTOR_PARTS = 8
+"""An engine has no more clients than that part of the descriptors it may have (`RLIMIT_NOFILE`), if that is less."""
+CLIENT_IDLE_SECONDS_MAX = 10
+"""Seconds that a client is connected without a call, or after its run."""
 QUEUED_LINES_MAX = 10_000
 """Printed lines that wait for a client that does not read; more are dropped, and it is told how many."""
 QUEUED_BYTES_MAX = 16_777_216
