@@ -56,11 +56,12 @@ int zerrow_local_socket_connect(const char *path) {
 
 int zerrow_local_socket_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CLOEXEC); }
 
-int zerrow_local_socket_peer(int fd, uid_t *uid) {
+int zerrow_local_socket_peer(int fd, uid_t *uid, pid_t *pid) {
     struct ucred credentials;
     socklen_t size = sizeof credentials;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
         return -1;
     *uid = credentials.uid;
+    *pid = credentials.pid;
     return 0;
 }

@@ -98,6 +98,13 @@ public final class DescriptorBox: Sendable {
 }
 
 extension FileDescriptor {
+    /// How many descriptors this process may have now.
+    public static var limit: Int {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 0 }
+        return Int(clamping: limit.rlim_cur)
+    }
+
     /// Lets this process, and those it starts, have as many descriptors as the system allows it without privilege.
     public static func raiseLimit() {
         var limit = rlimit()

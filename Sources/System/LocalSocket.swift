@@ -36,8 +36,8 @@ public final class LocalSocket: Sendable {
         do {
             let connection = try perform(.accept, "socket \(raw)") { zerrow_local_socket_accept(raw) }
             let socket = MessageSocket(FileDescriptor(owning: connection))
-            var user: uid_t = 0
-            try perform(.peer, "socket \(connection)") { zerrow_local_socket_peer(connection, &user) }
+            var (user, process) = (uid_t(0), pid_t(0))
+            try perform(.peer, "socket \(connection)") { zerrow_local_socket_peer(connection, &user, &process) }
             return (socket, user)
         } catch  where error.errno == EAGAIN || error.errno == ECONNABORTED {
             return nil
@@ -46,14 +46,16 @@ public final class LocalSocket: Sendable {
 }
 
 extension MessageSocket {
-    /// A connection to the socket at a path, at which this very user listens. `ENOENT` or `ECONNREFUSED`: nobody does; `EACCES`: somebody
+    /// A connection to the socket at a path, at which this very user listens, and the process that does; nil when it can't be seen from here. `ENOENT` or `ECONNREFUSED`: nobody does; `EACCES`: somebody
     /// else; `EAGAIN`: too many wait already to be taken.
-    public static func connect(to path: String) throws(SystemError) -> MessageSocket {
+    public static func connect(
+        to path: String
+    ) throws(SystemError) -> (socket: MessageSocket, process: ProcessDescriptor?) {
         let socket = FileDescriptor(owning: try perform(.connect, path) { zerrow_local_socket_connect(path) })
         let raw = socket.raw
-        var user: uid_t = 0
-        try perform(.peer, path) { zerrow_local_socket_peer(raw, &user) }
+        var (user, process) = (uid_t(0), pid_t(0))
+        try perform(.peer, path) { zerrow_local_socket_peer(raw, &user, &process) }
         guard user == geteuid() else { throw SystemError(.connect, errno: EACCES, context: path) }
-        return MessageSocket(socket)
+        return (MessageSocket(socket), try? ProcessDescriptor(process: process))
     }
 }

@@ -69,6 +69,24 @@ import Testing
         #expect(count == 2000 && channel.waitingBytes == 0)
     }
 
+    @Test func aChannelThatEndsIsClosedWhenAllIsSent() throws {
+        let (ours, theirs) = try MessageSocket.pair()
+        var channel: Channel? = Channel(ours)
+        while channel?.waitingCount == 0 { try channel?.send(["op": "note"]) }
+        try channel?.send(["op": "refused"])
+        channel?.closeWhenSent()
+        try channel?.send(["op": "note"])
+        #expect(channel?.isClosed == false)
+        var last: String?
+        while case .message(let message) = try theirs.receive(bytesMax: 1000, wait: false) {
+            last = Datagram(parsing: message.bytes)?.op
+            channel?.flush()
+        }
+        #expect(last == "refused")
+        #expect(channel?.isClosed == true)
+        channel = nil
+    }
+
     @Test func aClosedChannelKeepsNothing() throws {
         let (ours, theirs) = try MessageSocket.pair()
         let channel = Channel(ours)

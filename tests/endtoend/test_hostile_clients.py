@@ -4,12 +4,16 @@ import copy
 import json
 import os
 import pathlib
+import resource
+import signal
 import socket
 import subprocess
 import tempfile
+import time
 
 import pytest
-from command import Project
+from command import Project, wait_for_line, wait_until
+from zerrow.worker.ops import CLIENTS_MAX
 
 MODEL = """
     import zerrow
@@ -119,6 +123,8 @@ def answer(path: str, message: bytes, content: bytes, hole_bytes: int = 0) -> tu
             for descriptor in descriptors:
                 os.close(descriptor)
             said = json.loads(data) if data else {"op": ""}
+            if said["op"] == "refused":
+                assert peer.recv(1 << 18) == b"", "who is refused is hung up on"
             if said["op"] in ("refused", "ended", ""):
                 return said["op"], said.get("message", "")
 
@@ -162,3 +168,147 @@ def test_messages_that_are_none_end_their_client(called):
         assert answer(path, message, content)[0] == "refused", content[:40]
     assert answer(path, message, good, hole_bytes=1 << 30)[0] == "refused"
     assert answer(path, message, good, hole_bytes=1 << 20)[0] == "refused", "holes cost their sender nothing"
+
+
+def test_a_plan_of_too_many_values_is_refused_before_it_costs_much(called):
+    server, message, _ = called
+    content = b'{"plan":[' + b",".join([b"{}"] * (20 << 20)) + b'],"options":{}}'
+    before = memory_bytes_max(server)
+    for _ in range(3):
+        op, words = answer(server.environment["ZERROW_SOCKET"], message, content)
+        assert op == "refused" and "values" in words, words
+    # Its bytes are held while they are counted. Each value of it would take some 60 bytes more.
+    assert memory_bytes_max(server) - before < 4 * len(content)
+
+
+def memory_bytes_max(server) -> int:
+    """The most memory that the engine has held, in bytes."""
+    status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
+    return next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM"))
+
+
+SLEEPING = """
+    import time
+    import zerrow
+
+    @zerrow.model()
+    def sleeping(numbers=zerrow.Model("numbers")):
+        print("sleeping is running", flush=True)
+        time.sleep(300)
+        return numbers
+"""
+
+
+def connected(path: str, count: int) -> list[socket.socket]:
+    """Connections that say nothing."""
+    peers = []
+    while len(peers) < count:
+        peer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        peer.setblocking(False)
+        try:
+            peer.connect(path)
+        except BlockingIOError:
+            # As many wait as may; the engine takes them.
+            peer.close()
+            time.sleep(0.01)
+            continue
+        peers.append(peer)
+    return peers
+
+
+def descriptors(server) -> list[int]:
+    """The numbers of what the engine has open."""
+    return sorted(int(name) for name in os.listdir(f"/proc/{server.process.pid}/fd"))
+
+
+def hung_up(peer: socket.socket) -> bool:
+    """Whether the engine has closed a connection."""
+    try:
+        return peer.recv(100) == b""
+    except BlockingIOError:
+        return False
+
+
+def test_connections_that_say_nothing_cost_no_run_anything(project: Project, serve):
+    project.write("models.py", SLEEPING)
+    server = serve(project.caller)
+    with project.start("--no-cache", env=server.environment) as run:
+        wait_for_line(run, "sleeping is running")
+        before = len(descriptors(server))
+        peers = connected(str(server.socket), 2 * CLIENTS_MAX)
+        wait_until(lambda: sum(map(hung_up, peers)) > CLIENTS_MAX, what="cutting off those that are too many")
+        assert len(descriptors(server)) - before <= CLIENTS_MAX
+        assert hung_up(peers[0]) and not hung_up(peers[-1]), "the oldest go first"
+        # Others are served meanwhile.
+        project.write("models.py", MODEL)
+        assert project.run("--no-cache", env=server.environment).code == 0
+        assert server.says("began")
+        # Those that are left go as well, after a while.
+        wait_until(lambda: all(map(hung_up, peers)), seconds=60, what="cutting off those that say nothing")
+        assert run.poll() is None
+        run.send_signal(signal.SIGINT)
+        run.communicate(timeout=60)
+    for peer in peers:
+        peer.close()
+    assert not server.says("is gone"), server.log.read_text()
+    assert server.stop() == 0
+
+
+def test_an_engine_without_descriptors_goes_on_when_it_has_some_again(project: Project, serve):
+    project.write("models.py", SLEEPING)
+    server = serve(project.caller)
+    pid = server.process.pid
+    with project.start("--no-cache", env=server.environment) as run:
+        wait_for_line(run, "sleeping is running")
+        limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        free = next(number for number, used in enumerate([*descriptors(server), -1]) if number != used)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, limits[1]))
+        began, spent = time.monotonic(), cpu_seconds(pid)
+        peers = connected(str(server.socket), 10)
+        time.sleep(2)
+        assert cpu_seconds(pid) - spent < (time.monotonic() - began) / 2, "it does not spin"
+        assert run.poll() is None and not server.says("is gone"), "what can't be said now is said later"
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+        project.write("models.py", MODEL)
+        assert project.run("--no-cache", env=server.environment).code == 0
+        assert server.says("began")
+        assert run.poll() is None
+        run.send_signal(signal.SIGINT)
+        run.communicate(timeout=60)
+    for peer in peers:
+        peer.close()
+    assert server.stop() == 0
+
+
+def cpu_seconds(pid: int) -> float:
+    """The processor time that a process has had."""
+    words = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_client_tells_a_closed_connection_from_an_engine_that_ended(project: Project, tmp_path):
+    project.write("models.py", MODEL)
+    folder = tmp_path / "fake"
+    folder.mkdir(mode=0o700)
+    path = folder / "engine.sock"
+
+    def heard(*messages: bytes) -> tuple[int, str]:
+        """How a run ends whose engine says this, and hangs up."""
+        with project.start("--no-cache", env={"ZERROW_SOCKET": str(path)}) as run:
+            listening.settimeout(60)
+            peer, _ = listening.accept()
+            with peer:
+                for message in messages:
+                    peer.send(message)
+            _, err = run.communicate(timeout=120)
+        return run.returncode, err
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        code, err = heard(b'{"op":"began"}')
+        assert code == 1 and "closed the connection during the run" in err, err
+        code, err = heard()
+        assert code == 0 and "is not used: it closed the connection before the run began" in err, err
+        code, err = heard(b'{"op":"refused","message":"it does not want to"}')
+        assert code == 0 and "is not used: it does not want to" in err, err

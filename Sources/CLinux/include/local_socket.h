@@ -17,7 +17,8 @@ int zerrow_local_socket_connect(const char *path);
 /* The next connection that waits at a listening socket. EAGAIN: none does. */
 int zerrow_local_socket_accept(int fd);
 
-/* The user of the process that connected (SO_PEERCRED). */
-int zerrow_local_socket_peer(int fd, uid_t *uid);
+/* The user and the number of the process at the other end: the one that connected, or the one that listens
+ * (SO_PEERCRED). The number is 0 where it can't be seen from this pid namespace. */
+int zerrow_local_socket_peer(int fd, uid_t *uid, pid_t *pid);
 
 #endif

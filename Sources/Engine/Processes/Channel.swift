@@ -8,6 +8,8 @@ final class Channel {
     let socket: MessageSocket
     private var queue: [Outgoing] = []
     private(set) var isClosed = false
+    /// Whether it is to be closed once all that waits is sent.
+    private var isEnding = false
     /// When to try again after the kernel had no room for descriptors, in nanoseconds of the monotonic clock.
     private var retriesAt: UInt64?
     /// The bytes that wait to be sent, payloads included.
@@ -37,6 +39,12 @@ final class Channel {
         waitingBytes = 0
     }
 
+    /// Closes the channel once the peer has been sent all that waits; nothing more is sent to it after that.
+    func closeWhenSent() {
+        isEnding = true
+        flush()
+    }
+
     /// How long a message waits that the kernel had no room for, in nanoseconds.
     private static let retryPeriod: UInt64 = 20_000_000
 
@@ -61,7 +69,7 @@ final class Channel {
         guard bytes.count <= Limit.messageBytesMax else {
             throw EngineError.messageTooLong(body["op"]?.string ?? "", bytes.count)
         }
-        guard !isClosed else { return }
+        guard !isClosed, !isEnding else { return }
         let message = Outgoing(bytes: bytes, descriptors: descriptors, payload: payload)
         queue.append(message)
         waitingBytes += message.count
@@ -82,8 +90,8 @@ final class Channel {
                 waitingBytes -= next.count
             } catch  where error.errno == EAGAIN {
                 return
-            } catch  where error.errno == ETOOMANYREFS || error.errno == ENOBUFS {
-                // Somebody has too many descriptors on their way, or too much in sockets; no event tells of the end of that.
+            } catch  where Self.passingErrors.contains(error.errno) {
+                // Somebody has too many descriptors, open or on their way, or too much in sockets; no event tells of the end of that.
                 retriesAt = MonotonicClock.nanoseconds() + Self.retryPeriod
                 return
             } catch {
@@ -91,8 +99,11 @@ final class Channel {
                 isClosed = true
             }
         }
-        if isClosed { close() }
+        if isClosed || isEnding && queue.isEmpty { close() }
     }
+
+    /// What says nothing about the peer: the kernel, or this process, has no room for a descriptor or a message now.
+    private static let passingErrors: Set<Int32> = [ETOOMANYREFS, ENOBUFS, EMFILE, ENFILE, ENOMEM]
 
     /// The next message that has arrived.
     enum Arrival<Message> {

@@ -4,6 +4,10 @@ import System
 public final class RemoteEngine {
     private let channel: Channel
     private let path: String
+    /// The engine's process; nil where it can't be seen from here.
+    private let process: ProcessDescriptor?
+    /// Whether the engine has said that the run began.
+    private var hasBegun = false
 
     /// The engine's answer to a call.
     public enum Answer {
@@ -16,15 +20,17 @@ public final class RemoteEngine {
     public init?(at address: ServeAddress) {
         // A socket in a folder that others can write to may be anybody's, and so may one that another user listens at.
         guard let folder = try? address.privateFolder(),
-            let socket = try? MessageSocket.connect(to: folder.kernelPath(address.name))
+            let connection = try? MessageSocket.connect(to: folder.kernelPath(address.name))
         else { return nil }
-        channel = Channel(socket)
+        channel = Channel(connection.socket)
+        process = connection.process
         path = address.path
     }
 
     /// Has a plan run there. A signal cancels it; a second one leaves without waiting, and the engine stops the run.
     ///
-    /// - Throws: `EngineError.serve` when the engine dies meanwhile.
+    /// - Throws: `EngineError.serve` when the engine dies meanwhile, or closes the connection; `EngineError.interrupted` when it was cancelled
+    ///   before it could begin.
     public func run(
         _ plan: Plan, _ options: RunOptions, engine: EngineOptions, installation: Installation,
         observer: any RunObserver, signals: SignalDescriptor
@@ -48,7 +54,11 @@ public final class RemoteEngine {
                 if cancelCount > 1 { throw EngineError.interrupted }
             }
             channel.flush()
-            if let answer = try hear(plan, observer) { return answer }
+            if let answer = try hear(plan, observer) {
+                // What was cancelled is not to be run in another way.
+                if case .refused = answer, cancelCount > 0 { throw EngineError.interrupted }
+                return answer
+            }
             observer.tick()
         }
     }
@@ -59,7 +69,7 @@ public final class RemoteEngine {
         for _ in 0..<Limit.messagesPerTurn {
             switch channel.receive(ServerMessage.init) {
             case .nothing: return nil
-            case .closed: throw EngineError.serve("the engine that serves at \(path) ended during the run")
+            case .closed: return try endOfConnection()
             case .malformed(let what): throw EngineError.serve("the engine that serves at \(path) sent \(what)")
             case .message(.refused(let reason)): return .refused(reason)
             case .message(.ended(let end)):
@@ -72,9 +82,25 @@ public final class RemoteEngine {
         return nil
     }
 
+    /// The longest that a process which has closed its sockets because it ends takes to be gone, in milliseconds.
+    private static let endMilliseconds = 2000
+
+    /// Says what a connection's end means. An engine that lives and has not begun the run has refused it, without a word.
+    private func endOfConnection() throws -> Answer {
+        var what = "closed the connection, or ended,"
+        if let process {
+            let hasEnded = try !Poll.wait([(process.raw, .read)], timeoutMilliseconds: Self.endMilliseconds)[0].isEmpty
+            if !hasEnded, !hasBegun { return .refused("it closed the connection before the run began") }
+            what = hasEnded ? "ended" : "closed the connection"
+        }
+        throw EngineError.serve("the engine that serves at \(path) \(what) during the run")
+    }
+
     private func pass(on message: ServerMessage, _ plan: Plan, _ observer: any RunObserver) {
         switch message {
-        case .began: observer.runBegan(plan)
+        case .began:
+            hasBegun = true
+            observer.runBegan(plan)
         case .modelStarted(let model): observer.modelStarted(model)
         case .modelEnded(let end): observer.modelEnded(end.model, failure: end.failure)
         case .printed(let model, let lines): observer.printed(model, lines: lines)

@@ -10,6 +10,12 @@ final class ServedClient: RunObserver {
     private(set) var isAsking = false
     /// Whether it has cancelled that run.
     private var hasCancelled = false
+    /// Whether it has been told that it gets no run. Its connection ends with that.
+    private(set) var isRefused = false
+    /// Why the engine has closed the connection; nil where it hasn't.
+    private(set) var cutOffReason: String?
+    /// Since when it has wanted nothing, in nanoseconds of the monotonic clock; it says nothing while it `isBusy`.
+    private(set) var idleSince = MonotonicClock.nanoseconds()
     private var droppedLines = 0
     /// How many printed lines each of the last messages holds; of those that wait, all are in it.
     private var lineCounts: [Int] = []
@@ -20,7 +26,19 @@ final class ServedClient: RunObserver {
     func ask() { isAsking = true }
 
     /// Its run begins, or is not going to.
-    func endAsking() { isAsking = false }
+    func endAsking() {
+        isAsking = false
+        idleSince = MonotonicClock.nanoseconds()
+    }
+
+    /// Whether it has a run, or has asked for one.
+    var isBusy: Bool { isAsking || run != nil }
+
+    /// Closes its connection, which cancels its run.
+    func cutOff(_ reason: String) {
+        if !channel.isClosed { cutOffReason = reason }
+        channel.close()
+    }
 
     /// Its run has begun; it may have been cancelled before.
     func begin(_ run: Run) {
@@ -39,20 +57,31 @@ final class ServedClient: RunObserver {
         _ op: Op.ToClient, _ members: [String: JSONValue] = [:], payload: [UInt8]? = nil, lineCount: Int = 0
     ) {
         do throws(EngineError) {
-            guard channel.waitingBytes <= Limit.queuedBytesMax else { return channel.close() }
+            guard channel.waitingBytes <= Limit.queuedBytesMax else {
+                return cutOff("it did not read, and \(channel.waitingBytes) bytes waited for it")
+            }
             try channel.send(Datagram.message(op, members), payload: payload)
             lineCounts.append(lineCount)
             lineCounts.removeFirst(max(0, lineCounts.count - channel.waitingCount))
         } catch {
-            channel.close()
+            cutOff("it can't be told something: \(error)")
         }
     }
 
     private func send(_ op: Op.ToClient, encoded value: some Encodable) {
-        do { send(op, payload: try ServeMessage.payload(value)) } catch { channel.close() }
+        do {
+            send(op, payload: try ServeMessage.payload(value))
+        } catch {
+            cutOff("it can't be told something: \(error)")
+        }
     }
 
-    func refuse(_ reason: String) { send(.refused, ["message": .string(Self.short(reason))]) }
+    /// Tells it that it gets no run, or no more of the one it has, and why; its connection is closed when it has been told.
+    func refuse(_ reason: String) {
+        send(.refused, ["message": .string(Self.short(reason))])
+        isRefused = true
+        if isBusy { cutOff(reason) } else { channel.closeWhenSent() }
+    }
 
     func runBegan(_ plan: Plan) { send(.began) }
 
@@ -109,6 +138,7 @@ final class ServedClient: RunObserver {
     /// The run is over.
     func ended(_ report: RunReport) {
         run = nil
+        idleSince = MonotonicClock.nanoseconds()
         send(.ended, encoded: ServeMessage.RunEnd(report: report, previews: report.previews))
     }
 }

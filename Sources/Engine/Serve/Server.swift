@@ -14,8 +14,10 @@ public final class Server {
     private let socket: LocalSocket
     /// Locked as long as this engine serves.
     private let lockFile: DescriptorBox
-    private var clients: [ServedClient] = []
+    private let clients: ServedClients
     private var isEnding = false
+    /// Whether clients wait to be taken until the engine may have descriptors again.
+    private var isPausing = false
     private let note: (String) -> Void
 
     /// Takes the address, also after an engine that died there.
@@ -31,6 +33,7 @@ public final class Server {
         // Whoever bound it is dead: the lock was free.
         if try folder.status(of: address.name) != nil { try folder.remove(address.name) }
         socket = try LocalSocket(listeningAt: folder.kernelPath(address.name))
+        clients = ServedClients(descriptorsMax: FileDescriptor.limit)
         self.engine = engine
         self.address = address
         self.note = note
@@ -38,7 +41,7 @@ public final class Server {
 
     /// Serves until a signal comes (SIGUSR1 only empties the caches), then cancels all runs and returns when they are over.
     public func serve(until signals: SignalDescriptor) {
-        while !isEnding || clients.contains(where: { $0.run != nil || $0.isAsking }) {
+        while !isEnding || clients.isBusy {
             var watches = [
                 Watch(signals.raw) { _ in
                     while let signal = try? signals.next() {
@@ -48,21 +51,22 @@ public final class Server {
                             continue
                         }
                         self.isEnding = true
-                        for client in self.clients { client.run?.cancel() }
+                        for client in self.clients.all { client.run?.cancel() }
                     }
                 }
             ]
-            if !isEnding { watches.append(Watch(socket.raw) { _ in self.accept() }) }
-            for client in clients where !client.channel.isClosed {
+            if !isEnding, !isPausing { watches.append(Watch(socket.raw) { _ in self.accept() }) }
+            for client in clients.all where !client.channel.isClosed {
                 watches.append(
                     Watch(client.channel.socket.raw, client.channel.interest) { _ in self.hear(client) })
             }
             engine.waitAndHandle(beside: watches)
-            for client in clients {
+            clients.cutOffIdle()
+            for client in clients.all {
                 cancelIfGone(client)
                 endRun(of: client)
             }
-            clients.removeAll { $0.channel.isClosed && $0.run == nil }
+            clients.removeGone()
         }
         flush()
         try? folder.remove(address.name)
@@ -70,17 +74,27 @@ public final class Server {
 
     /// Gives clients a moment to take their reports.
     private func flush() {
-        for _ in 0..<20 where clients.contains(where: { $0.channel.waitingCount > 0 && !$0.channel.isClosed }) {
-            for client in clients { client.channel.flush() }
+        for _ in 0..<20 where clients.all.contains(where: { $0.channel.waitingCount > 0 && !$0.channel.isClosed }) {
+            for client in clients.all { client.channel.flush() }
             usleep(50_000)
         }
     }
 
+    /// How long clients wait when the engine has no descriptor for them, in seconds.
+    private static let acceptPause = 0.1
+
+    /// Takes those that have connected, no more than `Limit.messagesPerTurn`: the calls of those that are there are heard in between.
     private func accept() {
-        while let (socket, user) = try? socket.accept() {
-            // The file's mode keeps other users out; root can pass it, and is refused here too.
-            guard user == geteuid() else { continue }
-            clients.append(ServedClient(socket))
+        do throws(SystemError) {
+            for _ in 0..<Limit.messagesPerTurn {
+                guard let (socket, user) = try socket.accept() else { return }
+                // The file's mode keeps other users out; root can pass it, and is refused here too.
+                if user == geteuid() { clients.add(ServedClient(socket)) }
+            }
+        } catch {
+            // Descriptors or memory are used up (EMFILE, ENFILE, ENOMEM), and the socket polls readable nevertheless.
+            isPausing = true
+            engine.timers.after(seconds: Self.acceptPause) { self.isPausing = false }
         }
     }
 
@@ -92,7 +106,6 @@ public final class Server {
             case .closed: break
             case .malformed(let what):
                 client.refuse("it can't read what its client sent: \(what)")
-                client.channel.close()
             case .message(let message): handle(message, from: client)
             }
         }
@@ -100,16 +113,17 @@ public final class Server {
 
     private func cancelIfGone(_ client: ServedClient) {
         guard client.channel.isClosed, let run = client.run, !run.isCancelled else { return }
-        note("\(run.plan.project.name): the client of \(run.id) is gone")
+        let end = client.cutOffReason.map { "was cut off: \($0)" } ?? "is gone"
+        note("\(run.plan.project.name): the client of \(run.id) \(end)")
         run.cancel()
     }
 
     private func handle(_ message: ClientMessage, from client: ServedClient) {
         switch message {
-        case .run(let build, let isolationSettings, let call) where client.run == nil && !client.isAsking:
+        case .run(let build, let isolationSettings, let call) where !client.isBusy && !client.isRefused:
             begin(build, isolationSettings, call, client)
         case .cancel: client.cancel()
-        case .run: client.channel.close()
+        case .run: client.cutOff("it called a second time")
         }
     }
 
@@ -123,8 +137,9 @@ public final class Server {
         guard !isEnding else { return client.refuse("it is ending") }
         let askedAt = MonotonicClock.nanoseconds()
         client.ask()
-        // A plan of thousands of models takes its time to be read.
-        engine.background.begin(.prepare) { () -> Result<ServeMessage.Call, EngineError> in
+        // A plan of thousands of models takes its time to be read, and keeps no short one waiting.
+        engine.background.begin(file.bytes > ServeMessage.longBytes ? .longCall : .prepare) {
+            () -> Result<ServeMessage.Call, EngineError> in
             ServeMessage.Call.read(file)
         } then: { result in
             switch result {
