@@ -287,6 +287,18 @@ def test_what_takes_too_long_is_ended_with_the_limit_and_the_file(project: Proje
     refused(project, "more than 2.5 s", "ZERROW_PLAN_TIMEOUT", "long", ZERROW_PLAN_TIMEOUT="2.5")
 
 
+def test_rules_that_take_too_long_are_named(project: Project):
+    project.write("models.py", MODEL)
+    # Each line is tried with each file, letter by letter.
+    lines = "".join("*" + "a" * 120 + f"{number}*b\n" for number in range(8000))
+    project.write(".gitignore", lines)
+    for number in range(4000):
+        project.write(f"deep/{'a' * 240}{number}", "")
+    project.write("deep/.gitignore", "short\n")
+    said = refused(project, "more than 6 s", "ZERROW_PLAN_TIMEOUT", " .gitignore", ZERROW_PLAN_TIMEOUT="6")
+    assert "models.py" not in said
+
+
 def test_what_takes_too_much_memory_is_ended_with_the_limit(project: Project):
     limited(project)
     refused(project, "memory", "ZERROW_PLAN_MEMORY", "long0.py", ZERROW_PLAN_MEMORY="128M")

@@ -101,6 +101,67 @@ def test_what_git_ignores_is_what_git_says(tmp_path: Path, seed: int) -> None:
     assert seen(project) == {os.path.relpath(name, base) for name in names if name not in ignored}
 
 
+PIECES = (
+    *("a", "b", "*", "*", "**", "***", "?", "/", "/", "**/", "/**", "[ab]", "[!a]", "[^b]", "[a-c]", "\\a", "\\", "é"),
+    *("]", "[", "A", "[[:upper:]]", " ", "\\/", "[]]", "[a/]"),
+)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is the oracle")
+@pytest.mark.parametrize("seed", range(40))
+def test_any_pattern_means_what_git_says(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    print(f"seed {seed}")
+    folders = [tmp_path]
+    names = ("a", "b", "ab", "ba", "aab", "c", "é", "A", "a b", "]", "[a", "abab", "a-")
+    for _ in range(8):
+        folder = chance.choice(folders) / chance.choice(names)
+        folder.mkdir(exist_ok=True)
+        folders.append(folder)
+    for _ in range(40):
+        path = chance.choice(folders) / chance.choice(names)
+        if not path.is_dir():
+            path.touch()
+    lines = ["".join(chance.choices(PIECES, k=chance.randint(1, 7))) for _ in range(chance.randint(1, 4))]
+    if seed % 3 == 0:
+        lines = ["*", "!*/", *(f"!{line}" for line in lines)]
+    (tmp_path / ".gitignore").write_text("\n".join(lines))
+    assert seen(tmp_path) == left_by_git(tmp_path)
+
+
+def left_by_git(repository: Path) -> set[str]:
+    """The files of a folder, of which a repository is made, that git doesn't ignore."""
+    names = [str(path.relative_to(repository)) for path in repository.rglob("*") if path.is_file()]
+    git(repository, "init", "-q")
+    ignored = git(repository, "check-ignore", "--no-index", "-z", "--stdin", text="\0".join(names)).split("\0")
+    return set(names).difference(ignored)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is the oracle")
+@pytest.mark.parametrize(
+    ("pattern", "simple", "name"),
+    [
+        ("*a" * 40 + "b", "*b", "a" * 60),
+        ("*a" * 120 + "b", "a*b", "a" * 250 + "b"),
+        ("*[ab]*?" * 30 + "x", "*x", "ab" * 120),
+        ("**/a/" * 40 + "b", "b", "a/" * 60 + "c"),
+        ("**/*a*a*a*/" * 12 + "b", "b", "aaaaaaaa/" * 40 + "b"),
+        ("*a" * 100_000 + "b", "*b", "a" * 250),
+        ("**/" * 10_000 + "a", "a", "a/a/a"),
+    ],
+    ids=["stars", "stars that match", "sets", "folders", "folders and stars", "no path is so long", "any folders"],
+)
+def test_patterns_of_many_stars_are_matched_in_time(tmp_path: Path, pattern: str, simple: str, name: str) -> None:
+    put(tmp_path, "deep/" + name)
+    rules = tmp_path / "deep" / ".gitignore"
+    # Git takes for ever over some of these, and is asked what a pattern does that means the same of these names.
+    rules.write_text(f"{simple}\n")
+    expected = left_by_git(tmp_path)
+    rules.write_text(f"{pattern}\n")
+    assert seen(tmp_path) == {each for each in expected if not each.startswith(".git/")}
+    assert seen(tmp_path, show=[pattern]) >= {"deep/.gitignore"}
+
+
 def put(folder: Path, *names: str) -> None:
     """Makes files."""
     for name in names:

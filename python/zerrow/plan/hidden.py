@@ -15,6 +15,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 
 from zerrow.plan.ignore_patterns import IgnorePatterns
 from zerrow.plan.ignored import IgnoreRules
+from zerrow.plan.place import was_at
 from zerrow.tool_folders import TOOL_FOLDERS
 
 ENTRIES_MAX = 200_000
@@ -120,6 +121,7 @@ class _Walk:
         except OSError:
             return []  # what can't be listed here can't be in a worker
         self._left -= len(found)
+        was_at(os.path.join(os.path.relpath(folder, self._project), ""))
         return found
 
 

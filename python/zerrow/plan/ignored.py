@@ -10,6 +10,7 @@ import os
 import stat
 
 from zerrow.plan.ignore_patterns import IgnorePatterns
+from zerrow.plan.place import now_at, was_at
 
 NAME = ".gitignore"
 FILE_BYTES_MAX = 1 << 20
@@ -23,7 +24,8 @@ class IgnoreRules:
 
     def __init__(self, project: str) -> None:
         """`project` is a real path. What a repository above it says, and its user for all repositories, holds too."""
-        self._patterns: list[tuple[str, IgnorePatterns]] = []
+        self._below = os.path.join(project, "")
+        self._patterns: list[tuple[str, IgnorePatterns, str]] = []
         repository = _repository(project)
         if repository is not None:
             self._add(repository, _user_file())
@@ -43,18 +45,24 @@ class IgnoreRules:
 
     def ignores(self, path: str, is_folder: bool) -> bool:
         """Whether git ignores a file or folder that lies in folders which it doesn't ignore."""
-        for folder, patterns in reversed(self._patterns):
+        for folder, patterns, file in reversed(self._patterns):
             if path.startswith(folder):
                 found = patterns.says(path[len(folder) :], is_folder)
+                was_at(file)
                 if found is not None:
                     return found
         return False
 
     def _add(self, folder: str, file: str) -> None:
         """Takes in a file's rules, for what lies in a folder. Later ones win."""
-        patterns = IgnorePatterns(_lines(file))
+        lines = _lines(file)
+        if not lines:
+            return
+        name = file.removeprefix(self._below)
+        now_at(name)
+        patterns = IgnorePatterns(lines)
         if patterns:
-            self._patterns.append((os.path.join(folder, ""), patterns))
+            self._patterns.append((os.path.join(folder, ""), patterns, name))
 
 
 def _repository(project: str) -> str | None:

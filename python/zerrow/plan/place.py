@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
+_TELL_S = 0.05
+"""So rarely it is told where short pieces of work come from many files in turn."""
+
 _file: str | None = None
+_told_s = 0.0
 _tell: Callable[[str], None] | None = None
 
 
@@ -16,11 +21,18 @@ def tell_of_places(tell: Callable[[str], None] | None) -> None:
 
 def now_at(file: str) -> None:
     """That file is being read, or what it says is looked into."""
-    global _file
+    global _file, _told_s
     if file != _file:
         _file = file
         if _tell is not None:
             _tell(file)
+            _told_s = time.monotonic()
+
+
+def was_at(file: str) -> None:
+    """A piece of work for that file is done, one of so many that the clock decides which is told: what takes long."""
+    if file != _file and time.monotonic() - _told_s > _TELL_S:
+        now_at(file)
 
 
 def place() -> str | None:

@@ -24,7 +24,7 @@ _DIRECTIVES = (
     "materialization_strategy", "partitioned_by", "overwrite_filter",
 )  # fmt: skip
 _DIRECTIVE = re.compile(r"\s*--\s*(?P<family>zerrow|bauplan)\s*:\s*(?P<rest>.*)\Z")
-_KEY_VALUE = re.compile(r"(?P<key>[\w.]+)\s*=\s*(?P<value>.*?)\s*\Z")
+_KEY_VALUE = re.compile(r"(?P<key>[\w.]+)\s*=\s*(?P<value>.*)\Z")
 _TABLE_FUNCTIONS = frozenset({"unnest", "generateseries", "explode"})  # those that read nothing
 
 
@@ -110,7 +110,7 @@ class _SqlFile:
             elif pair["key"] in options:
                 self._error("bad-directive", f"the directive {pair['key']!r} occurs twice", number, "remove one")
             else:
-                options[pair["key"]] = (_unquoted(pair["value"]), number)
+                options[pair["key"]] = (_unquoted(pair["value"].strip()), number)
         return options
 
     def _limits(self, options: dict[str, tuple[str, int]]) -> Limits:
