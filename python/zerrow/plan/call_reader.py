@@ -149,11 +149,6 @@ def boolean(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-def seconds(value: object) -> float | None:
-    """A positive number; None for anything else."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
-
-
 def packages(value: object) -> dict[str, str] | None:
     """Packages with their versions; None for anything else."""
     if isinstance(value, dict) and all(isinstance(item, str) for pair in value.items() for item in pair):

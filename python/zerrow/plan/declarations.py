@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -174,8 +175,24 @@ def memory_bytes(value: object) -> int | None:
     number = text.removesuffix(unit).strip()
     if unit not in _UNITS or not number.replace(".", "", 1).isdecimal() or not number.isascii():
         return None
-    bytes_ = int(float(number) * _UNITS[unit])
-    return bytes_ if 0 < bytes_ < 2**63 else None
+    bytes_ = float(number) * _UNITS[unit]
+    return int(bytes_) if 1 <= bytes_ < 2**63 else None
+
+
+def seconds(value: object) -> float | None:
+    """A time limit, which is a positive number that is finite as a float; None if it is none."""
+    found = finite(value)
+    return found if found is not None and found > 0 else None
+
+
+def finite(value: object) -> float | None:
+    """A number as a float; None for what is no number, or is one that no float is near to."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # an int of hundreds of digits
+        return None
 
 
 def is_cached(value: object) -> bool | None:

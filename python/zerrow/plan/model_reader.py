@@ -11,7 +11,6 @@ from zerrow.plan.call_reader import (
     column_list,
     names_in,
     packages,
-    seconds,
     text,
 )
 from zerrow.plan.declarations import (
@@ -25,6 +24,7 @@ from zerrow.plan.declarations import (
     TableArgument,
     is_cached,
     memory_bytes,
+    seconds,
 )
 from zerrow.plan.names import table_name_problem
 from zerrow.plan.spelling import NODES, Spelling

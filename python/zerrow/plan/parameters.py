@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from zerrow.plan.declarations import finite
 from zerrow.plan.findings import Findings
 
 PARAMETER_TYPES = ("str", "int", "float", "bool", "secret", "vault")
@@ -48,7 +49,7 @@ def default_problem(kind: str, default: object) -> str | None:
     if default is None or kind in SECRET_TYPES:
         return None
     if kind == "float" and isinstance(default, int) and not isinstance(default, bool):
-        return None
+        return None if finite(default) is not None else "is a number that no float is near to"
     if not isinstance(default, _PYTHON_TYPES[kind]) or (kind == "int" and isinstance(default, bool)):
         return f"is {default!r}, which is no {kind}"
     return _range_problem(default)

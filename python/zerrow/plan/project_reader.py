@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import shlex
 from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
+from zerrow.plan.declarations import seconds
 from zerrow.plan.findings import Findings
 from zerrow.plan.names import did_you_mean, name_problem, table_name_problem
 from zerrow.plan.parameters import PARAMETER_TYPES, ParameterDeclaration, default_problem
@@ -228,10 +228,8 @@ class ProjectReader:
         self.project.show = self._texts(node, "'show'", "a list of paths or patterns, as in [data/rates.csv]")
 
     def _read_timeout(self, node: yaml.Node) -> None:
-        value = _value(node)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
-            self.project.timeout_s = float(value)
-        else:
+        self.project.timeout_s = seconds(_value(node))
+        if self.project.timeout_s is None:
             self._error("project-file", "'timeout' must be a positive number of seconds", _line(node))
 
     def _read_python(self, node: yaml.Node) -> None:

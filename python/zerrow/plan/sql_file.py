@@ -10,7 +10,16 @@ import sqlglot
 from sqlglot import exp
 
 from zerrow.plan.call_reader import names_in
-from zerrow.plan.declarations import STRATEGIES, Limits, Materialization, Promise, SqlModel, is_cached, memory_bytes
+from zerrow.plan.declarations import (
+    STRATEGIES,
+    Limits,
+    Materialization,
+    Promise,
+    SqlModel,
+    is_cached,
+    memory_bytes,
+    seconds,
+)
 from zerrow.plan.dialect import DIALECT
 from zerrow.plan.findings import Findings
 from zerrow.plan.model_reader import strategy_of
@@ -117,7 +126,7 @@ class _SqlFile:
         limits = Limits()
         for key, (value, line) in options.items():
             if key == "memory":
-                limits.memory_bytes_max = memory_bytes(int(value) if value.isdecimal() else value)
+                limits.memory_bytes_max = memory_bytes(value)
                 problem = limits.memory_bytes_max is None
                 example = "2G"
             elif key == "internet_access":
@@ -130,7 +139,7 @@ class _SqlFile:
                 problem = cached is None
                 example = "NONE"
             else:
-                limits.timeout_s = float(value) if re.fullmatch(r"\d+(\.\d+)?", value) and float(value) > 0 else None
+                limits.timeout_s = seconds(float(value)) if re.fullmatch(r"\d+(\.\d+)?", value) else None
                 problem = limits.timeout_s is None
                 example = "60"
             if problem:
