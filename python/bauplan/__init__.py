@@ -9,4 +9,6 @@ from zerrow import __version__
 
 from bauplan import standard_expectations, store
 
-__all__ = [*zerrow.__all__, "__version__", "standard_expectations", "store"]
+_NAMES = [name for name in zerrow.__all__ if not name.endswith("Error")]
+
+__all__ = [*_NAMES, "__version__", "standard_expectations", "store"]

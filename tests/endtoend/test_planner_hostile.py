@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 from pathlib import Path
 
 import pyarrow as pa
@@ -116,6 +117,29 @@ def _deep_filter(project: Project) -> None:
     )
 
 
+def _filter(condition: str) -> str:
+    return f"""import zerrow
+
+
+@zerrow.model()
+def m(
+    n=zerrow.Model(
+        "numbers",
+        filter="{condition}",
+    ),
+):
+    return n
+"""
+
+
+def _long_filter(project: Project) -> None:
+    project.write("models.py", _filter(" or ".join(f"a > {number}" for number in range(20_000))))
+
+
+def _long_sum_in_a_filter(project: Project) -> None:
+    project.write("models.py", _filter("a" + " + 1" * 4000 + " > 0"))
+
+
 def _deep_sql(project: Project) -> None:
     project.write("deep.sql", "SELECT " + "(" * 20_000 + "1" + ")" * 20_000 + " AS a FROM numbers")
 
@@ -211,6 +235,8 @@ HOSTILE = {
     _long_sum: ("models.py",),
     _deep_attributes: ("models.py",),
     _deep_filter: ("models.py",),
+    _long_filter: ("models.py:8", "the filter is too long", "column in (…)"),
+    _long_sum_in_a_filter: ("models.py:8", "the filter is too long"),
     _deep_sql: ("deep.sql",),
     _every_file: ("numbers", "every file of the machine"),
     _every_file_by_parents: ("numbers", "every file of the machine"),
@@ -285,6 +311,37 @@ def test_many_other_files_are_looked_over(project: Project):
 def test_what_takes_too_long_is_ended_with_the_limit_and_the_file(project: Project):
     limited(project)
     refused(project, "more than 2.5 s", "ZERROW_PLAN_TIMEOUT", "long", ZERROW_PLAN_TIMEOUT="2.5")
+
+
+@pytest.mark.parametrize("name", ["models.py", "query.sql"])
+def test_a_longer_chain_is_not_blamed_on_the_data(project: Project, name: str):
+    conditions = " or ".join(f"a = {number}" for number in range(20_000))
+    content = _filter(conditions) if name == "models.py" else f"SELECT a FROM numbers WHERE {conditions}"
+    project.write(name, content)
+    done = plan(project, command="run")
+    assert done.returncode == 1
+    assert ".parquet" not in done.stderr
+    assert name.partition(".")[0] in done.stderr
+
+
+def test_folders_however_deep_are_walked(project: Project):
+    project.write("models.py", MODEL.replace("return", "open('x').read(); return"))
+    here = os.open(project.folder, os.O_RDONLY)
+    for number in range(3000):
+        os.mkdir("d", dir_fd=here)
+        inner = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+        if number == 1500:
+            os.close(os.open(".env", os.O_WRONLY | os.O_CREAT, dir_fd=here))
+    os.close(here)
+    project.write(".gitignore", ".env\n")
+    try:
+        done = plan(project, "-O", "json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["hidden"]["covered"]
+    finally:
+        subprocess.run(["rm", "-rf", str(project.folder / "d")], check=True)
 
 
 def test_rules_that_take_too_long_are_named(project: Project):

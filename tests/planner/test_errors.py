@@ -404,3 +404,39 @@ def test_warns_of_a_function_with_inputs_and_no_decorator(shop: Any) -> None:
     shop.write({"m.py": GOOD + "\ndef other(s=zerrow.Model('sales')):\n    return s\n"})
     (warning,) = shop.plan()["warnings"]
     assert (warning["code"], warning["file"], warning["line"]) == ("no-model-decorator", "m.py", 7)
+
+
+@pytest.mark.parametrize("kind", ["int", "float"])
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_a_given_number_of_many_digits_is_said(shop: Any, kind: str, digits: int) -> None:
+    shop.write({"zerrow_project.yml": f"{YAML}parameters:\n  rate: {{type: {kind}}}\n", "m.py": GOOD})
+    (error,) = shop.errors(rate="9" * digits)
+    assert (error["code"], error["line"]) == ("parameter-type", 5)
+    assert "the parameter 'rate' is " in error["message"]
+    assert len(error["message"]) < 200
+
+
+@pytest.mark.parametrize("column", ["id", "weight", "amount", "note"])
+@pytest.mark.parametrize("number", ["9" * 400, "9" * 5000, f"{'9' * 400}.5", "1e999"], ids=["a", "b", "c", "d"])
+def test_a_condition_with_a_number_of_many_digits_is_planned(shop: Any, column: str, number: str) -> None:
+    conditions = [f"{column} {op} {number}" for op in ("=", "<", ">")]
+    conditions += [f"{column} in (1, {number})", f"{column} between 1 and {number}", f"{column} <> -{number}"]
+    for index, condition in enumerate(conditions):
+        argument = f"sales=zerrow.Model('sales', filter={condition!r})"
+        shop.write({f"p{index}.py": python("@zerrow.model()", argument).replace("total", f"p{index}")})
+        for engine in ("duckdb", "datafusion"):
+            text = f"-- zerrow: engine = {engine}\nselect {column} from sales where {condition}\n"
+            shop.write({f"{engine}{index}.sql": text})
+    assert len([model for model in shop.plan()["models"] if model["kind"] != "scan"]) == 3 * len(conditions)
+
+
+def test_a_filter_may_have_three_thousand_conditions(shop: Any) -> None:
+    def argument(count: int) -> str:
+        condition = " or ".join(f"id = {number}" for number in range(count))
+        return f"sales=zerrow.Model('sales', filter='{condition}')"
+
+    shop.write({"m.py": python("@zerrow.model()", argument(3000))})
+    assert shop.model("total")
+    shop.write({"m.py": python("@zerrow.model()", argument(3100))})
+    (error,) = shop.errors()
+    assert (error["code"], error["file"], error["line"]) == ("nested-too-deeply", "m.py", 5)

@@ -111,6 +111,17 @@ def test_a_footer_longer_than_any_is_not_read(sources: Shop) -> None:
     assert "its footer has 629145600 bytes" in error_of(sources, "sales.parquet")
 
 
+def test_a_footer_is_as_long_as_the_message_says(sources: Shop) -> None:
+    for length in ((512 << 20) + 1, 0xFFFFFFFF):
+        with (sources.folder / "sales.parquet").open("wb") as file:
+            file.truncate(8 << 40)
+            file.seek(0, 2)
+            file.write(struct.pack("<I", length) + b"PAR1")
+        assert f"says that its footer has {length} bytes, and none over 536870912 is read" in error_of(
+            sources, "sales.parquet"
+        )
+
+
 def test_column_names_that_are_no_text_are_an_error_of_the_file(sources: Shop) -> None:
     path = sources.folder / "sales.parquet"
     pq.write_table(pa.table({"id": [1], "naame": [2]}), path, store_schema=False)

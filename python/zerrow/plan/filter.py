@@ -22,6 +22,11 @@ from zerrow.plan.pruning import pruning_condition
 
 Kinds = Mapping[str, str | None]
 
+DEPTH_MAX = 3000
+"""Conditions in a chain of `and` and `or`, which DataFusion follows one in the other, on a stack that has an end."""
+_STEPS = 3
+"""The part of that which anything else takes, such as a sum, for each thing that is in another."""
+
 _EXAMPLE = "a filter is a SQL predicate, such as \"amount > 10 and country = 'IT'\""
 
 
@@ -89,13 +94,21 @@ def _predicate(sql: str) -> exp.Expression:
     except sqlglot.errors.SqlglotError as error:
         raise _syntax_error(error, sql) from None
     except RecursionError:
-        raise FilterError("filter-syntax", "the filter is nested too deeply") from None
+        raise FilterError("nested-too-deeply", "the filter nests too deeply to be read", _EXAMPLE) from None
     where = tree.args.get("where") if isinstance(tree, exp.Select) else None
     extra = {key for key, value in tree.args.items() if value and key not in ("expressions", "where", "kind")}
     is_single = where is not None and not extra and isinstance(where.this, exp.Paren)
     if not is_single or isinstance(where.this.this, exp.Alias | exp.Tuple):
         raise FilterError("filter-syntax", "the filter is no single predicate", _EXAMPLE)
     predicate = where.this.this
+    # The last condition of a chain has parts of its own.
+    if _depth(predicate) > DEPTH_MAX + 10 * _STEPS:
+        raise FilterError(
+            "nested-too-deeply",
+            f"the filter is too long, or nests too deeply: {DEPTH_MAX} conditions in a chain are evaluated, and "
+            f"{DEPTH_MAX // _STEPS} parts of one in each other",
+            "write many values as column in (…), or read their table in a SQL model that joins it",
+        )
     for kind, what in ((exp.Query, "a query"), (exp.AggFunc, "an aggregate"), (exp.Window, "a window")):
         found = predicate.find(kind)
         if found is not None:
@@ -106,6 +119,17 @@ def _predicate(sql: str) -> exp.Expression:
                 _line(found),
             )
     return predicate
+
+
+def _depth(root: exp.Expression) -> int:
+    """How far the parts of a predicate are in each other."""
+    deepest, pending = 0, [(root, 1)]
+    while pending:
+        node, depth = pending.pop()
+        deepest = max(deepest, depth)
+        step = 1 if isinstance(node, exp.And | exp.Or) else _STEPS
+        pending += [(part, depth + step) for part in node.iter_expressions()]
+    return deepest
 
 
 def _syntax_error(error: sqlglot.errors.SqlglotError, text: str) -> FilterError:

@@ -8,6 +8,9 @@ from zerrow.plan.source_files import shown
 FINDINGS_MAX = 1000
 """Nobody reads more of them."""
 
+_VALUE_LENGTH_MAX = 60
+"""So many characters of a value are shown."""
+
 
 class Findings:
     """Collects errors and warnings while a project is read. Code that adds an error goes on with the rest of the
@@ -48,6 +51,15 @@ class Findings:
         unique = {(error.code, error.message, error.model, error.file, error.line): error for error in self.errors}
         ordered = sorted(unique.values(), key=_place)
         raise PlanError(ordered, self.warnings)
+
+
+def shown_value(value: object) -> str:
+    """A value of a project, for a message: the beginning of a long one."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes out no number of more than some thousand digits
+        return "a number of thousands of digits"
+    return text if len(text) <= _VALUE_LENGTH_MAX else f"{text[: _VALUE_LENGTH_MAX - 1]}…"
 
 
 def _place(error: ZerrowError) -> tuple[bool, str, int]:

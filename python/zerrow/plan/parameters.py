@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from zerrow.plan.declarations import finite
-from zerrow.plan.findings import Findings
+from zerrow.plan.findings import Findings, shown_value
 
 PARAMETER_TYPES = ("str", "int", "float", "bool", "secret", "vault")
 SECRET_TYPES = ("secret", "vault")
@@ -51,7 +51,7 @@ def default_problem(kind: str, default: object) -> str | None:
     if kind == "float" and isinstance(default, int) and not isinstance(default, bool):
         return None if finite(default) is not None else "is a number that no float is near to"
     if not isinstance(default, _PYTHON_TYPES[kind]) or (kind == "int" and isinstance(default, bool)):
-        return f"is {default!r}, which is no {kind}"
+        return f"is {shown_value(default)}, which is no {kind}"
     return _range_problem(default)
 
 
@@ -107,11 +107,14 @@ def _parse(declaration: ParameterDeclaration, text: str) -> tuple[Value, str | N
         return text, None
     if kind == "bool":
         lower = text.strip().lower()
-        return lower == "true", None if lower in ("true", "false") else f"is {text!r}, which is neither true nor false"
+        return lower == "true", None if lower in (
+            "true",
+            "false",
+        ) else f"is {shown_value(text)}, which is neither true nor false"
     try:
         value = int(text) if kind == "int" else float(text)
     except ValueError:
-        return None, f"is {text!r}, which is no {kind}"
+        return None, f"is {shown_value(text)}, which is no {kind}"
     problem = _range_problem(value)
     return (None if problem else value), problem
 
@@ -119,7 +122,7 @@ def _parse(declaration: ParameterDeclaration, text: str) -> tuple[Value, str | N
 def _range_problem(value: object) -> str | None:
     """Numbers have to fit the columns and the JSON they go into."""
     if isinstance(value, int) and value not in _INT64:
-        return f"is {value}, which doesn't fit 64 bits"
+        return f"is {shown_value(value)}, which doesn't fit 64 bits"
     if isinstance(value, float) and not math.isfinite(value):
-        return f"is {value}, which is no finite number"
+        return f"is {shown_value(value)}, which is no finite number"
     return None

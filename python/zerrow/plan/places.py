@@ -84,12 +84,24 @@ class _Folder:
     holds_sources: bool = False
 
 
-def _hide(path: str, tree: dict[str, _Folder], kept: set[str], found: Hidden, is_project: bool = True) -> bool:
-    """Adds what hides the entries of a folder; False for a folder in which nothing has to stay visible.
+def _hide(project: str, tree: dict[str, _Folder], kept: set[str], found: Hidden) -> None:
+    """Adds what hides the entries of the folders of a tree. Of the folders in `kept` something is shown."""
+    # A folder comes after all that lie in it.
+    done: dict[str, Hidden | None] = {}
+    for path in sorted(tree, key=lambda path: path.count("/"), reverse=True):
+        done[path] = _hidden_in(path, tree[path], done, kept, is_project=path == project)
+    whole = done[project] or Hidden()
+    found.covered += whole.covered
+    found.rebuilt += whole.rebuilt
 
-    Of the folders in `kept` something is shown.
+
+def _hidden_in(
+    path: str, here: _Folder, done: dict[str, Hidden | None], kept: set[str], is_project: bool
+) -> Hidden | None:
+    """What hides the entries of a folder; None for one in which nothing has to stay visible.
+
+    What was found of the folders in it is taken from `done`.
     """
-    here = tree[path]
     covered = [f"{path}/{name}" for name in sorted(here.files)]
     inner = Hidden()
     rest = []
@@ -97,23 +109,22 @@ def _hide(path: str, tree: dict[str, _Folder], kept: set[str], found: Hidden, is
     for name, is_folder in _entries(path):
         below = f"{path}/{name}"
         if is_folder and name in here.folders:
-            if _hide(below, tree, kept, inner, is_project=False):
-                rest.append(below)
-                must_stay = True
-            else:
+            hidden_below = done.pop(below)
+            if hidden_below is None:
                 covered.append(below)
+                continue
+            inner.rebuilt += hidden_below.rebuilt
+            inner.covered += hidden_below.covered
+            rest.append(below)
+            must_stay = True
         elif name not in here.files:
             rest.append(below)
             must_stay = must_stay or below in kept or not (here.holds_sources and _is_data(name))
     if not must_stay:
-        return False
+        return None
     if len(covered) > max(COVERS_MAX, len(rest)) and all(map(is_text, rest)):
-        found.rebuilt.append((path, rest))
-    else:
-        found.covered += covered
-    found.rebuilt += inner.rebuilt
-    found.covered += inner.covered
-    return True
+        return Hidden(inner.covered, [(path, rest), *inner.rebuilt])
+    return Hidden(covered + inner.covered, inner.rebuilt)
 
 
 def _entries(path: str) -> Iterable[tuple[str, bool]]:

@@ -61,7 +61,8 @@ def is_comparable(kind: str | None, constants: tuple[Constant, ...]) -> bool:
     if len(present) > 1:
         return kind == "float"  # whose type no number changes
     if len(constants) > 1 and present == {"int"}:
-        return all(c.kind == "null" or (c.plain is not None and int(c.plain) in _INT64) for c in constants)
+        texts = [constant.plain or "" for constant in constants if constant.kind != "null"]
+        return all(0 < len(text) <= 20 and int(text) in _INT64 for text in texts)
     return True
 
 

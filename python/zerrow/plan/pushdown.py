@@ -17,7 +17,7 @@ from sqlglot import exp
 from zerrow.plan.conditions import Comparison, Condition, Every, Some, condition_of
 from zerrow.plan.constants import Constant
 from zerrow.plan.declarations import SqlModel
-from zerrow.plan.filter import Filter, Kinds, words
+from zerrow.plan.filter import DEPTH_MAX, Filter, Kinds, words
 from zerrow.plan.pruning import column_name, is_comparable, pruning_condition
 from zerrow.plan.sql_file import table_nodes, with_query, written_name
 
@@ -50,7 +50,7 @@ def pushed_down(model: SqlModel, table: str, tables: Mapping[str, Kinds | None])
         return node.name if len(node.parts) == 1 and node.name in own else None
 
     condition = _Pusher(kinds, model.engine).every(condition_of(select.args["where"].this, column_of))
-    if condition is None:
+    if condition is None or len(_columns(condition)) > DEPTH_MAX:
         return None
     sql, columns = _written(condition), tuple(dict.fromkeys(_columns(condition)))
     return Filter(words(sql), sql, columns, pruning_condition(condition, kinds))
@@ -183,7 +183,7 @@ def _common(kind: str, constant: Constant) -> Constant | None:
         return Constant(text, constant.kind, plain)
     is_common = (
         (kind == "string" and constant.kind == "string")
-        or (kind == "int" and constant.kind == "int" and abs(int(plain)) < 2**63)
+        or (kind == "int" and constant.kind == "int" and len(plain) <= 20 and abs(int(plain)) < 2**63)
         or (kind == "date" and constant.kind in ("string", "date") and _DATE.match(plain) is not None)
         or (kind == "timestamp" and constant.kind != "int" and _MOMENT.match(plain) is not None)
     )

@@ -21,7 +21,7 @@ from zerrow.plan.declarations import (
     seconds,
 )
 from zerrow.plan.dialect import DIALECT
-from zerrow.plan.findings import Findings
+from zerrow.plan.findings import Findings, shown_value
 from zerrow.plan.model_reader import strategy_of
 from zerrow.plan.names import did_you_mean, table_name_problem
 from zerrow.plan.parameter_text import UnknownParameterError, replace_parameters
@@ -143,7 +143,9 @@ class _SqlFile:
                 problem = limits.timeout_s is None
                 example = "60"
             if problem:
-                self._error("bad-directive", f"{key} = {value!r} has no meaning", line, f"write {key} = {example}")
+                self._error(
+                    "bad-directive", f"{key} = {shown_value(value)} has no meaning", line, f"write {key} = {example}"
+                )
         return limits
 
     def _materialization(self, options: dict[str, tuple[str, int]]) -> Materialization:

@@ -55,18 +55,26 @@ class ProjectFiles:
 
 def _files(folder: str, left_out: frozenset[str]) -> Iterator[os.DirEntry[str]]:
     """The files below a folder, and the folders, each before what is in it; nothing of what tools keep."""
+    levels = [_listed(folder)]
+    while levels:
+        entry = next(levels[-1], None)
+        if entry is None:
+            levels.pop()
+        elif entry.path in left_out:
+            continue
+        elif not entry.is_dir(follow_symlinks=False):
+            yield entry
+        elif entry.name not in TOOL_FOLDERS:
+            yield entry
+            levels.append(_listed(entry.path))
+
+
+def _listed(folder: str) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
+            return iter(sorted(found, key=lambda entry: entry.name))
     except OSError:
-        return  # what can't be listed can't be read by its name's pattern either
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            if entry.name not in TOOL_FOLDERS and entry.path not in left_out:
-                yield entry
-                yield from _files(entry.path, left_out)
-        elif entry.path not in left_out:
-            yield entry
+        return iter(())  # what can't be listed can't be read by its name's pattern either
 
 
 _JUST_CHANGED = " was changed less than two seconds before the run"

@@ -24,11 +24,13 @@ def parquet_tail(size: int, read: Callable[[int], bytes]) -> bytes:
         raise ValueError("its footer is encrypted, and nothing here has the key")
     if size < 12 or tail[-4:] != MAGIC:
         raise ValueError("it doesn't end as Parquet files do")
-    length = int.from_bytes(tail[-8:-4], "little") + 8
+    footer_length = int.from_bytes(tail[-8:-4], "little")
+    length = footer_length + 8
     if length > size - len(MAGIC):
-        raise ValueError(f"it says that its footer has {length - 8} bytes, more than the file")
-    if length > _FOOTER_BYTES_MAX:
-        raise ValueError(f"its footer has {length - 8} bytes, and none over {_FOOTER_BYTES_MAX} is read")
+        raise ValueError(f"it says that its footer has {footer_length} bytes, more than the file")
+    if footer_length > _FOOTER_BYTES_MAX:
+        limit = f"and none over {_FOOTER_BYTES_MAX} is read"
+        raise ValueError(f"it says that its footer has {footer_length} bytes, {limit}")
     if length > len(tail):
         tail = read(length)
     if len(tail) < length:
