@@ -107,10 +107,9 @@ def _parse(declaration: ParameterDeclaration, text: str) -> tuple[Value, str | N
         return text, None
     if kind == "bool":
         lower = text.strip().lower()
-        return lower == "true", None if lower in (
-            "true",
-            "false",
-        ) else f"is {shown_value(text)}, which is neither true nor false"
+        if lower not in ("true", "false"):
+            return False, f"is {shown_value(text)}, which is neither true nor false"
+        return lower == "true", None
     try:
         value = int(text) if kind == "int" else float(text)
     except ValueError:
