@@ -174,6 +174,18 @@ def test_repositories_are_hidden_at_any_depth(tmp_path: Path) -> None:
     assert seen(tmp_path) == {"a", "other/b"}
 
 
+def test_a_repository_that_a_file_leads_to_is_hidden(tmp_path: Path) -> None:
+    put(tmp_path, "a", "deep/b", "out/c.csv", "out/d", "stores/e", "odd/.git")
+    git(tmp_path, "init", "-q", "--separate-git-dir=.mygit")
+    git(tmp_path, "init", "-q", f"--separate-git-dir={tmp_path}/stores/deep", "deep")
+    git(tmp_path, "init", "-q", "--separate-git-dir=out/store", "out")
+    (tmp_path / "odd" / ".git").write_text("gitdir: ../../../\n")
+    assert seen(tmp_path) == {"a", "deep/b", "out/c.csv", "out/d", "stores/e"}
+    (tmp_path / ".mygit" / "info" / "exclude").write_text("out\n")
+    assert seen(tmp_path) == {"a", "deep/b", "stores/e"}
+    assert seen(tmp_path, show=["*.csv", "store"]) == {"a", "deep/b", "stores/e", "out/c.csv"}
+
+
 def test_what_is_shown_stays_in_folders_that_are_ignored(tmp_path: Path) -> None:
     put(tmp_path, "out/a.csv", "out/deep/b.csv", "out/deep/c.txt", ".env", "n.txt", "out/.git/config")
     (tmp_path / ".gitignore").write_text("out/\n.env\nn.txt\n")
@@ -217,6 +229,7 @@ def test_no_line_of_rules_stops_the_planner(tmp_path: Path, rules: str) -> None:
 def test_rules_that_are_no_regular_file_are_none(tmp_path: Path) -> None:
     put(tmp_path, "a")
     os.mkfifo(tmp_path / ".gitignore")
+    (tmp_path / "deep" / ".gitignore").mkdir(parents=True)
     assert "a" in seen(tmp_path)
 
 

@@ -105,6 +105,7 @@ struct Planner {
         let start =
             "import sys; sys.path.insert(0, sys.argv[1]); from zerrow.plan.__main__ import main; "
             + "sys.exit(main(sys.argv[2:]))"
+        let ignoreFiles = IgnoreFiles(above: folder, environment)
         let files = ["--files", "3", "--output", "\(PlannerLimits.outputBytesMax)"]
         let program = [installation.python, "-I", "-X", "utf8", "-c", start, installation.pythonFolder]
         var variables = ["ARROW_DEFAULT_MEMORY_POOL": "system"]
@@ -114,9 +115,9 @@ struct Planner {
         // Values of parameters, which may be secret: they are in no list of arguments.
         variables.merge(environment.filter { $0.key.hasPrefix("ZERROW_PARAM_") }) { own, _ in own }
         return ReaderSpec(
-            arguments: program + files + arguments, environment: variables,
+            arguments: program + files + ignoreFiles.arguments + arguments, environment: variables,
             readPaths: try installation.interpreterFolders(installation.python) + [installation.pythonFolder, folder]
-                + IgnoreFiles.above(folder, environment),
+                + ignoreFiles.files,
             isSandboxed: isSandboxed, memoryBytesMax: limits.memoryBytesMax,
             outputBytesMax: UInt64(PlannerLimits.outputBytesMax))
     }

@@ -17,6 +17,7 @@ gc.disable()
 
 from zerrow.errors import PlanError, ZerrowError  # noqa: E402
 from zerrow.plan.host_files import OWN_FILES, AskedFiles, HostFiles  # noqa: E402
+from zerrow.plan.ignored import GitSettings  # noqa: E402
 from zerrow.plan.place import tell_of_places  # noqa: E402
 from zerrow.plan.planner import plan_project  # noqa: E402
 
@@ -49,6 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--files", type=int, metavar="DESCRIPTOR", help="ask the engine at this socket what files outside are"
     )
+    parser.add_argument("--excludes", metavar="FILE", help="git's core.excludesFile")
+    parser.add_argument("--ignore-case", action="store_true", help="git's core.ignoreCase")
+    parser.add_argument("--git-folder", metavar="DIR", help="the repository that a file named .git leads to")
     parser.add_argument("--output", type=int, default=1 << 30, metavar="BYTES", help="the longest plan that is printed")
     options = parser.parse_args(arguments)
     host: HostFiles = OWN_FILES
@@ -71,6 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
             checks_filters=options.check_filters,
             hands_over=options.hand_over,
             host=host,
+            git=GitSettings(options.excludes, options.ignore_case, options.git_folder),
         )
     except PlanError as error:
         failure = {

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from importlib.machinery import EXTENSION_SUFFIXES
 
 from zerrow.plan.ignore_patterns import IgnorePatterns
-from zerrow.plan.ignored import IgnoreRules
+from zerrow.plan.ignored import NO_SETTINGS, GitSettings, IgnoreRules, linked_repository
 from zerrow.plan.place import was_at
 from zerrow.tool_folders import TOOL_FOLDERS
 
@@ -41,7 +41,13 @@ class HiddenEntries:
     is_complete: bool = True
 
 
-def find_hidden(project: str, show: Iterable[str], written: Iterable[str], sources: frozenset[str]) -> HiddenEntries:
+def find_hidden(
+    project: str,
+    show: Iterable[str],
+    written: Iterable[str],
+    sources: frozenset[str],
+    git: GitSettings = NO_SETTINGS,
+) -> HiddenEntries:
     """What is to be hidden in the folder `project`, but for its `sources`, which this leaves to others.
 
     `show` has patterns of what is shown although git ignores it. `written` has folders, and files, that runs write to;
@@ -50,7 +56,9 @@ def find_hidden(project: str, show: Iterable[str], written: Iterable[str], sourc
     found = HiddenEntries()
     below = os.path.join(project, "")
     found.paths |= {path for path in written if path.startswith(below)}
-    walk = _Walk(project, IgnorePatterns(show), sources, found)
+    if git.folder is not None and os.path.realpath(git.folder).startswith(below):
+        found.paths.add(os.path.realpath(git.folder))
+    walk = _Walk(project, IgnorePatterns(show), sources, found, git)
     walk.run()
     inner = {path for path in found.paths if any(above in found.paths for above in _above(path, project))}
     found.paths -= inner
@@ -58,12 +66,14 @@ def find_hidden(project: str, show: Iterable[str], written: Iterable[str], sourc
 
 
 class _Walk:
-    def __init__(self, project: str, show: IgnorePatterns, sources: frozenset[str], found: HiddenEntries) -> None:
+    def __init__(
+        self, project: str, show: IgnorePatterns, sources: frozenset[str], found: HiddenEntries, git: GitSettings
+    ) -> None:
         self._project = project
         self._show = show
         self._sources = sources
         self._found = found
-        self._rules = IgnoreRules(project)
+        self._rules = IgnoreRules(project, git)
         self._left = ENTRIES_MAX
 
     def run(self) -> None:
@@ -77,10 +87,18 @@ class _Walk:
                 is_folder = entry.is_dir(follow_symlinks=False)
                 if entry.name == ".git" or _is_special(entry, is_folder):
                     self._found.paths.add(entry.path)
+                    if entry.name == ".git":
+                        self._hide_linked(folder)
                 elif self._is_ignored(entry, is_folder):
                     self._hide(entry.path, is_folder)
                 elif is_folder and entry.name not in TOOL_FOLDERS:
                     pending.append(entry.path)
+
+    def _hide_linked(self, folder: str) -> None:
+        """Hides the repository that a file named .git leads to, where it lies in the project."""
+        place = linked_repository(folder)
+        if place is not None and place.startswith(os.path.join(self._project, "")):
+            self._found.paths.add(place)
 
     def _is_ignored(self, entry: os.DirEntry[str], is_folder: bool) -> bool:
         if not is_folder and _RESULT.fullmatch(entry.name):
@@ -101,7 +119,10 @@ class _Walk:
         while pending:
             for entry in self._entries(pending.pop()):
                 is_folder = entry.is_dir(follow_symlinks=False)
-                if entry.name == ".git" or _is_special(entry, is_folder) or entry.path in self._sources:
+                if entry.name == ".git":
+                    self._hide_linked(os.path.dirname(entry.path))
+                    continue
+                if _is_special(entry, is_folder) or entry.path in self._sources or entry.path in self._found.paths:
                     continue
                 if self._shows(entry.path, is_folder):
                     yield entry.path

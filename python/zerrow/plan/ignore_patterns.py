@@ -36,8 +36,10 @@ class Pattern(NamedTuple):
 class IgnorePatterns:
     """The patterns of one file, of which the last that means an entry decides."""
 
-    def __init__(self, lines: Iterable[str]) -> None:
-        self._patterns = [pattern for pattern in map(_pattern, lines) if pattern is not None]
+    def __init__(self, lines: Iterable[str], ignores_case: bool = False) -> None:
+        # Only letters of ASCII have two cases to git.
+        flags = re.DOTALL | re.ASCII | (re.IGNORECASE if ignores_case else 0)
+        self._patterns = [pattern for line in lines if (pattern := _pattern(line, flags)) is not None]
         self._patterns.reverse()
 
     def says(self, name: str, is_folder: bool) -> bool | None:
@@ -64,7 +66,7 @@ def _bytewise(text: str) -> str:
         return text.encode(errors="surrogatepass").decode("latin-1")
 
 
-def _pattern(line: str) -> Pattern | None:
+def _pattern(line: str, flags: int) -> Pattern | None:
     """A line's pattern; None for one that means nothing."""
     text = _bytewise(line).rstrip("\r")
     stripped = text.rstrip(" ")
@@ -80,11 +82,11 @@ def _pattern(line: str) -> Pattern | None:
     text = text[:-1] if is_for_folders else text
     is_anchored = "/" in text
     text = text.removeprefix("/")
-    regex = _regex(text, is_anchored) if text else None
+    regex = _regex(text, is_anchored, flags) if text else None
     return None if regex is None else Pattern(ignores, is_for_folders, is_anchored, regex)
 
 
-def _regex(text: str, is_anchored: bool) -> re.Pattern[str] | None:
+def _regex(text: str, is_anchored: bool, flags: int) -> re.Pattern[str] | None:
     """What matches the names that a pattern means; None where it means none."""
     segments: list[list[str] | None] = [[]]
     at = letters_count = _plain_length(text) if is_anchored else 0
@@ -116,7 +118,7 @@ def _regex(text: str, is_anchored: bool) -> re.Pattern[str] | None:
                 return None
             segment.append(found[0])
             at = found[1]
-    return re.compile(re.escape(plain) + _path(segments), re.DOTALL | re.ASCII)
+    return re.compile(re.escape(plain) + _path(segments), flags)
 
 
 def _plain_length(text: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import NamedTuple
 
 from zerrow.plan.ignore_patterns import IgnorePatterns
 from zerrow.plan.place import now_at, was_at
@@ -19,17 +20,34 @@ FOLDERS_MAX = 64
 """So many folders above a project are looked at for the one that is a repository."""
 
 
+class GitSettings(NamedTuple):
+    """What git's configuration says of what it ignores, as the engine has read it; the planner sees no configuration.
+
+    `excludes_file` is `core.excludesFile`, None where nothing is set; `ignores_case` is `core.ignoreCase`. `folder` is
+    the repository's own, where a file named .git leads to it.
+    """
+
+    excludes_file: str | None = None
+    ignores_case: bool = False
+    folder: str | None = None
+
+
+NO_SETTINGS = GitSettings()
+
+
 class IgnoreRules:
     """The rules that hold in a project's folder; those of folders in it are added when a walk comes to them."""
 
-    def __init__(self, project: str) -> None:
+    def __init__(self, project: str, git: GitSettings = NO_SETTINGS) -> None:
         """`project` is a real path. What a repository above it says, and its user for all repositories, holds too."""
+        self._ignores_case = git.ignores_case
         self._below = os.path.join(project, "")
         self._patterns: list[tuple[str, IgnorePatterns, str]] = []
         repository = _repository(project)
         if repository is not None:
-            self._add(repository, _user_file())
-            self._add(repository, os.path.join(repository, ".git", "info", "exclude"))
+            self._add(repository, _user_file() if git.excludes_file is None else git.excludes_file)
+            own = git.folder or linked_repository(repository) or os.path.join(repository, ".git")
+            self._add(repository, os.path.join(own, "info", "exclude"))
             folder = repository
             for name in os.path.relpath(project, repository).split(os.sep) if repository != project else ():
                 self._add(folder, os.path.join(folder, NAME))
@@ -60,7 +78,7 @@ class IgnoreRules:
             return
         name = file.removeprefix(self._below)
         now_at(name)
-        patterns = IgnorePatterns(lines)
+        patterns = IgnorePatterns(lines, self._ignores_case)
         if patterns:
             self._patterns.append((os.path.join(folder, ""), patterns, name))
 
@@ -76,6 +94,13 @@ def _repository(project: str) -> str | None:
     return None
 
 
+def linked_repository(folder: str) -> str | None:
+    """The real path of the repository that a file named .git in a folder leads to; None where none does."""
+    first = next(iter(_lines(os.path.join(folder, ".git"))), "")
+    name = first.removeprefix("gitdir:").strip()
+    return os.path.realpath(os.path.join(folder, name)) if name and name != first and "\0" not in name else None
+
+
 def _user_file() -> str:
     base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
     return os.path.join(base, "git", "ignore")
@@ -87,8 +112,9 @@ def _lines(path: str) -> list[str]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return []
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return []
     with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return []
         text = file.read(FILE_BYTES_MAX).decode("utf-8-sig", errors="surrogateescape")
     return text.split("\n")

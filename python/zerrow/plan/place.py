@@ -31,8 +31,12 @@ def now_at(file: str) -> None:
 
 def was_at(file: str) -> None:
     """A piece of work for that file is done, one of so many that the clock decides which is told: what takes long."""
-    if file != _file and time.monotonic() - _told_s > _TELL_S:
-        now_at(file)
+    global _told_s
+    if time.monotonic() - _told_s <= _TELL_S:
+        return
+    now_at(file)
+    # Also where it is the same file again: or the next short piece of another one would be told at once.
+    _told_s = time.monotonic()
 
 
 def place() -> str | None:

@@ -26,6 +26,7 @@ from zerrow.plan.graph import check_names, order
 from zerrow.plan.hand_over import HandOver
 from zerrow.plan.hidden import ENTRIES_MAX, HiddenEntries, find_hidden
 from zerrow.plan.host_files import OWN_FILES, HostFiles
+from zerrow.plan.ignored import NO_SETTINGS, GitSettings
 from zerrow.plan.inputs import Input, InputReader
 from zerrow.plan.parameter_sources import FILE as PARAMETERS_FILE
 from zerrow.plan.parameter_sources import given_values
@@ -60,6 +61,7 @@ def plan_project(
     checks_filters: bool = False,
     hands_over: bool = False,
     host: HostFiles = OWN_FILES,
+    git: GitSettings = NO_SETTINGS,
 ) -> dict[str, Any]:
     """The plan of the project in `folder`, with parameters `given` as texts, or by variables of the `environment`.
 
@@ -70,7 +72,7 @@ def plan_project(
     What is in `written_folders` is in no key: the run writes there. `engine` stands for the build that will run it, and
     is in every key. With `checks_filters` filters on sources are also given to the engine that evaluates them; without,
     their scans find what it says of them. With `hands_over`, the plan has the code that workers run. `host` is where
-    sources are looked for.
+    sources are looked for; `git` has what git's configuration says of the files that it ignores.
     Raises PlanError with all that is wrong. Imports none of the project's code.
     """
     findings = Findings()
@@ -89,7 +91,7 @@ def plan_project(
             for model in project.models.values():
                 model.promise.is_strict = is_strict
         written = [os.path.realpath(each) for each in written_folders]
-        planner = _Planner(project, footers, findings, planned_ns, written, engine, hands_over, host)
+        planner = _Planner(project, footers, findings, planned_ns, written, engine, hands_over, host, git)
         return planner.plan(checks_filters)
     except PlanError:
         raise
@@ -114,6 +116,7 @@ class _Planner:
         engine: str,
         hands_over: bool,
         host: HostFiles,
+        git: GitSettings,
     ) -> None:
         self.project = project
         self.footers = footers
@@ -123,6 +126,7 @@ class _Planner:
         self.engine = engine
         self.code = HandOver() if hands_over else None
         self.host = host
+        self.git = git
         self.hidden = HiddenEntries()
         self.missing: list[str] = []
 
@@ -217,7 +221,8 @@ class _Planner:
         files = frozenset(each for source in sources.values() for each in source.files)
         # The values of parameters are for those models that ask for them.
         own = [os.path.join(folder, PARAMETERS_FILE)]
-        self.hidden = find_hidden(folder, file.show, [*self.written_folders, *filter(os.path.lexists, own)], files)
+        written = [*self.written_folders, *filter(os.path.lexists, own)]
+        self.hidden = find_hidden(folder, file.show, written, files, self.git)
         if not self.hidden.is_complete:
             self.findings.warning(
                 "many-files",
