@@ -311,7 +311,7 @@ def test_what_git_ignores_above_the_project_and_for_its_user_is_known(
     (tmp_path / ".git" / "info" / "exclude").write_text("of_clone.txt\n")
     for path in (home, home / ".config", home / ".config" / "git", tmp_path / ".git", tmp_path / ".git" / "info"):
         path.chmod(0o755)
-    done = plan(any_project, "-O", "json", *sandbox, HOME=str(home), XDG_CONFIG_HOME="")
+    done = plan(any_project, "-O", "json", *sandbox, HOME=str(home), XDG_CONFIG_HOME="", GIT_CONFIG_NOSYSTEM="1")
     assert done.returncode == 0, done.stderr
     hidden = json.dumps(json.loads(done.stdout)["hidden"])
     assert [name in hidden for name in ("of_repository", "of_user", "of_clone", "kept")] == [True, True, True, False]

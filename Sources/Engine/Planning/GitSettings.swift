@@ -17,7 +17,8 @@ struct GitSettings {
     init(repository: String, _ environment: [String: String]) {
         let home = environment["HOME"] ?? ""
         let base = environment["XDG_CONFIG_HOME"].flatMap { $0.isEmpty ? nil : $0 } ?? home + "/.config"
-        for file in ["/etc/gitconfig", base + "/git/config", home + "/.gitconfig"] {
+        let machine = Self.isTrue(environment["GIT_CONFIG_NOSYSTEM"] ?? "") ? [] : ["/etc/gitconfig"]
+        for file in machine + [base + "/git/config", home + "/.gitconfig"] {
             read(file, repository, home) { _ in true }
         }
         guard let folder = Self.folder(of: repository) else { return }
