@@ -215,9 +215,8 @@ def attack(any_project: Project, tmp_path: Path):
             (fake / "bin" / "python").chmod(0o755)
             done = plan(any_project, *arguments, ZERROW_PYTHON=str(fake / "bin" / "python"))
             assert "exited(3)" in done.stderr, done.stderr
-            lines = [
-                line.partition(": ") for line in done.stderr.splitlines() if line.startswith(("closed: ", "OPEN: "))
-            ]
+            lines = [line.strip() for line in done.stderr.splitlines()]
+            lines = [line.partition(": ") for line in lines if line.startswith(("closed: ", "OPEN: "))]
             return {text.partition(" |")[0]: kind for kind, _, text in lines}
 
         yield run
