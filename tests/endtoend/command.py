@@ -219,7 +219,8 @@ class Server:
                 stderr=log,
                 env={**os.environ, "ZERROW_HISTORY": "", **caller.environment, **self.environment},
             )
-        wait_until(self.socket.exists, seconds=120, what="the socket")
+        # The socket's name is there a moment before anybody listens.
+        wait_until(lambda: self.says("serving at"), seconds=120, what="an engine that listens")
 
     def says(self, text: str) -> bool:
         """Whether it has said so."""
