@@ -249,7 +249,7 @@ TEST(faults, a_call_succeeds_while_the_files_end_is_collapsed)
 	mix_make(&mix, true);
 	guest_write(PARAMETERS "mutation", "window_taken");
 	CHECK_EQ(mix_call(&mix), 0);
-	guest_write(PARAMETERS "mutation", "");
+	guest_write(PARAMETERS "mutation", "\n"); /* an empty text would write nothing */
 	check_source(&mix);
 	check_file(&mix);
 	mix_free(&mix);

@@ -192,6 +192,6 @@ TEST_WITHIN(faults, a_fuse_server_cannot_keep_others_from_the_file, 60)
 	pthread_join(notifier, NULL);
 	process_end(child);
 	if (pauses)
-		guest_write(MUTATION, "");
+		guest_write(MUTATION, "\n");
 	CHECK_CALL(umount2("/root", MNT_DETACH));
 }
