@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import zerrow
@@ -82,6 +83,11 @@ def test_declarations_take_whatever_older_projects_give_them() -> None:
     for decorator in (bauplan.model, bauplan.python, bauplan.expectation, bauplan.resources, bauplan.extras):
         with pytest.raises(TypeError, match="with its parentheses"):
             decorator(f)
+
+
+def test_a_decimal_is_a_type_that_may_be_optional() -> None:
+    fee, total = zerrow.Decimal128[4, 2], zerrow.Decimal128[Literal[38], Literal[10]] | None
+    assert (fee.arrow, total.__args__[0].arrow) == ("decimal128(4, 2)", "decimal128(38, 10)")
 
 
 def test_a_schema_gives_the_annotations_of_its_columns() -> None:

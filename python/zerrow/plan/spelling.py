@@ -20,8 +20,9 @@ MARKS = ("Model", "Parameter")
 _ANNOTATED = ("typing.Annotated", "typing_extensions.Annotated")
 _ANY = ("typing.Any", "typing_extensions.Any")
 _OPTIONAL = ("typing.Optional", "typing_extensions.Optional")
+_LITERAL = ("typing.Literal", "typing_extensions.Literal")
 _FOLLOWED = (*FAMILIES, "typing", "typing_extensions")
-_NAMES = [*NODES, *SETTINGS, *MARKS, "TableSchema", "TableField", *schema.TYPES]
+_NAMES = [*NODES, *SETTINGS, *MARKS, "TableSchema", "TableField", *schema.TYPES, schema.DECIMAL]
 
 assert all(hasattr(authoring, name) for name in (*NODES, *SETTINGS, *MARKS))
 
@@ -114,6 +115,17 @@ class Spelling:
         if node is None:
             return None
         return "Any" if self.path(node) in _ANY else self.declaration(node)
+
+    def decimal_digits(self, node: ast.expr | None) -> tuple[int, int] | None:
+        """The precision and the scale of `Decimal128[38, 10]`, whose numbers may be written as `Literal[38]`; None for
+        anything else."""
+        if not isinstance(node, ast.Subscript) or self.declaration(node.value) != schema.DECIMAL:
+            return None
+        parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else []
+        literal = [one.slice for one in parts if isinstance(one, ast.Subscript) and self.path(one.value) in _LITERAL]
+        plain = literal if len(literal) == len(parts) else parts
+        digits = [part.value for part in plain if isinstance(part, ast.Constant) and type(part.value) is int]
+        return (digits[0], digits[1]) if len(digits) == len(parts) == 2 else None
 
     def annotated(self, node: ast.expr | None) -> list[ast.expr] | None:
         """The parts of `Annotated[…]`; None for anything else. A text counts as what is in it."""
