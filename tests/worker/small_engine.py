@@ -165,8 +165,10 @@ class Engine:
         wrapper: list[str] | None = None,
         preload: str | None = None,
         modules: str = PRELOADED,
+        python: str = sys.executable,
     ) -> None:
-        """With `shown`, workers are isolated, and that folder is all they see of /tmp. `wrapper` runs the zygote."""
+        """With `shown`, workers are isolated, and that folder is all they see of /tmp. `wrapper` runs the zygote, and
+        `python` is the interpreter of its environment."""
         if wrapper is None:
             wrapper = namespaces() if shown else []
         self._shown = [str(shown)] if shown and shown.is_relative_to("/tmp") else []
@@ -182,7 +184,7 @@ class Engine:
         if preload:
             environment["LD_PRELOAD"] = preload
         self.process = subprocess.Popen(
-            [*wrapper, sys.executable, "-m", "zerrow.zygote"],
+            [*wrapper, python, "-m", "zerrow.zygote"],
             env=environment,
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -159,9 +159,8 @@ def _relative_frame(frame: traceback.FrameSummary, folder: str) -> traceback.Fra
         frame.name,
         lookup_line=False,
         line=frame.line,
-        end_lineno=frame.end_lineno,
-        colno=frame.colno,
-        end_colno=frame.end_colno,
+        # Which part of a line it was, from Python 3.11 on.
+        **{key: getattr(frame, key) for key in ("end_lineno", "colno", "end_colno") if hasattr(frame, key)},
     )
 
 

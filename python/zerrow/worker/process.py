@@ -62,6 +62,11 @@ def settle(cpus: int) -> None:
         numpy_random.seed()
 
 
+def thread_count() -> int:
+    """The threads of this process."""
+    return len(os.listdir("/proc/self/task"))
+
+
 def become_subreaper() -> None:
     """Make orphans of this process's descendants its children, so that it can wait for them. Raises OSError."""
     set_child_subreaper = 36  # PR_SET_CHILD_SUBREAPER of linux/prctl.h
