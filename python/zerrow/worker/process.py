@@ -7,6 +7,7 @@ and numpy's OpenBLAS one (telling it starts its threads, which spin for millisec
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -62,9 +63,18 @@ def settle(cpus: int) -> None:
         numpy_random.seed()
 
 
+HARMLESS_THREADS = ("polars-ooc-clea",)
+"""Threads, by the beginning of their names, that may be missing after a fork, and hold nothing while they sleep: that of
+polars removes what it has written to disk, for which it has no use before a model runs."""
+
+
 def thread_count() -> int:
-    """The threads of this process."""
-    return len(os.listdir("/proc/self/task"))
+    """The threads of this process that speak against a fork, the one that calls among them."""
+    names = []
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{thread}/comm") as file:
+            names.append(file.read())
+    return sum(not name.startswith(HARMLESS_THREADS) for name in names)
 
 
 def become_subreaper() -> None:
