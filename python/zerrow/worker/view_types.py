@@ -1,8 +1,6 @@
-"""Types of views of texts and bytes, which the oldest pyarrow that workers run with doesn't know."""
+"""Types of views of texts and bytes, for which the oldest pyarrow that workers run with has no names."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pyarrow as pa
 
@@ -29,9 +27,5 @@ def holds_view(kind: pa.DataType) -> bool:
     return is_view(kind) or any(holds_view(kind.field(index).type) for index in range(kind.num_fields))
 
 
-def _never(kind: Any) -> bool:
-    return False
-
-
-_is_string_view = getattr(pa.types, "is_string_view", _never)
-_is_binary_view = getattr(pa.types, "is_binary_view", _never)
+_is_string_view = getattr(pa.types, "is_string_view", lambda kind: str(kind) == "string_view")
+_is_binary_view = getattr(pa.types, "is_binary_view", lambda kind: str(kind) == "binary_view")
