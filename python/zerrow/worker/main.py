@@ -233,7 +233,7 @@ class _Worker:
         return session.refresh(result), figures
 
     def _describe(self, error: BaseException) -> dict[str, Any]:
-        described = report(error, self._kind, self._folder, self._view.hides)
+        described = report(error, self._kind, self._folder, self._view.hides, self._work.task)
         if self._work.task.get("kind") == "sql" and described["kind"] in ("user", "result"):
             from zerrow.worker.sql import error_line
 

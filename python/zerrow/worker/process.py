@@ -64,8 +64,8 @@ def settle(cpus: int) -> None:
 
 
 HARMLESS_THREADS = ("polars-ooc-clea",)
-"""Threads, by the beginning of their names, that may be missing after a fork, and hold nothing while they sleep: that of
-polars removes what it has written to disk, for which it has no use before a model runs."""
+"""Threads, by the beginning of their names, that may be missing after a fork, and hold nothing while they sleep: that
+of polars removes what it has written to disk, which it hasn't before a model runs."""
 
 
 def thread_count() -> int:
