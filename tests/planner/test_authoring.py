@@ -55,12 +55,31 @@ def test_bauplans_names_are_the_same_objects() -> None:
     import bauplan
     import bpln_sdk
 
-    for name in bauplan.__all__:
+    for name in set(bauplan.__all__) & set(zerrow.__all__):
         if name not in ("standard_expectations", "store"):
             assert getattr(bauplan, name) is getattr(zerrow, name) is getattr(bpln_sdk, name)
     assert bauplan.store.save_obj is zerrow.store.save_obj
     others = set(zerrow.__all__) - set(bauplan.__all__)
     assert others == {"PlanError", "ZerrowError"}
+
+
+def test_the_client_is_loaded_when_it_is_named() -> None:
+    light = "[n for n in ('bauplan.client', 'bauplan.exceptions', 'subprocess', 'dataclasses') if n in sys.modules]"
+    code = f"""
+import sys
+import bauplan, bpln_sdk
+before = {light}
+def f(client: bauplan.Client) -> bpln_sdk.Client: ...
+from bauplan import Client, exceptions
+from bauplan.schema import JobState
+assert f.__annotations__ == {{'client': Client, 'return': Client}}, f.__annotations__
+assert bauplan.exceptions is exceptions and bauplan.JobState is JobState and bauplan.RefType.BRANCH
+assert set(bauplan.__all__) <= set(dir(bauplan)) and not hasattr(bauplan, 'Nothing')
+print(before, 'pyarrow' in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=PYTHON, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "['dataclasses'] False"
 
 
 def test_declarations_take_whatever_older_projects_give_them() -> None:
