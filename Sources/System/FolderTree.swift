@@ -16,6 +16,9 @@ public enum FolderTree {
         public var ownBytes: UInt64
         /// Files that have other names, which go on living when the folder is gone.
         public var sharedBytes: UInt64
+
+        /// Nothing.
+        public static let none = Usage(ownBytes: 0, sharedBytes: 0)
     }
 
     /// Removes it. What can't be removed stays, and is thrown.

@@ -11,6 +11,9 @@ final class EnvironmentMaker {
         var waiting: [(user: Int, then: (Result<EnvironmentHold, any Error>) -> Void)]
     }
 
+    /// Seconds after which an environment that nobody uses is removed by itself.
+    private static let unusedSecondsMax = 30 * 86400
+
     private let background: BackgroundWork
     private let tools: EnvironmentTools
     private var jobs: [Int: Job] = [:]
@@ -59,11 +62,19 @@ final class EnvironmentMaker {
             }
         } then: { [weak self] result in
             if !isThere, case .success = result {
+                self?.tidyUp(folder)
                 let seconds = Double(MonotonicClock.nanoseconds() - beganAt) / 1e9
                 note("made the environment of \(title) in \(Self.text(seconds)) s")
             }
             guard let job = self?.jobs.removeValue(forKey: number) else { return }
             for (_, then) in job.waiting { then(result) }
+        }
+    }
+
+    /// Removes what nobody has used for a long time: what is new needs room, too.
+    private func tidyUp(_ folder: String) {
+        background.begin(.environment) {
+            _ = try? EnvironmentCache(folder: folder).prune(unusedForSeconds: Self.unusedSecondsMax)
         }
     }
 

@@ -63,6 +63,7 @@ struct EnvironmentMaking: Sendable {
         // Tests of packages are not what models import; without an environment of its own the compiler runs nobody's code.
         let compile = [
             recipe.python, "-I", "-S", "-m", "compileall", "-q", "-j", "0", "-x", "/tests?/|/lib2to3/", partial + "/lib",
+            tools.pythonFolder,
         ]
         // Files that are no Python of this version, templates for one, don't compile, and are not needed compiled.
         _ = try tools.start(program: compile, folder: cache.folder, lock: lock).finish(unless: [stop.raw])

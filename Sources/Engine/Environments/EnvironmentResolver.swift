@@ -157,7 +157,7 @@ final class EnvironmentResolver {
         guard result.isSuccess else {
             let isOffline = ["network was disabled", "error sending request", "Failed to fetch", "dns error"]
                 .contains { result.errors.contains($0) }
-            return .problem(isOffline ? .offline : .unresolvable, result.errors)
+            return .problem(isOffline ? .offline : .unresolvable, Self.reason(result.errors))
         }
         let lock = Self.lock(String(decoding: result.output, as: UTF8.self), keeping: work.request.hashes)
         guard let lock, EnvironmentRecipe.packages(lock) != nil else {
@@ -166,6 +166,18 @@ final class EnvironmentResolver {
         let recipe = EnvironmentRecipe(python: work.interpreter.path, pythonVersion: work.interpreter.version, lock: lock)
         try cache.keep(recipe, for: work.request)
         return .recipe(recipe)
+    }
+
+    /// uv's own explanation, without the words around it.
+    private static func reason(_ errors: String) -> String {
+        let lines = errors.split(separator: "\n").map(String.init)
+        let causes = lines.filter { !$0.hasPrefix("error: ") && !$0.hasPrefix("hint: ") && !$0.hasPrefix("warning: ") }
+        let shown = causes.isEmpty ? lines : causes
+        return shown.map { line in
+            var line = line.trimmingPrefix { $0 == " " }
+            for word in ["cause: ", "error: "] { line = line.trimmingPrefix(word) }
+            return String(line)
+        }.joined(separator: "\n")
     }
 
     /// A list of packages with those hashes alone that a project names, where it names some of a package; nil where a package has none of them.

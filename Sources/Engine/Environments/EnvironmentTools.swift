@@ -29,11 +29,14 @@ struct EnvironmentTools: Sendable {
 
     /// uv; nil where it isn't installed.
     let uv: String?
+    /// zerrow's own Python code, which environments compile for their Python: sandboxes can't.
+    let pythonFolder: String
     private let executable: String
     private let variables: [String: String]
 
     init(_ installation: Installation, _ environment: [String: String]) {
         executable = installation.executable
+        pythonFolder = installation.pythonFolder
         uv = Self.find(installation, environment)
         var variables = environment.filter { name, _ in
             !Self.droppedVariables.contains(name) && !name.hasPrefix("ZERROW_") && !name.hasPrefix("PYTHON")
@@ -110,7 +113,7 @@ struct EnvironmentTools: Sendable {
     private func missing(_ version: String, _ reason: String, folder: String, unless stopping: [Int32]) throws -> String {
         let there = try versions(folder: folder, unless: stopping)
         let list = there.isEmpty ? "no other is" : "\(there.joined(separator: ", ")) \(there.count == 1 ? "is" : "are")"
-        let why = reason.split(separator: "\n").last.map { ": \($0.trimmingPrefix(" "))" } ?? ""
+        let why = reason.split(separator: "\n").last.map { ": \($0.trimmingPrefix { $0 == " " }.trimmingPrefix("cause: "))" } ?? ""
         return "there is no Python \(version) on this machine (\(list)), and uv can't fetch it\(why)"
     }
 
