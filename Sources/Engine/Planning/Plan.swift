@@ -45,7 +45,7 @@ public struct Plan: Codable, Sendable {
 
     /// One node of the DAG.
     public struct Model: Codable, Sendable {
-        /// `scan`, `python` or `sql`.
+        /// `scan`, `python`, `sql` or `filter`.
         public var kind: String
         /// Unique in the plan.
         public var name: String

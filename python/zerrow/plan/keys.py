@@ -114,6 +114,20 @@ class Keys:
             "expected_bytes": None,
         }
 
+    def filtered(self, entry: dict[str, Any], argument: dict[str, Any]) -> dict[str, Any]:
+        """The same for what an argument, as a task has it, takes by its filter of what a planned model gives."""
+        sql, columns = argument["filter"]["sql"], argument["columns"]
+        asked = _asked_by(sql)
+        because = asked or (f"its input {entry['name']} isn't kept" if entry["key"] is None else None)
+        return {
+            "cache": True,
+            "code": _hash(["filter", entry["code"], columns, _LITERAL.sub("?", sql)]),
+            "key": None if because else _hash(["filter", entry["key"], sql, columns, self._environment, self._own]),
+            "because": because,
+            "repeatable": asked is None,
+            "expected_bytes": None,
+        }
+
     def _sql(self, model: SqlModel) -> tuple[list[Any], list[Any], str | None, str | None]:
         """A model's code, the other parts of its key, the thing it asks the world for, and why there can be no key."""
         from zerrow.plan.sql_world import asks
@@ -206,12 +220,14 @@ _EDITABLE = "a package is installed as editable: its code may change without a n
 
 def _asked(filter_: Filter | None) -> str | None:
     """The thing that a filter asks the world for."""
-    if filter_ is None:
-        return None
+    return None if filter_ is None else _asked_by(filter_.sql)
+
+
+def _asked_by(sql: str) -> str | None:
     from zerrow.plan.sql_world import asked_by
 
-    mention = asked_by(filter_.sql)
-    return None if mention is None else f"{mention.what} in the filter {' '.join(filter_.sql.split())[:80]!r}"
+    mention = asked_by(sql)
+    return None if mention is None else f"{mention.what} in the filter {' '.join(sql.split())[:80]!r}"
 
 
 def _all_columns(scan: Scan) -> tuple[str, ...] | None:

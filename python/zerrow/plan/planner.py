@@ -21,6 +21,7 @@ from zerrow.plan.declarations import (
     tables_read,
 )
 from zerrow.plan.environments import DEFAULT, Environments
+from zerrow.plan.filter_nodes import with_filter_nodes
 from zerrow.plan.findings import Findings, too_much
 from zerrow.plan.footer_reader import FooterReader
 from zerrow.plan.graph import check_names, order
@@ -263,6 +264,7 @@ class _Planner:
             if self.code is not None and model.name in keys.codes:
                 entry["task"]["compiled_for"] = pieces.COMPILED_FOR
                 entry["task"]["modules"] = self.code.modules(keys.codes[model.name])
+        planned = with_filter_nodes(planned, DEFAULT, keys.filtered)
         self._note_what_is_not_kept(planned)
         if self.code is None:
             hide_secrets(planned)

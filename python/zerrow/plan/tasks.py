@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from zerrow.plan.declarations import Declaration, ParameterArgument, Promise, PythonModel, SqlModel
 from zerrow.plan.inputs import Input
+from zerrow.plan.package_advice import package_advice
 from zerrow.plan.project import Project
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def _python_task(model: PythonModel, inputs: list[Input], project: Project, plan
         "file": model.file,
         "line": model.line,
         "function": model.function,
+        "package_advice": package_advice(model, project),
         **({"expectation": True, "strict": model.promise.is_strict is not False} if model.is_expectation else {}),
         "columns": None,
         **_promised(model.promise),

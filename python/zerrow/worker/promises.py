@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from zerrow.worker.failures import WorkerFailure
+from zerrow.worker.view_types import is_binary_view, is_string_view
 
 CONTRACT_ERROR = "ModelOutputContractError"
 
@@ -91,9 +92,9 @@ def _type_name(kind: pa.DataType) -> str:
     """Arrow's name of a type. Ways to lay out the same values have one name, and so have the names of UTC."""
     if pa.types.is_dictionary(kind):
         return _type_name(kind.value_type)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or is_string_view(kind):
         return "string"
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or is_binary_view(kind):
         return "binary"
     if pa.types.is_timestamp(kind) and kind.tz in ("+00:00", "Etc/UTC", "Z"):
         return str(pa.timestamp(kind.unit, "UTC"))

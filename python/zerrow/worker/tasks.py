@@ -1,4 +1,4 @@
-"""The tasks of a worker: a scan, a Python model, a SQL model or a preview (the tasks of docs/plan.md).
+"""The tasks of a worker: a scan, a Python model, a SQL model, a filter or a preview (the tasks of docs/plan.md).
 
 These functions need neither engine nor sandbox, and pass tables by pointer: a program may run a whole plan with them in
 one process.
@@ -84,6 +84,9 @@ def execute(
             return _checked(table, task, notes)
         case "sql":
             return _checked(to_table(run_sql(task, arguments, cpus), list(tables)), task, notes)
+        case "filter":
+            # With what models left for others: it comes from further up.
+            return give_objects(arguments["table"])
         case "preview":
             return preview(tables[0], task["rows"], task.get("width"))
         case kind:
