@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from zerrow.identity import settles
 from zerrow.plan.code import Code, CodeReader
 from zerrow.plan.declarations import Declaration, PythonModel, SqlModel
+from zerrow.plan.environments import DEFAULT, UNRESOLVED, Environments
 from zerrow.plan.host_files import OWN_FILES, HostFiles
 from zerrow.plan.project import Project
-from zerrow.plan.surroundings import ProjectFiles, environment, installed_folders, just_changed, own_code
+from zerrow.plan.surroundings import ProjectFiles, environment, installed_folders, just_changed, own_code, time_zone
 
 if TYPE_CHECKING:
     from zerrow.plan.filter import Filter
@@ -37,6 +38,7 @@ class Keys:
         left_out: list[str],
         engine: str,
         host: HostFiles = OWN_FILES,
+        environments: Environments | None = None,
     ) -> None:
         """`planned_ns` is a time before the sources were looked at; `left_out` names what no model sees.
 
@@ -46,6 +48,7 @@ class Keys:
         self._project = project
         self._engine = engine
         self._host = host
+        self._environments = environments
         self._left_out = frozenset([*left_out, *(file for source in sources.values() for file in source.files)])
         models = [model for model in project.models.values() if isinstance(model, PythonModel)]
         self._code = CodeReader(project.file.folder, models, project.texts, installed_folders())
@@ -93,8 +96,11 @@ class Keys:
         asked = asked or next(filter(None, map(_asked, filters)), None)
         because = self._problem(model, asked, inputs) or problem
         tables = [self._input(task, index, *input_) for index, input_ in enumerate(inputs)]
+        surroundings = self._surroundings(model)
+        if surroundings is None and because is None:
+            because = "its environment isn't resolved" if self._is_unresolved(model) else _EDITABLE
         promised = [task.get("columns"), task.get("contract")]
-        parts = [code, more, task["arguments"], task.get("secrets"), promised, tables, self._environment, self._own]
+        parts = [code, more, task["arguments"], task.get("secrets"), promised, tables, surroundings, self._own]
         self._results[model.name] = key = None if because else _hash(parts)
         limits = model.limits
         is_repeatable = limits.is_always_cached or (asked is None and not limits.internet_access and limits.is_cached)
@@ -155,7 +161,17 @@ class Keys:
                 return problem
             if scan is None and self._results[name] is None:
                 return f"its input {name} isn't kept"
-        return _EDITABLE if self._environment is None else None
+        return None
+
+    def _surroundings(self, model: Declaration) -> list[str] | None:
+        """The part of a model's key that stands for its environment; None where nothing can."""
+        own = DEFAULT if self._environments is None else self._environments.of(model).id
+        if own == DEFAULT:
+            return self._environment
+        return None if own == UNRESOLVED else [own, *time_zone()]
+
+    def _is_unresolved(self, model: Declaration) -> bool:
+        return self._environments is not None and self._environments.of(model).id == UNRESOLVED
 
     def _input(self, task: dict[str, Any], index: int, name: str, scan: Scan | None) -> str | None:
         """The key of the part of an input that a model takes: of a scan its own columns, whatever others are read for
