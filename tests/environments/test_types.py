@@ -76,8 +76,8 @@ def test_a_type_that_a_pyarrow_lacks_is_named_with_its_column(world: Any, give: 
     kind = getattr(pa, name)(5, 2)
     table = pa.table({"ok": [1], "price": pa.array([decimal.Decimal(1)], kind)})
     lent = world.lend(give(table))
-    known = world.run(f"import pyarrow as pa\ndef model(): return [{{'has': hasattr(pa, {name!r})}}]")
-    if open_table(known)["has"].to_pylist() == [True]:
+    version = world.run("import pyarrow as pa\ndef model(): return [{'major': int(pa.__version__.split('.')[0])}]")
+    if open_table(version)["major"][0].as_py() >= 18:
         assert open_table(world.run("def model(t): return t", lent)).equals(table)
         return
     error = world.fail("def model(t): return t", lent)
