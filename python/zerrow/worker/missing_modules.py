@@ -53,4 +53,5 @@ def _place_in_project(top: str, folder: str) -> str | None:
     module = sys.modules.get(top) or sys.modules.get(f"zerrow_project.{top}")
     places = [getattr(module, "__file__", None) or "", *list(getattr(module, "__path__", ()))]
     below = os.path.join(folder, "")
-    return next((os.path.relpath(each, folder) for each in places if each.startswith(below)), None)
+    own = (each for each in places if each.startswith(below) and "site-packages" not in each.split(os.sep))
+    return next((os.path.relpath(each, folder) for each in own), None)
