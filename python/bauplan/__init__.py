@@ -56,15 +56,17 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name in _LATER:
-        value = getattr(importlib.import_module(_LATER[name]), name)
-    elif name in _MODULES:
-        value = importlib.import_module(f"bauplan.{name}")
-    else:
-        raise AttributeError(f"module 'bauplan' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name in _LATER:
+            value = getattr(importlib.import_module(_LATER[name]), name)
+        elif name in _MODULES:
+            value = importlib.import_module(f"bauplan.{name}")
+        else:
+            raise AttributeError(f"module 'bauplan' has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

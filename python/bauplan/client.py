@@ -23,6 +23,6 @@ class Client(Jobs, Queries, Catalog, Branches, Imports):
     def info(self, *, client_timeout: float | None = None, **others: object) -> InfoState:
         """Who calls, and which version of zerrow answers."""
         report = self._ask(["info"], client_timeout).report
-        name = user_name()
+        name = report.get("user") or user_name()
         user = UserInfo(str(os.getuid()), name, name)
         return InfoState(str(report.get("version", "")), None, user, [RunnerNodeInfo(platform.node())])

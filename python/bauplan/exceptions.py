@@ -25,13 +25,11 @@ class BauplanHTTPError(BauplanError):
         self, code: int | str | None = None, type: str = "", message: str = "", kind: ApiErrorKind | None = None
     ) -> None:
         # Of one argument alone, a text is the message.
-        if isinstance(code, str):
-            code, message = None, code
-        self.code = self.status if code is None else code
+        self.code: int = code if isinstance(code, int) else self.status
         self.type = type
-        self.message = message
+        self.message = code if isinstance(code, str) else message
         self.kind = kind
-        super().__init__(self.code, type, message)
+        super().__init__(self.code, type, self.message)
 
     def __str__(self) -> str:
         return self.message

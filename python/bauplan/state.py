@@ -46,7 +46,7 @@ class RunExecutionContext:
 class RunState:
     """How a run went. Without an end it was detached, and goes on: `Client.get_job` says how it stands.
 
-    `job_status` is "SUCCESS", "FAILED" or "CANCELLED"; the tasks are the models, by their names.
+    `job_status` is "SUCCESS", "FAILED" or "CANCELLED"; the tasks are the models and scans, by their names.
     """
 
     job_id: str | None

@@ -357,6 +357,28 @@ def test_moments_that_are_not_those_of_the_schema_are_refused(bauplan: Project, 
     assert f"  ! at      timestamp[ns, tz=UTC]  timestamp[{unit}, tz={zone}]" in failed.report["error"]["message"]
 
 
+def test_inputs_of_typed_models_are_held_to_their_schemas(bauplan: Project):
+    bauplan.write("bauplan_project.yml", "parameters: {factor: {type: int, default: 2}}\n")
+    text = TYPED.replace("{kind}", "bauplan.Int64").replace("s: bauplan.String", "s: bauplan.Date32")
+    bauplan.write("models.py", text)
+    failed = bauplan.run()
+    assert failed.code == 1 and failed.report["error"]["model"] == "out"
+    message = failed.report["error"]["message"]
+    assert "ModelInputContractError: the table 'numbers' is not as the schema Numbers of 'numbers' says: s" in message
+    assert "    a       int64, no nulls        int64\n  ! s       date32[day], no nulls  string" in message
+    lenient = bauplan.run("--no-strict")
+    assert lenient.code == 0, lenient.err
+    (warning,) = lenient.model("out")["warnings"]
+    assert warning.startswith("ModelInputContractError: the table 'numbers'")
+    # Rows that the filter leaves out may be null.
+    bauplan.table("numbers", pa.table({"a": [None, 1, 2], "s": ["x", "y", "z"]}))
+    bauplan.write("models.py", TYPED.replace("{kind}", "bauplan.Int64"))
+    assert bauplan.run().code == 0
+    bauplan.write("models.py", TYPED.replace("{kind}", "bauplan.Int64").replace('"a < 3"', '"a < 3 or a is null"'))
+    failed = bauplan.run()
+    assert "  ! a       int64, no nulls   int64, 1 null" in failed.report["error"]["message"]
+
+
 def test_namespaces_and_sources_without_a_project_file(bauplan: Project):
     for name in ("bauplan_project.yml", "zerrow_project.yml"):
         (bauplan.folder / name).unlink()

@@ -12,8 +12,10 @@ import textwrap
 import time
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.parquet as pq
 import pytest
 from command import HOME, ZERROW, Project, wait_until
 
@@ -34,9 +36,8 @@ class Scripts:
         """Start a script, with no variables of the tests' own."""
         path = self.folder / "script.py"
         path.write_text(textwrap.dedent(text))
-        history = str(self.folder / "history")
         environment = self.project.environment({"PYTHONPATH": str(HOME / "python"), "ZERROW_COMMAND": str(ZERROW)})
-        environment |= {"ZERROW_HISTORY": history, "PYTHONDONTWRITEBYTECODE": "1", **variables}
+        environment |= {"ZERROW_JOBS": str(self.folder / "jobs"), "PYTHONDONTWRITEBYTECODE": "1", **variables}
         return subprocess.Popen(
             [python, str(path)],
             stdout=subprocess.PIPE,
@@ -64,8 +65,8 @@ def script(project: Project) -> Scripts:
     project.write("bauplan_project.yml", "project: {id: 00000000-0000-4000-8000-00000000000b, name: shop}\n")
     project.write("zerrow_project.yml", "sources: {numbers: data/numbers.parquet, lake.rides: data/rides.parquet}\n")
     kinds = ["bus", "tram", None]
-    rides = {"line": [kinds[i % 3] for i in range(90)], "fare": [i / 4 for i in range(90)], "at": range(90)}
-    project.table("rides", pa.table(rides | {"at": pa.array(rides["at"], pa.timestamp("us", "UTC"))}))
+    rides = {"line": [kinds[i % 3] for i in range(90)], "fare": [i / 4 for i in range(90)], "began": range(90)}
+    project.table("rides", pa.table(rides | {"began": pa.array(rides["began"], pa.timestamp("us", "UTC"))}))
     project.write(
         "models.py",
         """
@@ -143,7 +144,8 @@ def test_a_state_says_how_the_run_went(script: Scripts):
         assert state.ended_at_ns - state.started_at_ns == state.duration_ns
         print(json.dumps({
             "id": bool(state.job_id), "status": state.job_status, "error": state.error,
-            "tasks": sorted(state.tasks_stopped), "logs": [(e.message, str(e.stream)) for e in state.user_logs],
+            "tasks": sorted(state.tasks_stopped),
+            "logs": [(event.message, str(event.stream)) for event in state.user_logs if event.model == "small"],
             "ctx": [state.ctx.dry_run, state.ctx.strict, state.ctx.cache, state.ctx.ref, state.ctx.project_dir],
             "same": [state.ctx.strict == "off", state.ctx.strict == False, bool(state.ctx.strict)],
             "snapshot": len(state.ctx.snapshot_id),
@@ -155,7 +157,7 @@ def test_a_state_says_how_the_run_went(script: Scripts):
         "id": True,
         "status": "SUCCESS",
         "error": None,
-        "tasks": ["is_small", "small", "twice"],
+        "tasks": ["is_small", "numbers", "small", "twice"],
         "logs": [["most is 7", "STDOUT"]],
         "ctx": [True, "off", "", "main", "project"],
         "same": [True, True, False],
@@ -177,7 +179,7 @@ def test_a_failed_model_raises_nothing(script: Scripts):
     )
     assert found[0] == "FAILED"
     assert "bad" in found[1] and "KeyError" in found[1]
-    assert found[2] == ["bad", "is_small", "small", "twice"]
+    assert found[2] == ["bad", "is_small", "numbers", "small", "twice"]
 
 
 def test_values_of_parameters_arrive_as_what_they_are(script: Scripts):
@@ -209,7 +211,7 @@ def test_values_of_parameters_arrive_as_what_they_are(script: Scripts):
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ("parameters={'nope': 1}", "ValueError: bauplan_project.yml: the project has no parameter 'nope'"),
+        ("parameters={'nope': 1}", "ValueError: zerrow_project.yml: the project has no parameter 'nope'"),
         ("parameters={'most': [1]}", "TypeError: the parameter 'most' is a text, a number or a bool, not list"),
         ("parameters={'rate': float('nan')}", "ValueError: the parameter 'rate' is no finite number"),
         ("cache='yes'", "ValueError: cache must be 'on' or 'off', not 'yes'"),
@@ -271,12 +273,13 @@ def test_no_list_of_processes_shows_parameters(script: Scripts):
         """,
     )
     process = script.start(
-        f"""
-        import bauplan, logging
+        """
+        import bauplan, logging, os
         logging.basicConfig(level=logging.DEBUG)
-        bauplan.Client().run("project", parameters={{"token": "{SECRET}"}}, client_timeout=600)
+        bauplan.Client().run("project", parameters={"token": os.environ["MY_TOKEN"]}, client_timeout=600)
         """,
         python=SYSTEM_PYTHON,
+        MY_TOKEN=SECRET,
     )
     try:
         wait_until(lambda: children(process.pid), seconds=60, what="a run")
@@ -349,3 +352,454 @@ def test_what_ends_the_wait_stops_the_run(script: Scripts, way: str):
 
 def zygotes(pid: int) -> list[int]:
     return [grandchild for child in children(pid) for grandchild in children(child)]
+
+
+DASHBOARD = """
+import json, os, pathlib, bauplan
+
+TABLE = "lake.rides"
+
+def query_as_dataframe(client: bauplan.Client, sql: str):
+    try:
+        return client.query(query=sql, ref="main")
+    except bauplan.exceptions.BauplanError as e:
+        print(f"Query error: {e}")
+        return None
+
+client = bauplan.Client()
+sql = f"SELECT line, count(*) AS n, avg(fare) AS mean FROM {TABLE} GROUP BY line ORDER BY 1"
+table = query_as_dataframe(client, sql)
+# The file that the rows came in is gone, and they are still there.
+assert not [name for name in os.listdir(os.environ["TMPDIR"]) if name.startswith("zerrow-query-")]
+assert query_as_dataframe(client, "SELECT nope FROM lake.rides") is None
+print(json.dumps(table.to_pylist()))
+"""
+
+
+def rides(script: Scripts) -> str:
+    return f"'{script.project.folder / 'data' / 'rides.parquet'}'"
+
+
+@pytest.mark.parametrize("way", ["folder", "folder below", "variable"])
+def test_a_dashboard_queries_the_project_it_lies_in(script: Scripts, way: str, tmp_path: Path):
+    below = script.project.folder / "app"
+    below.mkdir()
+    (tmp_path / "tmp").mkdir()
+    folder = {"folder": script.project.folder, "folder below": below}.get(way)
+    more = {"ZERROW_PROJECT": str(script.project.folder)} if way == "variable" else {}
+    found = script(DASHBOARD, folder=folder, TMPDIR=str(tmp_path / "tmp"), **more)
+    sql = f"SELECT line, count(*) AS n, avg(fare) AS mean FROM {rides(script)} GROUP BY line ORDER BY 1"
+    assert found == duckdb.sql(sql).to_arrow_table().to_pylist()
+
+
+def test_a_query_without_a_project_says_what_to_do(script: Scripts):
+    code, _, err = script.fails("import bauplan\nbauplan.Client().query('select 1 from numbers')\n")
+    assert code == 1
+    assert "bauplan.exceptions.BauplanError: whose tables are meant? Name a project's folder in ZERROW_PROJECT" in err
+
+
+def test_queries_come_as_rows_and_as_files(script: Scripts):
+    sql = "SELECT line, fare, began FROM rides WHERE fare >= 10 ORDER BY fare"
+    script(
+        f"""
+        import itertools, json, pathlib, bauplan
+        client = bauplan.Client()
+        assert client.run("project", dry_run=True, parameters={{"most": 3}}).job_status == "SUCCESS"
+        sql = {sql!r}
+        options = dict(ref=client.get_branch("main"), namespace="lake", max_rows=7, cache="off")
+        rows = list(client.query_to_generator(sql, **options))
+        assert rows == client.query(sql, **options).to_pylist() and len(rows) == 7
+        assert next(client.query_to_generator(sql, namespace="lake")) == rows[0]
+        assert client.query(sql, namespace="lake", max_rows=0).num_rows == 0
+        for path in (client.query_to_csv_file("out.csv", sql, **options),
+                     client.query_to_json_file("out.json", sql, **options),
+                     client.query_to_json_file(path="out.jsonl", query=sql, file_format="jsonl", **options),
+                     client.query_to_parquet_file(pathlib.Path("out.parquet"), sql, **options)):
+            assert isinstance(path, pathlib.Path) and path.exists()
+        """
+    )
+    expected = duckdb.sql(f"{sql.replace('rides', rides(script))} LIMIT 7").to_arrow_table()
+    folder = script.folder
+    assert pq.read_table(folder / "out.parquet").to_pylist() == expected.to_pylist()
+    plain = [{**row, "began": row["began"].isoformat()} for row in expected.to_pylist()]
+    assert json.loads((folder / "out.json").read_text()) == plain
+    assert [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()] == plain
+    assert duckdb.sql(f"select line, fare from '{folder / 'out.csv'}'").fetchall() == [
+        (row["line"], row["fare"]) for row in expected.to_pylist()
+    ]
+
+
+def test_files_have_what_their_formats_have_no_way_to_say(script: Scripts):
+    import datetime
+    import decimal
+
+    table = pa.table(
+        {
+            "list": [[1, 2], None],
+            "struct": [{"a": "ü", "b": None}, {"a": "x", "b": 1}],
+            "decimal": [decimal.Decimal("1.50"), None],
+            "day": [datetime.date(2024, 1, 2), None],
+            "bytes": [b"\x00\xff", b""],
+            "word": pa.array(["a", 'say "so", once'], pa.string()).dictionary_encode(),
+            "nothing": [float("nan"), 1.5],
+        }
+    )
+    script.project.table("odd", table)
+    script.project.write("zerrow_project.yml", "sources: {odd: data/odd.parquet}\n")
+    script.project.write("models.py", "")
+    script(
+        """
+        import bauplan
+        client = bauplan.Client()
+        client.query_to_json_file("out.json", "select * from odd", "json")
+        client.query_to_csv_file("out.csv", "select * from odd")
+        client.query_to_json_file("none.json", "select * from odd where nothing = 7")
+        client.query_to_csv_file("none.csv", "select word from odd where nothing = 7")
+        """,
+        folder=script.project.folder,
+    )
+    folder = script.project.folder
+    assert json.loads((folder / "out.json").read_text()) == [
+        {
+            "list": [1, 2], "struct": {"a": "ü", "b": None}, "decimal": "1.50", "day": "2024-01-02", "bytes": "00ff",
+            "word": "a", "nothing": None,
+        },
+        {
+            "list": None, "struct": {"a": "x", "b": 1}, "decimal": None, "day": None, "bytes": "",
+            "word": 'say "so", once', "nothing": 1.5,
+        },
+    ]  # fmt: skip
+    read = pa.csv.read_csv(folder / "out.csv").to_pylist()
+    assert json.loads(read[0]["struct"]) == {"a": "ü", "b": None} and read[1]["word"] == 'say "so", once'
+    assert json.loads((folder / "none.json").read_text()) == []
+    assert (folder / "none.csv").read_text().strip() == '"word"'
+
+
+def test_scans_take_columns_rows_and_names_as_they_are(script: Scripts):
+    names = ["a b", "Order", 'say "x"']
+    script.project.table("odd", pa.table({name: [1, 2, 3] for name in names}))
+    script.project.write("zerrow_project.yml", "sources: {odd: data/odd.parquet, lake.rides: data/rides.parquet}\n")
+    script.project.write("models.py", "")
+    found = script(
+        f"""
+        import json, bauplan
+        client = bauplan.Client()
+        odd = client.scan("odd", columns={names[:2]!r}, filters='"a b" > 1 -- not'.split(" --")[0], limit=1)
+        whole = client.scan(table="odd", ref="main")
+        condition = "line = 'bus' AND fare BETWEEN 1 AND 9"
+        fares = client.scan(table="rides", namespace="lake", columns=["fare"], filters=condition)
+        same = client.scan("lake.rides", "main", ["fare"], "line in ('bus', 'b)us') and (fare >= 1 and not fare > 9)")
+        assert fares == same
+        print(json.dumps([odd.to_pylist(), whole.column_names, sorted(fares["fare"].to_pylist())]))
+        """,
+        folder=script.project.folder,
+    )
+    expected = duckdb.sql(f"select fare from {rides(script)} where line = 'bus' and fare between 1 and 9 order by 1")
+    assert found == [[{"a b": 2, "Order": 2}], names, [row[0] for row in expected.fetchall()]]
+
+
+FILTERS = [
+    "", " ", ";", "DROP TABLE rides", "1; DROP TABLE rides", "SELECT * FROM rides",
+    "fare = 1 UNION SELECT * FROM rides",
+    "(((((", "))))", "fare =", "= 1", "fare = 1 AND", "fare IN", "NOT", "1 = 1; SELECT 1", "\0", "fare = '", 'fare = "',
+    "fare = 1) or (1 = 1", "fare = 1 --", "fare = 1 /* x",
+]  # fmt: skip
+
+
+def test_filters_that_are_no_conditions_are_errors_of_values(script: Scripts):
+    found = script(
+        f"""
+        import json, bauplan
+        client, passed = bauplan.Client(), []
+        for text in {FILTERS!r}:
+            try:
+                client.scan("rides", namespace="lake", columns=["fare"], filters=text, limit=1)
+                passed.append(text)
+            except ValueError as error:
+                assert isinstance(error, bauplan.exceptions.BauplanQueryError), error
+        for wrong in (dict(columns=[]), dict(limit=-1), dict(limit="1"), dict(ref="dev")):
+            try:
+                client.scan("lake.rides", **wrong)
+                passed.append(wrong)
+            except (ValueError, bauplan.exceptions.RefNotFoundError):
+                pass
+        print(json.dumps(passed))
+        """,
+        folder=script.project.folder,
+    )
+    assert found == []
+
+
+def test_a_query_that_takes_too_long_is_stopped(script: Scripts):
+    script.project.write("models.py", SLOW)
+    code, _, err = script.fails(
+        "import bauplan\nbauplan.Client().query('select * from slow', client_timeout=4)\n", folder=script.project.folder
+    )
+    assert code == 1 and "BauplanQueryError: the query took longer than 4 s, and was stopped" in err
+
+
+def test_threads_may_share_a_client(script: Scripts):
+    found = script(
+        """
+        import json, bauplan
+        from concurrent.futures import ThreadPoolExecutor
+        client = bauplan.Client()
+        def count(most):
+            return client.query(f"select count(*) as n from numbers where a < {most}")["n"][0].as_py()
+        with ThreadPoolExecutor(3) as pool:
+            print(json.dumps(list(pool.map(count, [1, 20, 300]))))
+        """,
+        folder=script.project.folder,
+    )
+    assert found == [1, 20, 300]
+
+
+JOBS = """
+import datetime, json, time
+import bauplan
+from bauplan.schema import JobState
+
+client = bauplan.Client()
+begin = datetime.datetime.now(datetime.timezone.utc)
+good = client.run("project", parameters={"most": 9}, strict="off")
+bad = client.run("project", strict="on", cache="off")
+job = client.get_job(good.job_id)
+assert job.id == good.job_id and job.status == bauplan.JobState.COMPLETE == "complete", job
+assert job.kind == bauplan.JobKind.RUN and job.kind_type == "Run" and job.human_readable_status == "Complete"
+assert begin < job.created_at <= job.finished_at
+assert client.get_job(bad.job_id).status_type is JobState.FAIL
+assert [each.id for each in client.get_jobs(limit=2)] == [bad.job_id, good.job_id]
+assert [each.id for each in client.get_jobs(filter_by_statuses=["fail"])] == [bad.job_id]
+assert [each.id for each in client.get_jobs(filter_by_ids=job, filter_by_kinds=bauplan.JobKind.RUN)] == [job.id]
+assert list(client.get_jobs(filter_by_kinds="query", all_users=True)) == []
+assert list(client.get_jobs(filter_by_created_after=datetime.datetime.now(datetime.timezone.utc))) == []
+assert len(list(client.get_jobs(filter_by_created_before=datetime.datetime.now(), filter_by_created_after=begin))) == 2
+assert list(client.get_jobs(filter_by_users="nobody-else")) == []
+assert [event.message for event in client.get_job_logs(job) if event.model == "small"] == ["most is 9"]
+context = client.get_job_context(job, include_logs=True, include_snapshot=True)
+assert (context.id, context.ref, context.project_name) == (job.id, "main", "shop")
+assert {"models.py", "bauplan_project.yml"} <= context.snapshot_dict.keys() and len(context.logs) == 2
+nodes, edges = context.dag_nodes, context.dag_edges
+assert {node.name for node in nodes} >= {"small", "twice", "is_small"}
+found = {(edge.source_model, edge.destination_model) for edge in edges}
+assert {("small", "twice"), ("small", "is_small")} <= found, found
+assert [each.id for each in client.get_job_contexts([good.job_id, bad.job_id])] == [good.job_id, bad.job_id]
+for call in (client.get_job, client.get_job_logs, client.get_job_context, client.cancel_job):
+    try:
+        call("ffffffffffff")
+        raise SystemExit("there is no such job")
+    except bauplan.exceptions.BauplanError as error:
+        assert "ffffffffffff" in str(error)
+try:
+    client.get_jobs(filter_by_statuses="done")
+    raise SystemExit("no such status")
+except ValueError:
+    pass
+print('"ok"')
+"""
+
+
+def test_a_script_looks_at_jobs(script: Scripts):
+    assert script(JOBS, python=SYSTEM_PYTHON) == "ok"
+
+
+def test_a_detached_run_goes_on_by_itself_and_is_stopped(script: Scripts):
+    script.project.write("models.py", SLOW.replace("slow begins", "begun"))
+    found = script(
+        """
+        import json, time, bauplan
+        client = bauplan.Client()
+        state = client.run("project", detach=True)
+        assert state.job_status is None and state.ended_at_ns is None and state.duration is None and state.ctx.detach
+        while not client.get_job_logs(state.job_id):
+            time.sleep(0.2)
+        said = [event.message for event in client.get_job_logs(state.job_id)]
+        running = client.get_job(state.job_id).status
+        client.cancel_job(state.job_id)
+        client.cancel_job(state.job_id)
+        print(json.dumps([said, str(running), str(client.get_job(state.job_id).status)]))
+        """,
+        python=SYSTEM_PYTHON,
+    )
+    assert found == [["begun"], "Running", "Abort"]
+
+
+def test_who_calls_is_known(script: Scripts):
+    import getpass
+
+    found = script(
+        """
+        import json, bauplan
+        info = bauplan.Client(api_key="k").info()
+        print(json.dumps([info.user.username, info.organization, len(info.runners), info.client_version]))
+        """,
+        python=SYSTEM_PYTHON,
+    )
+    assert found[:3] == [getpass.getuser(), None, 1] and found[3]
+
+
+WRITE_AUDIT_PUBLISH = """
+import json
+import bauplan
+from bauplan.exceptions import BauplanError, BranchExistsError, CreateBranchForbiddenError, RefNotFoundError
+
+client = bauplan.Client()
+said = []
+
+def refused(error, call, *args, **named):
+    try:
+        call(*args, **named)
+    except error as raised:
+        said.append(str(raised))
+        return raised
+    raise SystemExit(f"{call} was not refused")
+
+branch = "me.audit"
+assert not client.has_branch(branch) and client.has_branch("main")
+assert [str(each.name) for each in client.get_branches(limit=5)] == ["main"]
+main = client.get_branch("main")
+assert main.type == bauplan.RefType.BRANCH and str(main) == f"{main.name}@{main.hash}"
+assert client.has_branch(main) and client.create_branch("main", from_ref="main", if_not_exists=True) == main
+assert client.delete_branch(branch, if_exists=True) is False
+assert client.has_tag("v1") is False and list(client.get_tags()) == []
+error = refused(CreateBranchForbiddenError, client.create_branch, branch, from_ref=main)
+assert error.code == 403 and error.kind.branch_name == branch and isinstance(error, bauplan.exceptions.BauplanHTTPError)
+refused(BranchExistsError, client.create_branch, "main", "main")
+refused(BauplanError, client.merge_branch, source_ref=branch, into_branch="main")
+refused(bauplan.exceptions.BranchNotFound, client.delete_branch, branch)
+refused(BauplanError, client.rename_branch, "main", "other")
+refused(BauplanError, client.create_tag, "v1", "main")
+refused(bauplan.exceptions.TagNotFoundError, client.get_tag, "v1")
+refused(BauplanError, client.delete_tag, "v1")
+refused(BauplanError, client.get_commits, "main", limit=1)
+refused(BauplanError, client.revert_table, table="t", source_ref="main", into_branch="main")
+for call in (client.create_table, client.import_data, client.plan_table_creation):
+    refused(BauplanError, call, table="t", search_uri="s3://bucket/*.parquet", branch="main", namespace="lake")
+refused(BauplanError, client.apply_table_creation_plan, plan="x")
+refused(BauplanError, client.create_external_table_from_parquet, table="t", search_patterns=["s3://b/*"], branch="main")
+refused(BauplanError, client.create_external_table_from_metadata, "t", "s3://m.json", namespace="n", branch="main")
+for call in (client.query, client.query_to_generator, client.run):
+    refused(RefNotFoundError, call, "select 1 from numbers", ref=branch)
+print(json.dumps(said))
+"""
+
+
+def test_what_needs_branches_says_so(script: Scripts):
+    said = script(WRITE_AUDIT_PUBLISH, python=SYSTEM_PYTHON, folder=script.project.folder)
+    needs = "zerrow has one branch, 'main', for now", "already", "history of tables", "catalog of files"
+    assert all(any(each in text for each in needs) for text in said), said
+
+
+def test_a_model_is_told_why_it_has_no_client(script: Scripts):
+    script.project.write(
+        "utils.py",
+        """
+        import bauplan
+
+        def load(client: bauplan.Client | None = None) -> bauplan.Client:
+            return client or bauplan.Client()
+        """,
+    )
+    script.project.write(
+        "models.py",
+        """
+        import bauplan
+        from utils import load
+
+        def other(client: bauplan.Client) -> bauplan.Client:
+            return client
+
+        @bauplan.model()
+        def m(t=bauplan.Model("numbers")):
+            import sys
+            assert load(client=1) == other(1) == 1
+            try:
+                load()
+            except bauplan.exceptions.BauplanError as error:
+                print("refused", error)
+            return t
+        """,
+    )
+    result = script.project.run()
+    assert result.code == 0, result.err
+    assert "refused a model can't use bauplan.Client: it runs isolated" in result.err
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.13"])
+def test_scripts_run_with_other_pythons(script: Scripts, version: str):
+    python = next(iter(sorted(Path("~/.pyenv/versions").expanduser().glob(f"{version}.*/bin/python"))), None)
+    python = python or shutil.which(f"python{version}")
+    if python is None:
+        pytest.skip(f"there is no Python {version}")
+    text = "import bauplan\nassert bauplan.Client().run('project').job_status == 'SUCCESS'\nprint(1)\n"
+    assert script(text, python=str(python)) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("/nonexistent/zerrow", "ZERROW_COMMAND names '/nonexistent/zerrow', which is no program"),
+        ("/bin/false", "code 1"),
+    ],
+)
+def test_a_command_that_is_not_there_is_said(script: Scripts, command: str, message: str):
+    code, _, err = script.fails("import bauplan\nbauplan.Client().info()\n", ZERROW_COMMAND=command)
+    assert code == 1 and "bauplan.exceptions.BauplanError" in err and message in err
+
+
+TABLES = """
+import json, os, bauplan
+from bauplan.exceptions import NamespaceNotFoundError, NamespaceUnresolvedError, TableNotFoundError
+
+client = bauplan.Client()
+assert not client.has_table("small", "main") and client.has_table(table="rides", ref="main", namespace="lake")
+state = client.run(".", parameters={"most": 30})
+assert state.job_status == "SUCCESS", state.error
+tables = {table.fqn: table for table in client.get_tables(ref="main")}
+assert {"bauplan.small", "bauplan.numbers", "lake.rides"} <= tables.keys(), tables
+assert [table.name for table in client.get_tables("main", filter_by_namespace="lake", limit=4)] == ["rides"]
+assert [table.name for table in client.get_tables(filter_by_name="small")] == ["small"]
+small = client.get_table("small", ref=client.get_branch("main"))
+assert (small.records, small.is_managed(), small.is_external(), small.namespace) == (30, True, False, "bauplan")
+assert [(field.name, field.type) for field in small.fields] == [("a", "long")], small.fields
+assert small.size > 0 and small.last_updated_at is not None and small.id == client.get_table(small).id
+rides = client.get_table("lake.rides", "main")
+assert [(field.name, field.type) for field in rides.fields] == [
+    ("line", "string"), ("fare", "double"), ("began", "timestamptz")
+]
+assert rides.is_external() and rides.records == 90
+for error, call in (
+    (TableNotFoundError, lambda: client.get_table("nothing", "main")),
+    (TableNotFoundError, lambda: client.delete_table("nothing", "main")),
+    (NamespaceNotFoundError, lambda: client.get_table("rides", "main", namespace="nowhere")),
+    (NamespaceUnresolvedError, lambda: client.get_table("lake.rides", "main", namespace="bauplan")),
+    (NamespaceNotFoundError, lambda: client.get_namespace("nowhere", "main")),
+    (bauplan.exceptions.DeleteTableForbiddenError, lambda: client.delete_table("lake.rides", "main")),
+    (bauplan.exceptions.BranchNotFoundError, lambda: client.delete_table("small", "dev")),
+    (bauplan.exceptions.NamespaceExistsError, lambda: client.create_namespace("lake", "main")),
+    (bauplan.exceptions.BauplanError, lambda: client.create_namespace("new", "main")),
+    (bauplan.exceptions.BauplanError, lambda: client.delete_namespace("lake", "main")),
+):
+    try:
+        call()
+        raise SystemExit(f"no {error}")
+    except error as raised:
+        assert raised.code in (403, 404, 409) and raised.type.isupper() and raised.message
+try:
+    client.get_table("nothing", "main")
+except bauplan.exceptions.TableNotFound as error:
+    assert isinstance(error.kind, bauplan.exceptions.ApiErrorKind.TableNotFound)
+    assert (error.kind.table_name, error.kind.catalog_ref.name) == ("nothing", "main")
+assert {each.name for each in client.get_namespaces(ref="main")} == {"bauplan", "lake"}
+assert client.has_namespace("lake", "main") and not client.has_namespace(namespace="nowhere", ref="main")
+assert client.create_namespace("lake", "main", if_not_exists=True).name == "lake"
+assert client.query("select count(*) as n from small", cache="off")["n"].to_pylist() == [30]
+assert client.delete_table("small", "main").name == "main"
+assert not client.has_table("small", "main")
+assert client.delete_table("small", branch="main", if_exists=True).type == bauplan.RefType.BRANCH
+print('"ok"')
+"""
+
+
+def test_a_script_looks_at_tables(script: Scripts):
+    assert script(TABLES, folder=script.project.folder) == "ok"

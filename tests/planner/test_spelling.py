@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -359,3 +360,99 @@ def test_what_is_wrong_is_an_error_with_its_place(shop: Any, case: str) -> None:
     error = shop.errors()[0]
     assert (error["code"], error["file"], error["line"]) == (code, "models.py", line), error
     assert hint is None or error["hint"] == hint
+
+
+ALIASES = {
+    "an assignment": "Sales = Annotated[pa.Table, bauplan.Model('sales', projection_schema=Sale)]\n",
+    "an annotated assignment": (
+        "from typing import TypeAlias\n"
+        "Sales: TypeAlias = Annotated[pa.Table, bauplan.Model('sales', projection_schema=Sale)]\n"
+    ),
+    "a name for a name": (
+        "First = Annotated[pa.Table, bauplan.Model('sales', projection_schema=Sale)]\nSales = First\n"
+    ),
+    "a text": "Sales = 'Annotated[pa.Table, bauplan.Model(\\'sales\\', projection_schema=Sale)]'\n",
+    "a type statement": "type Sales = Annotated[pa.Table, bauplan.Model('sales', projection_schema=Sale)]\n",
+}
+
+
+@pytest.mark.parametrize("case", ALIASES)
+def test_an_annotation_may_have_a_name(shop: Any, case: str) -> None:
+    head, _, _ = PLAIN.partition("@bauplan.model()")
+    model = "@bauplan.model()\ndef total(sales: Sales, low: Low) -> Out:\n    return sales\n"
+    more = "Low = Annotated[int, bauplan.Parameter('low')]\nOut = Annotated[pa.Table, Sale]\n"
+    shop.write({"models.py": head + ALIASES[case] + more + model})
+    shop.write({"bauplan_project.yml": "parameters: {low: {type: int, default: 1}}\n"})
+    if case == "a type statement" and sys.version_info < (3, 12):
+        assert [error["code"] for error in shop.errors()] == ["python-syntax"]
+        return
+    task = shop.model("total")["task"]
+    assert [argument["name"] for argument in task["arguments"]] == ["sales", "low"]
+    assert task["arguments"][0]["columns"] == ["id", "note", "weight"]
+    assert task["contract"]["columns"] == COLUMNS and task["strict"] is True
+
+
+@pytest.mark.parametrize("more", ["Sales = Annotated[pa.Table, bauplan.Model('shops')]\n", "Sales = 5\n"])
+def test_a_name_that_is_given_twice_is_no_annotation(shop: Any, more: str) -> None:
+    text = (
+        f"{PLAIN.partition('@bauplan.model()')[0]}Sales = Annotated[pa.Table, bauplan.Model('sales')]\n{more}"
+        "@bauplan.model()\ndef total(sales: Sales) -> Annotated[pa.Table, Sale]:\n    return sales\n"
+    )
+    codes = {error["code"] for error in shop.write({"models.py": text}).errors()}
+    assert codes == {"not-understood", "parameter-without-default"}
+
+
+def test_an_input_is_held_to_the_columns_that_are_taken_of_its_schema(shop: Any) -> None:
+    text = PLAIN.replace("projection_schema=Sale, ", "columns=['weight'], projection_schema=Sale, ")
+    shop.write({"models.py": text, "bauplan_project.yml": "parameters: {low: {type: int, default: 1}}\n"})
+    (argument, _) = shop.model("total")["task"]["arguments"]
+    assert (argument["columns"], argument["contract"]) == (["weight"], {"schema": "Sale", "columns": COLUMNS[2:]})
+    assert "strict" not in argument
+    from zerrow.plan import plan_project
+
+    lenient = next(each for each in plan_project(shop.folder, is_strict=False)["models"] if each["name"] == "total")
+    assert lenient["task"]["arguments"][0]["strict"] is False
+    assert lenient["key"] != shop.model("total")["key"]
+
+
+def test_files_that_git_ignores_declare_nothing_and_that_is_said(shop: Any) -> None:
+    function = "@bauplan.model()\ndef NAME(t=bauplan.Model('sales')):\n    return t\n"
+    shop.write(
+        {
+            ".git/HEAD": "ref: refs/heads/main\n",
+            ".gitignore": "scratch*.py\n/old.sql\n/drafts/\nhelper.py\n",
+            "models.py": HEAD + function.replace("NAME", "kept"),
+            "scratch.py": HEAD + function.replace("NAME", "one") + function.replace("NAME", "two"),
+            "scratch_odd.py": "import sdk as bauplan\n" + function.replace("NAME", "odd"),
+            "helper.py": "import bauplan\n\n\ndef f(client: bauplan.Client):\n    pass\n",
+            "old.sql": "select id from nothing",
+            "drafts/a.sql": "select id from nothing",
+            "sql/b.sql": "select id from sales",
+            "sql/.gitignore": "c.sql\n",
+            "sql/c.sql": "select id from sales",
+            "bauplan_project.yml": "include_paths: [drafts/*.sql, sql/*.sql]\n",
+        }
+    )
+    plan = shop.plan()
+    assert {model["name"] for model in plan["models"]} == {"sales", "kept", "b"}
+    said = {warning["file"]: warning["message"] for warning in plan["warnings"] if warning["code"] == "ignored-file"}
+    assert said == {
+        "scratch.py": "git ignores this file, so its models are left out: one, two",
+        "scratch_odd.py": "git ignores this file, so its models are left out",
+        "old.sql": "git ignores this file, so its query is left out",
+        "drafts/a.sql": "git ignores this file, so its query is left out",
+        "sql/c.sql": "git ignores this file, so its query is left out",
+    }
+
+
+def test_what_people_are_told_of_a_table_is_kept(shop: Any) -> None:
+    shop.write({"models.py": PLAIN, "bauplan_project.yml": "parameters: {low: {type: int, default: 1}}\n"})
+    shop.write({"q.sql": "-- bauplan: output_schema = Sale\nselect id, note, weight from total"})
+    told = {"table": "What is sold.", "columns": {"weight": "net"}}
+    before = shop.model("total")
+    assert before["task"]["doc"] == shop.model("q")["task"]["doc"] == told
+    shop.write({"models.py": PLAIN.replace("    return sales\n", '    """All\n    of it."""\n    return sales\n')})
+    after = shop.model("total")
+    assert after["task"]["doc"] == {**told, "table": "All\nof it."}
+    shop.write({"models.py": classic("@bauplan.model()"), "q.sql": "select id from sales"})
+    assert "doc" not in shop.model("total")["task"] and "doc" not in shop.model("q")["task"]

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from zerrow.schema import TYPES
 from zerrow.worker.failures import WorkerFailure
-from zerrow.worker.tasks import execute
+from zerrow.worker.tasks import execute, prepare_arguments
 
 TABLE = pa.table({"id": [1, 2, None], "note": ["a", None, "c"]})
 
@@ -114,3 +114,36 @@ def test_sql_models_are_held_to_their_schemas_too() -> None:
         execute({**task, "contract": contract(("id", "int64", False))}, {"t": TABLE}, [TABLE])
     kept = execute({**task, "contract": contract(("id", "int64", True))}, {"t": TABLE}, [TABLE])
     assert kept["id"].to_pylist() == [1, 2, None]
+
+
+def held(table: pa.Table, *columns: tuple[str, str | None, bool], **more: Any) -> tuple[pa.Table, list[str]]:
+    """What an argument gets that is declared with these columns, and what is warned about."""
+    notes: list[str] = []
+    argument = {"name": "t", "input": 0, "table": "sales", "contract": contract(*columns), **more}
+    return prepare_arguments({"arguments": [argument]}, [table], 1, notes)["t"], notes
+
+
+def test_an_input_that_is_not_as_its_schema_says_fails_with_both_side_by_side() -> None:
+    columns = (("id", "int64", False), ("note", "int32", True))
+    with pytest.raises(WorkerFailure) as failure:
+        held(TABLE, *columns, columns=["id", "note"])
+    assert failure.value.kind == "input"
+    assert str(failure.value).splitlines() == [
+        "ModelInputContractError: the table 'sales' is not as the schema Out of 't' says: id, note",
+        "    column  expected         found",
+        "  ! id      int64, no nulls  int64, 1 null",
+        "  ! note    int32            string, 1 null",
+    ]
+
+
+def test_what_is_filtered_or_not_taken_of_an_input_is_not_held_to_its_schema() -> None:
+    filter_ = {"sql": "id >= 1", "columns": ["id"], "prune": None}
+    table, notes = held(TABLE, ("id", "int64", False), columns=["id"], filter=filter_)
+    assert (table.to_pylist(), notes) == ([{"id": 1}, {"id": 2}], [])
+
+
+def test_a_lenient_model_is_warned_about_its_input(capsys: pytest.CaptureFixture[str]) -> None:
+    table, notes = held(TABLE, ("id", "string", True), columns=["id"], strict=False)
+    assert table.column_names == ["id"]
+    assert notes == ["ModelInputContractError: the table 'sales' is not as the schema Out of 't' says: id"]
+    assert "  ! id      string    int64, 1 null" in capsys.readouterr().err

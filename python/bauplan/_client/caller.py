@@ -31,7 +31,7 @@ class Caller:
         unknown = older.keys() - set(_OLDER)
         if unknown:
             raise TypeError(f"Client() got an unexpected keyword argument {min(unknown)!r}")
-        if "zerrow.zygote" in sys.modules:
+        if "zerrow.worker.main" in sys.modules:
             raise BauplanError(
                 "a model can't use bauplan.Client: it runs isolated, without the engine, the network and the tables of "
                 "others; read tables as its inputs, bauplan.Model(…), and use the client in a script beside the models"
@@ -67,8 +67,10 @@ class Caller:
         text: str | None = None,
         environment: Mapping[str, str] | None = None,
         client_timeout: float | None = None,
+        reports: bool = True,
     ) -> Answer:
-        return self._command.call(arguments, text=text, environment=environment, timeout=seconds(client_timeout))
+        timeout = seconds(client_timeout)
+        return self._command.call(arguments, text=text, environment=environment, timeout=timeout, reports=reports)
 
     def _ask(self, arguments: Sequence[str], client_timeout: float | None = None) -> Answer:
         """Ask about something; whatever goes wrong is raised."""

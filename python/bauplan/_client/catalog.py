@@ -13,6 +13,7 @@ from bauplan.exceptions import (
     BranchNotFoundError,
     CreateNamespaceForbiddenError,
     DeleteNamespaceForbiddenError,
+    DeleteTableForbiddenError,
     NamespaceExistsError,
     NamespaceNotFoundError,
     TableNotFoundError,
@@ -77,7 +78,12 @@ class Catalog(Caller):
             if if_exists:
                 return Branch(MAIN)
             raise
-        self._ask(["table", "rm", found.fqn if found.namespace else found.name, "-p", str(self._project())])
+        if found.is_external():
+            message = f"the table {found.fqn!r} is a source: its files are not the catalog's; take it out of 'sources'"
+            raise said(DeleteTableForbiddenError, message, table_name=found.fqn)
+        answer = self._call("table", "rm", found.fqn, "-p", str(self._project()), reports=False)
+        if not answer.is_good:
+            raise BauplanError(answer.reason)
         return Branch(MAIN)
 
     def get_namespaces(
@@ -153,8 +159,8 @@ class Catalog(Caller):
         whole = name if in_namespace is None else f"{in_namespace}.{name}"
         answer = self._call("table", "get", whole, "-p", str(self._project()))
         if answer.is_good:
-            entries = answer.report.get("tables") or [answer.report]
-            return table_of(entries[0])
+            entry = (answer.report.get("tables") or [answer.report])[0]
+            return table_of({**entry, "rows": _rows_in(entry)})
         # Whatever else is wrong with the project is no missing table.
         tables = self._tables()
         if in_namespace and in_namespace not in {each.namespace for each in tables}:
@@ -169,6 +175,18 @@ class Catalog(Caller):
         error = said(NamespaceNotFoundError, f"there is no namespace {name!r} in {self._project()}", **names)
         assert isinstance(error, NamespaceNotFoundError)
         return error
+
+
+def _rows_in(entry: dict) -> int | None:
+    """The rows of a table; those of a source are in its files' footers, which pyarrow reads if it is there."""
+    if entry.get("rows") is not None or not entry.get("paths"):
+        return entry.get("rows")
+    try:
+        import pyarrow.parquet
+
+        return sum(pyarrow.parquet.read_metadata(path).num_rows for path in entry["paths"])
+    except (ImportError, OSError, ValueError):
+        return None
 
 
 def check_branch(branch: str | Branch) -> None:

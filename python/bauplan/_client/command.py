@@ -30,10 +30,11 @@ class CommandTimeout(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call of the command gave: its report, what it said to people, and when."""
+    """What a call of the command gave: its report, also as the text it was, what it said to people, and when."""
 
     code: int
     report: dict
+    text: str = ""
     lines: list[str] = field(default_factory=list)
     began_at_ns: int = 0
     ended_at_ns: int = 0
@@ -86,13 +87,14 @@ class Command:
         text: str | None = None,
         environment: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        reports: bool = True,
     ) -> Answer:
-        """Call it with `-O json`, and wait for its end.
+        """Call it, with `-O json` unless it has nothing to report, and wait for its end.
 
         Whatever ends the wait, such as Ctrl-C, stops the command first. `environment` is added to the caller's own;
         `text` is its standard input.
         """
-        words = [self.program, *arguments, "-O", "json"]
+        words = [self.program, *arguments, *(["-O", "json"] if reports else [])]
         _LOG.debug("calling %s", words)
         began = time.time_ns()
         with tempfile.TemporaryFile() as said:
@@ -116,7 +118,7 @@ class Command:
             lines = said.read().decode(errors="replace").splitlines()
         for line in lines:
             _LOG.debug("%s", line)
-        return Answer(process.returncode, _report(out), lines, began, ended)
+        return Answer(process.returncode, _report(out), out.decode(errors="replace"), lines, began, ended)
 
 
 def _stop(process: subprocess.Popen) -> None:

@@ -55,9 +55,7 @@ def _csv_type(kind: pyarrow.DataType) -> pyarrow.DataType:
 
     if pyarrow.types.is_dictionary(kind):
         return _csv_type(kind.value_type)
-    is_simple = (
-        pyarrow.types.is_primitive(kind) or pyarrow.types.is_null(kind) or kind in (pyarrow.string(), pyarrow.binary())
-    )
+    is_simple = pyarrow.types.is_primitive(kind) or pyarrow.types.is_null(kind) or kind == pyarrow.string()
     return kind if is_simple and not pyarrow.types.is_duration(kind) else pyarrow.string()
 
 
@@ -66,14 +64,11 @@ def _csv_column(column: pyarrow.Array, kind: pyarrow.DataType) -> pyarrow.Array:
 
     if column.type == kind:
         return column
-    if pyarrow.types.is_nested(column.type):
-        texts = [None if value is None else json.dumps(_plain(value)) for value in column.to_pylist()]
-        return pyarrow.array(texts, kind)
-    try:
-        return column.cast(kind)
-    except (pyarrow.ArrowNotImplementedError, pyarrow.ArrowInvalid):
-        texts = [None if value is None else _text(_plain(value)) for value in column.to_pylist()]
-        return pyarrow.array(texts, kind)
+    types = pyarrow.types
+    if types.is_dictionary(column.type) or types.is_large_string(column.type) or types.is_string_view(column.type):
+        return _csv_column(column.cast(getattr(column.type, "value_type", kind)), kind)
+    texts = [None if value is None else _text(_plain(value)) for value in column.to_pylist()]
+    return pyarrow.array(texts, kind)
 
 
 def _text(value: Any) -> str:

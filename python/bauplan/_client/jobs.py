@@ -10,7 +10,7 @@ from bauplan._client.arguments import listed
 from bauplan._client.runs import Runs
 from bauplan._values.jobs import DAGEdge, DAGNode, Job, JobContext, JobLogEvent, job_of, log_event_of
 from bauplan._values.refs import MAIN
-from bauplan._values.words import JobKind, JobState
+from bauplan._values.words import JobKind, JobState, Word
 from bauplan.exceptions import BauplanError
 
 
@@ -122,7 +122,7 @@ def _some(value: object) -> list:
     return [value] if isinstance(value, Job) else listed(value)
 
 
-def _word(words: type, value: object):
+def _word(words: type[Word], value: object) -> Word:
     try:
         return words(value)
     except ValueError:

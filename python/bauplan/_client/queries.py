@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     import pyarrow
 
 
+_SYNTAX_ERRORS = ("SQL syntax error", "ParserError")
+"""What says of a text that it is no SQL."""
+
+
 class Queries(Caller):
     """Reads tables."""
 
@@ -149,7 +153,7 @@ class Queries(Caller):
         try:
             return self._result(query, ref, None, cache, namespace, args, priority, client_timeout).table()
         except BauplanQueryError as error:
-            if filters is not None and "SQL syntax error" in str(error):
+            if filters is not None and any(sign in str(error) for sign in _SYNTAX_ERRORS):
                 raise InvalidFilterError(f"Invalid SQL filter {filters!r}: {error}") from None
             raise
 

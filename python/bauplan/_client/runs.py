@@ -34,6 +34,8 @@ _SNAPSHOTS_MAX = 32
 _PRINTED = re.compile(r"(\S+) +[│|] (.*)", re.DOTALL)
 """A line of a model, as the command shows it."""
 
+_ID = re.compile(r"[0-9a-f]{12}")
+
 _PARAMETER_PROBLEMS = ("has no parameter ", "has no value and no default")
 """What says of a project that its parameters were not given rightly."""
 
@@ -104,12 +106,12 @@ class Runs(Caller):
         except CommandTimeout:
             raise BauplanJobError(f"the run took longer than {client_timeout} s, and was stopped") from None
         _check_begun(answer)
-        job_id = job_id_of(answer.report)
+        job_id = _job_id(answer)
         if job_id:
             self._snapshots[job_id] = texts
             if len(self._snapshots) > _SNAPSHOTS_MAX:
                 self._snapshots.popitem(last=False)
-        if detach:
+        if detach and answer.is_good:
             return RunState(job_id, context, answer.began_at_ns)
         return self._state(answer, context, job_id)
 
@@ -153,12 +155,10 @@ class Runs(Caller):
         ]
 
 
-def job_id_of(report: dict) -> str | None:
-    """The id by which the history of jobs knows a run."""
-    job = report.get("job")
-    if isinstance(job, dict):
-        return job.get("id")
-    return job or report.get("job_id") or report.get("id") or report.get("run") or None
+def _job_id(answer: Answer) -> str | None:
+    """The id by which the history of jobs knows a run; of one that is detached it is all that the command says."""
+    said = answer.text.strip()
+    return said if _ID.fullmatch(said) else answer.report.get("run") or answer.report.get("id") or None
 
 
 def _words(switches: dict, namespace: str | Namespace | None) -> list[str]:

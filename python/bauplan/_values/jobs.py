@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from typing import TypeVar
 
-from bauplan._values.words import JobKind, JobLogLevel, JobLogStream, JobState
+from bauplan._values.words import JobKind, JobLogLevel, JobLogStream, JobState, Word
+
+KnownWord = TypeVar("KnownWord", bound=Word)
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def job_of(entry: dict) -> Job:
     )
 
 
-def word(words: type, text: object, otherwise: object):
+def word(words: type[KnownWord], text: object, otherwise: KnownWord) -> KnownWord:
     """The word for a text; `otherwise` for one that is not known."""
     try:
         return words(text)

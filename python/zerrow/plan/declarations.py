@@ -102,7 +102,7 @@ class Promise:
 class PythonModel:
     """A function declared as a model, or as an expectation. `line` is that of its `def`.
 
-    `family` is the module whose rules hold for it.
+    `family` is the module whose rules hold for it; `doc` is the function's docstring.
     """
 
     name: str
@@ -116,6 +116,7 @@ class PythonModel:
     is_expectation: bool = False
     materialization: Materialization = Materialization()
     environment: EnvironmentRequest | None = None
+    doc: str | None = None
 
 
 @dataclass

@@ -105,6 +105,7 @@ class ModelReader:
             is_expectation=kind == "expectation",
             materialization=self._materialization(options, name),
             environment=environment,
+            doc=ast.get_docstring(node),
         )
 
     def _options(self, decorator: ast.expr, known: tuple[str, ...], node: Function, kind: str) -> Options:

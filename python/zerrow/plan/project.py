@@ -163,16 +163,17 @@ def _read_models(project: Project, name: str, findings: Findings) -> None:
 
 def _note_ignored(project: Project, name: str, findings: Findings) -> None:
     """Says which models are no part of the project because git ignores their file."""
-    what = "its query"
+    what = "its query is left out"
     if name.endswith(".py"):
         aside = Findings()
         source = _read(project.file.folder, name, aside)
         file = None if source is None else PythonFile(name, source, aside)
         if file is None or not (file.models or any(error.code == "not-understood" for error in aside.errors)):
             return
-        what = "what it declares: " + ", ".join(model.name for model in file.models) if file.models else "its models"
+        names = ", ".join(model.name for model in file.models)
+        what = "its models are left out" + (f": {names}" if names else "")
     hint = "take it out of what git ignores, if it belongs to the project"
-    findings.warning("ignored-file", f"git ignores this file, so {what} is left out", file=name, hint=hint)
+    findings.warning("ignored-file", f"git ignores this file, so {what}", file=name, hint=hint)
 
 
 def _add_query(project: Project, text: str, findings: Findings) -> None:

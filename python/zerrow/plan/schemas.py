@@ -16,11 +16,12 @@ _FIELD_OPTIONS = ("name", "doc", "title", "nullable")
 
 @dataclass(frozen=True)
 class SchemaColumn:
-    """A column. `type` is Arrow's name of its type, None for any."""
+    """A column. `type` is Arrow's name of its type, None for any; `doc` is what people are told of it."""
 
     name: str
     type: str | None
     is_nullable: bool
+    doc: str | None = None
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Schema:
     file: str
     line: int
     columns: tuple[SchemaColumn, ...]
+    doc: str | None = None
 
 
 def read_schemas(tree: ast.Module, spelling: Spelling, calls: CallReader, file: str) -> dict[str, Schema]:
@@ -39,7 +41,8 @@ def read_schemas(tree: ast.Module, spelling: Spelling, calls: CallReader, file: 
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and any(spelling.declaration(base) == "TableSchema" for base in node.bases):
             columns = [_column(each, node.name, spelling, calls) for each in node.body if _is_column(each)]
-            schemas[node.name] = Schema(node.name, file, node.lineno, tuple(each for each in columns if each))
+            known = tuple(each for each in columns if each)
+            schemas[node.name] = Schema(node.name, file, node.lineno, known, ast.get_docstring(node))
             if not columns:
                 calls.error("bad-schema", f"the schema {node.name!r} names no column", None, node.lineno)
     return schemas
@@ -51,7 +54,7 @@ def _is_column(node: ast.stmt) -> bool:
 
 def _column(node: ast.stmt, schema: str, spelling: Spelling, calls: CallReader) -> SchemaColumn | None:
     assert isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-    name, is_nullable = node.target.id, False
+    name, is_nullable, doc = node.target.id, False, None
     annotation = unquoted(node.annotation)
     inside = None if annotation is None else spelling.optional(annotation)
     if inside is not None and spelling.annotated(inside) is not None:
@@ -78,6 +81,7 @@ def _column(node: ast.stmt, schema: str, spelling: Spelling, calls: CallReader) 
             plain.keywords = [each for each in plain.keywords if each.arg in _FIELD_OPTIONS]
             options = calls.literals(field, _FIELD_OPTIONS, schema, "TableField")
             name = calls.option(options, "name", "a text", schema, text) or name
+            doc = calls.option(options, "doc", "a text", schema, text) or doc
             is_nullable = bool(calls.option(options, "nullable", "True or False", schema, boolean)) or is_nullable
     optional = None if kind is None else spelling.optional(kind)
     if optional is not None:
@@ -85,10 +89,10 @@ def _column(node: ast.stmt, schema: str, spelling: Spelling, calls: CallReader) 
     type_name = spelling.column_type(kind)
     if type_name in TYPES:
         # A column of any type is passed on as it is, nulls included.
-        return SchemaColumn(name, TYPES[type_name], is_nullable or TYPES[type_name] is None)
+        return SchemaColumn(name, TYPES[type_name], is_nullable or TYPES[type_name] is None, doc)
     digits = spelling.decimal_digits(kind)
     if digits is not None and 1 <= digits[0] <= DIGITS_MAX and 0 <= digits[1] <= digits[0]:
-        return SchemaColumn(name, f"decimal128({digits[0]}, {digits[1]})", is_nullable)
+        return SchemaColumn(name, f"decimal128({digits[0]}, {digits[1]})", is_nullable, doc)
     _no_type(kind, name, schema, spelling, calls, node.lineno)
     return None
 

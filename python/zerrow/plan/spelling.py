@@ -19,6 +19,7 @@ MARKS = ("Model", "Parameter")
 
 _ANNOTATED = ("typing.Annotated", "typing_extensions.Annotated")
 _ANY = ("typing.Any", "typing_extensions.Any")
+_UNION = ("typing.Union", "typing_extensions.Union")
 _OPTIONAL = ("typing.Optional", "typing_extensions.Optional")
 _LITERAL = ("typing.Literal", "typing_extensions.Literal")
 _FOLLOWED = (*FAMILIES, "typing", "typing_extensions")
@@ -156,14 +157,16 @@ class Spelling:
         return None
 
     def optional(self, node: ast.expr) -> ast.expr | None:
-        """The type that `… | None` or `Optional[…]` makes optional; None for anything else."""
+        """The type that `… | None`, `Optional[…]` or `Union[…, None]` makes optional; None for anything else."""
         if isinstance(node, ast.Subscript) and self.path(node.value) in _OPTIONAL:
             return node.slice
+        parts: list[ast.expr] = []
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-            for one, other in ((node.left, node.right), (node.right, node.left)):
-                if isinstance(other, ast.Constant) and other.value is None:
-                    return one
-        return None
+            parts = [node.left, node.right]
+        elif isinstance(node, ast.Subscript) and self.path(node.value) in _UNION and isinstance(node.slice, ast.Tuple):
+            parts = node.slice.elts
+        types = [part for part in parts if not (isinstance(part, ast.Constant) and part.value is None)]
+        return types[0] if len(parts) == 2 and len(types) == 1 else None
 
 
 def unquoted(node: ast.expr | None) -> ast.expr | None:

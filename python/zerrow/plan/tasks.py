@@ -66,6 +66,7 @@ def _python_task(model: PythonModel, inputs: list[Input], project: Project, plan
         **({"expectation": True, "strict": model.promise.is_strict is not False} if model.is_expectation else {}),
         "columns": None,
         **_promised(model.promise),
+        **_described(model.doc, model.promise.contract),
         "arguments": arguments,
     }
 
@@ -80,6 +81,7 @@ def _sql_task(model: SqlModel, inputs: list[Input], project: Project) -> dict[st
         "sql": model.text,
         "engine": model.engine,
         **_promised(model.promise),
+        **_described(None, model.promise.contract),
         **({"secrets": secrets} if secrets else {}),
         "arguments": [_table_argument(index, input_) for index, input_ in enumerate(inputs)],
     }
@@ -95,6 +97,14 @@ def _promised(promise: Promise) -> dict[str, Any]:
     if promise.contract is not None:
         said["contract"] = _contract(promise.contract)
     return said
+
+
+def _described(doc: str | None, schema: Schema | None) -> dict[str, Any]:
+    """What people are told of a table and its columns; nothing where nothing is said."""
+    table = doc or (schema.doc if schema else None)
+    columns = {column.name: column.doc for column in (schema.columns if schema else ()) if column.doc}
+    said = {**({"table": table} if table else {}), **({"columns": columns} if columns else {})}
+    return {"doc": said} if said else {}
 
 
 def _contract(schema: Schema) -> dict[str, Any]:
