@@ -23,7 +23,7 @@ import Testing
         }
 
         mutating func begin(_ run: Int, isBatch: Bool = false, slots: Int = 99) {
-            feed(.runBegan(run, isBatch: isBatch, slots: slots, memoryBytesMax: nil))
+            feed(.runBegan(run, priority: isBatch ? 1 : 5, slots: slots, memoryBytesMax: nil))
         }
 
         mutating func ask(_ run: Int, _ count: Int = 1) {
@@ -160,7 +160,7 @@ import Testing
 
     @Test func withinARunTheLowestRankComesFirst() {
         var manager = ResourceManager(limits: .init(memoryBytesMax: nil, slots: 1))
-        _ = manager.handle(.runBegan(1, isBatch: false, slots: 9, memoryBytesMax: nil))
+        _ = manager.handle(.runBegan(1, priority: 5, slots: 9, memoryBytesMax: nil))
         _ = manager.handle(.asked(.init(run: 1, model: 0, rank: 9, expectedBytes: 0)))
         for (model, rank) in [(1, 5), (2, 3), (3, 7)] {
             #expect(manager.handle(.asked(.init(run: 1, model: model, rank: rank, expectedBytes: 0))) == [])

@@ -85,7 +85,7 @@ def execute(
         case "sql":
             return _checked(to_table(run_sql(task, arguments, cpus), list(tables)), task, notes)
         case "preview":
-            return preview(tables[0], task["rows"], task.get("width"))
+            return preview(tables[0], task["rows"], task.get("width"), is_tail=task.get("tail") is True)
         case kind:
             raise WorkerFailure("internal", f"this worker knows no task of kind {kind!r}")
 
