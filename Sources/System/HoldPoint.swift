@@ -25,6 +25,8 @@ public enum HoldPoint: String, CaseIterable, Sendable {
     case free
     /// What models needed is being read, or written.
     case history
+    /// What is remembered of a job is being written.
+    case job
     /// A zygote is being started.
     case spawn
     /// A control group is being removed, or a process put into it.

@@ -217,7 +217,7 @@ class Server:
                 [*caller.words, "serve", *arguments],
                 stdout=subprocess.DEVNULL,
                 stderr=log,
-                env={**os.environ, "ZERROW_HISTORY": "", **caller.environment, **self.environment},
+                env={**os.environ, "ZERROW_HISTORY": "", "ZERROW_JOBS": "", **caller.environment, **self.environment},
             )
         # The socket's name is there a moment before anybody listens.
         wait_until(lambda: self.says("serving at"), seconds=120, what="an engine that listens")

@@ -72,7 +72,7 @@ final class JobWriter: Sendable {
     /// The life of the thread.
     private func work(_ id: String) {
         do {
-            HoldPoint.history.pass()
+            HoldPoint.job.pass()
             let folder = try JobFolder(path, makes: true)
             let log = try folder.makeLog(id)
             // The lock goes with the process: a job whose files have all been written still runs.

@@ -226,7 +226,7 @@ enum SecretInput {
     /// Reads it: a line that the terminal does not show, else all of standard input without the end of its last line.
     static func read(_ name: String) throws -> String {
         guard isatty(0) == 1 else {
-            let bytes = try Files.read("/dev/stdin", bytesMax: bytesMax)
+            let bytes = try Files.readStandardInput(bytesMax: bytesMax)
             guard var text = String(validating: bytes, as: UTF8.self) else {
                 throw EngineError.options("the value on standard input is not in UTF-8")
             }

@@ -83,7 +83,10 @@ struct QueryCommand: ParsableCommand {
     private static func statement(in path: String) throws -> String {
         let bytes: [UInt8]
         do throws(SystemError) {
-            bytes = try Files.read(path == "-" ? "/dev/stdin" : path, bytesMax: statementBytesMax)
+            bytes =
+                try path == "-"
+                ? Files.readStandardInput(bytesMax: statementBytesMax)
+                : Files.read(path, bytesMax: statementBytesMax)
         } catch {
             throw ValidationError("the statement can't be read from \(path): \(SystemError.reason(error.errno))")
         }

@@ -1,5 +1,5 @@
 """A project's parameters for `zerrow parameter`: lists them, and says what its files are to become when one is set or
-removed.
+removed: `python -m zerrow.plan.parameter_tool VERB --project DIR … -- NAME`.
 
 It runs without any right to write, as the planner does: the caller writes the files. A secret's value comes through the
 environment, and is in nothing but the text of the file that git ignores.
@@ -35,7 +35,6 @@ def main(arguments: list[str] | None = None) -> int:
     """Prints one JSON object. Exit code 0: the answer; 1: what is wrong."""
     parser = argparse.ArgumentParser(prog="python -m zerrow.plan.parameter_tool")
     parser.add_argument("verb", choices=("ls", "set", "rm"))
-    parser.add_argument("name", nargs="?", default="")
     parser.add_argument("--project", default=".")
     parser.add_argument("--value")
     parser.add_argument("--type", choices=TYPES)
@@ -45,7 +44,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--excludes")
     parser.add_argument("--ignore-case", action="store_true")
     parser.add_argument("--git-folder")
-    options = parser.parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    # A name comes behind `--`, so that it is taken for no option whatever it is.
+    end = words.index("--") if "--" in words else len(words)
+    options = parser.parse_args(words[:end])
+    options.name = "".join(words[end + 1 : end + 2])
     tool = _Tool(options)
     try:
         answer = tool.list() if options.verb == "ls" else tool.set() if options.verb == "set" else tool.remove()

@@ -1,7 +1,7 @@
 """Changing a mapping in a YAML text and nothing else of it: the rest stays as it was written, byte for byte.
 
-The text is parsed for the places of its nodes; the change is one of the text. It is parsed again, and refused if it says
-anything but what was wanted.
+The text is parsed for the places of its nodes; the change is one of the text. What comes out is parsed again, and
+refused if it says anything but what was wanted.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class _Text:
             if not isinstance(entry[1], yaml.MappingNode) or not entry[1].value:
                 return self._fill(entry, path[depth + 1 :], keys)
             node = entry[1]
-        return self._change(node, keys)
+        return self._append_to_document((), keys) if node is None else self._change(node, keys)
 
     def _change(self, node: yaml.MappingNode, keys: Mapping[str, Scalar | None]) -> str:
         if node.flow_style:
@@ -179,13 +179,16 @@ class _Text:
         if not (isinstance(value, yaml.MappingNode) or (isinstance(value, yaml.ScalarNode) and _is_null(value))):
             raise CantEdit(f"{key.value!r} is no mapping", key.start_mark.line + 1)
         text, start, end = self.text, self._start(value), self._end(value)
+        if self._column(key) != _indent(text, self._start(key)):
+            # It is written inside of braces.
+            if start == end:
+                raise CantEdit(f"{key.value!r} has no value", key.start_mark.line + 1)
+            return self._replaced(start, end, "{" + _flow(path, keys) + "}")
         if start != end:
             # `{}` or `null`: what stands behind it on the line, a comment, stays.
             before = text[:start].rstrip(" ")
             text = before + text[end:]
             end = len(before)
-        if self._column(key) != _indent(text, self._start(key)):
-            raise CantEdit(f"{key.value!r} is written inside of braces", key.start_mark.line + 1)
         line_end = text.find("\n", max(end, self._end(key)))
         text = text + self.newline if line_end < 0 else text
         line_end = len(text) if line_end < 0 else line_end + 1
