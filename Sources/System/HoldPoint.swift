@@ -27,6 +27,8 @@ public enum HoldPoint: String, CaseIterable, Sendable {
     case history
     /// What is remembered of a job is being written.
     case job
+    /// An environment is all there, and has not got its name.
+    case environment
     /// A zygote is being started.
     case spawn
     /// A control group is being removed, or a process put into it.

@@ -36,7 +36,7 @@ enum CommandRun {
                 job.note("note: the argument '\(argument.prefix { $0 != "=" })' says nothing here")
             }
             if call.engine.noSandbox { job.note("warning: --no-sandbox: models run without isolation") }
-            if call.isDetached { try Detaching.goOn(job) }
+            if call.isDetached { try Detaching.goOn(job, call.output) }
             let planned = PlannedRun(
                 plan: plan, options: options, group: call.engine, installation: installation, environment: environment,
                 observer: job, signals: signals)
@@ -68,7 +68,7 @@ enum CommandRun {
 
     private static func plan(
         _ call: RunCall, _ options: RunOptions, _ installation: Installation, _ environment: [String: String],
-        _ signals: SignalDescriptor, note: (String) -> Void
+        _ signals: SignalDescriptor, note: @escaping (String) -> Void
     ) throws -> Plan {
         try Engine.plan(
             installation: installation, environment: environment, folder: call.project.project,

@@ -4,10 +4,10 @@ import System
 /// Letting a run go on without the terminal that it was called from.
 enum Detaching {
     /// Goes on in a process of its own, in its own session, without any of the caller's streams. The process that was called waits until
-    /// the job is remembered, prints its id, and ends.
+    /// the job is remembered, prints its id, or as JSON what a list of jobs has of it, and ends.
     ///
     /// - Throws: `EngineError.options` when the job can't be remembered: nobody could ask for it.
-    static func goOn(_ job: JobRecorder) throws {
+    static func goOn(_ job: JobRecorder, _ output: OutputFormat) throws {
         var (reading, writing): (DescriptorBox, DescriptorBox?) = try DescriptorBox.pipe()
         switch try DetachedProcess.fork() {
         case .caller:
@@ -18,7 +18,7 @@ enum Detaching {
                 throw EngineError.options(
                     "--detach: the job can't be remembered, so nobody could ask for it: \(answer)")
             }
-            Output.result(job.job.id)
+            Output.result(output == .json ? JSONText.of(job.job.summary) : job.job.id)
             Output.leave(0)
         case .detached:
             let problem = job.beginForked()

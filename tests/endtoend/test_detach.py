@@ -44,6 +44,14 @@ def test_a_detached_run_prints_its_id_and_goes_on(any_jobs: Jobs) -> None:
     assert [line["text"] for line in any_jobs.logs(job)] == ["begun", "woken"]
 
 
+def test_as_json_it_is_one_object_that_has_the_id(jobs: Jobs) -> None:
+    jobs.project.write("models.py", SLOW.format(seconds=0))
+    done = jobs.call("run", "-p", str(jobs.project.folder), "--detach", "-O", "json")
+    job = json.loads(done.stdout)
+    assert (done.returncode, job["kind"], job["project"]) == (0, "run", "test"), done.stderr
+    assert jobs.wait(job["id"], "complete", "fail", "abort")["status"] == "complete"
+
+
 def test_it_is_stopped_by_its_id(any_jobs: Jobs) -> None:
     any_jobs.project.write("models.py", SLOW.format(seconds=600))
     job = detach(any_jobs)

@@ -53,20 +53,20 @@ struct Planner {
     ///
     /// Throws `EngineError.project` with all that is wrong with it, or `EngineError.planner` when the planner itself failed.
     func plan(
-        folder: String, _ request: PlanRequest, prepares: Bool, note: (String) -> Void
+        folder: String, _ request: PlanRequest, prepares: Bool, note: @escaping (String) -> Void
     ) throws -> Plan {
         // A plan that is only looked at needs no code; a run finds a wrong filter in its first scan.
-        let first = try read(folder, request, isToRun: prepares)
+        let first = try read(folder, request, isToRun: prepares, note)
         guard prepares, first.prepare != nil else { return first }
         let turn = try PrepareTurn(first.project.folder, signals: signals, note: note)
         // The run that had the turn before may have made all of it.
-        let plan = try read(folder, request, isToRun: true)
+        let plan = try read(folder, request, isToRun: true, note)
         guard let prepare = plan.prepare else { return plan }
         note(
             "making \(prepare.missing.joined(separator: ", ")) with the project's prepare command: "
                 + prepare.command.joined(separator: " "))
         try self.prepare(prepare, turn)
-        let again = try read(folder, request, isToRun: true)
+        let again = try read(folder, request, isToRun: true, note)
         if let left = again.prepare?.missing {
             throw EngineError.prepare(
                 "the project's prepare command succeeded but made no \(left.joined(separator: ", ")): "
@@ -75,7 +75,9 @@ struct Planner {
         return again
     }
 
-    private func read(_ folder: String, _ request: PlanRequest, isToRun: Bool) throws -> Plan {
+    private func read(
+        _ folder: String, _ request: PlanRequest, isToRun: Bool, _ note: @escaping (String) -> Void
+    ) throws -> Plan {
         let folder = try Self.found(folder)
         var arguments = ["--project", folder, "--engine", try installation.build()]
         arguments.append(isToRun ? "--hand-over" : "--check-filters")
@@ -83,12 +85,14 @@ struct Planner {
         // Links are followed here: the planner sees none that lead there.
         for folder in writtenFolders { arguments += ["--writes", Path.resolved(folder) ?? folder] }
         let limits = try PlannerLimits(environment, machineBytes: Engine.memoryBytesThere.map { UInt64($0) })
-        let result = try PlannerProcess(spec: try spec(arguments, folder, limits), limits: limits, signals: signals)
-            .run()
+        let environments = EnvironmentResolver(installation, environment, signals: signals, note: note)
+        let result = try PlannerProcess(
+            spec: try spec(arguments, folder, limits), limits: limits, environments: environments, signals: signals
+        ).run()
         switch result.ending {
         case .exited(0):
             let plan = try PlannerAnswer.plan(result.output)
-            try check(plan, folder)
+            try check(plan, folder, environments)
             return plan
         case .exited(1):
             if let problems = PlannerAnswer.problems(result.output) { throw EngineError.project(problems) }
@@ -113,7 +117,8 @@ struct Planner {
             variables[name] = environment[name]
         }
         // Values of parameters, which may be secret: they are in no list of arguments.
-        variables.merge(environment.filter { $0.key.hasPrefix("ZERROW_PARAM_") }) { own, _ in own }
+        let values = environment.filter { $0.key.hasPrefix("ZERROW_PARAM_") || $0.key == "ZERROW_PARAMETERS" }
+        variables.merge(values) { own, _ in own }
         return ReaderSpec(
             arguments: program + files + ignoreFiles.arguments + arguments, environment: variables,
             readPaths: try installation.interpreterFolders(installation.python) + [installation.pythonFolder, folder]
@@ -134,10 +139,13 @@ struct Planner {
     }
 
     /// Checks the folder and the interpreter that a plan has zygotes show: a planner that a project has taken over could name others.
-    private func check(_ plan: Plan, _ folder: String) throws {
+    private func check(_ plan: Plan, _ folder: String, _ answered: EnvironmentResolver) throws {
         let (place, name) = (Path.parent(installation.python), installation.python.split(separator: "/").last ?? "")
         let python = (Path.resolved(place) ?? place) + "/" + name
-        guard plan.project.folder == folder, plan.environments.allSatisfy({ $0.python == python }) else {
+        let isOurs = plan.environments.allSatisfy { each in
+            each.version == nil ? each.python == python : answered.pythons[each.id] == each.python
+        }
+        guard plan.project.folder == folder, isOurs else {
             throw EngineError.planner("its plan is for another folder, or another interpreter, than it was asked for")
         }
     }

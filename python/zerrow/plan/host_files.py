@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import stat
 import struct
@@ -64,6 +65,9 @@ class HostFiles(Protocol):
     def tail(self, path: str) -> bytes:
         """The end of a Parquet file from its footer on. Raises OSError, or ValueError where it is no Parquet file's."""
 
+    def environments(self, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What requests for environments are resolved to (docs/plan.md), or why they are not."""
+
 
 class OwnFiles:
     """Looks for itself."""
@@ -93,6 +97,11 @@ class OwnFiles:
             return parquet_tail(size, lambda length: os.pread(descriptor, length, max(0, size - length)))
         finally:
             os.close(descriptor)
+
+    def environments(self, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Resolves nothing: that is the engine's."""
+        short = "this needs the engine, which 'zerrow plan' has"
+        return [{"problem": "offline", "text": short, "short": short} for _ in requests]
 
 
 class AskedFiles:
@@ -163,12 +172,31 @@ class AskedFiles:
         size, tail = int.from_bytes(answer[4:12], "little"), answer[12:]
         return parquet_tail(size, lambda _: tail)  # the engine found where the footer begins
 
+    def environments(self, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The engine's answers, one for each."""
+        texts = [json.dumps(each, separators=(",", ":")).encode() for each in requests]
+        answers: list[dict[str, Any]] = []
+        while texts:
+            batch = [texts.pop(0)]
+            while texts and sum(map(len, batch)) + len(texts[0]) + len(batch) < _QUESTION_BYTES_MAX:
+                batch.append(texts.pop(0))
+            if len(batch[0]) > _QUESTION_BYTES_MAX:
+                answers.append({"problem": "unresolvable", "text": "it has too many packages"})
+                continue
+            answers += json.loads(self._send(b"E", b"[" + b",".join(batch) + b"]"))
+        return answers
+
     def _ask(self, kind: bytes, paths: list[str]) -> bytes:
+        if any("\0" in path for path in paths):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        return self._send(kind, b"".join(os.fsencode(path) + b"\0" for path in paths))
+
+    def _send(self, kind: bytes, content: bytes) -> bytes:
         self._count += 1
         # Two processes may ask, and one of them may end before it has its answer.
         number = struct.pack("<I", (os.getpid() << 20 | self._count & 0xFFFFF) & 0xFFFFFFFF)
-        question = kind + number + b"".join(os.fsencode(path) + b"\0" for path in paths)
-        if any("\0" in path for path in paths) or len(question) > _PIECE_BYTES:
+        question = kind + number + content
+        if len(question) > _PIECE_BYTES:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         os.write(self._descriptor, question)
         pieces = []
