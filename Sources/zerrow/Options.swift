@@ -3,7 +3,9 @@ import Engine
 
 /// Which project, and its parameters.
 struct ProjectOptions: ParsableArguments {
-    @Option(name: [.customShort("p"), .long], help: ArgumentHelp("The project's folder.", valueName: "dir"))
+    @Option(
+        name: [.customShort("p"), .long, .customLong("project-dir")],
+        help: ArgumentHelp("The project's folder.", valueName: "dir"))
     var project = "."
 
     @Option(

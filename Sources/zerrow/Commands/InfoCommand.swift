@@ -12,7 +12,8 @@ struct InfoCommand: ParsableCommand {
         discussion: "What this machine offers, and what to change, is shown by 'doctor'.")
 
     @Option(
-        name: [.customShort("p"), .long], help: ArgumentHelp("The project's folder.", valueName: "dir"))
+        name: [.customShort("p"), .long, .customLong("project-dir")],
+        help: ArgumentHelp("The project's folder.", valueName: "dir"))
     var project = "."
 
     @Option(name: [.customShort("O"), .long], help: "tty: for people. json: one JSON object on stdout.")
