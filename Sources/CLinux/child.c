@@ -1,6 +1,10 @@
 #define _GNU_SOURCE
 #include "child.h"
 
+#include <unistd.h>
+
 int zerrow_spawn_in(posix_spawn_file_actions_t *actions, const char *folder) {
     return posix_spawn_file_actions_addchdir_np(actions, folder);
 }
+
+pid_t zerrow_fork(void) { return fork(); }

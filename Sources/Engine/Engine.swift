@@ -164,7 +164,7 @@ public final class Engine {
         runs.append(run)
         tell(
             .runBegan(
-                run.number, isBatch: options.isBatch, slots: min(options.slots ?? .max, self.options.slots),
+                run.number, priority: options.priority, slots: min(options.slots ?? .max, self.options.slots),
                 memoryBytesMax: options.memoryBytesMax.map { Int(clamping: $0) }))
         run.start()
         resources.decide()

@@ -25,6 +25,18 @@ extension FileDescriptor {
         }
     }
 
+    /// Whether somebody has locked the open file. Looking keeps nobody else from looking, but may keep a new lock from being taken.
+    public func isLocked() throws(SystemError) -> Bool {
+        let raw = self.raw
+        do {
+            try perform(.lock, "descriptor \(raw)") { flock(raw, LOCK_SH | LOCK_NB) }
+            _ = flock(raw, LOCK_UN)
+            return false
+        } catch  where error.errno == EWOULDBLOCK {
+            return true
+        }
+    }
+
     /// Says that the file was changed and read just now.
     public func touch() throws(SystemError) {
         let raw = self.raw

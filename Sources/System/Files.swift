@@ -20,7 +20,17 @@ extension SystemCall {
 public enum Files {
     /// The whole content of a small file. `EFBIG` when it is longer than `bytesMax`.
     public static func read(_ path: String, bytesMax: Int) throws(SystemError) -> [UInt8] {
-        let file = try FileDescriptor.open(path)
+        try read(FileDescriptor.open(path), path, bytesMax: bytesMax)
+    }
+
+    /// All of standard input. It may be another user's pipe, which can't be opened by a name.
+    public static func readStandardInput(bytesMax: Int) throws(SystemError) -> [UInt8] {
+        try read(FileDescriptor.duplicate(of: 0), "standard input", bytesMax: bytesMax)
+    }
+
+    private static func read(
+        _ file: borrowing FileDescriptor, _ path: String, bytesMax: Int
+    ) throws(SystemError) -> [UInt8] {
         var content: [UInt8] = []
         // Files of /proc and /sys say they are empty, and give what they have in pieces: read to the end.
         var piece = [UInt8](repeating: 0, count: min(bytesMax, 64 << 10) + 1)

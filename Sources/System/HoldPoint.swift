@@ -25,6 +25,8 @@ public enum HoldPoint: String, CaseIterable, Sendable {
     case free
     /// What models needed is being read, or written.
     case history
+    /// What is remembered of a job is being written.
+    case job
     /// An environment is all there, and has not got its name.
     case environment
     /// A zygote is being started.

@@ -42,6 +42,13 @@ public struct ProcessTree: Sendable {
         threads.append(Thread(id: id, isRunning: thread[0] == "R", nice: Int(thread[16]) ?? 0))
     }
 
+    /// When a process was started, in ticks since the machine was: with its number it means this process and no later one. Nil when
+    /// there is none, or it can't be seen from here.
+    public static func startTicks(of process: pid_t) -> UInt64? {
+        guard let fields = fields(of: "/proc/\(process)"), fields.count > 19 else { return nil }
+        return UInt64(fields[19])
+    }
+
     /// What `stat` says, from the state on: a name may have spaces and parentheses.
     private static func fields(of folder: String) -> [Substring]? {
         guard let bytes = try? Files.read(folder + "/stat", bytesMax: 4096) else { return nil }

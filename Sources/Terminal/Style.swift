@@ -57,7 +57,8 @@ public struct Style: Equatable, Sendable {
     var ellipsis: String { isUnicode ? "…" : "..." }
     var separator: String { isUnicode ? " · " : ", " }
     var rule: String { isUnicode ? "─" : "-" }
-    var bar: String { isUnicode ? "│" : "|" }
+    /// The mark between a model's name and what it prints.
+    public var bar: String { isUnicode ? "│" : "|" }
     var branch: String { isUnicode ? "├── " : "|-- " }
     var lastBranch: String { isUnicode ? "└── " : "`-- " }
     var trunk: String { isUnicode ? "│   " : "|   " }

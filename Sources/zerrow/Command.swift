@@ -4,8 +4,11 @@ import System
 /// The command line: parse, call the engine, print.
 @main
 struct Command: ParsableCommand {
+    /// The version of zerrow.
+    static let version = "0.1.0"
+
     static let configuration = CommandConfiguration(
-        commandName: "zerrow",
+        commandName: CalledName.own,
         abstract: "Runs pipelines of isolated Python and SQL models over Arrow tables, without copying column data.",
         discussion: """
             A project is a folder with a zerrow_project.yml, Python files whose functions are marked @zerrow.model, and SQL \
@@ -14,15 +17,19 @@ struct Command: ParsableCommand {
             Try it:
               zerrow run -p examples/tpch        run a pipeline and show its result
               zerrow plan -p examples/tpch       show the DAG, run nothing
+              zerrow job ls                      what was run, and how it went
               zerrow doctor                      what this machine offers, and what to change
+
+            'bauplan' is another name of the command, for scripts that were written for Bauplan: what of its options says nothing here is \
+            noted and ignored (-P, --client-timeout, -v, -a).
 
             Exit code 0: success. 1: the run failed, or standard output did not take its result. 2: wrong usage.
             """,
-        version: "0.1.0",
+        version: Self.version,
         subcommands: [
-            InitCommand.self, RunCommand.self, ServeCommand.self, PlanCommand.self, QueryCommand.self,
-            DoctorCommand.self, EnvCommand.self,
-            BenchCommand.self, JanitorCommand.self, RunPrepareCommand.self,
+            InitCommand.self, RunCommand.self, QueryCommand.self, PlanCommand.self, JobCommand.self,
+            ParameterCommand.self, ServeCommand.self, InfoCommand.self, VersionCommand.self, ConfigCommand.self,
+            DoctorCommand.self, EnvCommand.self, BenchCommand.self, JanitorCommand.self, RunPrepareCommand.self,
         ])
 
     /// Parses and runs. Wrong usage is exit code 2, as DESIGN's command line has it; the library's own is 64.
@@ -31,7 +38,9 @@ struct Command: ParsableCommand {
         Output.openMissingStreams()
         Output.takeWriteSignals()
         do {
-            var command = try parseAsRoot()
+            let arguments = try CommandLineArguments(Array(CommandLine.arguments.dropFirst()))
+            var command = try parseAsRoot(arguments.words)
+            for note in arguments.notes { Output.note(note) }
             try command.run()
             Output.leave(0)
         } catch {
@@ -46,4 +55,13 @@ struct Command: ParsableCommand {
             Output.leave(2)
         }
     }
+}
+
+/// The name that the command was called by.
+enum CalledName {
+    /// `bauplan` where that is how it was called.
+    static let own: String = {
+        let name = CommandLine.arguments.first?.split(separator: "/").last
+        return name == "bauplan" ? "bauplan" : "zerrow"
+    }()
 }

@@ -6,57 +6,75 @@ import Terminal
 /// From parsed arguments to an exit code: makes the engine, runs, prints.
 enum CommandRun {
     /// Runs a project, or a query over it, and ends the process with the run's exit code.
-    static func run(
-        _ project: ProjectOptions, _ group: EngineOptionGroup, _ runGroup: RunOptionGroup, output: OutputFormat,
-        rows: Int, query: String?, exportFolder: String? = nil, againOnLine: Bool = false
-    ) -> Never {
+    static func run(_ call: RunCall) -> Never {
+        var call = call
+        let environment = Environment.variables
+        let display = RunDisplay(isQuery: call.query != nil)
+        let job = JobRecorder(
+            call.job(Job.newID()), in: call.againOnLine ? nil : JobFolder.path(environment), forwarding: display)
         var report: RunReport
-        let display = RunDisplay(isQuery: query != nil)
+        var wasInterrupted = false
+        var stream: RowStream?
         do {
             // First of all: threads that come later inherit the mask, and Ctrl-C is read from a descriptor.
             let signals = try SignalDescriptor([SIGINT, SIGTERM, SIGHUP])
             Output.stopWaiting(on: signals)
-            var options = RunOptions()
-            options.keepsGoing = runGroup.keepGoing
-            options.timeoutSeconds = runGroup.timeout
-            options.isBatch = runGroup.batch
-            options.slots = group.jobs
-            options.memoryBytesMax = group.memory?.bytes
-            options.usesCache = !runGroup.noCache
-            options.usesDeCache = !runGroup.noDeCache
-            options.previewRows = rows
-            options.previewWidth = Output.columns(1)
-            options.exportFolder = try exportFolder.map {
-                try FolderOption(option: "--export", path: $0, madeWithMode: 0o755).checked()
-            }
-            var group = group
-            try group.checkFolders()
-            let environment = Environment.variables
+            try call.engine.checkFolders()
             let installation = try Installation.find(environment: environment)
-            let plan = try Engine.plan(
-                installation: installation, environment: environment, folder: project.project,
-                project.request(query: query),
-                writtenFolders: [options.exportFolder, group.cacheFolder, group.spillFolder].compactMap(\.self),
-                prepares: true, isSandboxed: !group.noSandbox, signals: signals, note: display.note)
-            for warning in plan.warnings ?? [] { display.note("warning: " + warning.text) }
-            if group.noSandbox { display.note("warning: --no-sandbox: models run without isolation") }
+            stream = try RowStream(call, installation, environment)
+            var options = try call.runOptions(job.job.id)
+            if let stream, options.exportFolder == nil {
+                options.exportFolder = stream.folder
+                options.notesExports = false
+            }
+            // A job that is to be detached begins in the process that goes on: this one has to have no other thread.
+            if !call.isDetached { job.begin() }
+            let plan = try plan(call, options, installation, environment, signals, note: job.note)
+            job.planned(plan)
+            for warning in plan.warnings ?? [] { job.note("warning: " + warning.text) }
+            for argument in call.run.arguments {
+                job.note("note: the argument '\(argument.prefix { $0 != "=" })' says nothing here")
+            }
+            if call.engine.noSandbox { job.note("warning: --no-sandbox: models run without isolation") }
+            if call.isDetached { try Detaching.goOn(job, call.output) }
             let planned = PlannedRun(
-                plan: plan, options: options, group: group, installation: installation, environment: environment,
-                display: display, signals: signals)
-            if againOnLine { try planned.runOnEachLine(isServed: !runGroup.noServe) }
-            report = try (runGroup.noServe ? nil : planned.runRemotely()) ?? planned.runHere()
+                plan: plan, options: options, group: call.engine, installation: installation, environment: environment,
+                observer: job, signals: signals)
+            if call.againOnLine { try planned.runOnEachLine(isServed: !call.run.noServe) }
+            report = try (call.run.noServe ? nil : planned.runRemotely()) ?? planned.runHere()
             display.finish()
+            if let stream, report.status == "success", call.output == .tty {
+                try stream.show(plan, isOnly: call.query != nil, columns: Output.columns(1), signals: signals)
+            }
         } catch {
             display.finish()
-            report = RunReport(run: "", failures: failures(of: error))
+            if case EngineError.interrupted? = error as? EngineError { wasInterrupted = true }
+            report = RunReport(run: job.job.id, failures: failures(of: error))
         }
-        if output == .json {
+        stream?.remove()
+        // One that should have gone on without its terminal and could not.
+        job.begin()
+        if let problem = job.end(report, wasInterrupted: wasInterrupted) {
+            Output.note("this job is not remembered: \(problem)")
+        }
+        if call.output == .json {
             Output.result(report.json)
             for failure in report.errors { Output.error(failure.text) }
         } else {
-            show(report, onlyRows: query != nil)
+            show(report, onlyRows: call.query != nil)
         }
         Output.leave(report.status == "success" ? 0 : 1)
+    }
+
+    private static func plan(
+        _ call: RunCall, _ options: RunOptions, _ installation: Installation, _ environment: [String: String],
+        _ signals: SignalDescriptor, note: @escaping (String) -> Void
+    ) throws -> Plan {
+        try Engine.plan(
+            installation: installation, environment: environment, folder: call.project.project,
+            call.project.request(query: call.query),
+            writtenFolders: [options.exportFolder, call.engine.cacheFolder, call.engine.spillFolder].compactMap(\.self),
+            prepares: true, isSandboxed: !call.engine.noSandbox, signals: signals, note: note)
     }
 
     /// Serves until a signal comes, and ends the process.

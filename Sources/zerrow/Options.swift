@@ -3,7 +3,9 @@ import Engine
 
 /// Which project, and its parameters.
 struct ProjectOptions: ParsableArguments {
-    @Option(name: [.customShort("p"), .long], help: ArgumentHelp("The project's folder.", valueName: "dir"))
+    @Option(
+        name: [.customShort("p"), .long, .customLong("project-dir")],
+        help: ArgumentHelp("The project's folder.", valueName: "dir"))
     var project = "."
 
     @Option(
@@ -170,14 +172,52 @@ struct RunOptionGroup: ParsableArguments {
             valueName: "seconds"))
     var timeout: Double?
 
+    @Flag(name: .long, help: "Let interactive runs of the same engine go first: priority 1.")
+    var batch = false
+
+    @Option(
+        name: .long, parsing: .unconditional,
+        help: ArgumentHelp(
+            """
+            Which runs of the same engine are served first: 10 before 9, and so on; 5 without. Those behind have their turn all the same, \
+            only more rarely.
+            """, valueName: "1-10"))
+    var priority: Int?
+
+    @Option(
+        name: [.customShort("r"), .long],
+        help: ArgumentHelp("The branch. There is one, 'main'.", valueName: "branch"))
+    var ref: String?
+
+    @Option(
+        name: [.customShort("a"), .customLong("arg")],
+        help: ArgumentHelp(
+            "An argument for Bauplan's engine, as name=value: noted, and ignored.", valueName: "name=value"))
+    var arguments: [String] = []
+
+    /// The one branch.
+    static let branch = "main"
+
     func validate() throws {
         if let timeout, !(timeout > 0 && timeout.isFinite) {
             throw ValidationError("--timeout must be a positive number of seconds")
         }
+        if let priority {
+            guard RunOptions.priorities.contains(priority) else {
+                throw ValidationError("--priority must be a number from 1 to 10, and 10 goes first")
+            }
+            if batch { throw ValidationError("--batch is a priority: give one of --batch and --priority") }
+        }
+        if let ref, ref != Self.branch {
+            throw ValidationError("there is no branch '\(ref)': the tables have one, '\(Self.branch)'; leave --ref out")
+        }
+        for argument in arguments where !argument.dropFirst().contains("=") {
+            throw ValidationError("'--arg \(argument)' is not name=value")
+        }
     }
 
-    @Flag(name: .long, help: "Let interactive runs of the same engine go first.")
-    var batch = false
+    /// The priority of the run.
+    var chosenPriority: Int { priority ?? (batch ? RunOptions.batchPriority : RunOptions().priority) }
 }
 
 extension EvictionPolicy: ExpressibleByArgument {}

@@ -8,23 +8,23 @@ struct PlannedRun {
     let group: EngineOptionGroup
     let installation: Installation
     let environment: [String: String]
-    let display: RunDisplay
+    let observer: any RunObserver
     let signals: SignalDescriptor
 
     /// Has the engine that serves run it; nil when none does, or it refuses.
     func runRemotely() throws -> RunReport? {
         guard let remote = RemoteEngine(at: try ServeAddress(nil, environment: environment)) else { return nil }
         if let option = group.ownEngineOption {
-            display.note("the engine that serves is not used: \(option) is for an engine of one's own")
+            observer.note("the engine that serves is not used: \(option) is for an engine of one's own")
             return nil
         }
         let answer = try remote.run(
-            plan, options, engine: group.engineOptions, installation: installation, observer: display,
+            plan, options, engine: group.engineOptions, installation: installation, observer: observer,
             signals: signals)
         switch answer {
         case .report(let report): return report
         case .refused(let reason):
-            display.note("the engine that serves is not used: \(reason)")
+            observer.note("the engine that serves is not used: \(reason)")
             return nil
         }
     }
@@ -32,10 +32,10 @@ struct PlannedRun {
     /// Runs it in an engine of its own.
     func runHere() throws -> RunReport {
         let engine = try makeEngine()
-        if let problem = engine.kernelZeroProblem { display.note("warning: KernelZero is not used: \(problem)") }
+        if let problem = engine.kernelZeroProblem { observer.note("warning: KernelZero is not used: \(problem)") }
         defer { engine.shutDown() }
-        let report = try engine.run(plan, options, observer: display, signals: signals)
-        engine.finishBackgroundWrites(unless: signals, note: display.note)
+        let report = try engine.run(plan, options, observer: observer, signals: signals)
+        engine.finishBackgroundWrites(unless: signals, note: observer.note)
         return report
     }
 

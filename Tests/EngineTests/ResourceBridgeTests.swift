@@ -49,7 +49,7 @@ import Testing
     @Test func factsAreDecidedOnTogether() {
         let user = User()
         let bridge = bridge(user, slots: 1)
-        bridge.tell(.runBegan(1, isBatch: false, slots: 2, memoryBytesMax: nil))
+        bridge.tell(.runBegan(1, priority: 5, slots: 2, memoryBytesMax: nil))
         bridge.tell(ask(1))
         bridge.tell(ask(0))
         #expect(user.log.isEmpty)
@@ -67,7 +67,7 @@ import Testing
         let table = ResourceManager.TableFacts(
             bytes: 900 << 20, residentBytes: 900 << 20, recomputeSeconds: 1, ways: [.drop], nextUse: nil, owner: 1,
             maker: .init(1, 0))
-        bridge.tell(.runBegan(1, isBatch: false, slots: 1, memoryBytesMax: nil))
+        bridge.tell(.runBegan(1, priority: 5, slots: 1, memoryBytesMax: nil))
         bridge.tell(ask(0, bytes: 900 << 20))
         bridge.decide()
         user.onTell = { [weak bridge] in
@@ -89,7 +89,7 @@ import Testing
     @Test func modelsThatWaitForScansAreAnsweredBeforeEachStep() {
         let user = User()
         let bridge = bridge(user)
-        bridge.tell(.runBegan(1, isBatch: false, slots: 2, memoryBytesMax: nil))
+        bridge.tell(.runBegan(1, priority: 5, slots: 2, memoryBytesMax: nil))
         for model in 0..<2 { bridge.tell(ask(model)) }
         user.waiting = 2
         user.onPerform = { _ in user.waiting = 1 }
@@ -100,7 +100,7 @@ import Testing
     @Test func whatComesUpMeanwhileWaitsForTheActionsThatWereDecided() {
         let user = User()
         let bridge = bridge(user, slots: 1)
-        bridge.tell(.runBegan(1, isBatch: false, slots: 1, memoryBytesMax: nil))
+        bridge.tell(.runBegan(1, priority: 5, slots: 1, memoryBytesMax: nil))
         user.onPerform = { [weak bridge] action in
             guard case .grant(_, 0, _) = action else { return }
             bridge?.tell(.givenBack(1, model: 0))
@@ -116,7 +116,7 @@ import Testing
     @Test func thePoolIsToldOfWhenItHasChangedAndWheneverItWasAskedFor() {
         let user = User()
         let bridge = bridge(user)
-        bridge.tell(.runBegan(1, isBatch: false, slots: 2, memoryBytesMax: nil))
+        bridge.tell(.runBegan(1, priority: 5, slots: 2, memoryBytesMax: nil))
         user.onPerform = { [weak bridge] action in
             if case .shrinkPool = action { bridge?.answerPool(0) }
         }

@@ -11,8 +11,8 @@ import Testing
         "environments":[{"id":"e","python":"/e/bin/python","modules":[]}],\
         "models":[{"kind":"python","name":"m","environment":"e","inputs":[],"network":false,\
         "final":true,"task":{}}]},\
-        "options":{"keeps_going":false,"uses_cache":true,"uses_decache":true,"is_batch":false,\
-        "preview_rows":10,"preview_width":100}}
+        "options":{"keeps_going":false,"uses_cache":true,"uses_decache":true,"priority":5,\
+        "preview_rows":10,"preview_width":100,"previews_tail":false,"notes_exports":true}}
         """
 
     private func file(_ text: String) throws -> ReceivedFile {

@@ -10,7 +10,7 @@ import Testing
         _ tables: [ResourceManager.TableFacts], rates: ResourceManager.Rates = .init()
     ) -> [ResourceManager.Action] {
         var manager = ResourceManager(limits: .init(memoryBytesMax: 200, slots: 2))
-        _ = manager.handle([.measured(rates), .runBegan(1, isBatch: false, slots: 2, memoryBytesMax: nil)])
+        _ = manager.handle([.measured(rates), .runBegan(1, priority: 5, slots: 2, memoryBytesMax: nil)])
         for (model, table) in tables.enumerated() {
             _ = manager.handle(.tableHeld(.table(run: 1, model: model), table))
         }
@@ -59,7 +59,7 @@ import Testing
 
     @Test func distancesShrinkAsModelsAreGranted() {
         var manager = ResourceManager(limits: .init(memoryBytesMax: 200, slots: 2))
-        for run in 1...2 { _ = manager.handle(.runBegan(run, isBatch: false, slots: 2, memoryBytesMax: nil)) }
+        for run in 1...2 { _ = manager.handle(.runBegan(run, priority: 5, slots: 2, memoryBytesMax: nil)) }
         for (run, nextUse) in [(1, 3), (2, 2)] {
             var table = Self.table(nextUse: nextUse)
             table.owner = run
@@ -76,7 +76,7 @@ import Testing
 
     @Test func theCacheThatWasReadLongestAgoGoesFirst() {
         var manager = ResourceManager(limits: .init(memoryBytesMax: 200, slots: 2))
-        _ = manager.handle(.runBegan(1, isBatch: false, slots: 2, memoryBytesMax: nil))
+        _ = manager.handle(.runBegan(1, priority: 5, slots: 2, memoryBytesMax: nil))
         for cache in 0...1 {
             _ = manager.handle(.tableHeld(.cache(cache), .init(bytes: 100, recomputeSeconds: 1, ways: [.drop])))
         }

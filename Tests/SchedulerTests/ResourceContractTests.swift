@@ -5,7 +5,7 @@ import Testing
 @Suite struct ResourceContractTests {
     private static func manager() -> ResourceManager {
         var manager = ResourceManager(limits: .init(memoryBytesMax: 100, slots: 1))
-        _ = manager.handle(.runBegan(1, isBatch: false, slots: 1, memoryBytesMax: nil))
+        _ = manager.handle(.runBegan(1, priority: 5, slots: 1, memoryBytesMax: nil))
         return manager
     }
 

@@ -6,7 +6,7 @@ import Testing
     /// One run (number 1) on an engine with enough slots.
     private static func manager(engine: Int? = nil, run: Int? = nil) -> ResourceManager {
         var manager = ResourceManager(limits: .init(memoryBytesMax: engine, slots: 9))
-        _ = manager.handle(.runBegan(1, isBatch: false, slots: 9, memoryBytesMax: run))
+        _ = manager.handle(.runBegan(1, priority: 5, slots: 9, memoryBytesMax: run))
         return manager
     }
 
@@ -199,7 +199,7 @@ import Testing
     /// Two that may grow by what is free would together push it out a second time.
     @Test func whatRunsBesideARetryMayNotGrow() {
         var manager = Self.manager(engine: 200, run: 100)
-        _ = manager.handle(.runBegan(2, isBatch: false, slots: 9, memoryBytesMax: nil))
+        _ = manager.handle(.runBegan(2, priority: 5, slots: 9, memoryBytesMax: nil))
         #expect(manager.handle(Self.ask(0, 20, run: 2)) == [Self.grant(0, 20, max: 200, run: 2)])
         // What runs could grow into what it is to have.
         #expect(manager.handle(Self.ask(0, 10, isRetry: true)) == [])
@@ -212,7 +212,7 @@ import Testing
         _ isRetry: Bool
     ) {
         var manager = Self.manager(engine: 200)
-        _ = manager.handle(.runBegan(2, isBatch: false, slots: 9, memoryBytesMax: nil))
+        _ = manager.handle(.runBegan(2, priority: 5, slots: 9, memoryBytesMax: nil))
         #expect(manager.handle(Self.ask(0, isRetry ? 10 : 999, isRetry: isRetry)) == [Self.grant(0, 200, max: 200)])
         #expect(manager.handle(Self.ask(1, 20, run: 2)) == [])
         #expect(manager.runsWithoutSlot == [2])
@@ -239,7 +239,7 @@ import Testing
 
     @Test func aLargeAskHoldsUpOtherRunsInTheEnd() {
         var manager = Self.manager(engine: 100)
-        for run in 2...3 { _ = manager.handle(.runBegan(run, isBatch: false, slots: 9, memoryBytesMax: nil)) }
+        for run in 2...3 { _ = manager.handle(.runBegan(run, priority: 5, slots: 9, memoryBytesMax: nil)) }
         _ = manager.handle(Self.ask(0, 50, run: 2))
         _ = manager.handle(Self.ask(0, 1, run: 3))
         _ = manager.handle(Self.ask(0, 80))
@@ -252,7 +252,7 @@ import Testing
 
     @Test func aTableMadeAgainIsNotDroppedBeforeItIsReadUnlessNothingElseIsLeft() {
         var manager = Self.manager(engine: 100)
-        _ = manager.handle(.runBegan(2, isBatch: false, slots: 9, memoryBytesMax: nil))
+        _ = manager.handle(.runBegan(2, priority: 5, slots: 9, memoryBytesMax: nil))
         _ = manager.handle(Self.held(0, 50, ways: [.drop], recompute: 1))
         #expect(manager.handle(Self.ask(1, 60, run: 2)) == [.evict(Self.key(0), .drop)])
         _ = manager.handle(.evicted(Self.key(0), .drop, bytesFreed: 50))
@@ -269,7 +269,7 @@ import Testing
 
     @Test func aModelWaitsForResultsOfARunThatGoesOn() {
         var manager = Self.manager(engine: 100)
-        _ = manager.handle(.runBegan(2, isBatch: false, slots: 9, memoryBytesMax: nil))
+        _ = manager.handle(.runBegan(2, priority: 5, slots: 9, memoryBytesMax: nil))
         _ = manager.handle(Self.held(0, 50, ways: [], nextUse: nil))
         // There would be all of it if run 1 ended, which will ask or end.
         #expect(manager.handle(Self.ask(0, 80, run: 2)) == [])
@@ -281,7 +281,7 @@ import Testing
 
     @Test func aModelTakesWhatIsLeftWhenAllRunsWaitForMemory() {
         var manager = Self.manager(engine: 100)
-        _ = manager.handle(.runBegan(2, isBatch: false, slots: 9, memoryBytesMax: nil))
+        _ = manager.handle(.runBegan(2, priority: 5, slots: 9, memoryBytesMax: nil))
         _ = manager.handle(Self.held(0, 50, ways: [], nextUse: nil))
         _ = manager.handle(Self.ask(0, 80, run: 2))
         // Run 1's own result is there whatever it waits for: it doesn't.

@@ -23,7 +23,11 @@ import Testing
         }
 
         mutating func begin(_ run: Int, isBatch: Bool = false, slots: Int = 99) {
-            feed(.runBegan(run, isBatch: isBatch, slots: slots, memoryBytesMax: nil))
+            begin(run, priority: isBatch ? 1 : 5, slots: slots)
+        }
+
+        mutating func begin(_ run: Int, priority: Int, slots: Int = 99) {
+            feed(.runBegan(run, priority: priority, slots: slots, memoryBytesMax: nil))
         }
 
         mutating func ask(_ run: Int, _ count: Int = 1) {
@@ -147,6 +151,43 @@ import Testing
         #expect(desk.granted == [1, 2, 2, 1])
     }
 
+    @Test func runsOfAHigherPriorityComeFirst() {
+        var desk = Desk(slots: 1)
+        desk.begin(1, priority: 1)
+        desk.ask(1)
+        for (run, priority) in [(2, 2), (3, 10), (4, 5)] {
+            desk.begin(run, priority: priority)
+            desk.ask(run)
+        }
+        for _ in 0..<3 { desk.end(desk.granted.last!) }
+        #expect(desk.granted == [1, 3, 4, 2])
+    }
+
+    @Test func eachRunThatIsBehindHasItsTurn() {
+        var desk = Desk(slots: 1)
+        for (run, priority) in [(1, 10), (2, 5), (3, 1)] { desk.begin(run, priority: priority) }
+        desk.ask(1, 40)
+        desk.ask(2, 40)
+        desk.ask(3, 40)
+        for _ in 0..<20 { desk.end(desk.granted.last!) }
+        // The first one found nobody waiting. Then one of those behind after four, and not the same one twice.
+        #expect(desk.granted == [1, 1, 1, 1, 1, 2, 1, 1, 1, 1, 3, 1, 1, 1, 1, 2, 1, 1, 1, 1, 3])
+    }
+
+    @Test func aRunBehindThatMayHaveNoMoreSlotsKeepsNobodyOfAHigherPriorityBack() {
+        var desk = Desk(slots: 2)
+        desk.begin(1, priority: 1, slots: 1)
+        desk.begin(2, priority: 5)
+        desk.begin(3, priority: 10)
+        desk.ask(1, 9)
+        desk.ask(2, 20)
+        desk.ask(3, 20)
+        let before = desk.granted.count
+        for _ in 0..<10 { desk.end(desk.granted.last!) }
+        let last = desk.granted.dropFirst(before)
+        #expect(last.count { $0 == 3 } >= 8 && last.contains(2))
+    }
+
     @Test func aBatchRunIsServedAfterAStreakOfOthers() {
         var desk = Desk(slots: 1)
         desk.begin(1, isBatch: true)
@@ -160,7 +201,7 @@ import Testing
 
     @Test func withinARunTheLowestRankComesFirst() {
         var manager = ResourceManager(limits: .init(memoryBytesMax: nil, slots: 1))
-        _ = manager.handle(.runBegan(1, isBatch: false, slots: 9, memoryBytesMax: nil))
+        _ = manager.handle(.runBegan(1, priority: 5, slots: 9, memoryBytesMax: nil))
         _ = manager.handle(.asked(.init(run: 1, model: 0, rank: 9, expectedBytes: 0)))
         for (model, rank) in [(1, 5), (2, 3), (3, 7)] {
             #expect(manager.handle(.asked(.init(run: 1, model: model, rank: rank, expectedBytes: 0))) == [])

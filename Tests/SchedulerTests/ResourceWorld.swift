@@ -138,7 +138,10 @@ struct ResourceWorld {
             let state = workload.runs[run]
             accountant.begin(run, memoryBytesMax: state.memoryBytesMax, slots: state.slots)
             try feed(
-                [.runBegan(run, isBatch: state.isBatch, slots: state.slots, memoryBytesMax: state.memoryBytesMax)]
+                [
+                    .runBegan(
+                        run, priority: state.isBatch ? 1 : 5, slots: state.slots, memoryBytesMax: state.memoryBytesMax)
+                ]
                     + update(run))
         case .cancel(let run), .fail(let run):
             if isRunning[run] { try feed(stop(run)) }

@@ -78,7 +78,12 @@ class Project:
 
     def environment(self, more: dict | None = None) -> dict[str, str]:
         """The environment of a call of the command; nothing of somebody else's is used: no server, no history."""
-        alone = {"ZERROW_SOCKET": "/nonexistent/socket", "ZERROW_HISTORY": "", "ZERROW_ENVIRONMENTS": environments(self.caller.uid)}
+        alone = {
+            "ZERROW_SOCKET": "/nonexistent/socket",
+            "ZERROW_HISTORY": "",
+            "ZERROW_JOBS": "",
+            "ZERROW_ENVIRONMENTS": environments(self.caller.uid),
+        }
         return {**os.environ, **alone, **self.caller.environment, **(more or {})}
 
     def start(self, *arguments: str, env: dict | None = None, **options) -> subprocess.Popen:
@@ -229,7 +234,7 @@ class Server:
                 [*caller.words, "serve", *arguments],
                 stdout=subprocess.DEVNULL,
                 stderr=log,
-                env={**os.environ, "ZERROW_HISTORY": "", **caller.environment, **self.environment},
+                env={**os.environ, "ZERROW_HISTORY": "", "ZERROW_JOBS": "", **caller.environment, **self.environment},
             )
         # The socket's name is there a moment before anybody listens.
         wait_until(lambda: self.says("serving at"), seconds=120, what="an engine that listens")

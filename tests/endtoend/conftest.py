@@ -2,5 +2,6 @@
 
 from caching import chain
 from command import any_project, ordinary, project, serve
+from jobs import any_jobs, jobs
 
-__all__ = ["any_project", "chain", "ordinary", "project", "serve"]
+__all__ = ["any_jobs", "any_project", "chain", "jobs", "ordinary", "project", "serve"]

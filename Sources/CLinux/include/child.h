@@ -5,8 +5,12 @@
 #define ZERROW_CHILD_H
 
 #include <spawn.h>
+#include <sys/types.h>
 
 /* The child starts in this folder. An error number, 0 for none. Source: posix_spawn_file_actions_addchdir_np(3). */
 int zerrow_spawn_in(posix_spawn_file_actions_t *actions, const char *folder);
+
+/* fork(2), which Swift does not import. For a process with one thread. */
+pid_t zerrow_fork(void);
 
 #endif

@@ -7,7 +7,7 @@ import System
 /// never waits for others that have the file locked: a read then knows nothing, and writing is done on a thread of its own.
 /// Only a file of this user's, in a folder that nobody else can write to, is opened; of what the library would open beside it the same
 /// is true. Something else in its place is set aside, and a new one made.
-final class History {
+public final class History {
     /// The resources that one execution of a model took.
     struct Need: Equatable, Sendable {
         /// The bytes of the tables that it read.
@@ -55,7 +55,7 @@ final class History {
     init(_ path: String) { self.path = path }
 
     /// The file to keep it in: `ZERROW_HISTORY`, where empty means none, else a place among the user's state. Nil for none.
-    static func path(_ environment: [String: String]) -> String? {
+    public static func path(_ environment: [String: String]) -> String? {
         if let given = environment["ZERROW_HISTORY"] { return given.isEmpty ? nil : given }
         if let state = environment["XDG_STATE_HOME"], state.hasPrefix("/") { return state + "/zerrow/history.sqlite" }
         guard let home = environment["HOME"], home.hasPrefix("/"), home != "/" else { return nil }

@@ -93,6 +93,8 @@ public struct Plan: Codable, Sendable {
     public var version: Int
     /// The project.
     public var project: Project
+    /// The values of the project's parameters for people to see; what may be secret is `***`.
+    public var parameters: [String: JSONValue]?
     /// Set when sources are missing and the project says how to make them.
     public var prepare: Prepare?
     /// Things in the project that could be better, for the user.
@@ -109,7 +111,7 @@ public struct Plan: Codable, Sendable {
     public var handedOver: Data?
 
     enum CodingKeys: String, CodingKey {
-        case version, project, prepare, warnings, environments, models, hidden
+        case version, project, parameters, prepare, warnings, environments, models, hidden
         case handedOver = "handed_over"
         case timeoutSeconds = "timeout_s"
     }

@@ -65,7 +65,7 @@ extension Run {
         guard isPreview(model) else { return plan.models[model].task }
         return [
             "kind": "preview", "rows": .integer(Int64(options.previewRows)),
-            "width": .integer(Int64(options.previewWidth)),
+            "width": .integer(Int64(options.previewWidth)), "tail": .bool(options.previewsTail),
         ]
     }
 

@@ -48,6 +48,7 @@ extension Run: ZygoteUser {
     /// Ends what has taken too long.
     func checkDeadlines(_ now: UInt64) {
         for worker in workers.values {
+            print(worker.output.overdueLines(now), of: worker)
             if worker.isOverdue(now) {
                 // A worker that does not exist yet can't be killed: the zygote hangs.
                 if scheduler.isForking(worker.id), !worker.isEntering, worker.zygote.state == .ready {

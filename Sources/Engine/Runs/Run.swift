@@ -12,7 +12,10 @@ final class Run {
     unowned let engine: Engine
     let plan: Plan
     let number: Int
+    /// Its id for its user.
     let id: String
+    /// Its name among the runs of all engines that live.
+    private let name: String
     let options: RunOptions
     private(set) weak var observer: (any RunObserver)?
     /// What its workers are handed.
@@ -57,12 +60,13 @@ final class Run {
         self.engine = engine
         self.number = number
         self.observer = observer
-        id = "r\(getpid())-\(number)"
+        name = "r\(getpid())-\(number)"
+        id = options.id ?? name
         files = WorkerFiles(plan, seeing: prepared.view)
         tables = RunTables(engine.tables, run: number)
         exports = TableExports(engine.store, engine.background, run: number)
         record = RunRecord(plan, usesCache: options.usesCache, beganAt: beganAt)
-        cgroup = engine.cgroups?.makeRun(id, memoryBytesMax: options.memoryBytesMax)
+        cgroup = engine.cgroups?.makeRun(name, memoryBytesMax: options.memoryBytesMax)
         let cached = plan.models.map { model in
             options.usesCache ? model.key.flatMap { engine.result($0, prepared.saved) } : nil
         }
@@ -157,7 +161,7 @@ final class Run {
             }
             let (ours, theirs) = try MessageSocket.pair()
             let (reading, writing) = try DescriptorBox.pipe()
-            let name = "\(self.id)-\(id)"
+            let name = "\(self.name)-\(id)"
             let worker = WorkerProcess(
                 id, name, model: model, of: zygote, zygoteBytes: process.anonymousBytes, channel: Channel(ours),
                 output: try LineReader(reading), as: engine.identities?.take(),
@@ -264,7 +268,7 @@ final class Run {
         }
     }
 
-    private func print(_ lines: [String], of worker: WorkerProcess) {
+    func print(_ lines: [String], of worker: WorkerProcess) {
         if !lines.isEmpty { observer?.printed(name(of: worker.model), lines: lines) }
     }
 

@@ -18,11 +18,13 @@ public protocol RunObserver: AnyObject {
     func memory(_ status: MemoryStatus)
     /// About ten times a second while the run lasts.
     func tick()
+    /// A signal stops the run.
+    func noteStop(by signal: Int32)
 }
 
 extension RunObserver {
     /// Says that a signal stops the run.
-    func noteStop(by signal: Int32) {
+    public func noteStop(by signal: Int32) {
         note("\(signal == SIGINT ? "interrupted" : "terminated"): stopping all models")
     }
 

@@ -1,5 +1,7 @@
 /// The options of one run. They travel from a client to the engine that serves it.
 public struct RunOptions: Codable, Sendable, Equatable {
+    /// The run's id, by which its job is remembered; nil: the engine gives it one.
+    public var id: String?
     /// Whether models that do not need a failed one still run.
     public var keepsGoing = false
     /// How many of its models run at once; nil: as many as the engine allows.
@@ -12,28 +14,38 @@ public struct RunOptions: Codable, Sendable, Equatable {
     public var usesCache = true
     /// Whether the columns that its scans decode are shared with other scans.
     public var usesDeCache = true
-    /// Whether it gives way to interactive runs.
-    public var isBatch = false
+    /// Runs of a higher priority are served before it: from `priorities`.
+    public var priority = 5
     /// Where final tables are written to, absolute; nil: nowhere.
     public var exportFolder: String?
+    /// Whether its user is told where they were written to.
+    public var notesExports = true
     /// Rows of each final table that the report's preview shows; 0: no preview.
     public var previewRows = 10
+    /// Whether it shows the last rows, not the first.
+    public var previewsTail = false
     /// Columns of the terminal the preview is made for.
     public var previewWidth = 100
+
+    /// What a priority can be.
+    public static let priorities = 1...10
+    /// The priority of a run that lets interactive ones go first.
+    public static let batchPriority = 1
 
     /// The defaults.
     public init() {}
 
     enum CodingKeys: String, CodingKey {
-        case slots
+        case id, slots, priority
         case keepsGoing = "keeps_going"
         case memoryBytesMax = "memory_bytes_max"
         case usesCache = "uses_cache"
         case usesDeCache = "uses_decache"
-        case isBatch = "is_batch"
+        case notesExports = "notes_exports"
         case exportFolder = "export_folder"
         case timeoutSeconds = "timeout_s"
         case previewRows = "preview_rows"
+        case previewsTail = "previews_tail"
         case previewWidth = "preview_width"
     }
 
@@ -41,6 +53,8 @@ public struct RunOptions: Codable, Sendable, Equatable {
     func check() throws(Malformed) {
         guard slots ?? 1 >= 1 else { throw Malformed("a run without a slot") }
         guard memoryBytesMax ?? 1 >= 1 else { throw Malformed("a run without memory") }
+        guard id.map({ Job.isID($0) }) ?? true else { throw Malformed("a run whose id can't be one") }
+        guard Self.priorities.contains(priority) else { throw Malformed("a run with a priority that there is not") }
         guard exportFolder?.hasPrefix("/") ?? true else {
             throw Malformed("a folder to export to that is not absolute")
         }

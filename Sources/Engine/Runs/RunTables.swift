@@ -162,7 +162,7 @@ extension Run {
             self.giveUpTable(of: model)
             guard let outcome else { return }
             switch outcome {
-            case .written: self.observer?.note("\(self.name(of: model)) → \(path)")
+            case .written: if self.options.notesExports { self.observer?.note("\(self.name(of: model)) → \(path)") }
             case .stopped: self.noteFailure(ofExporting: model, "the run was cancelled")
             case .failed(let reason): self.noteFailure(ofExporting: model, reason)
             }

@@ -96,13 +96,22 @@ extension ResourceManager {
         runs[run]!.used < runs[run]!.slots && (hasFreeSlot || mayBorrow(run))
     }
 
+    /// The highest priority of a run that asks.
+    private var highestAskingPriority: Int {
+        runs.values.reduce(Int.min) { $1.asks.isEmpty ? $0 : max($0, $1.priority) }
+    }
+
     /// The runs that ask and may use one more slot, in the order in which they are served.
     func runOrder() -> [RunID] {
         let asking = runs.keys.filter { !runs[$0]!.asks.isEmpty && mayUseSlot($0) }
-        let prefersBatch = streak >= Self.streakMax
+        let highest = asking.map { runs[$0]!.priority }.max() ?? 0
+        let prefersOthers = streak >= Self.streakMax
         func order(_ run: RunID) -> (Int, Int, Int, Int) {
             let state = runs[run]!
-            return (state.isBatch == prefersBatch ? 0 : 1, state.used, state.servedAt, run)
+            if !prefersOthers { return (-state.priority, state.used, state.servedAt, run) }
+            // Of those that are behind, the one that was served longest ago: so each has its turn, whatever its priority.
+            let isBehind = state.priority < highest
+            return (isBehind ? 0 : 1, isBehind ? 0 : state.used, state.servedAt, run)
         }
         return asking.sorted { order($0) < order($1) }
     }
@@ -299,10 +308,11 @@ extension ResourceManager {
 
     private mutating func grant(_ ask: Ask, _ need: Need) {
         let key = ModelKey(ask.run, ask.model)
-        let isBatchWaiting = runs.values.contains { $0.isBatch && !$0.asks.isEmpty }
+        let (highest, priority) = (highestAskingPriority, runs[ask.run]!.priority)
+        let isAnyBehind = runs.values.contains { $0.priority < highest && !$0.asks.isEmpty }
         removeAsk(key)
         clock += 1
-        streak = runs[ask.run]!.isBatch || !isBatchWaiting ? 0 : streak + 1
+        streak = priority < highest || !isAnyBehind ? 0 : streak + 1
         runs[ask.run]!.used += 1
         runs[ask.run]!.grantCount += 1
         runs[ask.run]!.servedAt = clock

@@ -18,7 +18,8 @@ extension ResourceManager {
 
     /// What the manager knows of one run.
     struct RunState: Sendable {
-        let isBatch: Bool
+        /// Runs of a higher one are served first.
+        let priority: Int
         let slots: Int
         let memoryBytesMax: Int?
         /// Slots that its models hold.

@@ -14,7 +14,7 @@ extension ResourceManager {
     public enum Event: Equatable, Sendable {
         /// A run begins: whether it gives way to interactive runs, how many slots it may use at most, and its own
         /// memory limit in bytes.
-        case runBegan(RunID, isBatch: Bool, slots: Int, memoryBytesMax: Int?)
+        case runBegan(RunID, priority: Int, slots: Int, memoryBytesMax: Int?)
         /// A run is over. Its asks are void. Tables that it owned and that aren't gone stay, and are nobody's.
         case runEnded(RunID)
 

@@ -1,10 +1,10 @@
 /// How events change the manager's state, before anything is decided.
 extension ResourceManager {
-    mutating func runBegan(_ run: RunID, _ isBatch: Bool, _ slots: Int, _ memoryBytesMax: Int?) {
+    mutating func runBegan(_ run: RunID, _ priority: Int, _ slots: Int, _ memoryBytesMax: Int?) {
         precondition(runs[run] == nil, "run \(run) began already")
         precondition(slots >= 0 && memoryBytesMax ?? 0 >= 0, "slots and memory can't be negative")
         runs[run] = RunState(
-            isBatch: isBatch, slots: slots, memoryBytesMax: memoryBytesMax.map { min($0, Self.bytesMax) })
+            priority: priority, slots: slots, memoryBytesMax: memoryBytesMax.map { min($0, Self.bytesMax) })
     }
 
     mutating func runEnded(_ run: RunID) {

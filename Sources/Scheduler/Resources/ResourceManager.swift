@@ -4,9 +4,9 @@
 /// engine. Each run's scheduler asks for its models; the engine tells what workers use, which tables there are and what
 /// became of evictions.
 ///
-/// **Slots.** Interactive runs come before batch runs, but after `streakMax` grants to them while a batch run waits, a
-/// batch run is served. Among runs of one class the one that uses the fewest slots comes first, then the one that was
-/// served longest ago; within a run the lowest rank. A slot is idle only if nobody asks for it, or if what is asked for
+/// **Slots.** Runs of a higher priority come first, but after `streakMax` grants to the highest while one of a lower priority waits, one
+/// of those is served: the one that was served longest ago, so that each has its turn. Among runs of one priority the one that uses the
+/// fewest slots comes first, then the one that was served longest ago; within a run the lowest rank. A slot is idle only if nobody asks for it, or if what is asked for
 /// doesn't fit into memory.
 ///
 /// **Lent slots.** A model that doesn't get on keeps its slot: nobody knows whether it will. But a run that has no slot is lent one more
@@ -67,7 +67,7 @@ public struct ResourceManager: Sendable {
         }
     }
 
-    /// How many grants in a row go to interactive runs while a batch run waits.
+    /// How many grants in a row go to runs of the highest priority while one of a lower priority waits.
     public static let streakMax = 4
     /// How often an ask that doesn't fit may be passed by others.
     public static let overtakesMax = 4
@@ -130,8 +130,8 @@ public struct ResourceManager: Sendable {
 
     private mutating func note(_ event: Event) {
         switch event {
-        case .runBegan(let run, let isBatch, let slots, let memoryBytesMax):
-            runBegan(run, isBatch, slots, memoryBytesMax)
+        case .runBegan(let run, let priority, let slots, let memoryBytesMax):
+            runBegan(run, priority, slots, memoryBytesMax)
         case .runEnded(let run): runEnded(run)
         case .asked(let ask): asked(ask)
         case .withdrawn(let run, let model): withdrawn(ModelKey(run, model))

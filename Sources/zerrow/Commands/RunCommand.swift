@@ -1,7 +1,5 @@
 import ArgumentParser
 import Engine
-import Glibc
-import System
 
 /// `zerrow run`: execute a project.
 struct RunCommand: ParsableCommand {
@@ -22,6 +20,8 @@ struct RunCommand: ParsableCommand {
               zerrow run -p examples/tpch
               zerrow run -p examples/tpch --param segment=MACHINERY
               zerrow run -p examples/tpch --output json | jq .wall_ms
+              zerrow run -p examples/tpch --preview tail --rows 3
+              zerrow run -p examples/tpch --detach     prints a job's id; 'zerrow job logs ID' has what it said
             """)
 
     @OptionGroup var project: ProjectOptions
@@ -35,6 +35,12 @@ struct RunCommand: ParsableCommand {
     var output = OutputFormat.tty
 
     @Option(
+        help: ArgumentHelp(
+            "Which rows of each final table to show: on and head mean the first ones, tail the last.",
+            valueName: "which"))
+    var preview = Preview.on
+
+    @Option(
         name: .long, parsing: .unconditional, help: ArgumentHelp("Rows of each final table to show.", valueName: "n"))
     var rows = 10
 
@@ -43,83 +49,42 @@ struct RunCommand: ParsableCommand {
         help: ArgumentHelp("Write the final tables into this folder, as Arrow IPC streams.", valueName: "dir"))
     var export: String?
 
+    @Flag(
+        name: [.customShort("d"), .long],
+        help: """
+            Print the job's id when the project has been read, and let the run go on in the background, without this terminal. 'job logs' has \
+            what it says, 'job get' how far it is, 'job stop' ends it.
+            """)
+    var detach = false
+
     // For the benchmarks: a warm engine without a server.
     @Flag(name: .customLong("again-on-line"), help: .hidden)
     var againOnLine = false
 
-    func validate() throws { try Self.check(rows: rows) }
+    /// Which rows are shown.
+    enum Preview: String, ExpressibleByArgument, CaseIterable {
+        case off, on, head, tail
+    }
+
+    func validate() throws {
+        try Self.check(rows: rows)
+        if detach, againOnLine { throw ValidationError("--detach leaves no line to read") }
+    }
 
     func run() throws {
-        CommandRun.run(
-            project, engineOptions, runOptions, output: output, rows: dryRun || output == .json ? 0 : rows, query: nil,
-            exportFolder: export, againOnLine: againOnLine)
+        var call = RunCall(project: project, engine: engineOptions, run: runOptions, output: output)
+        let hasRows = !dryRun && !detach && output == .tty && preview != .off
+        call.rows = .preview(hasRows ? rows : 0, isTail: preview == .tail)
+        call.preview = preview.rawValue
+        call.exportFolder = export
+        call.isDryRun = dryRun
+        call.isDetached = detach
+        call.againOnLine = againOnLine
+        CommandRun.run(call)
     }
 
     /// Throws `ValidationError` for a number of rows that can't be shown.
     static func check(rows: Int) throws {
         if rows < 0 { throw ValidationError("--rows must be 0 or more") }
-    }
-}
-
-/// `zerrow query`: one SQL statement over a project's tables.
-struct QueryCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "query",
-        abstract: "Run one SQL statement over a project's sources and models.",
-        discussion: """
-            Runs only the models that the statement needs.
-
-              zerrow query -p examples/tpch 'select count(*) from lineitem'
-              zerrow query -p examples/tpch -f revenue.sql
-            """)
-
-    @Argument(help: ArgumentHelp("The statement.", valueName: "SQL"))
-    var sql: String?
-
-    @Option(
-        name: .shortAndLong,
-        help: ArgumentHelp("Read the statement from this file; '-' is standard input.", valueName: "file"))
-    var file: String?
-
-    @OptionGroup var project: ProjectOptions
-    @OptionGroup var engineOptions: EngineOptionGroup
-    @OptionGroup var runOptions: RunOptionGroup
-
-    @Option(name: [.customShort("O"), .long], help: "tty: the rows. json: the run as one JSON object on stdout.")
-    var output = OutputFormat.tty
-
-    @Option(
-        name: [.long, .customLong("max-rows")], parsing: .unconditional,
-        help: ArgumentHelp("Rows to show.", valueName: "n"))
-    var rows = 40
-
-    /// The longest statement that is read from a file, in bytes.
-    private static let statementBytesMax = 1 << 20
-
-    func validate() throws {
-        try RunCommand.check(rows: rows)
-        if (sql == nil) == (file == nil) {
-            throw ValidationError("give one statement: as an argument, or with --file")
-        }
-    }
-
-    func run() throws {
-        CommandRun.run(
-            project, engineOptions, runOptions, output: output, rows: output == .json ? 0 : rows,
-            query: try file.map(Self.statement) ?? sql)
-    }
-
-    /// The statement in a file. A text that is no UTF-8 is refused.
-    private static func statement(in path: String) throws -> String {
-        let bytes: [UInt8]
-        do throws(SystemError) {
-            bytes = try Files.read(path == "-" ? "/dev/stdin" : path, bytesMax: statementBytesMax)
-        } catch {
-            throw ValidationError("the statement can't be read from \(path): \(SystemError.reason(error.errno))")
-        }
-        guard let text = String(validating: bytes, as: UTF8.self) else {
-            throw ValidationError("\(path) is not in UTF-8: save it so")
-        }
-        return text
     }
 }

@@ -33,12 +33,13 @@ from zerrow.plan.inputs import Input, InputReader
 from zerrow.plan.parameter_sources import FILE as PARAMETERS_FILE
 from zerrow.plan.parameter_sources import given_values
 from zerrow.plan.parameter_use import check_given, check_read
+from zerrow.plan.parameters import Value
 from zerrow.plan.place import now_at, place
 from zerrow.plan.places import hidden
 from zerrow.plan.project import Project, read_project
 from zerrow.plan.project_file import SourceDeclaration, read_project_file
 from zerrow.plan.sources import Source, read_sources
-from zerrow.plan.tasks import hide_secrets, model_task, scan_task
+from zerrow.plan.tasks import HIDDEN, hide_secrets, model_task, scan_task
 
 if TYPE_CHECKING:
     from zerrow.plan.scans import Scan
@@ -150,6 +151,7 @@ class _Planner:
         return {
             "version": VERSION,
             "project": {"name": self.project.file.name, "folder": str(self.project.file.folder)},
+            "parameters": self._parameters(),
             "prepare": self._prepare(),
             "timeout_s": self.project.file.timeout_s,
             "environments": self._environments(inputs),
@@ -157,6 +159,14 @@ class _Planner:
             "hidden": self._hidden(sources),
             "warnings": [warning.as_json() for warning in self.findings.warnings],
             **({} if self.code is None else {"handed_over": base64.b64encode(self.code.content).decode()}),
+        }
+
+    def _parameters(self) -> dict[str, Value]:
+        """The values of parameters for people: none that may be secret, as undeclared ones may be."""
+        declared, secrets = self.project.file.parameters, self.project.secrets
+        return {
+            name: value if name in declared and name not in secrets else HIDDEN
+            for name, value in self.project.parameters.items()
         }
 
     def _check_engines(self) -> None:

@@ -1,4 +1,4 @@
-"""The first rows of a table as text, for a terminal."""
+"""The first or the last rows of a table as text, for a terminal."""
 
 from __future__ import annotations
 
@@ -12,34 +12,41 @@ CELL_CHARACTERS_MAX = 40
 GAP = "  "
 
 
-def preview(table: pa.Table, rows: int, width: int | None = None) -> str:
-    """Text of the first `rows` rows: names, types, aligned values, no line longer than `width` characters.
+def preview(table: pa.Table, rows: int, width: int | None = None, *, is_tail: bool = False) -> str:
+    """Text of the first `rows` rows, or the last if it `is_tail`: names, types, aligned values, no line
+    longer than `width` characters.
 
     Numbers and times stand to the right. The last lines count the rows and name the columns that do not fit.
     """
-    shown = table.slice(0, rows)
+    shown = table.slice(max(0, table.num_rows - rows) if is_tail else 0, rows)
     columns, left = [], width
     for name, column in zip(table.column_names, shown.columns, strict=True):
         cells = _cells(name, column)
-        taken = max(map(_width, cells)) + (len(GAP) if columns else 0)
+        taken = max(map(text_width, cells)) + (len(GAP) if columns else 0)
         if columns and left is not None and taken > left:
             break
-        columns.append((cells, _is_right(column.type)))
+        columns.append((cells, is_right(column.type)))
         left = None if left is None else left - taken
     lines = []
     for row in range(shown.num_rows + 2):
-        cells = [_pad(cells[row], max(map(_width, cells)), right) for cells, right in columns]
-        lines.append(_clip(GAP.join(cells).rstrip(), width))
-    lines += [_clip(line, width) for line in _footer(table, shown.num_rows, len(columns))]
+        cells = [pad(cells[row], max(map(text_width, cells)), right) for cells, right in columns]
+        lines.append(clip(GAP.join(cells).rstrip(), width))
+    lines += [
+        clip(line, width) for line in _footer(table, shown.num_rows, len(columns), "last" if is_tail else "first")
+    ]
     return "\n".join(lines)
 
 
 def _cells(name: str, column: pa.ChunkedArray) -> list[str]:
-    values = [_text(value) for value in _values(column)]
-    return [_shorten(_one_line(cell)) for cell in (name, _type_name(column.type), *values)]
+    return [shorten(one_line(cell)) for cell in (name, type_name(column.type), *value_texts(column))]
 
 
-def _values(column: pa.ChunkedArray) -> list[Any]:
+def value_texts(column: pa.ChunkedArray | pa.Array, characters_max: int | None = CELL_CHARACTERS_MAX) -> list[str]:
+    """The texts of values. Long ones may be cut, but a bit behind `characters_max`; None: never."""
+    return [_text(value, characters_max) for value in _values(column)]
+
+
+def _values(column: pa.ChunkedArray | pa.Array) -> list[Any]:
     """Python values; text where a value has no Python form (a time of nanoseconds, say)."""
     try:
         return column.to_pylist()
@@ -47,15 +54,15 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
         return [str(value) for value in column]
 
 
-def _type_name(kind: pa.DataType) -> str:
+def type_name(kind: pa.DataType) -> str:
     if isinstance(kind, pa.BaseExtensionType):
         return kind.extension_name
     if kinds.is_dictionary(kind):
-        return f"dictionary<{_type_name(kind.value_type)}>"
+        return f"dictionary<{type_name(kind.value_type)}>"
     return str(kind).replace("[day]", "")
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, characters_max: int | None) -> str:
     if value is None:
         return "null"
     if isinstance(value, float):
@@ -63,47 +70,47 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, bytes):
-        return value[:CELL_CHARACTERS_MAX].hex(" ")
-    return str(value[: CELL_CHARACTERS_MAX + 1] if isinstance(value, str) else value)
+        return value[:characters_max].hex(" ")
+    return str(value[: characters_max + 1] if isinstance(value, str) and characters_max is not None else value)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else "␤" if c == "\n" else "·" for c in text)
 
 
-def _shorten(text: str) -> str:
+def shorten(text: str) -> str:
     return text if len(text) <= CELL_CHARACTERS_MAX else text[: CELL_CHARACTERS_MAX - 1] + "…"
 
 
-def _is_right(kind: pa.DataType) -> bool:
+def is_right(kind: pa.DataType) -> bool:
     return kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_decimal(kind) or kinds.is_temporal(kind)
 
 
-def _width(text: str) -> int:
+def text_width(text: str) -> int:
     """Columns of a terminal: East Asian wide characters take two, combining ones none."""
     if text.isascii():
         return len(text)
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def _pad(text: str, width: int, right: bool) -> str:
-    fill = " " * (width - _width(text))
+def pad(text: str, width: int, right: bool) -> str:
+    fill = " " * (width - text_width(text))
     return fill + text if right else text + fill
 
 
-def _clip(line: str, width: int | None) -> str:
-    if width is None or _width(line) <= width:
+def clip(line: str, width: int | None) -> str:
+    if width is None or text_width(line) <= width:
         return line
-    while line and _width(line) > width - 1:
+    while line and text_width(line) > width - 1:
         line = line[:-1]
     return line + "…"
 
 
-def _footer(table: pa.Table, rows: int, columns: int) -> list[str]:
+def _footer(table: pa.Table, rows: int, columns: int, end: str) -> list[str]:
     text = f"{table.num_rows:,} {'row' if table.num_rows == 1 else 'rows'}"
-    lines = [text + f", the first {rows} shown" if rows < table.num_rows else text]
+    lines = [text + f", the {end} {rows} shown" if rows < table.num_rows else text]
     left = table.num_columns - columns
     if left:
         noun = "column" if left == 1 else "columns"
-        lines.append(f"{left} {noun} not shown: {', '.join(map(_one_line, table.column_names[columns:]))}")
+        lines.append(f"{left} {noun} not shown: {', '.join(map(one_line, table.column_names[columns:]))}")
     return lines

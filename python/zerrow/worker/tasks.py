@@ -97,7 +97,7 @@ def execute(
             # With what models left for others: it comes from further up.
             return give_objects(arguments["table"])
         case "preview":
-            return preview(tables[0], task["rows"], task.get("width"))
+            return preview(tables[0], task["rows"], task.get("width"), is_tail=task.get("tail") is True)
         case kind:
             raise WorkerFailure("internal", f"this worker knows no task of kind {kind!r}")
 
