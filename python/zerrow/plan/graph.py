@@ -12,14 +12,14 @@ from zerrow.plan.project import Project
 
 def check_names(project: Project, findings: Findings) -> None:
     """Reports tables that nothing makes, and models that read no table."""
-    known = [*project.models, *project.file.sources]
+    known = {*project.models, *project.file.sources}
+    named_badly = {error.model for error in findings.errors}
     for model in project.models.values():
         tables = tables_read(model)
         for table, line in tables.items():
             if table not in known:
                 _report_unknown(project, model, table, line, findings)
-        named_badly = any(error.model == model.name for error in findings.errors)
-        if not tables and not named_badly:
+        if not tables and model.name not in named_badly:
             hint = "read a table: FROM …"
             if isinstance(model, PythonModel):
                 hint = f'give an argument a default: table={model.family}.Model("…")'
