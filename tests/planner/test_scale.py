@@ -115,3 +115,13 @@ def test_a_file_of_thousands_of_models_takes_time_in_proportion(shop: Any) -> No
         found.append(time.process_time() - start)
     # Operations of C are in it, and so is what else the processor does.
     assert found[1] < 10 * found[0], found
+
+
+def test_each_of_many_unknown_tables_is_told_but_not_all_are_compared_with_all_others(shop: Any) -> None:
+    count = 300
+    shop.write(one_file([model(number, f"mm{number}") for number in range(count)]))
+    errors = shop.errors()
+    assert [error["line"] for error in errors] == [3 * number + 3 for number in range(count)]
+    assert {error["code"] for error in errors} == {"unknown-table"}
+    hints = [error["hint"] for error in errors]
+    assert all(hints[:10]) and hints.count(None) == count - 100
