@@ -11,7 +11,8 @@ import ast
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from importlib.util import decode_source
 from types import CodeType
 
 COMPILED_FOR = f"{sys.implementation.cache_tag} {importlib.util.MAGIC_NUMBER.hex()} {sys.flags.optimize}"
@@ -25,8 +26,8 @@ def is_built_in(name: str) -> bool:
     return importlib.machinery.FrozenImporter.find_spec(name) is not None
 
 
-def parse(source: bytes, path: str) -> ast.Module:
-    """The syntax tree of a file's bytes, read as Python reads them: its encoding, its ends of lines.
+def parse(source: bytes | str, path: str) -> ast.Module:
+    """The syntax tree of a file's bytes, read as Python reads them: its encoding, its ends of lines. Or that of a text.
 
     Raises what compile() raises: SyntaxError, ValueError, RecursionError, MemoryError.
     """
@@ -71,11 +72,32 @@ def compile_piece(tree: ast.Module, statements: list[ast.stmt], path: str) -> Co
     return compile(module, path, "exec", _future_flags(tree), dont_inherit=True)
 
 
-def compile_kept(source: bytes, path: str, optional: Collection[int], kept: Collection[int]) -> list[CodeType]:
-    """The pieces of a file, without the optional statements that aren't kept."""
-    tree = parse(source, path)
-    pieces = split(tree.body, optional)
-    return [compile_piece(tree, each, path) for index, each in pieces if index is None or index in kept]
+def lines_of(statement: ast.stmt) -> tuple[int, int]:
+    """The first and the last line of a statement, with its decorators."""
+    decorators = getattr(statement, "decorator_list", [])
+    first = min([statement.lineno, *(each.lineno for each in decorators)])
+    return first, statement.end_lineno or statement.lineno
+
+
+def compile_kept(
+    source: bytes, path: str, optional: Sequence[Sequence[int]], kept: Iterable[Sequence[int]]
+) -> CodeType:
+    """A file's code without the optional statements that aren't kept, whose lines are not even parsed.
+
+    `optional` has their first and last lines, which are nobody else's; `kept` has ranges of numbers in that list.
+    """
+    numbers = set(range(len(optional))).difference(*(range(start, end) for start, end in kept))
+    if not numbers:
+        return compile(source, path, "exec", dont_inherit=True)
+    lines = decode_source(source).split("\n")
+    for first, last in (optional[number] for number in numbers):
+        lines[first - 1 : last] = [""] * (last + 1 - first)
+    tree = parse("\n".join(lines), path)
+    # A text that now comes first, and did not before, is no documentation.
+    body = tree.body
+    while body and _is_text(body[0]) and optional[min(numbers)][0] < body[0].lineno:
+        body = body[1:]
+    return compile(ast.Module(body, []), path, "exec", _future_flags(tree), dont_inherit=True)
 
 
 def _future_flags(tree: ast.Module) -> int:

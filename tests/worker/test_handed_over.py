@@ -17,6 +17,7 @@ import pytest
 from small_engine import Engine, Outcome, open_table
 from zerrow import identity
 from zerrow.plan import plan_project
+from zerrow.worker.handed_over import modules
 
 MODEL = "import zerrow\n@zerrow.model()\ndef model(t=zerrow.Model('t')):\n    return {'x': [str(value)]}\n"
 
@@ -110,6 +111,40 @@ def test_models_that_nothing_could_look_for_are_left_out(project: Project) -> No
     for looks in ("'other' in globals()", "callable(vars().get('o' + 'ther', globals().get('o' + 'ther')))"):
         project.write("models.py", "import zerrow\nvalue = 1\n" + other + MODEL.replace("value", looks))
         assert project.value() == "True"
+
+
+OTHER = '@zerrow.model()\ndef other(\n    t=zerrow.Model("t"),\n):\n    return """\n  x"""\n'
+FILES = {
+    "a text": "'doc'\nimport zerrow\n" + OTHER,
+    "a text behind a function": OTHER + "'no doc'\n'none either'\nimport zerrow\n",
+    "a future": "from __future__ import annotations\nimport zerrow\n" + OTHER + "def f(x: nothing): pass\n",
+    "a cookie": "# -*- coding: latin-1 -*-\nname = 'é'\nimport zerrow\n" + OTHER,
+    "a form feed": "\x0cname = 1\n\x0c\nimport zerrow\n" + OTHER,
+    "a line that goes on": "import zerrow\nname = 1 + \\\n    2\n" + OTHER + "name += 1 ; name += 2\n",
+    "functions of one name": "import zerrow\n" + OTHER + "def other(): return 3\n" + OTHER.replace("other", "last"),
+    "the last lines": "import zerrow\n" + MODEL.replace("model(t", "also(t") + OTHER + OTHER.replace("other", "last"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_another_python_runs_what_the_pieces_do(project: Project, name: str) -> None:
+    """Without the lines of functions that are left out: the same names and values, and the same line numbers."""
+    text = FILES[name] + MODEL + "value = 1\n"
+    for end in ("\n", "\r\n"):
+        written = text.replace("\n", end)
+        project.write("models.py", written.encode("latin-1" if "latin" in text else "utf-8"))
+        plan, content = project.plan()
+        found = []
+        for compiled_for in (plan["model"]["task"]["compiled_for"], "cpython-310 0"):
+            task = {**plan["model"]["task"], "compiled_for": compiled_for}
+            namespace: dict[str, Any] = {"__name__": "models"}
+            for code in modules(task, memoryview(content))[0].codes():
+                exec(code, namespace)
+            values = {key: repr(value) for key, value in namespace.items() if isinstance(value, str | int)}
+            lines = {key: each.__code__.co_firstlineno for key, each in namespace.items() if hasattr(each, "__code__")}
+            found.append((namespace.get("__doc__"), values, lines))
+        assert found[0] == found[1] and "model" in found[0][2] and "last" not in found[0][2]
+        assert found[0][0] == ("doc" if name == "a text" else None)
 
 
 TEXTS = {

@@ -5,7 +5,6 @@ Workers run the very statements that are found here, and no others: what is hash
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from collections.abc import Iterable
@@ -15,10 +14,12 @@ from pathlib import Path
 
 from zerrow import pieces
 from zerrow.plan.aliases import OWN
-from zerrow.plan.code_file import CodeFile, Statement
+from zerrow.plan.code_file import CodeFile
 from zerrow.plan.declarations import PythonModel
+from zerrow.plan.needs import Runs
 from zerrow.plan.place import now_at
 from zerrow.plan.python_file import FILE_BYTES_MAX, SourceText
+from zerrow.plan.reach import Reach
 from zerrow.plan.text_files import Unreadable, is_within, read_file
 from zerrow.plan.world import Mention, outside, unseeded
 
@@ -38,8 +39,8 @@ class Code:
     """The thing that it asks the world for, and where: a reason not to keep its result."""
     modules: list[tuple[str, CodeFile]] = field(default_factory=list)
     """The project's modules that it can import, its own first, each with its dotted name."""
-    kept: list[int] | None = None
-    """The optional statements of its own file that are part of it; None where all are."""
+    kept: Runs | None = None
+    """The optional statements of its own file that are part of it, by their numbers; None where all are."""
 
 
 class CodeReader:
@@ -61,52 +62,60 @@ class CodeReader:
         self._found: dict[str, list[str]] = {}
         self._is_outside = outside(str(folder), environment)
         self._unread: dict[str, str] = {}
-        self._closures: dict[tuple[str, tuple[str, ...]], set[str]] = {}
+        self._closures: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+        self._grounds: dict[tuple[str | None, tuple[str, ...]], Reach] = {}
 
     def read(self, model: PythonModel) -> Code:
         """The code of one model. A file that is no Python any more counts as its text."""
         own = self._file(model.file)
-        kept: set[int] | None = own.kept_for(model.function)
+        kept: Runs | None = own.kept_for(model.function)
         imported = self._closure(own.modules(kept), model.file)
         reads_code = own.reads_code(kept) or any(self._file(name).reads_code(None) for name in imported)
         if reads_code or model.file in imported:
             # It may look up what its text doesn't name, so all of its file is part of it.
             kept, imported = None, self._closure(own.modules(None), model.file)
-        names = [model.file, *sorted(imported - {model.file})]
-        files = [self._file(name) for name in names]
-        code = Code(reads_code=reads_code, kept=None if kept is None else sorted(kept))
+        files = [own, *(self._file(name) for name in imported if name != model.file)]
+        code = Code(reads_code=reads_code, kept=kept)
         code.modules = [(_module_name(file.name), file) for file in files if file.name not in self._unread]
         code.parts = [(file.name, file.digest(kept if file is own else None)) for file in files]
         if reads_code:
-            code.parts += [(file.name, hashlib.blake2b(file.source).hexdigest()) for file in files]
-        unread = [self._unread[name] for name in names if name in self._unread]
-        code.world = unread[0] if unread else self._world(own, kept, files, model.function)
+            code.parts += [(file.name, file.source_digest) for file in files]
+        unread = [self._unread[file.name] for file in files if file.name in self._unread]
+        code.world = unread[0] if unread else self._world(kept, files, model.function)
         return code
 
-    def _world(self, own: CodeFile, kept: set[int] | None, files: list[CodeFile], function: str) -> str | None:
-        """The first thing that a statement asks the world for which the model's function can come to."""
-        asking = [
-            (file, file.statements[index])
-            for file in files
-            for index in file.asking
-            if file is not own or kept is None or index in kept or index not in own.optional
-        ]
+    def _world(self, kept: Runs | None, files: list[CodeFile], function: str) -> str | None:
+        """The first thing that a statement asks the world for which the model's function can come to.
+
+        The model's own file comes first.
+        """
+        own = files[0]
+        asking = [(file, each) for file in files for each in file.asking(kept if file is own else None)]
         if not asking:
             return None
-        every = [each for file in files for each in file.statements_of(kept if file is own else None)]
-        reached = _reached(every, function)
-        asking = [(file, each) for file, each in asking if id(each) in reached]
+        more = own.statements_of(own.all if kept is None else kept)
+        reach = Reach(more, self._ground(own, tuple(files[1:])), function)
+        asking = [(file, each) for file, each in asking if reach.has(each)]
         seeded = {seed for _, each in asking for seed in each.seeds}
         mentions = [(file, mention) for file, each in asking for mention in unseeded(each.asks, seeded)]
         if any(each.makes_sql for _, each in asking):
             mentions += [(file, mention) for file, each in asking for mention in each.parts]
         return next((_place(file, mention) for file, mention in mentions), None)
 
-    def _closure(self, modules: Iterable[str], importer: str) -> set[str]:
-        """The project's files that are run when these modules are imported by one, and what they import."""
-        modules = tuple(modules)
+    def _ground(self, own: CodeFile | None, others: tuple[CodeFile, ...]) -> Reach:
+        """What runs of a file and of others that it imports, whichever of its models it is loaded for."""
+        key = own and own.name, tuple(file.name for file in others)
+        if key not in self._grounds:
+            if own is None:
+                self._grounds[key] = Reach(each for file in others for each in file.statements)
+            else:
+                self._grounds[key] = Reach(own.others, self._ground(None, others))
+        return self._grounds[key]
+
+    def _closure(self, modules: tuple[str, ...], importer: str) -> list[str]:
+        """The project's files that are run when these modules are imported by one, and what they import, by name."""
         if (importer, modules) not in self._closures:
-            self._closures[importer, modules] = self._follow(modules, importer)
+            self._closures[importer, modules] = sorted(self._follow(modules, importer))
         return self._closures[importer, modules]
 
     def _follow(self, modules: tuple[str, ...], importer: str) -> set[str]:
@@ -191,31 +200,6 @@ class CodeReader:
             stars = [] if parts[end] in names.bound else [f"{star}.{parts[end]}" for star in names.stars]
             return [f"{each}{rest}" for each in (*names.paths.get(parts[end], ()), *stars) if f"{each}{rest}" != path]
         return []
-
-
-def _reached(statements: list[Statement], function: str) -> set[int]:
-    """The statements that run when the modules are imported, and those that define names which others use.
-
-    The model's `function` is called. Where names can be made up, every statement is reached.
-    """
-    waiting: dict[str, list[Statement]] = {}
-    pending = []
-    for each in statements:
-        names = each.gives or ((each.optional,) if each.optional else ())
-        if not names or function in names:
-            pending.append(each)
-        for name in names:
-            waiting.setdefault(name, []).append(each)
-    reached = set()
-    while pending:
-        each = pending.pop()
-        if id(each) in reached:
-            continue
-        reached.add(id(each))
-        named = waiting.keys() if each.looks_up else each.names & waiting.keys()
-        for name in list(named):
-            pending += waiting.pop(name)
-    return reached
 
 
 def _is_shared(name: str) -> bool:

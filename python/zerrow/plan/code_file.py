@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +14,7 @@ from importlib.util import decode_source
 from zerrow import pieces
 from zerrow.plan import world_names
 from zerrow.plan.aliases import Names
+from zerrow.plan.needs import Needs, Runs, within
 from zerrow.plan.python_file import SourceText
 from zerrow.plan.spelling import MARKS, NODES, SETTINGS, last_name
 from zerrow.plan.world import Mention, World, words_of
@@ -97,7 +99,9 @@ class CodeFile:
         self.tree = text.tree or self._parse()
         self.statements = self._statements(functions)
         self.optional = {index: each.optional for index, each in enumerate(self.statements) if each.optional}
-        self._needed = self._summary([each for each in self.statements if not each.optional])
+        self.places = list(self.optional)
+        """The optional statements' places among all; what is kept of them is told by their numbers in this list."""
+        self.others = [each for each in self.statements if not each.optional]
 
     def _parse(self) -> ast.Module | None:
         try:
@@ -123,8 +127,8 @@ class CodeFile:
         found = []
         for node in body:
             decorators = getattr(node, "decorator_list", [])
-            first = min([node.lineno, *(decorator.lineno for decorator in decorators)])
-            text = "\n".join(lines[first - 1 : node.end_lineno])
+            first, last = pieces.lines_of(node)
+            text = "\n".join(lines[first - 1 : last])
             words = frozenset(_WORD.findall(text))
             modules = tuple(dict.fromkeys(_modules(node))) if words & _IMPORT_WORDS else ()
             statement = Statement(text, words, modules, names=words)
@@ -134,20 +138,23 @@ class CodeFile:
                 statement.gives = tuple(alias.asname or alias.name.partition(".")[0] for alias in node.names)
             if not is_whole and getattr(node, "name", None) in functions and _is_optional(node):
                 statement.optional = node.name
-                statement.names = _names(node, lines, words)
+                statement.names = _names(node, lines)
             found.append(statement)
         return found
 
     @cached_property
-    def asking(self) -> list[int]:
-        """The statements that ask the world for something, which is noted with them, or that seed chance."""
+    def _asking(self) -> tuple[list[int], list[int]]:
+        """The statements that ask the world for something, which is noted with them, or that seed chance.
+
+        The places of those that aren't optional, and the numbers of those that are.
+        """
         if self.tree is None:
             # Another Python may be able to run what this one can't even read.
             self.statements[0].asks = [Mention("syntax that this Python doesn't know", 1)]
-            return [0]
+            return [0], []
         imports = [node for node, each in self._nodes() if each.words & _IMPORT_WORDS]
         if not self._may_ask(Names(ast.Module(imports, []), lambda module: self._qualify(module, self.name))):
-            return []
+            return [], []
         world = World(self.names, self._resolve, self._is_outside)
         chosen = {id(each) for each in self._may_ask(self.names)}
         for node, statement in self._nodes():
@@ -158,7 +165,16 @@ class CodeFile:
                 statement.seeds = frozenset(world.seeded)
                 statement.makes_sql, statement.parts = world.makes_sql, world.parts
                 statement.looks_up = world.looks_up or bool(statement.words & _LOOKING_WORDS)
-        return [index for index, each in enumerate(self.statements) if _is_asking(each)]
+        asking = [index for index, each in enumerate(self.statements) if _is_asking(each)]
+        numbers = {place: number for number, place in enumerate(self.places)}
+        optional = [numbers[index] for index in asking if index in numbers]
+        return [index for index in asking if index not in numbers], optional
+
+    def asking(self, kept: Runs | None) -> list[Statement]:
+        """The statements that ask the world for something, or that seed chance, in their order."""
+        others, optional = self._asking
+        more = optional if kept is None else within(optional, kept)
+        return [self.statements[place] for place in sorted([*others, *(self.places[number] for number in more)])]
 
     def _nodes(self) -> Iterator[tuple[ast.stmt, Statement]]:
         assert self.tree is not None
@@ -169,51 +185,95 @@ class CodeFile:
         words = world_names.WORDS | world_names.MODULES | _LOOKING_WORDS | frozenset(words_of(names.paths))
         return [each for each in self.statements if each.words & words or names.stars or _MAY_ASK.search(each.text)]
 
-    @staticmethod
-    def _summary(statements: list[Statement]) -> tuple[frozenset[str], tuple[str, ...], bool]:
-        words = frozenset().union(*(each.names for each in statements))
-        modules = tuple(dict.fromkeys(module for each in statements for module in each.modules))
-        return words, modules, any(each.reads_code for each in statements)
+    @cached_property
+    def _optional(self) -> list[Statement]:
+        return [self.statements[place] for place in self.places]
 
     @cached_property
-    def _by_name(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
-        for index, name in self.optional.items():
-            found.setdefault(name, []).append(index)
-        return found
+    def _needs(self) -> Needs:
+        always = frozenset().union(*(each.names for each in self.others))
+        return Needs(list(self.optional.values()), [each.names for each in self._optional], always)
 
-    def kept_for(self, function: str) -> set[int]:
+    @cached_property
+    def _importing(self) -> list[int]:
+        """The numbers of optional statements that import modules."""
+        return [number for number, each in enumerate(self._optional) if each.modules]
+
+    @cached_property
+    def _reading(self) -> list[int]:
+        """The numbers of optional statements that may read the project's text."""
+        return [number for number, each in enumerate(self._optional) if each.reads_code]
+
+    @cached_property
+    def _always_imports(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(module for each in self.others for module in each.modules))
+
+    @cached_property
+    def _always_reads(self) -> bool:
+        return any(each.reads_code for each in self.others)
+
+    def kept_for(self, function: str) -> Runs:
         """The optional statements that a model's function needs: its own, and those that some statement names."""
-        kept: set[int] = set()
-        pending = [function, *(self._by_name.keys() & self._needed[0])]
-        while pending:
-            for index in self._by_name.get(pending.pop(), ()):
-                if index not in kept:
-                    kept.add(index)
-                    pending += self.statements[index].names & self._by_name.keys()
-        return kept
+        return self._needs.of(function)
 
-    def statements_of(self, kept: set[int] | None) -> Iterator[Statement]:
-        """Its statements in their order, without optional ones that aren't kept; None keeps all."""
-        for index, each in enumerate(self.statements):
-            if kept is None or index in kept or index not in self.optional:
-                yield each
+    def statements_of(self, kept: Runs) -> list[Statement]:
+        """The optional statements that are kept."""
+        return [each for start, end in kept for each in self._optional[start:end]]
 
-    def modules(self, kept: set[int] | None) -> Iterable[str]:
+    @property
+    def all(self) -> Runs:
+        """The numbers of all optional statements."""
+        return ((0, len(self.places)),) if self.places else ()
+
+    def modules(self, kept: Runs | None) -> tuple[str, ...]:
         """The modules that it imports. A name that is imported from a module may be one itself."""
-        more = self.optional if kept is None else kept
-        others = (module for index in more for module in self.statements[index].modules)
-        return dict.fromkeys([*self._needed[1], *others])
+        more = self._importing if kept is None else within(self._importing, kept)
+        others = [module for number in more for module in self._optional[number].modules]
+        return tuple(dict.fromkeys([*self._always_imports, *others])) if others else self._always_imports
 
-    def reads_code(self, kept: set[int] | None) -> bool:
+    def reads_code(self, kept: Runs | None) -> bool:
         """Whether it may read the project's text, or load code that it doesn't name."""
-        more = self.optional if kept is None else kept
-        return self._needed[2] or any(self.statements[index].reads_code for index in more)
+        more = self._reading if kept is None else within(self._reading, kept)
+        return self._always_reads or next(iter(more), None) is not None
 
-    def digest(self, kept: set[int] | None) -> str:
-        """A hash that stands for its statements in their order."""
-        digests = b"".join(each.digest for each in self.statements_of(kept))
-        return hashlib.blake2b(digests, digest_size=16).hexdigest()
+    @cached_property
+    def source_digest(self) -> str:
+        """A hash that stands for the bytes of the file."""
+        return hashlib.blake2b(self.source).hexdigest()
+
+    @cached_property
+    def _whole_digest(self) -> str:
+        return _hash(each.digest for each in self.statements)
+
+    @cached_property
+    def _others_digest(self) -> bytes:
+        return _hash(each.digest for each in self.others).encode()
+
+    @cached_property
+    def _entries(self) -> bytes:
+        """An entry for each optional statement: its hash, and how many of the others come before it."""
+        before = (place - number for number, place in enumerate(self.places))
+        return b"".join(map(_ENTRY.pack, before, (each.digest for each in self._optional)))
+
+    def digest(self, kept: Runs | None) -> str:
+        """A hash that stands for its statements in their order, without optional ones that aren't kept.
+
+        What isn't kept has no part in it, neither by its text nor by its place.
+        """
+        if kept is None:
+            return self._whole_digest
+        view = memoryview(self._entries)
+        return _hash([self._others_digest, *(view[start * _ENTRY.size : end * _ENTRY.size] for start, end in kept)])
+
+
+_ENTRY = struct.Struct("<Q16s")
+
+
+def _hash(parts: Iterable[bytes | memoryview]) -> str:
+    found = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        found.update(part)
+    return found.hexdigest()
 
 
 def _is_asking(statement: Statement) -> bool:
@@ -244,19 +304,26 @@ def _is_optional(node: ast.stmt) -> bool:
     )
 
 
-def _names(node: ast.FunctionDef, lines: list[str], words: frozenset[str]) -> frozenset[str]:
+def _names(node: ast.FunctionDef, lines: list[str]) -> frozenset[str]:
     """The words of a model's function, without those of its decorator and of its inputs."""
     first = node.body[0]
-    start = min([first.lineno, *(each.lineno for each in getattr(first, "decorator_list", []))])
-    signature = [*node.args.defaults, *node.args.kw_defaults, node.args, node.returns]
-    signature_end = max((each.end_lineno for each in signature if hasattr(each, "end_lineno")), default=node.lineno)
-    if start <= max(signature_end, node.lineno):
-        return words
-    parts = (*ast.walk(node.args), *ast.walk(node.returns or ast.Pass()))
+    start, _ = pieces.lines_of(first)
+    body = lines[start - 1 : node.end_lineno]
+    if not getattr(first, "decorator_list", []):
+        # It may begin on the line of the inputs. Its column counts bytes.
+        body[0] = body[0].encode()[first.col_offset :].decode()
+    words = frozenset(_WORD.findall("\n".join(body)))
+    signature = [node.args, node.returns or ast.Pass(), *getattr(node, "type_params", [])]
+    parts = [part for each in signature for part in ast.walk(each)]
     notes = {part.id for part in parts if isinstance(part, ast.Name)}
+    if words & _OUTER_WORDS:
+        return words | notes
     # Within it, the names of its arguments are these; an argument is often called like the model that it is.
-    arguments = {part.arg for part in parts if isinstance(part, ast.arg)}
-    return frozenset({*_WORD.findall("\n".join(lines[start - 1 : node.end_lineno]))} - arguments | notes)
+    return words - {part.arg for part in parts if isinstance(part, ast.arg)} | notes
+
+
+_OUTER_WORDS = frozenset({"global", "class", "__globals__"})
+"""Words of code in which the name of an argument may mean something else: what the module calls so."""
 
 
 def _is_mark(node: ast.expr) -> bool:

@@ -9,17 +9,26 @@ from zerrow.plan.findings import Findings
 from zerrow.plan.names import did_you_mean, namespace_of
 from zerrow.plan.project import Project
 
+_HINTS_MAX = 100
+"""So many unknown tables are compared with all that are known, which takes time for each; others are told as they
+are."""
+
 
 def check_names(project: Project, findings: Findings) -> None:
     """Reports tables that nothing makes, and models that read no table."""
-    known = [*project.models, *project.file.sources]
+    known = {*project.models, *project.file.sources}
+    named_badly = {error.model for error in findings.errors}
+    unknown: dict[str, tuple[str, str, str | None]] = {}
     for model in project.models.values():
         tables = tables_read(model)
         for table, line in tables.items():
             if table not in known:
-                _report_unknown(project, model, table, line, findings)
-        named_badly = any(error.model == model.name for error in findings.errors)
-        if not tables and not named_badly:
+                if table not in unknown:
+                    unknown[table] = _unknown(project, table, is_compared=len(unknown) < _HINTS_MAX)
+                code, why, hint = unknown[table]
+                message = f"the model {model.name!r} reads {table!r}, {why}"
+                findings.error(code, message, model=model.name, file=model.file, line=line, hint=hint)
+        if not tables and model.name not in named_badly:
             hint = "read a table: FROM …"
             if isinstance(model, PythonModel):
                 hint = f'give an argument a default: table={model.family}.Model("…")'
@@ -33,27 +42,23 @@ def check_names(project: Project, findings: Findings) -> None:
             )
 
 
-def _report_unknown(project: Project, model: Declaration, table: str, line: int, findings: Findings) -> None:
-    """Reports a table that nothing makes; where its namespace is the reason, that comes before all else."""
+def _unknown(project: Project, table: str, is_compared: bool) -> tuple[str, str, str | None]:
+    """The code, the reason and the hint for a table that nothing makes; where its namespace is the reason, that comes
+    before all else."""
     namespaces = project.namespaces
-    known = [*project.models, *project.file.sources]
     namespace = namespace_of(table) or namespaces.given
+    is_namespace = namespace is not None and not namespaces.has_tables(namespace)
     code, why = "unknown-table", "which is no model and no source table"
-    hint = did_you_mean(table, known, "models and sources")
-    if namespace is not None and not namespaces.has_tables(namespace):
+    if is_namespace:
         code, why = "unknown-namespace", f"and there is no namespace {namespace!r}"
-        hint = did_you_mean(namespace, namespaces.known, "namespaces")
-        same = [name for name in known if name.rpartition(".")[2] == table.rpartition(".")[2]]
-        if same:
-            hint = f"did you mean {same[0]!r}?"
-    findings.error(
-        code,
-        f"the model {model.name!r} reads {table!r}, {why}",
-        model=model.name,
-        file=model.file,
-        line=line,
-        hint=hint,
-    )
+    if not is_compared:
+        return code, why, None
+    known = [*project.models, *project.file.sources]
+    if namespace is None or not is_namespace:
+        return code, why, did_you_mean(table, known, "models and sources")
+    same = [name for name in known if name.rpartition(".")[2] == table.rpartition(".")[2]]
+    hint = f"did you mean {same[0]!r}?" if same else did_you_mean(namespace, namespaces.known, "namespaces")
+    return code, why, hint
 
 
 def order(project: Project, findings: Findings) -> list[Declaration]:

@@ -59,7 +59,9 @@ class Keys:
 
     @cached_property
     def _environment(self) -> list[str] | None:
-        return environment()
+        installed = environment()
+        # It is in all keys: a short text, not all the packages' names.
+        return None if installed is None else [_hash(installed)]
 
     @cached_property
     def _own(self) -> list[str]:
@@ -68,6 +70,14 @@ class Keys:
     @cached_property
     def _files(self) -> ProjectFiles:
         return ProjectFiles(self._project.file.folder, self._project.file.files, self._left_out)
+
+    @cached_property
+    def _others(self) -> str:
+        return _hash(self._files.others)
+
+    @cached_property
+    def _code_files(self) -> str:
+        return _hash(self._files.code)
 
     def scan(self, scan: Scan) -> dict[str, Any]:
         """The facts about keeping a scan's result, for the plan: `cache`, `code`, `key`, `because` and so on."""
@@ -95,7 +105,8 @@ class Keys:
         code, more, asked, problem = self._sql(model) if isinstance(model, SqlModel) else self._python(model)
         asked = asked or next(filter(None, map(_asked, filters)), None)
         because = self._problem(model, asked, inputs) or problem
-        tables = [self._input(task, index, *input_) for index, input_ in enumerate(inputs)]
+        columns = {each["input"]: each["columns"] for each in task["arguments"] if "input" in each}
+        tables = [self._input(columns[index], *input_) for index, input_ in enumerate(inputs)]
         surroundings = self._surroundings(model)
         if surroundings is None and because is None:
             because = "its environment isn't resolved" if self._is_unresolved(model) else _EDITABLE
@@ -151,7 +162,7 @@ class Keys:
 
     def _python(self, model: PythonModel) -> tuple[list[Any], list[Any], str | None, str | None]:
         self.codes[model.name] = code = self._code.read(model)
-        files = [self._files.others, self._files.code if code.reads_code else []]
+        files = [self._others, self._code_files if code.reads_code else None]
         # A file that a model finds beside itself may be in its result by its name: it runs in the project's folder.
         folder = str(self._project.file.folder)
         return ["python", model.function, code.parts], [files, folder], code.world, self._files.problem(code.reads_code)
@@ -186,13 +197,10 @@ class Keys:
     def _is_unresolved(self, model: Declaration) -> bool:
         return self._environments is not None and self._environments.of(model).id == UNRESOLVED
 
-    def _input(self, task: dict[str, Any], index: int, name: str, scan: Scan | None) -> str | None:
+    def _input(self, columns: list[str] | None, name: str, scan: Scan | None) -> str | None:
         """The key of the part of an input that a model takes: of a scan its own columns, whatever others are read for
         others."""
-        if scan is None:
-            return self._results[name]
-        columns = next(each["columns"] for each in task["arguments"] if each.get("input") == index)
-        return self._scan(scan, columns)
+        return self._results[name] if scan is None else self._scan(scan, columns)
 
     def _scan(self, scan: Scan, columns: list[str] | tuple[str, ...] | None) -> str | None:
         source = scan.source

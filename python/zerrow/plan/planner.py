@@ -254,13 +254,15 @@ class _Planner:
         read = {input_.table for group in inputs.values() for input_ in group if input_.model not in expectations}
         read |= expectations
         planned: list[dict[str, Any]] = []
+        scanned: set[str] = set()
         for model in models:
             now_at(model.file)
             named: list[tuple[str, Scan | None]] = []
             for input_ in inputs[model.name]:
                 scan = scans.get(id(input_))
                 named.append((input_.table if scan is None else scan.name, scan))
-                if scan is not None and all(entry["name"] != scan.name for entry in planned):
+                if scan is not None and scan.name not in scanned:
+                    scanned.add(scan.name)
                     planned.append({**self._scan_entry(scan), **keys.scan(scan)})
                 if scan is not None:
                     input_.filter = None  # its scan has applied it

@@ -44,6 +44,7 @@ class PythonFile:
         self.text = SourceText(source, None)
         self.findings = findings
         self.models: list[PythonModel] = []
+        self._by_function: dict[str, PythonModel] = {}
         self.schemas: dict[str, Schema] = {}
         self.imports: set[str] = set()
         self.imported: dict[str, tuple[str, str]] = {}
@@ -165,8 +166,8 @@ class PythonFile:
         self._report_strangers([node for node in functions if id(node) not in reader.seen])
 
     def _add(self, model: PythonModel) -> None:
-        other = next((each for each in self.models if each.function == model.function), None)
-        if other is not None and other.name != model.name:
+        other = self._by_function.setdefault(model.function, model)
+        if other.name != model.name:
             self._calls.error(
                 "duplicate-name",
                 f"the models {other.name!r} and {model.name!r} are both functions named {model.function!r}",

@@ -42,7 +42,7 @@ class Module:
         us."""
         if not self._is_compiled:
             optional = json.loads(bytes(self._part(self._said["optional"]))) if "optional" in self._said else ()
-            yield from pieces.compile_kept(self.source, self.path, optional, self._said.get("kept", ()))
+            yield pieces.compile_kept(self.source, self.path, optional, self._said.get("kept", ()))
             return
         for start, end in self._said["pieces"]:
             while start < end:
