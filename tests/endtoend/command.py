@@ -78,7 +78,11 @@ class Project:
 
     def environment(self, more: dict | None = None) -> dict[str, str]:
         """The environment of a call of the command; nothing of somebody else's is used: no server, no history."""
-        alone = {"ZERROW_SOCKET": "/nonexistent/socket", "ZERROW_HISTORY": "", "ZERROW_ENVIRONMENTS": environments(self.caller.uid)}
+        alone = {
+            "ZERROW_SOCKET": "/nonexistent/socket",
+            "ZERROW_HISTORY": "",
+            "ZERROW_ENVIRONMENTS": environments(self.caller.uid),
+        }
         return {**os.environ, **alone, **self.caller.environment, **(more or {})}
 
     def start(self, *arguments: str, env: dict | None = None, **options) -> subprocess.Popen:

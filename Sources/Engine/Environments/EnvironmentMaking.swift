@@ -56,13 +56,18 @@ struct EnvironmentMaking: Sendable {
         try finish(try tools.start(venv, folder: cache.folder, lock: lock))
         try Files.changeMode(partial, 0o755)
         let install = [
-            "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--link-mode", "hardlink",
+            "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--link-mode",
+            "hardlink",
             "--python", partial + "/bin/python", "--requirements", list,
         ]
-        if !recipe.lock.isEmpty { try finish(try tools.start(install, folder: cache.folder, lock: lock)) }
+        if !recipe.lock.isEmpty {
+            let install = install + cache.findLinks(recipe.wheels)
+            try finish(try tools.start(install, folder: cache.folder, lock: lock))
+        }
         // Tests of packages are not what models import; without an environment of its own the compiler runs nobody's code.
         let compile = [
-            recipe.python, "-I", "-S", "-m", "compileall", "-q", "-j", "0", "-x", "/tests?/|/lib2to3/", partial + "/lib",
+            recipe.python, "-I", "-S", "-m", "compileall", "-q", "-j", "0", "-x", "/tests?/|/lib2to3/",
+            partial + "/lib",
             tools.pythonFolder,
         ]
         // Files that are no Python of this version, templates for one, don't compile, and are not needed compiled.
