@@ -118,7 +118,8 @@ struct Planner {
             variables[name] = environment[name]
         }
         // Values of parameters, which may be secret: they are in no list of arguments.
-        variables.merge(environment.filter { $0.key.hasPrefix("ZERROW_PARAM_") }) { own, _ in own }
+        let values = environment.filter { $0.key.hasPrefix("ZERROW_PARAM_") || $0.key == "ZERROW_PARAMETERS" }
+        variables.merge(values) { own, _ in own }
         return ReaderSpec(
             arguments: program + files + ignoreFiles.arguments + arguments, environment: variables,
             readPaths: try installation.interpreterFolders(installation.python) + [installation.pythonFolder, folder]

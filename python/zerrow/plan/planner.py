@@ -86,7 +86,7 @@ def plan_project(
         if project_file.sources:
             footers.start()
         values = given_values(project_file.folder, given or {}, environment or {}, findings)
-        project = read_project(project_file, values, findings, query, namespace)
+        project = read_project(project_file, values, findings, query, namespace, git)
         check_given(project, values, findings)
         if is_strict is not None:
             for model in project.models.values():

@@ -159,11 +159,11 @@ class _Worker:
             _open(session, descriptor, loaded is not None, names.get(index) or f"input {index}")
             for index, descriptor in enumerate(work.tables)
         ]
-        arguments = prepare_arguments(work.task, tables, self._cpus)
+        notes: list[str] = []
+        arguments = prepare_arguments(work.task, tables, self._cpus, notes)
         self._channel.send("running")
         cache = self._cache(session)
         self._kind, opened = "user" if work.task["kind"] in ("python", "sql") else "internal", time.perf_counter()
-        notes: list[str] = []
         self._result = result = execute(
             work.task, arguments, tables, self._cpus, cache, self._library.guard, self._blame, loaded, self._opener(),
             notes,
