@@ -1,8 +1,8 @@
 """Builds one package that has no wheel: `python -m zerrow.wheel_builder NAME REQUIREMENT PYTHON UV`, in a sandbox.
 
-Building runs a stranger's code, so it is done by a process isolated as a worker with network is: it sees Python and uv,
-has a /tmp of its own, and is a user of its own where the engine is root. The wheel goes to descriptor 3, its file's name
-and a line break before it; whatever lies there is a stranger's word to whoever reads it.
+Building runs a stranger's code, so it is done by a process isolated as a worker with network is: it sees Python and
+uv, has a /tmp of its own, and is a user of its own where the engine is root. The wheel goes to descriptor 3, its file's
+name and a line break before it; whatever lies there is a stranger's word to whoever reads it.
 """
 
 from __future__ import annotations

@@ -279,7 +279,7 @@ def test_two_runs_that_need_the_same_new_one_make_it_once(project: Project, fres
     write(project, model("only", SIX, pip={"six": "1.16.0"}))
     both = [project.start("-O", "json") for _ in range(2)]
     for each in both:
-        out, err = each.communicate(timeout=300)
+        _, err = each.communicate(timeout=300)
         assert each.returncode == 0, err
     assert len(whole(fresh)) == 1
     assert not [each for each in fresh.iterdir() if "partial" in each.name]

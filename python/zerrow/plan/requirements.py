@@ -117,7 +117,8 @@ def _requirement(parsed, file: str | None, line: int | None, hashes: tuple[str, 
 
 
 class RequirementsFile:
-    """Reads a project's requirements.txt: what pip would take from it, as far as that says which packages are wanted."""
+    """Reads a project's requirements.txt: what pip would take from it, as far as that says which packages are
+    wanted."""
 
     def __init__(self, folder: Path, findings: Findings) -> None:
         self._folder = folder
