@@ -62,7 +62,10 @@ struct EnvironmentMaking: Sendable {
         ]
         if !recipe.lock.isEmpty {
             let install = install + cache.findLinks(recipe.wheels)
-            try finish(try tools.start(install, folder: cache.folder, lock: lock))
+            let turn = try waitForTurn()
+            try withExtendedLifetime(turn) {
+                try finish(try tools.start(install, folder: cache.folder, lock: lock))
+            }
         }
         // Tests of packages are not what models import; without an environment of its own the compiler runs nobody's code.
         let compile = [
@@ -72,6 +75,16 @@ struct EnvironmentMaking: Sendable {
         ]
         // Files that are no Python of this version, templates for one, don't compile, and are not needed compiled.
         _ = try tools.start(program: compile, folder: cache.folder, lock: lock).finish(unless: [stop.raw])
+    }
+
+    /// The right to install. Two that install one package at the same time would each unpack it into uv's cache, and share no file; uv
+    /// itself fetches several packages at once.
+    private func waitForTurn() throws -> DescriptorBox {
+        while true {
+            if let turn = try cache.lockAlone("install") { return turn }
+            let ready = try Poll.wait([(stop.raw, .read)], timeoutMilliseconds: Self.periodMilliseconds)
+            if !ready[0].isEmpty { throw EngineError.interrupted }
+        }
     }
 
     private func finish(_ process: ToolProcess) throws {
