@@ -308,6 +308,55 @@ def test_decimals_are_held_to_their_digits(bauplan: Project):
     assert "  ! fare    decimal128(5, 2)              decimal128(5, 3)" in failed.report["error"]["message"]
 
 
+MOMENTS = """
+    from typing import Annotated
+
+    import bauplan
+    import pyarrow as pa
+
+    class Fine(bauplan.TableSchema):
+        at: bauplan.TimestampNanoUTC | None
+
+    @bauplan.model()
+    def coarse(trips: Annotated[pa.Table, bauplan.Model("lake.Trips")]) -> Annotated[pa.Table, Fine]:
+        return pa.Table.from_arrays([pa.array([0, None, {last}], pa.timestamp("{unit}", "{zone}"))], ["at"])
+
+    class Trips(bauplan.TableSchema):
+        pickup_datetime: bauplan.TimestampNanoUTC | None
+
+    @bauplan.model()
+    def reader(
+        data: Annotated[pa.Table, bauplan.Model("coarse")],
+        trips: Annotated[pa.Table, bauplan.Model("lake.Trips", projection_schema=Trips)],
+    ) -> Annotated[pa.Table, Fine]:
+        print("taken", trips.schema.field("pickup_datetime").type)
+        print("found", data.schema.field("at").type)
+        return data
+"""
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_moments_come_in_the_unit_that_a_schema_promises(bauplan: Project, unit: str):
+    bauplan.write("models.py", MOMENTS.format(last=-1, unit=unit, zone="UTC"))
+    result = bauplan.run("--export", str(bauplan.folder / "out"))
+    assert result.code == 0, result.err
+    assert "found timestamp[ns, tz=UTC]" in result.err and "taken timestamp[ns, tz=UTC]" in result.err
+    wanted = pa.array([0, None, -1], pa.timestamp(unit, "UTC")).cast(pa.timestamp("ns", "UTC"))
+    assert exported(bauplan, "reader")["at"].combine_chunks() == wanted
+
+
+@pytest.mark.parametrize(
+    ("last", "unit", "zone"),
+    [(1 << 60, "us", "UTC"), (1, "us", "Europe/Rome")],
+    ids=["a moment that the finer unit does not reach", "another zone"],
+)
+def test_moments_that_are_not_those_of_the_schema_are_refused(bauplan: Project, last: int, unit: str, zone: str):
+    bauplan.write("models.py", MOMENTS.format(last=last, unit=unit, zone=zone))
+    failed = bauplan.run()
+    assert failed.code == 1
+    assert f"  ! at      timestamp[ns, tz=UTC]  timestamp[{unit}, tz={zone}]" in failed.report["error"]["message"]
+
+
 def test_namespaces_and_sources_without_a_project_file(bauplan: Project):
     for name in ("bauplan_project.yml", "zerrow_project.yml"):
         (bauplan.folder / name).unlink()

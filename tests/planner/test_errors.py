@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import pytest
+from zerrow.plan import plan_project
 
 GOOD = "import zerrow\n\n@zerrow.model()\ndef good(sales=zerrow.Model('sales')):\n    return sales\n"
 HEAD = "import zerrow\n\n\n"
@@ -88,7 +90,7 @@ CASES: dict[str, tuple[dict[str, str], list[tuple[Any, ...]]]] = {
     ),
     "Python that doesn't parse": (
         {"m.py": "import zerrow\n\ndef f(:\n"},
-        [("python-syntax", None, "m.py", 3, "Python syntax error", None)],
+        [("python-syntax", None, "m.py", 3, "Python syntax error", "files that declare models are read with Python 3")],
     ),
     "SQL that doesn't parse": (
         {"q.sql": "-- total\nselect id,\nfrom sales\nwhere (id > 1\n"},
@@ -352,7 +354,7 @@ def test_counts_the_lines_of_a_filter_of_several_lines(shop: Any) -> None:
 
 
 def test_reports_all_errors_at_once(shop: Any) -> None:
-    shop.write({"a.sql": "select x from sales\n", "b.sql": "select id from nowhere\n", "c.py": "def f(:\n"})
+    shop.write({"a.sql": "select x from sales\n", "b.sql": "select id from nowhere\n", "c.py": "import zerrow\ndef f(:\n"})
     assert [error["code"] for error in shop.errors()] == ["unknown-column", "unknown-table", "python-syntax"]
 
 
@@ -440,3 +442,19 @@ def test_a_filter_may_have_three_thousand_conditions(shop: Any) -> None:
     shop.write({"m.py": python("@zerrow.model()", argument(3100))})
     (error,) = shop.errors()
     assert (error["code"], error["file"], error["line"]) == ("nested-too-deeply", "m.py", 5)
+
+
+def test_a_helper_in_a_newer_syntax_is_left_to_the_model_that_imports_it(shop: Any) -> None:
+    newer = "type Number = int\n\ndef twice[T](x: T) -> T:\n    return 2 * x\n"
+    if sys.version_info >= (3, 12):
+        newer = "def twice(:\n"
+    shop.write({"helper.py": newer, "m.py": python("@zerrow.model()", body="import helper\n    return sales")})
+    plan = plan_project(shop.folder, hands_over=True)
+    (warning,) = plan["warnings"]
+    assert (warning["code"], warning["file"], warning["line"]) == ("python-syntax", "helper.py", 1)
+    assert "models that import it need a newer Python than Python 3." in warning["hint"]
+    model = next(each for each in plan["models"] if each["name"] == "total")
+    helper = next(each for each in model["task"]["modules"] if each["name"] == "helper")
+    # The model's own Python compiles it; what it asks the world for, nobody knows.
+    assert helper["pieces"] is None
+    assert model["key"] is None and "helper.py" in model["because"]

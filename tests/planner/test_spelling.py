@@ -147,11 +147,11 @@ def test_a_text_is_an_annotation_and_a_schema_may_be_another_files(shop: Any) ->
     assert every == [{"schema": "Sale", "columns": [*COLUMNS, {"name": "extra", "type": None, "nullable": True}]}] * 3
 
 
-def test_the_type_of_any_column_may_be_pythons_own(shop: Any) -> None:
+def test_the_type_of_any_column_may_be_pythons_own_and_says_nothing_of_nulls(shop: Any) -> None:
     text = PLAIN.replace("import Annotated, Optional", "import Annotated, Any").replace("bauplan.String | None", "Any")
     shop.write({"models.py": text, "bauplan_project.yml": "parameters: {low: {type: int, default: 1}}\n"})
     columns = shop.model("total")["task"]["contract"]["columns"]
-    assert columns[1] == {"name": "note", "type": None, "nullable": False}
+    assert columns[1] == {"name": "note", "type": None, "nullable": True}
 
 
 @pytest.mark.parametrize(

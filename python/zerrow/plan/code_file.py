@@ -142,7 +142,9 @@ class CodeFile:
     def asking(self) -> list[int]:
         """The statements that ask the world for something, which is noted with them, or that seed chance."""
         if self.tree is None:
-            return []
+            # Another Python may be able to run what this one can't even read.
+            self.statements[0].asks = [Mention("syntax that this Python doesn't know", 1)]
+            return [0]
         imports = [node for node, each in self._nodes() if each.words & _IMPORT_WORDS]
         if not self._may_ask(Names(ast.Module(imports, []), lambda module: self._qualify(module, self.name))):
             return []

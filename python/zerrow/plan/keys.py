@@ -99,8 +99,20 @@ class Keys:
         surroundings = self._surroundings(model)
         if surroundings is None and because is None:
             because = "its environment isn't resolved" if self._is_unresolved(model) else _EDITABLE
+        # Filters are applied in the default environment.
+        filtering = self._environment if any(filters) else None
         promised = [task.get("columns"), task.get("contract")]
-        parts = [code, more, task["arguments"], task.get("secrets"), promised, tables, surroundings, self._own]
+        parts = [
+            code,
+            more,
+            task["arguments"],
+            task.get("secrets"),
+            promised,
+            tables,
+            filtering,
+            surroundings,
+            self._own,
+        ]
         self._results[model.name] = key = None if because else _hash(parts)
         limits = model.limits
         is_repeatable = limits.is_always_cached or (asked is None and not limits.internet_access and limits.is_cached)
@@ -119,6 +131,7 @@ class Keys:
         sql, columns = argument["filter"]["sql"], argument["columns"]
         asked = _asked_by(sql)
         because = asked or (f"its input {entry['name']} isn't kept" if entry["key"] is None else None)
+        because = because or (_EDITABLE if self._environment is None else None)
         return {
             "cache": True,
             "code": _hash(["filter", entry["code"], columns, _LITERAL.sub("?", sql)]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ class SourceText:
 
     source: bytes
     tree: ast.Module | None
+
+_DECLARING_WORDS = (b"zerrow", b"bauplan", b"bpln_sdk")
+"""One of these is in every file that declares a model."""
 
 
 class PythonFile:
@@ -51,7 +55,7 @@ class PythonFile:
                 warnings.simplefilter("ignore")
                 tree = pieces.parse(source, file)
         except SyntaxError as error:
-            findings.error("python-syntax", f"Python syntax error: {error.msg}", file=file, line=error.lineno)
+            self._syntax_error(source, error)
             return
         except ValueError as error:
             findings.error("python-syntax", f"the file can't be parsed: {error}", file=file)
@@ -72,6 +76,21 @@ class PythonFile:
             self._report_what_is_not_understood(nodes)
         else:
             self._report_strangers(functions)
+
+    def _syntax_error(self, source: bytes, error: SyntaxError) -> None:
+        """Says what is wrong. It may be newer syntax than that of this Python, which a model's own Python may know; a
+        file without a word that could declare a model leaves none out."""
+        version = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
+        message = f"Python syntax error: {error.msg}"
+        if any(word in source for word in _DECLARING_WORDS):
+            hint = (
+                f"files that declare models are read with {version}: if this is newer syntax, write it into a module of "
+                "its own, which models with a newer Python import"
+            )
+            self.findings.error("python-syntax", message, file=self.file, line=error.lineno, hint=hint)
+            return
+        hint = f"models that import it need a newer Python than {version}, if this is newer syntax"
+        self.findings.warning("python-syntax", message, file=self.file, line=error.lineno, hint=hint)
 
     def _read_imports(self, nodes: list[ast.AST]) -> None:
         for node in nodes:

@@ -84,7 +84,8 @@ def _column(node: ast.stmt, schema: str, spelling: Spelling, calls: CallReader) 
         kind, is_nullable = optional, True
     type_name = spelling.column_type(kind)
     if type_name in TYPES:
-        return SchemaColumn(name, TYPES[type_name], is_nullable)
+        # A column of any type is passed on as it is, nulls included.
+        return SchemaColumn(name, TYPES[type_name], is_nullable or TYPES[type_name] is None)
     digits = spelling.decimal_digits(kind)
     if digits is not None and 1 <= digits[0] <= DIGITS_MAX and 0 <= digits[1] <= digits[0]:
         return SchemaColumn(name, f"decimal128({digits[0]}, {digits[1]})", is_nullable)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,15 +24,28 @@ def missing_module(error: ModuleNotFoundError, folder: str, task: Mapping[str, A
     start = f"model {task.get('model')!r}: No module named {name!r}: "
     if (place := _place_in_project(name.partition(".")[0], folder)) is not None:
         return f"{start}the project's own {place} has none of that name"
-    package, advice = package_of(name), task["package_advice"]
+    imported = _imported_name(error, name, folder)
+    package, advice = package_of(imported), task["package_advice"]
     last = last_python_with(name)
     if last is not None:
         python = ".".join(platform.python_version_tuple()[:2])
         return f"{start}Python {python} has it no more: ask for Python {last}, @….python('{last}')"
-    if is_known(name):
+    if is_known(imported):
         return start + advice.replace("{package}", package)
     own = f"put {name.partition('.')[0]}.py beside the models, if it is the project's own"
     return f"{start}{advice.replace('{package}', package)}; or {own}"
+
+
+def _imported_name(error: ModuleNotFoundError, name: str, folder: str) -> str:
+    """The whole of the module's name that the project's line imports: what is missing may be the beginning of it."""
+    lines = [
+        frame.line or ""
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename.startswith(os.path.join(folder, ""))
+    ]
+    statement = rf"\b(?:from|import)\s+({re.escape(name)}(?:\.\w+)*)(?:\s+import\s+(\w+))?"
+    found = re.search(statement, lines[-1] if lines else "")
+    return name if found is None else ".".join(filter(None, found.groups()))
 
 
 def _place_in_project(top: str, folder: str) -> str | None:
@@ -38,4 +53,5 @@ def _place_in_project(top: str, folder: str) -> str | None:
     module = sys.modules.get(top) or sys.modules.get(f"zerrow_project.{top}")
     places = [getattr(module, "__file__", None) or "", *list(getattr(module, "__path__", ()))]
     below = os.path.join(folder, "")
-    return next((os.path.relpath(each, folder) for each in places if each.startswith(below)), None)
+    own = (each for each in places if each.startswith(below) and "site-packages" not in each.split(os.sep))
+    return next((os.path.relpath(each, folder) for each in own), None)

@@ -24,6 +24,7 @@ from zerrow.worker.results import to_table
 from zerrow.worker.scan import Cache, scan
 from zerrow.worker.source import Blame, Opener
 from zerrow.worker.sql import run_sql
+from zerrow.worker.widening import widened
 
 
 def load(task: dict[str, Any], code: memoryview | None = None) -> Loaded | None:
@@ -50,6 +51,7 @@ def prepare_arguments(
     for argument in task.get("arguments", ()):
         if "input" in argument:
             table = _narrow(without_objects(tables[argument["input"]]), argument, cpus)
+            table = widened(table, argument.get("contract"))
             arguments[argument["name"]] = table
             problem = check_input(table, argument)
             if problem is not None and notes is not None:
@@ -102,6 +104,7 @@ def execute(
 
 def _checked(table: pa.Table, task: dict[str, Any], notes: list[str] | None) -> pa.Table:
     """A result that is as its model says, or was let pass, with what its model leaves for others."""
+    table = widened(table, task.get("contract"))
     problem = check_promise(table, task)
     if problem is not None and notes is not None:
         # A result that is kept would be taken the next time without a word.
