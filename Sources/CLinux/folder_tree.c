@@ -15,23 +15,29 @@ static FTS *open_tree_of(const char *path) {
 
 int zerrow_tree_remove(const char *path) {
     FTS *tree = open_tree_of(path);
-    if (tree == NULL) return -1;
+    if (tree == NULL)
+        return -1;
     int failure = 0;
     FTSENT *entry;
     while ((entry = fts_read(tree)) != NULL) {
         int result = 0;
         switch (entry->fts_info) {
-        case FTS_D: continue;
-        case FTS_DP: result = rmdir(entry->fts_accpath); break;
+        case FTS_D:
+            continue;
+        case FTS_DP:
+            result = rmdir(entry->fts_accpath);
+            break;
         case FTS_DNR:
         case FTS_ERR:
         case FTS_NS:
             errno = entry->fts_errno;
             result = -1;
             break;
-        default: result = unlink(entry->fts_accpath);
+        default:
+            result = unlink(entry->fts_accpath);
         }
-        if (result != 0 && errno != ENOENT && failure == 0) failure = errno;
+        if (result != 0 && errno != ENOENT && failure == 0)
+            failure = errno;
     }
     fts_close(tree);
     errno = failure;
@@ -40,11 +46,13 @@ int zerrow_tree_remove(const char *path) {
 
 int zerrow_tree_usage(const char *path, struct zerrow_tree_usage *usage) {
     FTS *tree = open_tree_of(path);
-    if (tree == NULL) return -1;
+    if (tree == NULL)
+        return -1;
     *usage = (struct zerrow_tree_usage){0};
     FTSENT *entry;
     while ((entry = fts_read(tree)) != NULL) {
-        if (entry->fts_info == FTS_DP || entry->fts_statp == NULL || entry->fts_info == FTS_NS) continue;
+        if (entry->fts_info == FTS_DP || entry->fts_statp == NULL || entry->fts_info == FTS_NS)
+            continue;
         uint64_t bytes = (uint64_t)entry->fts_statp->st_blocks * 512;
         if (entry->fts_info == FTS_F && entry->fts_statp->st_nlink > 1)
             usage->shared_bytes += bytes;

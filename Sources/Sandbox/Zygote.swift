@@ -57,6 +57,11 @@ public final class Zygote {
         (try? PrivateRoot(showing: paths))?.places ?? []
     }
 
+    /// Those of the paths that lie below /tmp, of which each worker has a new one.
+    public static func placesBelowTmp(showing paths: [String]) throws(SandboxError) -> [String] {
+        try PrivateRoot(showing: paths).belowTmp
+    }
+
     /// Starts a zygote and waits until it runs its program. `control` becomes its descriptor 3, `output` 1 and 2; both stay
     /// the caller's.
     ///

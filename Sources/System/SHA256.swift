@@ -22,7 +22,7 @@ public struct SHA256 {
         // A bit, zeros, and the length in bits fill up the last block.
         var content = bytes + [0x80]
         content += [UInt8](repeating: 0, count: (120 - content.count % 64) % 64)
-        content += (0..<8).map { UInt8(truncatingIfNeeded: UInt64(bytes.count) &* 8 >> (56 - 8 * UInt64($0))) }
+        content += (0..<8).map { UInt8(truncatingIfNeeded: (UInt64(bytes.count) &* 8) >> (56 - 8 * UInt64($0))) }
         for start in stride(from: 0, to: content.count, by: 64) { add(content[start..<start + 64], to: &state) }
         return state.map { word in
             let digits = String(word, radix: 16)

@@ -109,7 +109,7 @@ enum CommandRun {
         let environment = Environment.variables
         return try Engine.plan(
             installation: try Installation.find(environment: environment), environment: environment,
-            folder: project.project, project.request(), isSandboxed: !noSandbox)
+            folder: project.project, project.request(), isSandboxed: !noSandbox, note: Output.note)
     }
 
     /// The reasons why nothing was run.

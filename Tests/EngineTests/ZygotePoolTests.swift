@@ -52,8 +52,10 @@ import Testing
 
     init() throws { background = try BackgroundWork() }
 
-    private func pool(deathSecondsMax: Double = 60, _ spawn: @escaping ZygotePool.Spawn) -> ZygotePool {
-        ZygotePool(background, deathSecondsMax: deathSecondsMax, spawn: spawn)
+    private func pool(
+        deathSecondsMax: Double = 60, idleSecondsMax: Double = 60, _ spawn: @escaping ZygotePool.Spawn
+    ) -> ZygotePool {
+        ZygotePool(background, deathSecondsMax: deathSecondsMax, idleSecondsMax: idleSecondsMax, spawn: spawn)
     }
 
     /// The engine's loop, until something has come about.
@@ -82,6 +84,29 @@ import Testing
         let pid = try #require(zygote.process?.pid)
         pool.shutDown()
         #expect(!isAlive(pid) && user.died == [nil] && over.died.isEmpty)
+    }
+
+    @Test func anIdleZygoteOfAnEnvironmentThatModelsAskForIsEndedAndLetsItGo() throws {
+        let folder = "/tmp/zerrow-environments-\(UInt64.random(in: 0...UInt64.max))"
+        let id = String(repeating: "b", count: 32)
+        let cache = try EnvironmentCache(folder: folder)
+        defer { try? FolderTree.remove(folder) }
+        try Files.makeDirectory(cache.path(id))
+        let pool = pool(idleSecondsMax: 0.2, Self.shell(Self.ready + "exec sleep 1000"))
+        let pid = try {
+            let zygote = try pool.zygote(for: Self.key(), keeping: try #require(try cache.hold(id)), user)
+            try turn(pool) { user.ready > 0 }
+            usleep(400_000)
+            pool.checkDeadlines(MonotonicClock.nanoseconds())
+            #expect(zygote.state == .ready, "a run uses it")
+            return try #require(zygote.process?.pid)
+        }()
+        #expect(try cache.lockAlone(id) == nil)
+        pool.end(user)
+        try turn(pool) { !isAlive(pid) }
+        #expect(pool[Self.key()] == nil)
+        try turn(pool) { (try? cache.lockAlone(id)) != nil }
+        pool.shutDown()
     }
 
     @Test func aZygoteThatEndsIsToldOfWithWhatItSaid() throws {

@@ -7,7 +7,8 @@ import os
 import shutil
 import signal
 import subprocess
-import time
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pyarrow as pa
@@ -105,7 +106,7 @@ return pyarrow.table({"v": [pandas.__version__, numpy.__version__, dtype, str(to
 """
     write(
         project,
-        model("old", body, "3.12", {"pandas": "2.1.0"}),
+        model("old", body, "3.12", {"pandas": "2.1"}),
         model("new", body, "3.13", {"pandas": "3.0"}),
         model("own", body),
     )
@@ -113,7 +114,7 @@ return pyarrow.table({"v": [pandas.__version__, numpy.__version__, dtype, str(to
     old, new, own = (values(project, result, name) for name in ("old", "new", "own"))
     total = str(sum(range(1000)))
     # pandas 2.1 is of NumPy 1, with which the newest pyarrow can't be loaded; pandas 3 has a type for texts.
-    assert (old[0], old[1].split(".")[0], old[2:]) == ("2.1.0", "1", ["object", total])
+    assert (old[0][:4], old[1][:2], old[2:]) == ("2.1.", "1.", ["object", total])
     assert (new[0].rsplit(".", 1)[0], new[2:]) == ("3.0", ["str", total])
     assert own[2:] == ["str", total]
 
@@ -151,9 +152,7 @@ def test_the_project_and_its_requirements_are_for_all_models_and_the_nearest_cou
         "bauplan==0.1\n"
     )
     (project.folder / "more.txt").write_text("attrs \\\n  >= 22\ntomli==2.0.1\n")
-    assert packages_of(project)[1:] == ["pyarrow 26.0.1", "six 1.14.0", "tomli 2.0.1"] or "six 1.14.0" in packages_of(
-        project
-    )
+    assert [each for each in packages_of(project) if each[0] in "st"] == ["six 1.14.0", "tomli 2.0.1"]
     file = project.folder / "zerrow_project.yml"
     file.write_text(file.read_text() + "packages: {six: 1.16, tomli: 2.0.0}\npython: '3.12'\n")
     assert [each for each in packages_of(project) if each[0] in "st"] == ["six 1.16.0", "tomli 2.0.0"]
@@ -190,10 +189,10 @@ def test_what_cannot_be_is_said_of_every_model_before_anything_runs(project: Pro
     assert "started" not in result.err
     told = {each["model"]: each["message"] for each in result.report["errors"]}
     assert sorted(told) == ["address", "conflict", "interpreter", "missing", "option", "too_old", "version"]
-    for name, line in [("missing", 4), ("conflict", 9), ("interpreter", 14), ("option", 19)]:
+    for name, line in [("missing", 4), ("conflict", 10), ("interpreter", 16), ("option", 22)]:
         assert f"models.py:{line}:" in told[name]
     assert "zerrow-no-such-package was not found" in told["missing"]
-    assert "pandas==2.2.2 depends on numpy>=1.26.0" in told["conflict"]
+    assert "pandas==2.2.2 depends on numpy" in told["conflict"]
     assert "there is no Python 3.12.99" in told["interpreter"]
 
 
@@ -280,7 +279,7 @@ def test_two_runs_that_need_the_same_new_one_make_it_once(project: Project, fres
     write(project, model("only", SIX, pip={"six": "1.16.0"}))
     both = [project.start("-O", "json") for _ in range(2)]
     for each in both:
-        out, err = each.communicate(timeout=300)
+        _, err = each.communicate(timeout=300)
         assert each.returncode == 0, err
     assert len(whole(fresh)) == 1
     assert not [each for each in fresh.iterdir() if "partial" in each.name]
@@ -330,6 +329,89 @@ def test_no_code_of_a_package_runs_outside_of_the_sandbox(project: Project, loca
     write(project, model("only", body, pip={"zerrow-test-hostile": "1.0"}))
     assert values(project, run(project), "only") == ["1.0"]
     assert not mark.exists()
+
+
+@pytest.fixture
+def index(project: Project, tmp_path: Path):
+    """A folder of packages that are served as a second index is, on the loopback."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, directory=str(folder), **options)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    environment = {**project.caller.environment, "UV_EXTRA_INDEX_URL": f"http://127.0.0.1:{server.server_port}"}
+    project.caller = Caller(project.caller.words, environment)
+    yield folder
+    server.shutdown()
+    server.server_close()
+
+
+SETUP = """
+import os
+from setuptools import setup
+found = []
+for path in {paths!r}:
+    try:
+        found.append(os.listdir(path) if os.path.isdir(path) else open(path).read())
+    except OSError:
+        pass
+try:
+    open({mark!r}, "w").close()
+    found.append("written")
+except OSError:
+    pass
+found.append(str(os.getuid() == {uid}) if {uid} == 0 else "False")
+open("zerrow_test_built.py", "w").write("FOUND = " + repr(found))
+setup(name="zerrow_test_built", version="1.0", py_modules=["zerrow_test_built"])
+"""
+
+
+def test_a_package_without_a_wheel_is_built_in_a_sandbox(project: Project, fresh: Path, index: Path, tmp_path: Path):
+    (tmp_path / "secret").write_text("secret")
+    mark = tmp_path / "mark"
+    paths = [str(tmp_path), str(tmp_path / "secret"), str(Path.home() / ".cache"), str(fresh), str(project.folder)]
+    code = SETUP.format(paths=paths, mark=str(mark), uid=os.geteuid())
+    source(index / "zerrow-test-built", "zerrow_test_built", "1.0", code)
+    body = "import pyarrow, zerrow_test_built\nreturn pyarrow.table({'v': zerrow_test_built.FOUND})"
+    write(project, model("only", body, pip={"zerrow_test_built": "1.0"}))
+    result = run(project)
+    assert values(project, result, "only") == ["False"]
+    assert "building zerrow-test-built==1.0, which has no wheel, in a sandbox" in result.err
+    assert not mark.exists()
+    # Once built, it is there for other environments as well.
+    write(project, model("only", body, pip={"zerrow_test_built": "1.0", "six": "1.16.0"}))
+    assert "building" in run(project).err
+    assert len(list(fresh.glob("wheels-*"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("raise SystemExit('this can not be built')", "this can not be built"),
+        ("from setuptools import setup\nsetup(name='pandas', version='99')", "zerrow-test-built==1.0 has no wheel"),
+    ],
+)
+def test_a_build_that_fails_or_makes_something_else_is_said_before_anything_runs(
+    project: Project, fresh: Path, index: Path, code: str, reason: str
+):
+    source(index / "zerrow-test-built", "zerrow_test_built", "1.0", code)
+    write(project, model("only", SIX, pip={"zerrow_test_built": "1.0"}), model("other", SIX))
+    result = project.run()
+    assert (result.code, result.report["models"]) == (1, [])
+    message = result.report["error"]["message"]
+    assert "models.py:4:" in message
+    assert reason in message
+    assert list(fresh.glob("wheels-*")) == []
+    alone = project.run("--no-sandbox")
+    assert alone.code == 1
+    assert "in a sandbox only" in alone.report["error"]["message"]
 
 
 def test_the_engine_that_serves_makes_them_and_tells_its_client(project: Project, fresh: Path, serve):

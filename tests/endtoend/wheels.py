@@ -34,6 +34,7 @@ def source(folder: Path, name: str, version: str, setup: str) -> Path:
         f"{name}.py": f"VERSION = {version!r}\n",
         "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
     }
+    folder.mkdir(exist_ok=True)
     path = folder / f"{name}-{version}.tar.gz"
     with tarfile.open(path, "w:gz") as archive:
         for place, text in files.items():

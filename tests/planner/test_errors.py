@@ -396,10 +396,10 @@ def test_follows_links_inside_the_project(shop: Any) -> None:
 
 
 def test_warns_of_keys_it_does_not_know(shop: Any) -> None:
-    shop.write({"zerrow_project.yml": YAML + "soruces: {}\npython: {packages: [scipy]}\n", "m.py": GOOD})
+    shop.write({"zerrow_project.yml": YAML + "soruces: {}\npython: {package: [scipy]}\n", "m.py": GOOD})
     unknown, packages = shop.plan()["warnings"]
     assert (unknown["code"], unknown["line"], unknown["hint"]) == ("unknown-key", 4, "did you mean 'sources'?")
-    assert (packages["code"], packages["line"]) == ("packages-ignored", 5)
+    assert (packages["code"], packages["line"], packages["hint"]) == ("unknown-key", 5, "did you mean 'packages'?")
 
 
 def test_warns_of_a_function_with_inputs_and_no_decorator(shop: Any) -> None:

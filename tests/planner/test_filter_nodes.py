@@ -103,14 +103,10 @@ def test_the_plan_of_a_project_in_one_environment_has_none(shop: Any) -> None:
 
 
 def test_keys_tell_filters_and_their_columns_apart(shop: Any, monkeypatch: Any) -> None:
-    from zerrow.plan import planner
+    from zerrow.plan.environments import DEFAULT, Environment, Environments
 
-    original = planner._model_entry
-
-    def entry(name: str, kind: str, *more: Any) -> dict[str, Any]:
-        return {**original(name, kind, *more), **({"environment": "other"} if name in ("a", "c") else {})}
-
-    monkeypatch.setattr(planner, "_model_entry", entry)
+    others = ("a", "c")
+    monkeypatch.setattr(Environments, "of", lambda _, model: Environment("other" if model.name in others else DEFAULT))
 
     def nodes(text: str) -> list[dict[str, Any]]:
         shop.write({"models.py": text})

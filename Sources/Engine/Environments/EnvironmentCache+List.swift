@@ -28,7 +28,8 @@ extension EnvironmentCache {
             let recipe = recipe(id)
             let usage = (try? FolderTree.usage(path(id))) ?? .none
             return EnvironmentEntry(
-                id: id, version: recipe?.pythonVersion, packages: recipe?.packages ?? [], usage: usage, usedAt: usedAt(id),
+                id: id, version: recipe?.pythonVersion, packages: recipe?.packages ?? [], usage: usage,
+                usedAt: usedAt(id),
                 isUsed: try lockAlone(id) == nil)
         }
         return entries.sorted { ($0.usedAt, $1.id) > ($1.usedAt, $0.id) }
@@ -61,10 +62,17 @@ extension EnvironmentCache {
     /// Removes what killed processes left behind, and what says how environments are made that nobody has asked for.
     private func removeLeftovers(_ now: Int, unusedForSeconds seconds: Int) throws(SystemError) {
         let there = Set(try ids())
-        for name in try Files.list(folder) {
+        let names = try Files.list(folder)
+        let recipes = names.filter { $0.hasSuffix(".json") }.compactMap { recipe(String($0.dropLast(5))) }
+        let wheels = Set(recipes.flatMap(\.wheels))
+        for name in names {
             let path = "\(folder)/\(name)"
             let parts = name.split(separator: ".")
-            guard parts.count > 1, let age = Self.age(path, now) else { continue }
+            guard let age = Self.age(path, now) else { continue }
+            if name.hasPrefix("wheels-"), !wheels.contains(name), age >= Self.leftoverSecondsMin {
+                try? FolderTree.remove(path)
+            }
+            guard parts.count > 1 else { continue }
             let id = String(parts[0])
             if parts[1].hasPrefix("partial-"), Files.isFolder(path) {
                 // Whoever makes it has the lock, also where that is a process that outlived the engine.

@@ -5,7 +5,7 @@ import System
 ///
 /// An environment is the folder of its id, and there is a folder of that name only when it is whole. Beside it lie `ID.json`, from which it
 /// can be made again, and `ID.lock`: who uses the environment shares that lock, who makes or removes it has it alone. `KEY.request` says
-/// which environment a request was resolved to. Folders with `.partial-` in their names are being made or removed, or were left behind.
+/// which environment a request was resolved to. `wheels-…` are folders with a wheel of a package that had to be built. Folders with `.partial-` in their names are being made or removed, or were left behind.
 ///
 /// Interpreters are started from here, so nobody else may be able to write to the folder.
 public struct EnvironmentCache: Sendable {
@@ -87,7 +87,8 @@ public struct EnvironmentCache: Sendable {
 
     /// Has an environment stay as it is, for as long as the result lives; nil when it is not there, or somebody makes or removes it.
     func hold(_ id: String) throws(SystemError) -> EnvironmentHold? {
-        guard Files.isFolder(path(id)), let lock = try lock(id, { (file) throws(SystemError) in try file.shareLockIfFree() })
+        guard Files.isFolder(path(id)),
+            let lock = try lock(id, { (file) throws(SystemError) in try file.shareLockIfFree() })
         else { return nil }
         // It may have been removed before it was locked.
         guard Files.isFolder(path(id)) else { return nil }
@@ -117,6 +118,9 @@ public struct EnvironmentCache: Sendable {
 
     // MARK: What is known
 
+    /// The arguments by which uv finds wheels that were built.
+    func findLinks(_ wheels: [String]) -> [String] { wheels.flatMap { ["--find-links", path($0)] } }
+
     /// The recipe of an environment; nil when there is none, or none that can be read.
     func recipe(_ id: String) -> EnvironmentRecipe? {
         guard Self.isID(id), let bytes = content("\(id).json"),
@@ -127,8 +131,10 @@ public struct EnvironmentCache: Sendable {
 
     /// The recipe that a request was resolved to before, if its interpreter is still there.
     func recipe(of request: EnvironmentRequest) -> EnvironmentRecipe? {
-        guard let bytes = content("\(request.key).request"), let recipe = recipe(String(decoding: bytes, as: UTF8.self)),
-            Path.resolved(recipe.python) == recipe.python
+        guard let bytes = content("\(request.key).request"),
+            let recipe = recipe(String(decoding: bytes, as: UTF8.self)),
+            Path.resolved(recipe.python) == recipe.python,
+            Files.isFolder(path(recipe.id)) || recipe.wheels.allSatisfy({ Files.isFolder(path($0)) })
         else { return nil }
         // Whoever tidies up leaves what was used lately.
         for name in ["\(request.key).request", "\(recipe.id).json"] {

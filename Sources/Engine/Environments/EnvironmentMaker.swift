@@ -47,7 +47,9 @@ final class EnvironmentMaker {
         }
     }
 
-    private func begin(_ number: Int, _ environment: Plan.Environment, stop: DescriptorBox, _ note: @escaping (String) -> Void) {
+    private func begin(
+        _ number: Int, _ environment: Plan.Environment, stop: DescriptorBox, _ note: @escaping (String) -> Void
+    ) {
         let id = environment.id
         let title = environment.title ?? id
         // …/ID/bin/python

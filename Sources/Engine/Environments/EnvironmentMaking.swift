@@ -56,17 +56,35 @@ struct EnvironmentMaking: Sendable {
         try finish(try tools.start(venv, folder: cache.folder, lock: lock))
         try Files.changeMode(partial, 0o755)
         let install = [
-            "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--link-mode", "hardlink",
+            "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--link-mode",
+            "hardlink",
             "--python", partial + "/bin/python", "--requirements", list,
         ]
-        if !recipe.lock.isEmpty { try finish(try tools.start(install, folder: cache.folder, lock: lock)) }
+        if !recipe.lock.isEmpty {
+            let install = install + cache.findLinks(recipe.wheels)
+            let turn = try waitForTurn()
+            try withExtendedLifetime(turn) {
+                try finish(try tools.start(install, folder: cache.folder, lock: lock))
+            }
+        }
         // Tests of packages are not what models import; without an environment of its own the compiler runs nobody's code.
         let compile = [
-            recipe.python, "-I", "-S", "-m", "compileall", "-q", "-j", "0", "-x", "/tests?/|/lib2to3/", partial + "/lib",
+            recipe.python, "-I", "-S", "-m", "compileall", "-q", "-j", "0", "-x", "/tests?/|/lib2to3/",
+            partial + "/lib",
             tools.pythonFolder,
         ]
         // Files that are no Python of this version, templates for one, don't compile, and are not needed compiled.
         _ = try tools.start(program: compile, folder: cache.folder, lock: lock).finish(unless: [stop.raw])
+    }
+
+    /// The right to install. Two that install one package at the same time would each unpack it into uv's cache, and share no file; uv
+    /// itself fetches several packages at once.
+    private func waitForTurn() throws -> DescriptorBox {
+        while true {
+            if let turn = try cache.lockAlone("install") { return turn }
+            let ready = try Poll.wait([(stop.raw, .read)], timeoutMilliseconds: Self.periodMilliseconds)
+            if !ready[0].isEmpty { throw EngineError.interrupted }
+        }
     }
 
     private func finish(_ process: ToolProcess) throws {

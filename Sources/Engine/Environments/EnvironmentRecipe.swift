@@ -25,13 +25,16 @@ struct EnvironmentRecipe: Codable, Sendable, Equatable {
     let pythonVersion: String
     /// The packages, as uv takes them, with hashes.
     let lock: String
+    /// Folders beside the environments that have wheels of packages which were built.
+    let wheels: [String]
 
     private enum CodingKeys: String, CodingKey {
-        case id, python, lock
+        case id, python, lock, wheels
         case pythonVersion = "python_version"
     }
 
-    init(python: String, pythonVersion: String, lock: String) {
+    init(python: String, pythonVersion: String, lock: String, wheels: [String] = []) {
+        self.wheels = wheels
         self.python = python
         self.pythonVersion = pythonVersion
         self.lock = lock
@@ -42,7 +45,8 @@ struct EnvironmentRecipe: Codable, Sendable, Equatable {
     init?(_ bytes: [UInt8]) {
         guard JSONShape(bytes).excess == nil,
             let recipe = try? JSONDecoder().decode(EnvironmentRecipe.self, from: Data(bytes)),
-            recipe.id == Self.id(recipe.python, recipe.pythonVersion, recipe.lock)
+            recipe.id == Self.id(recipe.python, recipe.pythonVersion, recipe.lock),
+            recipe.wheels.allSatisfy({ $0.hasPrefix("wheels-") && EnvironmentCache.isID(String($0.dropFirst(7))) })
         else { return nil }
         self = recipe
     }

@@ -71,7 +71,8 @@ struct EnvironmentRequest: Sendable, Equatable {
 
     private static func isHash(_ text: String) -> Bool {
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-        return parts.count == 2 && text.utf8.count <= 200 && parts.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy(isLetterOrDigit) }
+        return parts.count == 2 && text.utf8.count <= 200
+            && parts.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy(isLetterOrDigit) }
     }
 
     private static func isLetterOrDigit(_ byte: UInt8) -> Bool {

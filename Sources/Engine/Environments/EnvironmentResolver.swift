@@ -9,6 +9,8 @@ final class EnvironmentResolver {
     static let question = UInt8(ascii: "E")
     /// How many resolutions are under way at once.
     private static let countMax = 4
+    /// How many packages are built for one request.
+    private static let buildsMax = 20
 
     /// Why a request has no environment.
     private enum Problem: String {
@@ -33,11 +35,20 @@ final class EnvironmentResolver {
         let interpreter: EnvironmentTools.Interpreter
         let process: ToolProcess
         let input: [String]
+        /// The folders of wheels that were built for it, by the names of packages.
+        let wheels: [String: String]
+    }
+
+    /// What comes of a work: an answer, or another work with one more wheel.
+    private enum Next {
+        case answer(Answer)
+        case again(Work)
     }
 
     private let environment: [String: String]
     private let tools: EnvironmentTools
-    private let defaultPython: String
+    private let installation: Installation
+    private let isSandboxed: Bool
     private let signals: SignalDescriptor?
     private let note: (String) -> Void
     private var interpreters: [String: Result<EnvironmentTools.Interpreter, EnvironmentTools.Failure>] = [:]
@@ -45,12 +56,13 @@ final class EnvironmentResolver {
     private(set) var pythons: [String: String] = [:]
 
     init(
-        _ installation: Installation, _ environment: [String: String], signals: SignalDescriptor?,
+        _ installation: Installation, _ environment: [String: String], isSandboxed: Bool, signals: SignalDescriptor?,
         note: @escaping (String) -> Void
     ) {
+        self.isSandboxed = isSandboxed
         self.environment = environment
         tools = EnvironmentTools(installation, environment)
-        defaultPython = installation.python
+        self.installation = installation
         self.signals = signals
         self.note = note
     }
@@ -59,7 +71,9 @@ final class EnvironmentResolver {
     ///
     /// - Throws: `EngineError.planner` for what is no question, `EngineError.interrupted` when a signal arrives first.
     func answer(_ question: [UInt8]) throws -> [UInt8] {
-        guard let list = JSONValue(parsing: question)?.array else { throw EngineError.planner("it asked for no environment") }
+        guard let list = JSONValue(parsing: question)?.array else {
+            throw EngineError.planner("it asked for no environment")
+        }
         let requests = try list.map { value in
             guard let request = EnvironmentRequest(value) else {
                 throw EngineError.planner("it asked for an environment in a form that is none")
@@ -104,8 +118,11 @@ final class EnvironmentResolver {
             let raws = works.map(\.process.raw) + (signals.map { [$0.raw] } ?? [])
             let ready = try Poll.wait(raws.map { ($0, .read) })
             if try signals?.next() != nil { throw EngineError.interrupted }
-            for (work, events) in zip(works, ready) where !events.isEmpty {
-                answers[work.place] = try finish(work, cache)
+            for (place, events) in zip(works.indices, ready) where !events.isEmpty {
+                switch try finish(works[place], cache) {
+                case .answer(let answer): answers[works[place].place] = answer
+                case .again(let work): works[place] = work
+                }
             }
             works = works.filter { answers[$0.place] == nil }
         }
@@ -117,30 +134,68 @@ final class EnvironmentResolver {
     }
 
     /// Starts the resolution of a request.
-    private func begin(_ request: EnvironmentRequest, _ place: Int, _ cache: EnvironmentCache) throws -> Result<Work, NoAnswer> {
+    private func begin(_ request: EnvironmentRequest, _ place: Int, _ cache: EnvironmentCache) throws -> Result<
+        Work, NoAnswer
+    > {
         switch try interpreter(request.python, cache) {
-        case .failure(let failure): return .failure(NoAnswer(answer: .problem(tools.uv == nil ? .unavailable : .python, failure.text)))
+        case .failure(let failure):
+            return .failure(NoAnswer(answer: .problem(tools.uv == nil ? .unavailable : .python, failure.text)))
         case .success(let interpreter):
             note("resolving the packages of \(request.text)")
-            // A list of its own, so that no text of a project's is an argument.
-            let input = [request.requirements, request.constraints].map { _ in cache.newPath(request.key, "partial") }
-            for (path, lines) in zip(input, [request.requirements, request.constraints]) {
-                try Files.write(path, lines.map { $0 + "\n" }.joined())
-            }
-            let process = try tools.start(
-                [
-                    "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--generate-hashes", "--only-binary", ":all:",
-                    "--python", interpreter.path, "--constraint", input[1], input[0],
-                ], folder: cache.folder)
-            return .success(Work(place: place, request: request, interpreter: interpreter, process: process, input: input))
+            return .success(try work(on: request, place, interpreter, [:], cache))
         }
+    }
+
+    private func work(
+        on request: EnvironmentRequest, _ place: Int, _ interpreter: EnvironmentTools.Interpreter,
+        _ wheels: [String: String], _ cache: EnvironmentCache
+    ) throws -> Work {
+        // A list of its own, so that no text of a project's is an argument.
+        let input = [request.requirements, request.constraints].map { _ in cache.newPath(request.key, "partial") }
+        for (path, lines) in zip(input, [request.requirements, request.constraints]) {
+            try Files.write(path, lines.map { $0 + "\n" }.joined())
+        }
+        let process = try tools.start(
+            [
+                "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--generate-hashes", "--only-binary",
+                ":all:",
+                "--python", interpreter.path, "--constraint", input[1], input[0],
+            ] + cache.findLinks(wheels.values.sorted()), folder: cache.folder)
+        return Work(
+            place: place, request: request, interpreter: interpreter, process: process, input: input, wheels: wheels)
+    }
+
+    /// Builds the package that has no wheel, if it was for that alone that uv found no solution; nil where that isn't so.
+    private func build(_ work: Work, _ errors: String, _ cache: EnvironmentCache) throws -> Work? {
+        guard let found = errors.firstMatch(of: #/Wheels are required for `([A-Za-z0-9._-]+)`/#), let uv = tools.uv
+        else {
+            return nil
+        }
+        let name = String(found.1)
+        guard work.wheels[name] == nil, work.wheels.count < Self.buildsMax else { return nil }
+        guard isSandboxed else {
+            throw EnvironmentTools.Failure(
+                text: "\(name) has no wheel, and building it runs its code, which is done in a sandbox only")
+        }
+        let version = errors.matches(of: #/([A-Za-z0-9._-]+)==([A-Za-z0-9._+!-]+) has no /#).first { $0.1 == name }?.2
+        let asked = work.request.requirements.first { line in
+            line.hasPrefix(name) && line.dropFirst(name.count).first.map { "[<>=!~; ".contains($0) } ?? true
+        }
+        let requirement = version.map { "\(name)==\($0)" } ?? asked ?? name
+        note("building \(requirement), which has no wheel, in a sandbox")
+        let builder = WheelBuilder(
+            installation: installation, environment: environment, cache: cache, uv: uv, signals: signals)
+        var wheels = work.wheels
+        wheels[name] = try builder.wheelFolder(of: name, requirement, for: work.interpreter)
+        return try self.work(on: work.request, work.place, work.interpreter, wheels, cache)
     }
 
     private func interpreter(
         _ version: String, _ cache: EnvironmentCache
     ) throws -> Result<EnvironmentTools.Interpreter, EnvironmentTools.Failure> {
         if let known = interpreters[version] { return known }
-        let wanted = version.isEmpty ? Path.resolved(defaultPython) ?? defaultPython : version
+        let own = installation.python
+        let wanted = version.isEmpty ? Path.resolved(own) ?? own : version
         do {
             let found = try tools.interpreter(
                 wanted, folder: cache.folder, unless: signals.map { [$0.raw] } ?? [], note: note)
@@ -151,21 +206,31 @@ final class EnvironmentResolver {
         return interpreters[version]!
     }
 
-    private func finish(_ work: Work, _ cache: EnvironmentCache) throws -> Answer {
+    private func finish(_ work: Work, _ cache: EnvironmentCache) throws -> Next {
         let result = try work.process.finish()
         for path in work.input { try? Files.remove(path) }
         guard result.isSuccess else {
             let isOffline = ["network was disabled", "error sending request", "Failed to fetch", "dns error"]
                 .contains { result.errors.contains($0) }
-            return .problem(isOffline ? .offline : .unresolvable, Self.reason(result.errors))
+            do {
+                if !isOffline, let next = try build(work, result.errors, cache) { return .again(next) }
+            } catch let failure as EnvironmentTools.Failure {
+                return .answer(.problem(.unresolvable, failure.text))
+            }
+            return .answer(.problem(isOffline ? .offline : .unresolvable, Self.reason(result.errors)))
         }
-        let lock = Self.lock(String(decoding: result.output, as: UTF8.self), keeping: work.request.hashes)
-        guard let lock, EnvironmentRecipe.packages(lock) != nil else {
-            return .problem(.unresolvable, "uv gave a list of packages that has another form than expected")
+        let text = String(decoding: result.output, as: UTF8.self)
+        guard EnvironmentRecipe.packages(text) != nil else {
+            return .answer(.problem(.unresolvable, "uv gave a list of packages that has another form than expected"))
         }
-        let recipe = EnvironmentRecipe(python: work.interpreter.path, pythonVersion: work.interpreter.version, lock: lock)
+        guard let lock = Self.lock(text, keeping: work.request.hashes) else {
+            return .answer(.problem(.unresolvable, "a package has none of the hashes that the project names for it"))
+        }
+        let recipe = EnvironmentRecipe(
+            python: work.interpreter.path, pythonVersion: work.interpreter.version, lock: lock,
+            wheels: work.wheels.values.sorted())
         try cache.keep(recipe, for: work.request)
-        return .recipe(recipe)
+        return .answer(.recipe(recipe))
     }
 
     /// uv's own explanation, without the words around it.

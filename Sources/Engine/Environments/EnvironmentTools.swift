@@ -20,7 +20,8 @@ struct EnvironmentTools: Sendable {
     private static let droppedVariables: Set<String> = [
         "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "UV_PYTHON", "UV_SYSTEM_PYTHON", "UV_PROJECT_ENVIRONMENT",
         "UV_PROJECT", "UV_WORKING_DIRECTORY", "UV_REQUIRE_HASHES", "UV_NO_VERIFY_HASHES", "UV_COMPILE_BYTECODE",
-        "UV_LINK_MODE", "UV_BREAK_SYSTEM_PACKAGES", "UV_VENV_CLEAR", "UV_VENV_SEED", "UV_NO_BINARY", "UV_CUSTOM_COMPILE_COMMAND",
+        "UV_LINK_MODE", "UV_BREAK_SYSTEM_PACKAGES", "UV_VENV_CLEAR", "UV_VENV_SEED", "UV_NO_BINARY",
+        "UV_CUSTOM_COMPILE_COMMAND",
         "UV_TORCH_BACKEND", "UV_EXCLUDE", "LD_PRELOAD",
     ]
 
@@ -58,17 +59,26 @@ struct EnvironmentTools: Sendable {
     /// Where uv looks for interpreters. A shim of pyenv's is none: in its place stand the folders of pyenv's versions.
     private static func path(_ environment: [String: String]) -> String {
         let folders = (environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin").split(separator: ":").map(String.init)
-            .filter { $0.hasPrefix("/") && !$0.hasSuffix("/shims") }
+            .filter { $0.hasPrefix("/") }
+        let own = pyenvFolders(environment)
+        let hasShims = folders.contains { $0.hasSuffix("/shims") }
+        let replaced = folders.flatMap { $0.hasSuffix("/shims") ? own : [$0] }
+        return (hasShims ? replaced : folders + own).joined(separator: ":")
+    }
+
+    /// The folders of pyenv's interpreters, the newest first.
+    private static func pyenvFolders(_ environment: [String: String]) -> [String] {
         let root = environment["PYENV_ROOT"] ?? environment["HOME"].map { $0 + "/.pyenv" }
-        guard let root, let names = try? Files.list(root + "/versions") else { return folders.joined(separator: ":") }
+        guard let root, let names = try? Files.list(root + "/versions") else { return [] }
         let versions = names.compactMap { name -> [Int]? in
             let parts = name.split(separator: ".").map { Int($0) }
-            guard parts.count == 3, parts[0] == 3, parts.allSatisfy({ $0 != nil }), parts[1]! >= minorMin else { return nil }
+            guard parts.count == 3, parts[0] == 3, parts.allSatisfy({ $0 != nil }), parts[1]! >= minorMin else {
+                return nil
+            }
             return parts.map { $0! }
         }
         let newestFirst = versions.sorted { $1.lexicographicallyPrecedes($0) }
-        let own = newestFirst.map { "\(root)/versions/\($0.map(String.init).joined(separator: "."))/bin" }
-        return (folders + own).joined(separator: ":")
+        return newestFirst.map { "\(root)/versions/\($0.map(String.init).joined(separator: "."))/bin" }
     }
 
     /// Starts uv with some arguments.
@@ -76,7 +86,8 @@ struct EnvironmentTools: Sendable {
     /// - Throws: `Failure` where there is no uv.
     func start(_ arguments: [String], folder: String, lock: DescriptorBox? = nil) throws -> ToolProcess {
         guard let uv else {
-            throw Failure(text: "uv is not installed, which makes environments: 'pip install uv', or set ZERROW_UV to its path")
+            throw Failure(
+                text: "uv is not installed, which makes environments: 'pip install uv', or set ZERROW_UV to its path")
         }
         return try start(program: [uv] + arguments, folder: folder, lock: lock)
     }
@@ -89,7 +100,9 @@ struct EnvironmentTools: Sendable {
     /// The interpreter of a version, or at a path: one that is installed, else one that uv can fetch.
     ///
     /// - Throws: `Failure`, which says what is there; `EngineError.interrupted` when one of the descriptors is readable first.
-    func interpreter(_ wanted: String, folder: String, unless stopping: [Int32], note: (String) -> Void) throws -> Interpreter {
+    func interpreter(_ wanted: String, folder: String, unless stopping: [Int32], note: (String) -> Void) throws
+        -> Interpreter
+    {
         let name = wanted.hasPrefix("/") ? wanted : "cpython@\(wanted)"
         let find = ["python", "find", "--system", "--no-project"]
         func found() throws -> String? {
@@ -101,7 +114,9 @@ struct EnvironmentTools: Sendable {
             note("fetching Python \(wanted)")
             let fetched = try start(["python", "install", "--no-bin", name], folder: folder).finish(unless: stopping)
             path = fetched.isSuccess ? try found() : nil
-            if path == nil { throw Failure(text: try missing(wanted, fetched.errors, folder: folder, unless: stopping)) }
+            if path == nil {
+                throw Failure(text: try missing(wanted, fetched.errors, folder: folder, unless: stopping))
+            }
         }
         guard let path else { throw Failure(text: "the interpreter \(wanted) can't be used") }
         let asked = try start(find + ["--show-version", path], folder: folder).finish(unless: stopping)
@@ -110,10 +125,13 @@ struct EnvironmentTools: Sendable {
     }
 
     /// Why there is no interpreter of a version.
-    private func missing(_ version: String, _ reason: String, folder: String, unless stopping: [Int32]) throws -> String {
+    private func missing(_ version: String, _ reason: String, folder: String, unless stopping: [Int32]) throws -> String
+    {
         let there = try versions(folder: folder, unless: stopping)
         let list = there.isEmpty ? "no other is" : "\(there.joined(separator: ", ")) \(there.count == 1 ? "is" : "are")"
-        let why = reason.split(separator: "\n").last.map { ": \($0.trimmingPrefix { $0 == " " }.trimmingPrefix("cause: "))" } ?? ""
+        let why =
+            reason.split(separator: "\n").last.map { ": \($0.trimmingPrefix { $0 == " " }.trimmingPrefix("cause: "))" }
+            ?? ""
         return "there is no Python \(version) on this machine (\(list)), and uv can't fetch it\(why)"
     }
 

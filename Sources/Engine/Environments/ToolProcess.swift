@@ -34,7 +34,8 @@ final class ToolProcess {
     ///   - executable: zerrow's own, which is the process around it.
     ///   - lock: stays locked until the tool is over, also when this process is killed.
     init(
-        _ arguments: [String], executable: String, variables: [String: String], folder: String, lock: DescriptorBox? = nil
+        _ arguments: [String], executable: String, variables: [String: String], folder: String,
+        lock: DescriptorBox? = nil
     ) throws(SystemError) {
         let (reading, writing) = try DescriptorBox.pipe()
         output = try .memory(named: "tool-output", bytes: 0, sealable: false)
@@ -84,7 +85,7 @@ final class ToolProcess {
     }
 
     /// Errors as text that drives no terminal, without names and passwords in addresses.
-    private static func shown(_ bytes: [UInt8]) -> String {
+    static func shown(_ bytes: [UInt8]) -> String {
         let text = String(decoding: bytes, as: UTF8.self)
             .replacing(#/:\/\/[^\/\s@`'"]*@/#, with: "://***@")
         let lines = text.split(separator: "\n").map { line in

@@ -85,7 +85,8 @@ struct Planner {
         // Links are followed here: the planner sees none that lead there.
         for folder in writtenFolders { arguments += ["--writes", Path.resolved(folder) ?? folder] }
         let limits = try PlannerLimits(environment, machineBytes: Engine.memoryBytesThere.map { UInt64($0) })
-        let environments = EnvironmentResolver(installation, environment, signals: signals, note: note)
+        let environments = EnvironmentResolver(
+            installation, environment, isSandboxed: isSandboxed, signals: signals, note: note)
         let result = try PlannerProcess(
             spec: try spec(arguments, folder, limits), limits: limits, environments: environments, signals: signals
         ).run()

@@ -56,7 +56,8 @@ final class ZygotePool {
     private var dying: [Dying] = []
 
     init(
-        _ background: BackgroundWork, deathSecondsMax: Double = deathSecondsMax, idleSecondsMax: Double = idleSecondsMax,
+        _ background: BackgroundWork, deathSecondsMax: Double = deathSecondsMax,
+        idleSecondsMax: Double = idleSecondsMax,
         spawn: @escaping Spawn
     ) {
         self.background = background

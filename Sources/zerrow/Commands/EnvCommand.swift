@@ -23,7 +23,9 @@ struct EnvCommand: ParsableCommand {
 struct EnvListCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ls", abstract: "List the environments, those used last first.",
-        discussion: "'own' is the room that an environment would free; what is shared are files that uv's cache, or another environment, has too.")
+        discussion:
+            "'own' is the room that an environment would free; what is shared are files that uv's cache, or another environment, has too."
+    )
 
     @Option(name: [.customShort("O"), .long], help: "tty: a table for people. json: one JSON object on stdout.")
     var output = OutputFormat.tty
@@ -54,7 +56,9 @@ struct EnvPruneCommand: ParsableCommand {
     var all = false
 
     func validate() throws {
-        guard days >= 0, days <= 36500 else { throw ValidationError("--unused-for must be a number of days, 0 or more") }
+        guard days >= 0, days <= 36500 else {
+            throw ValidationError("--unused-for must be a number of days, 0 or more")
+        }
     }
 
     func run() {

@@ -123,6 +123,8 @@ class Environments:
         wanted = {each.name: each for each in (*self._requirements, *file.packages, *own) if each.name not in OWN}
         if not wanted and _is_own_python(version):
             return None
+        # The interpreter that zerrow itself runs with will do where it is one of those that are meant.
+        version = "" if _is_own_python(version) else version
         lines = tuple(sorted(each.text for each in wanted.values()))
         hashes = tuple(sorted((each.name, each.hashes) for each in wanted.values() if each.hashes))
         reason = pyarrow_rules.refusal(lines, version or f"{sys.version_info[0]}.{sys.version_info[1]}")
@@ -152,7 +154,11 @@ class Environments:
         short = ".".join(version.split(".")[:2])
         if is_version and (short == "3" or short in PYTHONS):
             return True
-        what = f"models can't run with Python {version}" if is_version else f"{shown_value(version)} is no version of Python"
+        what = (
+            f"models can't run with Python {version}"
+            if is_version
+            else f"{shown_value(version)} is no version of Python"
+        )
         self._findings.error(
             "python-version",
             what,
@@ -191,7 +197,10 @@ class Environments:
                 self._of[each.name] = Environment(UNRESOLVED)
             return
         code, hint = {
-            "python": ("python-version", "ask for one of these, or install it ('uv python install', pyenv, or a package)"),
+            "python": (
+                "python-version",
+                "ask for one of these, or install it ('uv python install', pyenv, or a package)",
+            ),
             "offline": ("environment", "run it once where the index can be reached; after that it runs without"),
             "unavailable": ("environment", None),
         }.get(problem, ("environment", None))

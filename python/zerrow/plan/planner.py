@@ -298,7 +298,14 @@ class _Planner:
         task = model_task(model, inputs, self.project, self.planned_ns)
         entry = _model_entry(model.name, str(task["kind"]), names, model.limits)
         environment = self.environments.of(model).id
-        return {**entry, "environment": environment, "final": final, "file": model.file, "line": model.line, "task": task}
+        return {
+            **entry,
+            "environment": environment,
+            "final": final,
+            "file": model.file,
+            "line": model.line,
+            "task": task,
+        }
 
 
 def _interpreter() -> str:

@@ -18,7 +18,18 @@ from zerrow.plan.project_file import ZERROW_NAMES, ProjectFile, PythonVersion, S
 from zerrow.plan.requirements import BadRequirement, Requirement, requirement, requirement_line
 from zerrow.plan.yaml_text import value as _value
 
-_KEYS = ("project", "parameters", "sources", "prepare", "python", "packages", "show", "timeout", "defaults", "include_paths")
+_KEYS = (
+    "project",
+    "parameters",
+    "sources",
+    "prepare",
+    "python",
+    "packages",
+    "show",
+    "timeout",
+    "defaults",
+    "include_paths",
+)
 _BAUPLAN_KEYS = ("project", "parameters", "include_paths", "defaults")
 _PROJECT_KEYS = ("name", "id", "description")
 _PARAMETER_KEYS = ("type", "default", "required", "description", "key")

@@ -65,7 +65,9 @@ def requirement(name: str, version: str, file: str | None, line: int | None) -> 
     """
     parsed = _parsed(name, name)
     if str(parsed.specifier) or parsed.marker is not None:
-        raise BadRequirement(f"the package {shown_value(name)} has a version in its name", f"write the version apart: {_FORMS}")
+        raise BadRequirement(
+            f"the package {shown_value(name)} has a version in its name", f"write the version apart: {_FORMS}"
+        )
     version = version.strip()
     if _NUMBERS.fullmatch(version):
         version = f"=={version}.*"
@@ -75,7 +77,9 @@ def requirement(name: str, version: str, file: str | None, line: int | None) -> 
     try:
         return _requirement(_parsed(text, text), file, line)
     except BadRequirement:
-        raise BadRequirement(f"{shown_value(version.removeprefix('=='))} is no version of {name}", f"write {_FORMS}") from None
+        raise BadRequirement(
+            f"{shown_value(version.removeprefix('=='))} is no version of {name}", f"write {_FORMS}"
+        ) from None
 
 
 def requirement_line(text: str, file: str | None, line: int | None) -> Requirement:
@@ -85,14 +89,16 @@ def requirement_line(text: str, file: str | None, line: int | None) -> Requireme
     return _requirement(_parsed(plain, plain), file, line, hashes)
 
 
-def _parsed(text: str, shown: str):  # noqa: ANN202 - a type that is imported where it is needed
+def _parsed(text: str, shown: str):
     from packaging.requirements import InvalidRequirement
     from packaging.requirements import Requirement as Parsed
 
     plain = text.strip()
     if "://" in plain or "@" in plain or plain.startswith((".", "/", "~")):
         why = f"{shown_value(shown)} is an address or a path: packages come by name from the index"
-        raise BadRequirement(why, "name a package and its version; where packages come from is said in uv's configuration")
+        raise BadRequirement(
+            why, "name a package and its version; where packages come from is said in uv's configuration"
+        )
     if not _PLAIN.fullmatch(plain) or " -" in plain:
         raise BadRequirement(f"{shown_value(shown)} is no package", 'write a name such as "pandas", or "moto[s3]"')
     try:
@@ -102,7 +108,7 @@ def _parsed(text: str, shown: str):  # noqa: ANN202 - a type that is imported wh
         raise BadRequirement(f"{shown_value(shown)} is no package: {why}", 'write a name such as "pandas"') from None
 
 
-def _requirement(parsed, file: str | None, line: int | None, hashes: tuple[str, ...] = ()) -> Requirement:  # noqa: ANN001
+def _requirement(parsed, file: str | None, line: int | None, hashes: tuple[str, ...] = ()) -> Requirement:
     from packaging.utils import canonicalize_name
 
     name = canonicalize_name(parsed.name)
@@ -111,7 +117,8 @@ def _requirement(parsed, file: str | None, line: int | None, hashes: tuple[str, 
 
 
 class RequirementsFile:
-    """Reads a project's requirements.txt: what pip would take from it, as far as that says which packages are wanted."""
+    """Reads a project's requirements.txt: what pip would take from it, as far as that says which packages are
+    wanted."""
 
     def __init__(self, folder: Path, findings: Findings) -> None:
         self._folder = folder
@@ -148,11 +155,15 @@ class RequirementsFile:
             option = re.split(r"[\s=]", line, maxsplit=1)[0]
             if option not in _NOTED:
                 hint = "write the packages themselves, one in each line"
-                self._error("bad-requirement", f"{name} has {shown_value(option)}, which isn't read", name, number, hint)
+                self._error(
+                    "bad-requirement", f"{name} has {shown_value(option)}, which isn't read", name, number, hint
+                )
             elif option not in self._noted:
                 self._noted.add(option)
                 message = f"{name} has {option}, which is ignored"
-                hint = "where packages come from is said in uv's own configuration, or its variables such as UV_INDEX_URL"
+                hint = (
+                    "where packages come from is said in uv's own configuration, or its variables such as UV_INDEX_URL"
+                )
                 self._findings.warning("requirement-option", message, file=name, line=number, hint=hint)
             return []
         try:
@@ -166,7 +177,13 @@ class RequirementsFile:
         path = self._folder / inside
         if os.path.isabs(other) or inside.startswith("..") or not is_within(path, self._folder):
             hint = "include files of the project"
-            self._error("bad-requirement", f"{name} includes {shown_value(other)}, which is not in the project", name, number, hint)
+            self._error(
+                "bad-requirement",
+                f"{name} includes {shown_value(other)}, which is not in the project",
+                name,
+                number,
+                hint,
+            )
             return []
         if not os.path.lexists(path):
             self._error("bad-requirement", f"{name} includes {shown_value(other)}, which is not there", name, number)
