@@ -8,7 +8,8 @@ enum CommandRun {
     /// Runs a project, or a query over it, and ends the process with the run's exit code.
     static func run(
         _ project: ProjectOptions, _ group: EngineOptionGroup, _ runGroup: RunOptionGroup, output: OutputFormat,
-        rows: Int, query: String?, exportFolder: String? = nil, againOnLine: Bool = false
+        rows: Int, query: String?, exportFolder: String? = nil, againOnLine: Bool = false,
+        isDryRun: Bool = false, isTransactional: Bool = true
     ) -> Never {
         var report: RunReport
         let display = RunDisplay(isQuery: query != nil)
@@ -24,6 +25,7 @@ enum CommandRun {
             options.memoryBytesMax = group.memory?.bytes
             options.usesCache = !runGroup.noCache
             options.usesDeCache = !runGroup.noDeCache
+            options.isTransactional = isTransactional
             options.previewRows = rows
             options.previewWidth = Output.columns(1)
             options.exportFolder = try exportFolder.map {
@@ -35,7 +37,7 @@ enum CommandRun {
             let installation = try Installation.find(environment: environment)
             let plan = try Engine.plan(
                 installation: installation, environment: environment, folder: project.project,
-                project.request(query: query),
+                project.request(query: query, isDryRun: isDryRun),
                 writtenFolders: [options.exportFolder, group.cacheFolder, group.spillFolder].compactMap(\.self),
                 prepares: true, isSandboxed: !group.noSandbox, signals: signals, note: display.note)
             for warning in plan.warnings ?? [] { display.note("warning: " + warning.text) }

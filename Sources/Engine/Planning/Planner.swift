@@ -13,6 +13,8 @@ public struct PlanRequest: Sendable {
     public var isStrict: Bool?
     /// Source tables beside the project file's, each as `name=path`.
     public var sources: [String] = []
+    /// Whether no table is published.
+    public var isDryRun = false
     /// One more model, as SQL, which is all that is wanted.
     public var query: String?
 
@@ -24,6 +26,7 @@ public struct PlanRequest: Sendable {
         var arguments = parameters.flatMap { ["--param", $0] }
         if let namespace { arguments += ["--namespace", namespace] }
         if let isStrict { arguments.append(isStrict ? "--strict" : "--no-strict") }
+        if isDryRun { arguments.append("--dry-run") }
         for source in sources {
             let parts = source.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             let path = parts.count > 1 ? String(parts[1]) : ""
@@ -75,6 +78,15 @@ struct Planner {
         return again
     }
 
+    /// The tables that there are: those of the catalog, and the project's sources.
+    ///
+    /// - Parameter name: the one that is wanted, with more of it; nil: all.
+    func tables(folder: String, _ request: PlanRequest, name: String?) throws -> TableListing {
+        let folder = try Self.found(folder)
+        let wanted = name.map { ["--table=\($0)"] } ?? ["--tables"]
+        return try TableListing(try output(["--project", folder] + wanted + request.arguments, folder).bytes)
+    }
+
     private func read(_ folder: String, _ request: PlanRequest, isToRun: Bool) throws -> Plan {
         let folder = try Self.found(folder)
         var arguments = ["--project", folder, "--engine", try installation.build()]
@@ -82,14 +94,22 @@ struct Planner {
         arguments += request.arguments
         // Links are followed here: the planner sees none that lead there.
         for folder in writtenFolders { arguments += ["--writes", Path.resolved(folder) ?? folder] }
+        let (bytes, pin) = try output(arguments, folder)
+        var plan = try PlannerAnswer.plan(bytes)
+        try check(plan, folder)
+        plan.pin = pin
+        return plan
+    }
+
+    /// What the planner prints, and what keeps the catalog's files that it was told of.
+    private func output(_ arguments: [String], _ folder: String) throws -> (bytes: [UInt8], pin: (any Sendable)?) {
         let limits = try PlannerLimits(environment, machineBytes: Engine.memoryBytesThere.map { UInt64($0) })
-        let result = try PlannerProcess(spec: try spec(arguments, folder, limits), limits: limits, signals: signals)
-            .run()
+        let catalog = CatalogAnswers(environment)
+        let result = try PlannerProcess(
+            spec: try spec(arguments, folder, limits), limits: limits, signals: signals, catalog: catalog
+        ).run()
         switch result.ending {
-        case .exited(0):
-            let plan = try PlannerAnswer.plan(result.output)
-            try check(plan, folder)
-            return plan
+        case .exited(0): return (result.output, catalog.pin)
         case .exited(1):
             if let problems = PlannerAnswer.problems(result.output) { throw EngineError.project(problems) }
             fallthrough

@@ -14,6 +14,8 @@ public struct RunOptions: Codable, Sendable, Equatable {
     public var usesDeCache = true
     /// Whether it gives way to interactive runs.
     public var isBatch = false
+    /// Whether the tables that it publishes are published together at its end, or else each as soon as it may be.
+    public var isTransactional = true
     /// Where final tables are written to, absolute; nil: nowhere.
     public var exportFolder: String?
     /// Rows of each final table that the report's preview shows; 0: no preview.
@@ -31,6 +33,7 @@ public struct RunOptions: Codable, Sendable, Equatable {
         case usesCache = "uses_cache"
         case usesDeCache = "uses_decache"
         case isBatch = "is_batch"
+        case isTransactional = "is_transactional"
         case exportFolder = "export_folder"
         case timeoutSeconds = "timeout_s"
         case previewRows = "preview_rows"

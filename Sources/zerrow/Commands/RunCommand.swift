@@ -28,8 +28,16 @@ struct RunCommand: ParsableCommand {
     @OptionGroup var engineOptions: EngineOptionGroup
     @OptionGroup var runOptions: RunOptionGroup
 
-    @Flag(name: .customLong("dry-run"), help: "Run all models but keep and show no result but the summary.")
+    @Flag(name: .customLong("dry-run"), help: "Run all models but publish and show no result but the summary.")
     var dryRun = false
+
+    @Flag(
+        name: .customLong("no-transaction"),
+        help: """
+            Publish each table as soon as it is written and the expectations that read it are met, also where another model fails later. \
+            Without it all tables of a run are published together at its end, or none.
+            """)
+    var noTransaction = false
 
     @Option(name: [.customShort("O"), .long], help: "tty: a table for people. json: one JSON object on stdout.")
     var output = OutputFormat.tty
@@ -52,7 +60,7 @@ struct RunCommand: ParsableCommand {
     func run() throws {
         CommandRun.run(
             project, engineOptions, runOptions, output: output, rows: dryRun || output == .json ? 0 : rows, query: nil,
-            exportFolder: export, againOnLine: againOnLine)
+            exportFolder: export, againOnLine: againOnLine, isDryRun: dryRun, isTransactional: !noTransaction)
     }
 
     /// Throws `ValidationError` for a number of rows that can't be shown.

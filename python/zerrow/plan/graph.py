@@ -36,10 +36,10 @@ def check_names(project: Project, findings: Findings) -> None:
 def _report_unknown(project: Project, model: Declaration, table: str, line: int, findings: Findings) -> None:
     """Reports a table that nothing makes; where its namespace is the reason, that comes before all else."""
     namespaces = project.namespaces
-    known = [*project.models, *project.file.sources]
+    known = [*project.models, *project.file.sources, *project.catalog.tables]
     namespace = namespace_of(table) or namespaces.given
-    code, why = "unknown-table", "which is no model and no source table"
-    hint = did_you_mean(table, known, "models and sources")
+    code, why = "unknown-table", "which is no model, no source table and no table of the catalog"
+    hint = did_you_mean(table, known, "tables")
     if namespace is not None and not namespaces.has_tables(namespace):
         code, why = "unknown-namespace", f"and there is no namespace {namespace!r}"
         hint = did_you_mean(namespace, namespaces.known, "namespaces")

@@ -11,9 +11,11 @@ from importlib.util import decode_source
 from pathlib import Path
 
 from zerrow.errors import ZerrowError
+from zerrow.plan.catalog import Catalog
 from zerrow.plan.contracts import resolve_schemas
 from zerrow.plan.declarations import Declaration, tables_read
 from zerrow.plan.findings import Findings, too_much
+from zerrow.plan.host_files import OWN_FILES, HostFiles
 from zerrow.plan.namespaces import Namespaces
 from zerrow.plan.parameters import Given, Value, parameter_values
 from zerrow.plan.place import now_at
@@ -41,6 +43,7 @@ class Project:
     texts: dict[str, SourceText] = field(default_factory=dict)
     python_files: dict[str, PythonFile] = field(default_factory=dict)
     namespaces: Namespaces = field(init=False)
+    catalog: Catalog = field(init=False)
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -67,6 +70,7 @@ def read_project(
     findings: Findings,
     query: str | None = None,
     namespace: str | None = None,
+    host: HostFiles = OWN_FILES,
 ) -> Project:
     """Reads the .py and .sql files beside a project file. The SQL text of a `query` becomes one more model; bare names
     of tables mean those of the `namespace`.
@@ -75,6 +79,7 @@ def read_project(
     """
     parameters = parameter_values(project_file.parameters, given, findings)
     project = Project(project_file, parameters)
+    project.catalog = Catalog(str(project_file.folder), project_file.catalog, host)
     for name in _model_files(project_file):
         now_at(name)
         try:
