@@ -31,7 +31,9 @@ public struct FolderCatalog: Catalog {
 
     /// The tables as they are now; none where there is no folder.
     public func read() throws(CatalogError) -> CatalogSnapshot {
-        guard let folder = try opened() else { return CatalogSnapshot(state: CatalogState()) }
+        guard let folder = try opened(), (try? folder.status(of: Name.state)) != nil else {
+            return CatalogSnapshot(state: CatalogState())
+        }
         // Who can't write there can't lock either, and reads all the same: a state is always whole.
         let lock = try? CatalogLock(folder, isShared: true, isWanted: { true })
         defer { withExtendedLifetime(lock) {} }

@@ -6,8 +6,13 @@ import System
 final class CatalogAnswers {
     /// The folder that the user names in place of the project's; nil: the project's.
     private let override: String?
-    /// Keeps the files; nil before a planner asked, or where there is nothing to keep.
-    private(set) var pin: (any Sendable)?
+    /// What was read when the planner asked first: all answers are of one moment.
+    private var snapshot: CatalogSnapshot?
+    /// Whether the planner was told of files.
+    private var hasGivenFiles = false
+
+    /// Keeps the files that the planner was told of; nil where there are none.
+    var pin: (any Sendable)? { hasGivenFiles ? snapshot?.pin : nil }
 
     /// The name of the variable that has a warehouse's folder for all projects.
     static let variable = "ZERROW_WAREHOUSE"
@@ -44,9 +49,9 @@ final class CatalogAnswers {
     /// - Parameter names: the tables that are wanted with their files.
     func answer(_ place: String, _ names: Set<String>) throws(CatalogError) -> [UInt8] {
         let warehouse = Self.real(override ?? place)
-        let snapshot = try FolderCatalog(warehouse).read()
-        // The first one keeps what later ones see, too, and more.
-        if pin == nil { pin = snapshot.pin }
+        if self.snapshot == nil { self.snapshot = try FolderCatalog(warehouse).read() }
+        guard let snapshot else { preconditionFailure("a catalog that was read has a snapshot") }
+        hasGivenFiles = hasGivenFiles || !names.isEmpty
         let tables = snapshot.state.tables.map { name, table in
             (
                 name.description,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import os
+from dataclasses import dataclass
 from typing import Any
 
 from zerrow.plan.declarations import Declaration, PythonModel
@@ -11,17 +12,24 @@ from zerrow.plan.names import namespace_of, table_name_problem
 from zerrow.plan.overwriting import OverwriteError, read_overwrite_filter
 from zerrow.plan.partitioning import Partition, PartitionError, read_partitions
 from zerrow.plan.project import Project
+from zerrow.plan.project_file import SourceDeclaration
 
 
 @dataclass
 class Target:
-    """The table of the catalog that a model's table is written to. `partitions` of None: as the table has them."""
+    """The table of the catalog that a model's table is written to.
+
+    `rewritten` are the table's files of which only a part of the rows is overwritten, by their names in the warehouse;
+    `kept` is a source of them.
+    """
 
     model: Declaration
     table: str
-    partitions: tuple[Partition, ...] | None
+    partitions: tuple[Partition, ...]
     filter: dict[str, Any] | None
-    fields: list[dict[str, Any]] | None = field(default=None)
+    fields: list[dict[str, Any]] | None = None
+    rewritten: tuple[str, ...] = ()
+    kept: SourceDeclaration | None = None
 
     @property
     def name(self) -> str:
@@ -30,7 +38,8 @@ class Target:
 
     def as_json(self) -> dict[str, Any]:
         """The part of a plan's entry that the engine reads."""
-        return {"table": self.table, "strategy": self.model.materialization.strategy}
+        rewritten = {"rewritten": list(self.rewritten)} if self.rewritten else {}
+        return {"table": self.table, "strategy": self.model.materialization.strategy, **rewritten}
 
     def task(self) -> dict[str, Any]:
         """The task of the node."""
@@ -44,7 +53,7 @@ class Target:
             "file": self.model.file,
             "line": self.model.materialization.line,
             "strategy": self.model.materialization.strategy,
-            "partitions": [each.as_json() for each in self.partitions or ()],
+            "partitions": [each.as_json() for each in self.partitions],
             "filter": self.filter,
             "fields": self.fields,
             "required": required,
@@ -75,17 +84,42 @@ class _Reader:
         partitions = self._partitions()
         if table is None or partitions is None:
             return None
-        known = self._project.catalog.tables.get(table)
-        keeps = known is not None and self._asked.strategy != "REPLACE"
-        if keeps and known is not None and not partitions:
+        known = self._project.catalog.tables.get(table) if self._asked.strategy != "REPLACE" else None
+        if known is not None and not partitions:
             partitions = tuple(Partition(**each) for each in known.partitions)
         if self._asked.strategy == "OVERWRITE_PARTITIONS" and not partitions:
             message = f"the model {self._model.name!r} overwrites partitions, and nothing says what they are"
             self._error("no-partitions", message, self._asked.line, "add partitioned_by")
             return None
         condition = self._filter(partitions)
-        fields = known.fields if keeps and known is not None else None
-        return Target(self._model, table, partitions, condition, fields)
+        fields = None if known is None else known.fields
+        target = Target(self._model, table, partitions, condition, fields)
+        if condition is not None and known is not None and [each.as_json() for each in partitions] == known.partitions:
+            self._keep_parts(target, condition)
+        return target
+
+    def _keep_parts(self, target: Target, condition: dict[str, Any]) -> None:
+        """Finds the files of which a part stays: its rows have to be written anew."""
+        from zerrow.worker.ordered_values import type_of
+        from zerrow.worker.overwriting import as_json, extent, with_values
+
+        table = self._project.catalog.table(target.table)
+        assert table is not None
+        types = {each["name"]: each["type"] for each in table.fields}
+        try:
+            valued = as_json(with_values(condition, lambda name: type_of(types.get(name, ""))))
+        except ValueError:
+            return  # the worker says so, beside the columns of the new rows
+        partial = []
+        for file in table.data:
+            bounds = dict(zip((each.column for each in target.partitions), file["bounds"], strict=True))
+            if extent(valued, bounds, file["rows"]) == "some":
+                partial.append(file["path"])
+        if partial:
+            warehouse = self._project.catalog.warehouse
+            paths = tuple(os.path.join(warehouse, path) for path in partial)
+            target.rewritten = tuple(partial)
+            target.kept = SourceDeclaration(f"{target.name} (kept)", warehouse, (), None, None, None, paths)
 
     def _table(self) -> str | None:
         name = self._model.name

@@ -47,7 +47,7 @@ def read_overwrite_filter(
         raise OverwriteError(f"it is no SQL: {str(error).splitlines()[0]}") from None
     where = tree.args.get("where")
     extra = {key for key, value in tree.args.items() if value and key not in ("expressions", "where", "kind")}
-    if not isinstance(tree, exp.Select) or where is None or extra:
+    if not isinstance(tree, exp.Select) or where is None or extra or not isinstance(where.this, exp.Paren):
         raise OverwriteError("it is no single condition")
     return _Reader(columns).read(where.this, 0)
 

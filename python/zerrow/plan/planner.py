@@ -201,6 +201,7 @@ class _Planner:
             for name, declaration in file.sources.items()
             if name in wanted and name not in self.project.models
         ]
+        declarations += [target.kept for target in self.targets.values() if target.kept is not None]
         sources = read_sources(declarations, file, self.footers, self.findings, self.host)
         self.missing = [name for name, source in sources.items() if not source.files]
         return sources
@@ -255,7 +256,7 @@ class _Planner:
         self, models: list[Declaration], inputs: dict[str, list[Input]], sources: dict[str, Source]
     ) -> list[dict[str, Any]]:
         from zerrow.plan.keys import Keys
-        from zerrow.plan.scans import merge_scans
+        from zerrow.plan.scans import Scan, merge_scans
 
         left_out = [*self.written_folders, *self.hidden.paths.difference(self.hidden.shown)]
         keys = Keys(self.project, sources, self.planned_ns, left_out, self.engine, self.host)
@@ -280,7 +281,11 @@ class _Planner:
             filters = [input_.filter for input_ in inputs[model.name]]
             planned.append({**entry, **keys.model(model, entry["task"], named, filters)})
             if model.name in self.targets:
-                materializations.append(self._materialization_entry(self.targets[model.name]))
+                target = self.targets[model.name]
+                if target.kept is not None:
+                    kept = Scan(target.kept.name, sources[target.kept.name], None, None)
+                    materializations.append({**self._scan_entry(kept), **keys.scan(kept)})
+                materializations.append(self._materialization_entry(target))
             if model.name in keys.codes:
                 # Only what may be kept by what its text tells has to be watched when it runs.
                 is_kept = planned[-1]["key"] is not None
@@ -300,7 +305,8 @@ class _Planner:
 
     def _materialization_entry(self, target: Target) -> dict[str, Any]:
         model = target.model
-        entry = _model_entry(target.name, "materialize", [model.name], Limits())
+        inputs = [model.name] if target.kept is None else [model.name, target.kept.name]
+        entry = _model_entry(target.name, "materialize", inputs, Limits())
         return {
             **entry, "final": False, "file": model.file, "line": model.materialization.line, "task": target.task(),
             "materialize": target.as_json(), "cache": False, "code": None, "key": None,

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from zerrow.worker.channel import Channel
@@ -19,6 +20,7 @@ from zerrow.worker.decache import sealed_file
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.objects import without_objects
 from zerrow.worker.ops import DESCRIPTORS_MAX, TABLE_FILES_MAX
+from zerrow.worker.overwriting import as_json, rows_meeting, with_values
 from zerrow.worker.partition_values import Part, parts_of
 from zerrow.worker.table_fields import described, fitted, with_required
 
@@ -70,6 +72,11 @@ def materialize(task: dict[str, Any], tables: Sequence[pa.Table], files: NewFile
     """
     name = task["table"]
     table = fitted(with_required(without_objects(tables[0]), task.get("required") or ()), task.get("fields"), name)
+    condition = _condition(task, table)
+    if condition is not None:
+        _check_met(condition, table, name)
+        if len(tables) > 1:
+            table = _with_kept(table, tables[1], condition)
     partitions = task.get("partitions") or []
     parts = parts_of(table, partitions, name)
     if len(parts) > TABLE_FILES_MAX:
@@ -85,7 +92,46 @@ def materialize(task: dict[str, Any], tables: Sequence[pa.Table], files: NewFile
             rows = part.table.num_rows
             _write(part.table, schema, descriptor, dictionaries, name)
             written.append({"file": number, "rows": rows, "partition": part.values, "bounds": part.bounds})
-    return {"fields": described(schema), "partitions": partitions, "files": written, "filter": None}
+    return {
+        "fields": described(schema),
+        "partitions": partitions,
+        "files": written,
+        "filter": None if condition is None else as_json(condition),
+    }
+
+
+def _condition(task: dict[str, Any], table: pa.Table) -> dict[str, Any] | None:
+    """The task's overwrite filter beside the table's types."""
+    if task.get("filter") is None:
+        return None
+
+    def kind_of(column: str) -> pa.DataType:
+        if table.schema.get_field_index(column) < 0:
+            raise ValueError(f"the new rows have no column {column!r}")
+        return table.schema.field(column).type
+
+    try:
+        return with_values(task["filter"], kind_of)
+    except ValueError as error:
+        raise WorkerFailure("result", f"the overwrite_filter of {task['table']} doesn't fit: {error}") from error
+
+
+def _check_met(condition: dict[str, Any], table: pa.Table, name: str) -> None:
+    """Raises WorkerFailure if a new row doesn't meet the overwrite filter: it would come again with each run."""
+    others = table.num_rows - (pc.sum(rows_meeting(condition, table)).as_py() or 0)
+    if others:
+        raise WorkerFailure(
+            "result",
+            f"{others} of the new rows for {name} do not meet its overwrite_filter: leave them out, or widen it",
+        )
+
+
+def _with_kept(table: pa.Table, old: pa.Table, condition: dict[str, Any]) -> pa.Table:
+    """The new rows, and those of files of the table that don't meet the filter while others in their file do."""
+    kept = old.filter(pc.invert(rows_meeting(condition, old)))
+    kept = kept.select([name for name in kept.column_names if name in table.column_names])
+    whole = pa.concat_tables([table, kept], promote_options="permissive")
+    return whole.replace_schema_metadata(table.schema.metadata)
 
 
 def _in_turn(parts: list[Part]) -> Iterator[list[Part]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import decimal
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.types as kinds
 
 from zerrow.worker.failures import WorkerFailure
+from zerrow.worker.ordered_values import as_noted, comparable, in_utc, is_text, plain
 
 TEXT_BYTES_MAX = 1024
 """The longest text that is a partition's value, or a bound of one."""
 _FORMATS = {"year": "%Y", "month": "%Y-%m", "day": "%Y-%m-%d", "hour": "%Y-%m-%d-%H"}
-_EPOCH = datetime.date(1970, 1, 1)
 
 
 @dataclass
@@ -56,11 +54,7 @@ def _column(table: pa.Table, partition: dict[str, Any], name: str) -> pa.Chunked
             "result",
             f"{name} has no column {column!r} to partition by; it has {', '.join(map(repr, table.column_names))}",
         )
-    found = table.column(column)
-    kind = found.type
-    if kinds.is_dictionary(kind):
-        found = found.cast(kind.value_type)
-    return found
+    return plain(table.column(column))
 
 
 def _groups(keys: list[pa.ChunkedArray]) -> list[tuple[list[str | None], pa.Array | None]]:
@@ -97,12 +91,12 @@ def _texts(column: pa.ChunkedArray, partition: dict[str, Any], name: str) -> pa.
     if transform == "identity":
         if kinds.is_boolean(kind) or kinds.is_integer(kind) or kinds.is_decimal(kind) or kinds.is_date32(kind):
             return column.cast(pa.string())
-        if _is_text(kind):
+        if is_text(kind):
             return column.cast(pa.string())
         if kinds.is_date64(kind):
             return column.cast(pa.date32()).cast(pa.string())
         if kinds.is_timestamp(kind):
-            return _naive(column).cast(pa.string())
+            return in_utc(column).cast(pa.string())
         if kinds.is_time(kind):
             return column.cast(pa.string())
     elif transform == "truncate":
@@ -113,59 +107,22 @@ def _texts(column: pa.ChunkedArray, partition: dict[str, Any], name: str) -> pa.
             remainder = pc.subtract(wide, pc.multiply(pc.divide(wide, width), width))
             below = pc.if_else(pc.less(remainder, 0), width, 0)
             return pc.subtract(pc.subtract(wide, remainder), below).cast(pa.string())
-        if _is_text(kind):
+        if is_text(kind):
             return pc.utf8_slice_codeunits(column.cast(pa.string()), 0, width)
     elif kinds.is_timestamp(kind) or (kinds.is_date(kind) and transform != "hour"):
-        moments = _naive(column) if kinds.is_timestamp(kind) else column.cast(pa.timestamp("s"))
+        moments = in_utc(column) if kinds.is_timestamp(kind) else column.cast(pa.timestamp("s"))
         return pc.strftime(moments.cast(pa.timestamp("s"), safe=False), _FORMATS[transform])
     what = partition["column"] if transform == "identity" else f"{transform.upper()}({partition['column']})"
     raise WorkerFailure("result", f"{name} can't be partitioned by {what}: the column is {kind}")
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return kinds.is_string(kind) or kinds.is_large_string(kind) or kind == getattr(pa, "string_view", lambda: None)()
-
-
-def _naive(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Moments in UTC, without a zone: the same numbers."""
-    return column.cast(pa.timestamp(column.type.unit)) if column.type.tz is not None else column
-
-
 def _bounds(column: pa.ChunkedArray, name: str, title: str) -> dict[str, Any]:
-    kind = column.type
-    if kinds.is_dictionary(kind):
-        column = column.cast(kind.value_type)
-    if _is_text(column.type):
-        column = column.cast(pa.string())
-    found = pc.min_max(column).as_py() if not kinds.is_timestamp(column.type) else None
-    if found is None:
-        found = pc.min_max(_naive(column).cast(pa.int64())).as_py()
-    least, greatest = found["min"], found["max"]
-    return {
-        "min": ordered_value(least, name, title),
-        "max": ordered_value(greatest, name, title),
-        "nulls": column.null_count,
-    }
-
-
-def ordered_value(value: Any, name: str, title: str) -> int | float | str | None:
-    """A value in the form that the catalog compares: as docs/decisions/catalog.md has it."""
-    match value:
-        case None:
-            return None
-        case bool():
-            return int(value)
-        case int() | float():
-            return value
-        case str():
-            if len(value.encode()) > TEXT_BYTES_MAX:
-                message = f"{name} can't be partitioned by {title!r}: a value has over {TEXT_BYTES_MAX} bytes"
-                raise WorkerFailure("result", message)
-            return value
-        case datetime.date():
-            return (value - _EPOCH).days
-        case datetime.time():
-            return ((value.hour * 60 + value.minute) * 60 + value.second) * 1_000_000 + value.microsecond
-        case decimal.Decimal():
-            return int(value.scaleb(-int(value.as_tuple().exponent))) if abs(value) < 1 << 53 else float(value)
-    raise WorkerFailure("result", f"{name} can't be partitioned by {title!r}: its values can't be compared")
+    values = comparable(column)
+    if values is None:
+        raise WorkerFailure("result", f"{name} can't be partitioned by {title!r}: its values can't be compared")
+    found = pc.min_max(values).as_py()
+    least, greatest = as_noted(found["min"]), as_noted(found["max"])
+    if any(isinstance(each, str) and len(each.encode()) > TEXT_BYTES_MAX for each in (least, greatest)):
+        message = f"{name} can't be partitioned by {title!r}: a value has over {TEXT_BYTES_MAX} bytes"
+        raise WorkerFailure("result", message)
+    return {"min": least, "max": greatest, "nulls": column.null_count}
