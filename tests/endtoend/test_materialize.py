@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import signal
 
 import duckdb
 import pandas as pd
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from catalog import call, data_files, details, listed, published, queried, state_files, warehouse
-from command import Project
+from command import Project, wait_for_line, wait_until
 
 MODEL = """
     import zerrow
@@ -657,3 +658,129 @@ def test_replaced_files_are_gone_unless_somebody_reads_them(parametrised: Projec
     for limit in (1, 2, 3):
         succeed(parametrised, "--param", f"limit={limit}")
     assert data_files(parametrised) == state_files(parametrised)
+
+
+@pytest.mark.parametrize("point", ["commit", "committing"])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_ends_while_it_publishes_leaves_all_or_nothing(parametrised: Project, point: str, how: int):
+    parametrised.write(
+        "models.py",
+        MODEL.format(strategy="REPLACE") + MODEL.format(strategy="APPEND").replace("def out", "def other"),
+    )
+    succeed(parametrised)
+    hold = parametrised.folder.parent / "hold"
+    hold.mkdir()
+    (hold / point).touch()
+    run = parametrised.start("--param", "limit=20", env={"ZERROW_HOLD": str(hold)})
+    wait_until((hold / f"{point}.held").exists, 120, "a commit")
+    run.send_signal(how)
+    if how == signal.SIGINT:
+        wait_for_line(run, "interrupted")
+        (hold / f"{point}.held").unlink()
+        assert run.wait(60) == 1
+    else:
+        run.wait(60)
+    assert [(each["name"], each["rows"]) for each in listed(parametrised)] == [("other", 10), ("out", 10)]
+    # The next run finds nothing in its way, and nothing is left of the other.
+    succeed(parametrised, "--param", "limit=5")
+    assert [(each["name"], each["rows"]) for each in listed(parametrised)] == [("other", 15), ("out", 5)]
+    assert data_files(parametrised) == state_files(parametrised)
+
+
+def test_ctrl_c_while_files_are_written_publishes_nothing(parametrised: Project):
+    parametrised.write(
+        "models.py",
+        MODEL.format(strategy="REPLACE")
+        + """
+    import time
+
+    @zerrow.model(materialization_strategy="REPLACE")
+    def slow(out=zerrow.Model("out")):
+        print("sleeping", flush=True)
+        time.sleep(600)
+        return out
+""",
+    )
+    run = parametrised.start()
+    wait_for_line(run, "sleeping")
+    run.send_signal(signal.SIGINT)
+    assert run.wait(60) == 1
+    assert listed(parametrised) == []
+    assert data_files(parametrised) == set()
+
+
+def test_runs_that_append_at_once_lose_nothing(parametrised: Project):
+    parametrised.write("models.py", MODEL.format(strategy="APPEND"))
+    runs = [parametrised.start("--param", f"limit={limit}") for limit in (1, 2, 3, 4)]
+    for run in runs:
+        _, err = run.communicate(timeout=300)
+        assert run.returncode == 0, err
+    assert details(parametrised, "out")["rows"] == 10
+    assert details(parametrised, "out")["files"] == 4
+
+
+def test_a_run_reads_the_files_of_the_moment_it_was_planned_at(parametrised: Project):
+    parametrised.write("models.py", MODEL.format(strategy="REPLACE"))
+    succeed(parametrised)
+    reader = Project(parametrised.folder.parent / "reader")
+    reader.folder.mkdir()
+    reader.write(
+        "zerrow_project.yml",
+        f"""
+        catalog: {warehouse(parametrised)}
+        sources: {{n: {parametrised.folder}/data/numbers.parquet}}
+        """,
+    )
+    # The longer chain comes first, and its first result is held.
+    reader.write("one.sql", "select a from n")
+    reader.write("two.sql", "select a from one")
+    reader.write("rows.sql", "select a from out")
+    hold = reader.folder.parent / "hold"
+    hold.mkdir()
+    (hold / "descriptor").touch()
+    run = reader.start("--output", "json", "--jobs", "1", env={"ZERROW_HOLD": str(hold)})
+    wait_until((hold / "descriptor.held").exists, 120, "a result")
+    for limit in (2, 3):
+        succeed(parametrised, "--param", f"limit={limit}")
+    assert data_files(parametrised) != state_files(parametrised)
+    (hold / "descriptor.held").unlink()
+    out, err = run.communicate(timeout=120)
+    assert run.returncode == 0, err
+    report = json.loads(out)
+    assert next(each for each in report["models"] if each["name"] == "rows")["output"]["rows"] == 10
+    succeed(parametrised)
+    assert data_files(parametrised) == state_files(parametrised)
+
+
+def test_many_partitions_and_odd_values(project: Project):
+    project.write(
+        "models.py",
+        """
+        import pyarrow as pa
+        import zerrow
+
+        @zerrow.model(materialization_strategy="OVERWRITE_PARTITIONS", partitioned_by=["k", "TRUNCATE(10, n)"])
+        def out(numbers=zerrow.Model("numbers")):
+            odd = ["", "..", "a/b", "é", "'", "x" * 900, None, "%2F", "a b"]
+            return pa.table({"k": [odd[i % 9] for i in range(3000)], "n": [i % 30 - 15 for i in range(3000)]})
+        """,
+    )
+    succeed(project)
+    table = published(project, "out")
+    # 3000 rows go round in 90 combinations of 9 and 30; truncated to tens there are 4 of the numbers: -20, -10, 0, 10.
+    expected = {(k, n // 10) for k, n in zip(table["k"].to_pylist(), table["n"].to_pylist(), strict=True)}
+    assert details(project, "out")["files"] == len(expected)
+    assert table.num_rows == 3000
+    succeed(project)
+    assert details(project, "out")["rows"] == 3000
+
+
+def test_too_many_partitions_are_an_error(project: Project):
+    project.table("numbers", pa.table({"a": range(5000)}))
+    project.write(
+        "out.sql",
+        "-- bauplan: materialization_strategy = APPEND\n-- bauplan: partitioned_by = a\nselect a from numbers",
+    )
+    message = fail(project)
+    assert "5000 partitions" in message
+    assert data_files(project) == set()
