@@ -15,7 +15,7 @@ public struct FolderCatalog: Catalog {
     /// The names in the folder.
     enum Name {
         static let state = "catalog.json"
-        static let lock = ".lock"
+        static let lock = ".catalog.lock"
         static let pins = ".pins"
         static let ignore = ".gitignore"
     }
@@ -117,10 +117,11 @@ public struct FolderCatalog: Catalog {
 
     private func checkContent(of folder: Folder) throws(CatalogError) {
         do throws(SystemError) {
-            if try folder.status(of: Name.state) != nil { return }
+            // The lock is there before anything else is: whoever is the first, or dies as that, leaves a warehouse.
+            for name in [Name.state, Name.lock] where try folder.status(of: name) != nil { return }
             // Files without a name can be given one for a moment, and what is not a table's begins with a dot.
             guard let other = try folder.names().first(where: { !$0.hasPrefix(".") }) else {
-                return try ignoreInGit(folder)
+                return try begin(folder)
             }
             throw SystemError(.list, errno: ENOTEMPTY, context: other)
         } catch {
@@ -132,9 +133,10 @@ public struct FolderCatalog: Catalog {
         }
     }
 
-    /// Has git ignore the warehouse, which is data.
-    private func ignoreInGit(_ folder: Folder) throws(SystemError) {
+    /// Makes an empty folder a warehouse, which git ignores: it is data.
+    private func begin(_ folder: Folder) throws(SystemError) {
         do throws(SystemError) {
+            _ = try folder.make(Name.lock)
             let file = try folder.make(Name.ignore, mode: 0o644)
             try file.writeAll(Array("*\n".utf8), at: 0)
         } catch {
