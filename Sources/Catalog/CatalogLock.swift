@@ -25,7 +25,7 @@ final class CatalogLock {
         let end = MonotonicClock.nanoseconds() + UInt64(Self.secondsMax * 1e9)
         while true {
             do throws(SystemError) {
-                if try file.descriptor.lockIfFree(isShared: isShared) { return }
+                if try isShared ? file.descriptor.shareLockIfFree() : file.descriptor.lockIfFree() { return }
             } catch {
                 throw CatalogError("locking \(name)", error)
             }

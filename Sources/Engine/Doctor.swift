@@ -31,7 +31,7 @@ public enum Doctor {
         [
             installation(environment), kernel(), sandbox(environment), files(), users(), cgroups(), shares(),
             hugePages(), sealing(), overcommit(),
-            memory(), eviction(environment), history(environment), kernelZero(),
+            memory(), eviction(environment), history(environment), environments(environment), kernelZero(),
         ]
     }
 
@@ -53,6 +53,25 @@ public enum Doctor {
         } catch {
             return Check(
                 name: "installation", status: .missing, detail: "\(error)", remedy: "start zerrow with its launcher")
+        }
+    }
+
+    /// What makes environments for models that ask for packages or a Python of their own.
+    private static func environments(_ environment: [String: String]) -> Check {
+        let name = "environments"
+        do {
+            let tools = EnvironmentTools(try Installation.find(environment: environment), environment)
+            let versions = try tools.versions(folder: "/")
+            let place = try EnvironmentCache.place(environment)
+            return Check(
+                name: name, status: .present,
+                detail: "\(tools.uv ?? "uv") makes them in \(place); Python \(versions.joined(separator: ", "))",
+                remedy: nil)
+        } catch let failure as EnvironmentTools.Failure {
+            return Check(
+                name: name, status: .limited, detail: "models that ask for packages can't run", remedy: failure.text)
+        } catch {
+            return Check(name: name, status: .limited, detail: "\(error)", remedy: nil)
         }
     }
 

@@ -23,6 +23,8 @@ public final class Engine {
     /// The kernel module, opened once; `absent` also when the options turn it off.
     let kernelZero: KernelZero.Presence
     let zygotes: ZygotePool
+    /// The environments that runs wait for.
+    let environments: EnvironmentMaker
     /// How zygotes are started.
     let zygoteStarter: ZygoteStarter
     /// The results that outlive the engine; nil where none are to.
@@ -83,6 +85,7 @@ public final class Engine {
         forecast = MemoryForecast(History.path(environment).map { History($0) })
         zygoteStarter = ZygoteStarter(installation, options, environment, memoryBytes: Self.memoryBytesThere)
         zygotes = ZygotePool(background, spawn: zygoteStarter.spawn)
+        environments = EnvironmentMaker(background, EnvironmentTools(installation, environment))
         kernelZero = options.hasKernelZero ? KernelZero.find() : .absent
         cgroups = CgroupTree.make()
         cgroups?.elsewhere = { work, then in background.begin(.free, work, then: then) }
@@ -103,7 +106,7 @@ public final class Engine {
     public static func plan(
         installation: Installation, environment: [String: String], folder: String, _ request: PlanRequest,
         writtenFolders: [String] = [], prepares: Bool = false, isSandboxed: Bool = true,
-        signals: SignalDescriptor? = nil, note: (String) -> Void = { _ in }
+        signals: SignalDescriptor? = nil, note: @escaping (String) -> Void = { _ in }
     ) throws -> Plan {
         try Planner(
             installation: installation, environment: environment, writtenFolders: writtenFolders,
@@ -174,12 +177,14 @@ public final class Engine {
         tell(.runEnded(run.number))
         resources.decide()
         zygotes.end(run)
+        environments.end(run.number)
         forecast.save(by: background)
         return run.finish()
     }
 
     /// Ends the zygotes, and with them all that they started.
     public func shutDown() {
+        environments.shutDown()
         zygotes.shutDown()
         fileBroker.stop()
         cgroups?.remove()

@@ -67,6 +67,11 @@ public enum Files {
         try perform(.rename, "\(path) to \(new)") { Glibc.rename(path, new) }
     }
 
+    /// Sets the permissions of a file or folder.
+    public static func changeMode(_ path: String, _ mode: mode_t) throws(SystemError) {
+        try perform(.changeMode, path) { chmod(path, mode) }
+    }
+
     /// The target of a symbolic link; nil for anything else.
     public static func linkTarget(_ path: String) -> String? {
         var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))

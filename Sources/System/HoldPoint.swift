@@ -25,6 +25,8 @@ public enum HoldPoint: String, CaseIterable, Sendable {
     case free
     /// What models needed is being read, or written.
     case history
+    /// An environment is all there, and has not got its name.
+    case environment
     /// A zygote is being started.
     case spawn
     /// The tables of a run are about to be published: their files are on the disk, and have no names.

@@ -21,7 +21,7 @@ struct Command: ParsableCommand {
         version: "0.1.0",
         subcommands: [
             InitCommand.self, RunCommand.self, ServeCommand.self, PlanCommand.self, QueryCommand.self,
-            TableCommand.self, NamespaceCommand.self, DoctorCommand.self,
+            TableCommand.self, NamespaceCommand.self, DoctorCommand.self, EnvCommand.self,
             BenchCommand.self, JanitorCommand.self, RunPrepareCommand.self,
         ])
 

@@ -50,6 +50,7 @@ extension Plan {
         if case .array(let columns)? = model.task["columns"] { parts.append("\(columns.count) columns") }
         if let filter = model.task["filter"], filter != .null { parts.append("filtered") }
         if let engine = model.task["engine"]?.string { parts.append(engine) }
+        if let title = environments.first(where: { $0.id == model.environment })?.title { parts.append(title) }
         if model.network { parts.append("network") }
         if let memory = model.memoryBytesMax { parts.append("memory \(Quantity.bytes(memory))") }
         return parts.isEmpty ? nil : parts.joined(separator: ", ")

@@ -45,6 +45,19 @@ class Float64(ColumnType):
     arrow = "double"
 
 
+class Decimal128(ColumnType):
+    """A number of so many decimal digits, and of them so many after the point: `Decimal128[38, 10]`."""
+
+    def __class_getitem__(cls, digits: object) -> type[Decimal128]:
+        """The type of one precision and one scale, which may be written as `Literal[38], Literal[10]` as well.
+
+        The planner has refused all that are none.
+        """
+        both = digits if isinstance(digits, tuple) else (digits,)
+        plain = ", ".join(str((typing.get_args(each) or (each,))[0]) for each in both)
+        return type(f"Decimal128[{plain}]", (cls,), {"arrow": f"decimal128({plain})"})
+
+
 class String(ColumnType):
     """A text."""
 
@@ -100,7 +113,10 @@ TYPES = {
         TimestampMicroUTC, TimestampNanoUTC,
     )
 }  # fmt: skip
-"""The names of all types, with Arrow's."""
+"""The names of all types, with Arrow's, but for decimals: theirs has a precision and a scale."""
+
+DECIMAL = Decimal128.__name__
+DIGITS_MAX = 38
 
 
 class TableField:

@@ -15,6 +15,7 @@ import platform
 import select
 import signal
 import sys
+import warnings
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -123,7 +124,10 @@ class Zygote:
         pid = 0
         try:
             try:
-                pid = os.fork()
+                with warnings.catch_warnings():
+                    # A library warns of forks since it may have threads later: there are none here.
+                    warnings.simplefilter("ignore")
+                    pid = os.fork()
                 if pid == 0:
                     become_worker(self._library, self._sandboxed, uid, cpus, view, channel, output)
             finally:
@@ -228,6 +232,13 @@ def become_worker(
         os._exit(1)
 
 
+def begin_again(modules: list[str]) -> NoReturn:
+    """Run this program from its beginning, with these modules to import. Threads that were started end. Raises
+    OSError."""
+    os.environ["ZERROW_PRELOAD_MODULES"] = ",".join(modules)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
 def limit_namespace() -> None:
     """Bound what one user of this user namespace may have; the kernel counts it against the engine's user as well.
 
@@ -252,7 +263,7 @@ def main() -> int:
     from zerrow.worker import process
     from zerrow.worker.abi import WorkerLibrary
     from zerrow.worker.channel import Channel
-    from zerrow.worker.warm_up import warm_up
+    from zerrow.worker.warm_up import StartsThreads, warm_up
 
     sandboxed = os.environ.get("ZERROW_SANDBOX", "1") != "0"
     if sandboxed:
@@ -264,7 +275,10 @@ def main() -> int:
             process.become_subreaper()
         importlib.import_module("zerrow.worker.main")  # all that a worker runs, imported once, here
         names = [name.strip() for name in os.environ.get("ZERROW_PRELOAD_MODULES", "").split(",")]
-        modules = warm_up(name for name in names if name)
+        try:
+            modules = warm_up(name for name in names if name)
+        except StartsThreads as found:
+            begin_again([name for name in names if name not in ("", *found.args)])
         # Objects that exist now are never garbage: collecting them in a worker would only copy their pages.
         gc.collect()
         gc.freeze()

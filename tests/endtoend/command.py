@@ -6,11 +6,14 @@ command, which then finds its parts through ZERROW_HOME and ZERROW_PYTHON.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import textwrap
 import time
 from dataclasses import dataclass, field
@@ -75,7 +78,7 @@ class Project:
 
     def environment(self, more: dict | None = None) -> dict[str, str]:
         """The environment of a call of the command; nothing of somebody else's is used: no server, no history."""
-        alone = {"ZERROW_SOCKET": "/nonexistent/socket", "ZERROW_HISTORY": ""}
+        alone = {"ZERROW_SOCKET": "/nonexistent/socket", "ZERROW_HISTORY": "", "ZERROW_ENVIRONMENTS": environments(self.caller.uid)}
         return {**os.environ, **alone, **self.caller.environment, **(more or {})}
 
     def start(self, *arguments: str, env: dict | None = None, **options) -> subprocess.Popen:
@@ -100,6 +103,15 @@ class Project:
         )
         report = json.loads(done.stdout) if done.stdout.strip() else {}
         return Result(done.returncode, done.stdout, done.stderr, report)
+
+
+@functools.cache
+def environments(uid: int) -> str:
+    """The folder of a user's environments that all tests share, which is removed when they are over."""
+    folder = tempfile.mkdtemp(prefix="zerrow-environments-")
+    os.chown(folder, uid, -1)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def open_to_others(folder: Path) -> None:

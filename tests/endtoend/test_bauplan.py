@@ -282,6 +282,32 @@ def test_typed_models_are_held_to_their_schemas(bauplan: Project):
     assert lenient.code == 0 and "ModelOutputContractError" in lenient.err
 
 
+def test_decimals_are_held_to_their_digits(bauplan: Project):
+    text = """
+        from typing import Annotated, Literal
+
+        import bauplan
+        import pyarrow as pa
+
+        class Fares(bauplan.TableSchema):
+            fare: bauplan.Decimal128[5, 2] | None
+            exact: Annotated[bauplan.Decimal128[Literal[38], Literal[10]], bauplan.TableField(doc="to ten places")]
+
+        @bauplan.model()
+        def fares(numbers: Annotated[pa.Table, bauplan.Model("numbers", filter="a < 3")]) -> Annotated[pa.Table, Fares]:
+            kinds = {"fare": pa.decimal128(5, {scale}), "exact": pa.decimal128(38, 10)}
+            return pa.table({name: pa.array(numbers["a"].to_pylist(), kind) for name, kind in kinds.items()})
+    """
+    bauplan.write("models.py", text.replace("{scale}", "2"))
+    result = bauplan.run("--export", str(bauplan.folder / "out"))
+    assert result.code == 0, result.err
+    assert exported(bauplan, "fares").schema.types == [pa.decimal128(5, 2), pa.decimal128(38, 10)]
+    bauplan.write("models.py", text.replace("{scale}", "3"))
+    failed = bauplan.run()
+    assert failed.code == 1
+    assert "  ! fare    decimal128(5, 2)              decimal128(5, 3)" in failed.report["error"]["message"]
+
+
 def test_namespaces_and_sources_without_a_project_file(bauplan: Project):
     for name in ("bauplan_project.yml", "zerrow_project.yml"):
         (bauplan.folder / name).unlink()

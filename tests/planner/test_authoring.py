@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import zerrow
@@ -54,12 +55,31 @@ def test_bauplans_names_are_the_same_objects() -> None:
     import bauplan
     import bpln_sdk
 
-    for name in bauplan.__all__:
+    for name in set(bauplan.__all__) & set(zerrow.__all__):
         if name not in ("standard_expectations", "store"):
             assert getattr(bauplan, name) is getattr(zerrow, name) is getattr(bpln_sdk, name)
     assert bauplan.store.save_obj is zerrow.store.save_obj
     others = set(zerrow.__all__) - set(bauplan.__all__)
     assert others == {"PlanError", "ZerrowError"}
+
+
+def test_the_client_is_loaded_when_it_is_named() -> None:
+    light = "[n for n in ('bauplan.client', 'bauplan.exceptions', 'subprocess', 'dataclasses') if n in sys.modules]"
+    code = f"""
+import sys
+import bauplan, bpln_sdk
+before = {light}
+def f(client: bauplan.Client) -> bpln_sdk.Client: ...
+from bauplan import Client, exceptions
+from bauplan.schema import JobState
+assert f.__annotations__ == {{'client': Client, 'return': Client}}, f.__annotations__
+assert bauplan.exceptions is exceptions and bauplan.JobState is JobState and bauplan.RefType.BRANCH
+assert set(bauplan.__all__) <= set(dir(bauplan)) and not hasattr(bauplan, 'Nothing')
+print(before, 'pyarrow' in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=PYTHON, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "['dataclasses'] False"
 
 
 def test_declarations_take_whatever_older_projects_give_them() -> None:
@@ -82,6 +102,11 @@ def test_declarations_take_whatever_older_projects_give_them() -> None:
     for decorator in (bauplan.model, bauplan.python, bauplan.expectation, bauplan.resources, bauplan.extras):
         with pytest.raises(TypeError, match="with its parentheses"):
             decorator(f)
+
+
+def test_a_decimal_is_a_type_that_may_be_optional() -> None:
+    fee, total = zerrow.Decimal128[4, 2], zerrow.Decimal128[Literal[38], Literal[10]] | None
+    assert (fee.arrow, total.__args__[0].arrow) == ("decimal128(4, 2)", "decimal128(38, 10)")
 
 
 def test_a_schema_gives_the_annotations_of_its_columns() -> None:

@@ -143,3 +143,20 @@ def test_git_itself_agrees_that_the_file_is_ignored(shop: Any) -> None:
     subprocess.run(["git", "init", "-q", str(shop.folder)], check=True)
     asked = subprocess.run(["git", "-C", str(shop.folder), "check-ignore", "-q", "zerrow_parameters.yml"], check=False)
     assert asked.returncode == 0 and shop.plan()["warnings"] == []
+
+
+def test_one_variable_has_all_values_as_the_command_line_has_them(shop: Any) -> None:
+    declare(shop, "type: int, default: 1")
+    assert value(shop, ZERROW_PARAMETERS='{"x": "5"}', ZERROW_PARAM_x="4") == 5
+    assert value(shop, {"x": "6"}, ZERROW_PARAMETERS='{"x": "5"}') == 6
+    with pytest.raises(PlanError, match="the project has no parameter 'y'"):
+        value(shop, ZERROW_PARAMETERS='{"x": "5", "y": "1"}')
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"x": 5}', f'{{"x": "{SECRET}"', "[" * 100_000, '{"x": null}'])
+def test_a_variable_that_is_no_object_of_texts_is_refused_and_not_shown(shop: Any, text: str) -> None:
+    with pytest.raises(PlanError) as failure:
+        value(declare(shop, "type: int, default: 1"), ZERROW_PARAMETERS=text)
+    (error,) = failure.value.errors
+    assert (error.code, SECRET in str(error)) == ("bad-argument", False)
+    assert error.message == "the variable ZERROW_PARAMETERS is no JSON object of texts"

@@ -81,6 +81,7 @@ def test_a_model_is_planned_with_its_scan(shop: Any) -> None:
             "file": "m.py",
             "line": 5,
             "function": "f",
+            "package_advice": "add '{package}' to its packages: @zerrow.python('3.11', pip={'{package}': '*'})",
             "columns": None,
             "arguments": [
                 {"name": "a", "input": 0, "table": "sales", "columns": ["amount", "id"], "filter": None},

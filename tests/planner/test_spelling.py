@@ -154,6 +154,24 @@ def test_the_type_of_any_column_may_be_pythons_own(shop: Any) -> None:
     assert columns[1] == {"name": "note", "type": None, "nullable": False}
 
 
+@pytest.mark.parametrize(
+    ("decimal", "kind", "nullable"),
+    [
+        ("bauplan.Decimal128[4, 2]", "decimal128(4, 2)", False),
+        ("bauplan.Decimal128[38, 0] | None", "decimal128(38, 0)", True),
+        ("Optional[Money[Literal[38], Literal[10]]]", "decimal128(38, 10)", True),
+        ("'Annotated[Money[9, 9], bauplan.TableField(nullable=True)]'", "decimal128(9, 9)", True),
+    ],
+)
+def test_a_column_may_be_a_decimal_of_so_many_digits(shop: Any, decimal: str, kind: str, nullable: bool) -> None:
+    text = PLAIN.replace("import Annotated, Optional", "import Annotated, Literal, Optional")
+    text = text.replace("import bauplan\n", "import bauplan\nfrom bauplan import Decimal128 as Money\n", 1)
+    text = text.replace("bauplan.String | None", decimal)
+    shop.write({"models.py": text, "bauplan_project.yml": "parameters: {low: {type: int, default: 1}}\n"})
+    columns = shop.model("total")["task"]["contract"]["columns"]
+    assert columns[1] == {"name": "note", "type": kind, "nullable": nullable}
+
+
 def test_values_may_have_names_and_be_added(shop: Any) -> None:
     text = (
         "from bauplan import Model, ModelCacheStrategy, ModelMaterializationStrategy, model\n"
@@ -318,6 +336,15 @@ ERRORS = {
         PLAIN.replace("id: bauplan.Int64", "id: int"), "bad-schema", 10,
         "did you mean 'Int64'?",
     ),
+    **{
+        f"a decimal with {digits}": (
+            PLAIN.replace("id: bauplan.Int64", f"id: bauplan.Decimal128{digits}"), "bad-schema", 10,
+            "write Decimal128[precision, scale]: a precision of 1 to 38, a scale of 0 to the precision",
+        )
+        for digits in (
+            "", "[9]", "[39, 0]", "[0, 0]", "[4, 5]", "[4, -1]", "[4, 2, 1]", "['4', 2]", "[4.0, 2]", "[True, 0]",
+        )
+    },
     "a field that is optional as a whole": (
         PLAIN.replace('["kilos"])]', '["kilos"])] | None'), "bad-schema", 12, "write Annotated[… | None, …]",
     ),

@@ -165,8 +165,10 @@ class Engine:
         wrapper: list[str] | None = None,
         preload: str | None = None,
         modules: str = PRELOADED,
+        python: str = sys.executable,
     ) -> None:
-        """With `shown`, workers are isolated, and that folder is all they see of /tmp. `wrapper` runs the zygote."""
+        """With `shown`, workers are isolated, and that folder is all they see of /tmp. `wrapper` runs the zygote, and
+        `python` is the interpreter of its environment."""
         if wrapper is None:
             wrapper = namespaces() if shown else []
         self._shown = [str(shown)] if shown and shown.is_relative_to("/tmp") else []
@@ -182,7 +184,7 @@ class Engine:
         if preload:
             environment["LD_PRELOAD"] = preload
         self.process = subprocess.Popen(
-            [*wrapper, sys.executable, "-m", "zerrow.zygote"],
+            [*wrapper, *_command(python)],
             env=environment,
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -326,6 +328,14 @@ class Engine:
             for descriptor in self.segments.values():
                 os.close(descriptor)
         return errors.decode()
+
+
+def _command(python: str) -> list[str]:
+    """How the engine starts a zygote (Sources/Engine/Processes/ZygoteStarter.swift)."""
+    if not os.path.realpath(python).endswith("/python3.10"):
+        return [python, "-P", "-s", "-m", "zerrow.zygote"]
+    start = "runpy.run_module('zerrow.zygote', run_name='__main__', alter_sys=True)"
+    return [python, "-s", "-c", f"import sys; del sys.path[0]; import runpy; {start}"]
 
 
 def _adopt(body: dict[str, Any], descriptor: int, number: int, segments: dict[int, int]) -> Table:

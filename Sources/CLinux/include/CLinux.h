@@ -7,6 +7,7 @@
 #include "child.h"
 #include "disk_file.h"
 #include "file_broker.h"
+#include "folder_tree.h"
 #include "id_map.h"
 #include "kernel_zero.h"
 #include "landlock.h"

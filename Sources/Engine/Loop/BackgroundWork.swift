@@ -38,6 +38,8 @@ final class BackgroundWork {
         case cgroup
         /// Starting zygotes. They die with the thread that started them: it is there as long as this object.
         case spawn
+        /// Making environments, which the zygotes of some models wait for.
+        case environment
         /// Reading and writing the history.
         case history
         /// Measuring what workers use, by /proc.
@@ -48,7 +50,7 @@ final class BackgroundWork {
             switch self {
             case .export, .publish: 8
             case .prepare: 8
-            case .spill, .restore, .cgroup, .spawn, .catalog: 4
+            case .spill, .restore, .cgroup, .spawn, .environment, .catalog: 4
             case .free, .compact: 2
             case .save, .clean, .history, .measure, .longCall: 1
             }

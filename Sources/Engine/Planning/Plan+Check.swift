@@ -35,8 +35,13 @@ extension Plan {
             guard ids.insert(environment.id).inserted else {
                 throw .planner("two environments of the plan are named '\(environment.id)'")
             }
-            for module in environment.modules {
+            for module in environment.modules + (environment.packages ?? []) + (environment.version.map { [$0] } ?? []) {
                 try Self.check(name: module, "a module of environment '\(environment.id)'")
+            }
+            // It becomes the name of a folder.
+            let isMade = EnvironmentCache.isID(environment.id) && environment.python.hasSuffix("/\(environment.id)/bin/python")
+            guard environment.version == nil || isMade else {
+                throw .planner("environment '\(Self.short(environment.id))' is not in a folder of its own")
             }
         }
     }

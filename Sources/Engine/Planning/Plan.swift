@@ -29,11 +29,23 @@ public struct Plan: Codable, Sendable {
         public var python: String
         /// Modules worth importing before the first worker is forked.
         public var modules: [String]
+        /// The version of the interpreter of an environment that models ask for; nil for the default environment, which is there.
+        public var version: String?
+        /// The packages that models ask for in it, each as `name version`.
+        public var packages: [String]?
+
+        /// The environment as people read it; nil for the default one.
+        public var title: String? {
+            guard let version else { return nil }
+            let names = packages ?? []
+            let more = names.count > 6 ? " and \(names.count - 6) more" : ""
+            return "Python \(version)" + (names.isEmpty ? "" : ": ") + names.prefix(6).joined(separator: ", ") + more
+        }
     }
 
     /// One node of the DAG.
     public struct Model: Codable, Sendable {
-        /// `scan`, `python` or `sql`.
+        /// `scan`, `python`, `sql` or `filter`.
         public var kind: String
         /// Unique in the plan.
         public var name: String

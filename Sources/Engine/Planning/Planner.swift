@@ -38,6 +38,15 @@ public struct PlanRequest: Sendable {
     }
 }
 
+/// What a planner printed.
+private struct PlannerOutput {
+    let bytes: [UInt8]
+    /// Keeps the catalog's files that it was told of.
+    let pin: (any Sendable)?
+    /// The environments that it was told of.
+    let environments: EnvironmentResolver
+}
+
 /// Runs the Python front end, which reads a project without importing its code (`docs/plan.md`).
 ///
 /// The project is a stranger's, so the planner is a process without any rights: it sees the project, Python and zerrow's own
@@ -56,20 +65,20 @@ struct Planner {
     ///
     /// Throws `EngineError.project` with all that is wrong with it, or `EngineError.planner` when the planner itself failed.
     func plan(
-        folder: String, _ request: PlanRequest, prepares: Bool, note: (String) -> Void
+        folder: String, _ request: PlanRequest, prepares: Bool, note: @escaping (String) -> Void
     ) throws -> Plan {
         // A plan that is only looked at needs no code; a run finds a wrong filter in its first scan.
-        let first = try read(folder, request, isToRun: prepares)
+        let first = try read(folder, request, isToRun: prepares, note)
         guard prepares, first.prepare != nil else { return first }
         let turn = try PrepareTurn(first.project.folder, signals: signals, note: note)
         // The run that had the turn before may have made all of it.
-        let plan = try read(folder, request, isToRun: true)
+        let plan = try read(folder, request, isToRun: true, note)
         guard let prepare = plan.prepare else { return plan }
         note(
             "making \(prepare.missing.joined(separator: ", ")) with the project's prepare command: "
                 + prepare.command.joined(separator: " "))
         try self.prepare(prepare, turn)
-        let again = try read(folder, request, isToRun: true)
+        let again = try read(folder, request, isToRun: true, note)
         if let left = again.prepare?.missing {
             throw EngineError.prepare(
                 "the project's prepare command succeeded but made no \(left.joined(separator: ", ")): "
@@ -84,32 +93,38 @@ struct Planner {
     func tables(folder: String, _ request: PlanRequest, name: String?) throws -> TableListing {
         let folder = try Self.found(folder)
         let wanted = name.map { ["--table=\($0)"] } ?? ["--tables"]
-        return try TableListing(try output(["--project", folder] + wanted + request.arguments, folder).bytes)
+        return try TableListing(try output(["--project", folder] + wanted + request.arguments, folder, { _ in }).bytes)
     }
 
-    private func read(_ folder: String, _ request: PlanRequest, isToRun: Bool) throws -> Plan {
+    private func read(
+        _ folder: String, _ request: PlanRequest, isToRun: Bool, _ note: @escaping (String) -> Void
+    ) throws -> Plan {
         let folder = try Self.found(folder)
         var arguments = ["--project", folder, "--engine", try installation.build()]
         arguments.append(isToRun ? "--hand-over" : "--check-filters")
         arguments += request.arguments
         // Links are followed here: the planner sees none that lead there.
         for folder in writtenFolders { arguments += ["--writes", Path.resolved(folder) ?? folder] }
-        let (bytes, pin) = try output(arguments, folder)
-        var plan = try PlannerAnswer.plan(bytes)
-        try check(plan, folder)
-        plan.pin = pin
+        let output = try output(arguments, folder, note)
+        var plan = try PlannerAnswer.plan(output.bytes)
+        try check(plan, folder, output.environments)
+        plan.pin = output.pin
         return plan
     }
 
-    /// What the planner prints, and what keeps the catalog's files that it was told of.
-    private func output(_ arguments: [String], _ folder: String) throws -> (bytes: [UInt8], pin: (any Sendable)?) {
+    /// What the planner prints.
+    private func output(
+        _ arguments: [String], _ folder: String, _ note: @escaping (String) -> Void
+    ) throws -> PlannerOutput {
         let limits = try PlannerLimits(environment, machineBytes: Engine.memoryBytesThere.map { UInt64($0) })
+        let environments = EnvironmentResolver(installation, environment, signals: signals, note: note)
         let catalog = CatalogAnswers(environment)
         let result = try PlannerProcess(
-            spec: try spec(arguments, folder, limits), limits: limits, signals: signals, catalog: catalog
+            spec: try spec(arguments, folder, limits), limits: limits, environments: environments, signals: signals,
+            catalog: catalog
         ).run()
         switch result.ending {
-        case .exited(0): return (result.output, catalog.pin)
+        case .exited(0): return PlannerOutput(bytes: result.output, pin: catalog.pin, environments: environments)
         case .exited(1):
             if let problems = PlannerAnswer.problems(result.output) { throw EngineError.project(problems) }
             fallthrough
@@ -133,7 +148,8 @@ struct Planner {
             variables[name] = environment[name]
         }
         // Values of parameters, which may be secret: they are in no list of arguments.
-        variables.merge(environment.filter { $0.key.hasPrefix("ZERROW_PARAM_") }) { own, _ in own }
+        let values = environment.filter { $0.key.hasPrefix("ZERROW_PARAM_") || $0.key == "ZERROW_PARAMETERS" }
+        variables.merge(values) { own, _ in own }
         return ReaderSpec(
             arguments: program + files + ignoreFiles.arguments + arguments, environment: variables,
             readPaths: try installation.interpreterFolders(installation.python) + [installation.pythonFolder, folder]
@@ -154,10 +170,13 @@ struct Planner {
     }
 
     /// Checks the folder and the interpreter that a plan has zygotes show: a planner that a project has taken over could name others.
-    private func check(_ plan: Plan, _ folder: String) throws {
+    private func check(_ plan: Plan, _ folder: String, _ answered: EnvironmentResolver) throws {
         let (place, name) = (Path.parent(installation.python), installation.python.split(separator: "/").last ?? "")
         let python = (Path.resolved(place) ?? place) + "/" + name
-        guard plan.project.folder == folder, plan.environments.allSatisfy({ $0.python == python }) else {
+        let isOurs = plan.environments.allSatisfy { each in
+            each.version == nil ? each.python == python : answered.pythons[each.id] == each.python
+        }
+        guard plan.project.folder == folder, isOurs else {
             throw EngineError.planner("its plan is for another folder, or another interpreter, than it was asked for")
         }
     }

@@ -55,6 +55,7 @@ struct PlannerProcess {
 
     let spec: ReaderSpec
     let limits: PlannerLimits
+    let environments: EnvironmentResolver
     let signals: SignalDescriptor?
     /// What it is told of the catalog.
     let catalog: CatalogAnswers
@@ -78,7 +79,7 @@ struct PlannerProcess {
 
     /// Answers its questions until it has ended. Returns the thing that it was reading then.
     private func attend(_ reader: Reader, _ socket: MessageSocket) throws -> String? {
-        let deadline = MonotonicClock.nanoseconds() + UInt64(limits.seconds * 1e9)
+        var deadline = MonotonicClock.nanoseconds() + UInt64(limits.seconds * 1e9)
         let answers = SourceAnswers(catalog)
         var place: String?
         var answer: SourceAnswers.Answer?
@@ -101,6 +102,12 @@ struct PlannerProcess {
                     case .message(let said):
                         if said.bytes.first == SourceAnswers.note {
                             place = Self.place(said.bytes)
+                        } else if said.bytes.first == EnvironmentResolver.question, said.bytes.count > 5 {
+                            let found = try environments.answer(Array(said.bytes[5...]))
+                            answer = SourceAnswers.Answer(to: said.bytes, found)
+                            message = answer?.next()
+                            // That may take as long as the network does.
+                            deadline += MonotonicClock.nanoseconds() - now
                         } else {
                             answer = try answers.answer(said.bytes)
                             message = answer?.next()

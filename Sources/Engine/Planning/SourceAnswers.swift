@@ -51,6 +51,9 @@ struct SourceAnswers {
             self.range = range
         }
 
+        /// The answer to a question that is not about files; its number is that of the question.
+        init(to question: [UInt8], _ bytes: [UInt8]) { self.init(Array(question[1..<5]), bytes) }
+
         /// The next message of it: the number, whether more follows, and a piece; nil after the last one.
         mutating func next() -> [UInt8]? {
             guard !isDone else { return nil }

@@ -33,6 +33,8 @@ final class ZygotePool {
     static let deathSecondsMax = 60.0
     /// While there are more zygotes than this, those that no run uses are ended.
     static let countMax = 8
+    /// Seconds after which a zygote that no run uses is ended if its environment is one that models ask for: there may be many of these.
+    static let idleSecondsMax = 300.0
 
     /// Starts the process of a zygote; on a thread that stays.
     typealias Spawn = @Sendable (ZygoteKey, _ control: DescriptorBox, _ output: DescriptorBox) throws -> Zygote
@@ -48,12 +50,17 @@ final class ZygotePool {
 
     private let background: BackgroundWork
     private let deathSecondsMax: Double
+    private let idleSecondsMax: Double
     private let spawn: Spawn
     private var zygotes: [ZygoteKey: ZygoteProcess] = [:]
     private var dying: [Dying] = []
 
-    init(_ background: BackgroundWork, deathSecondsMax: Double = deathSecondsMax, spawn: @escaping Spawn) {
+    init(
+        _ background: BackgroundWork, deathSecondsMax: Double = deathSecondsMax, idleSecondsMax: Double = idleSecondsMax,
+        spawn: @escaping Spawn
+    ) {
         self.background = background
+        self.idleSecondsMax = idleSecondsMax
         self.deathSecondsMax = deathSecondsMax
         self.spawn = spawn
     }
@@ -62,8 +69,12 @@ final class ZygotePool {
 
     /// The zygote with that key for a run, started if there is none. The run is told when it is ready, unless it is, or that it has
     /// failed.
-    func zygote(for key: ZygoteKey, _ user: any ZygoteUser) throws -> ZygoteProcess {
-        let zygote = try zygotes[key] ?? start(key)
+    ///
+    /// - Parameter environment: the right to use its environment, which it keeps while it lives; nil for the default one.
+    func zygote(
+        for key: ZygoteKey, keeping environment: EnvironmentHold? = nil, _ user: any ZygoteUser
+    ) throws -> ZygoteProcess {
+        let zygote = try zygotes[key] ?? start(key, environment)
         zygote.add(user)
         return zygote
     }
@@ -89,12 +100,12 @@ final class ZygotePool {
 
     // MARK: Start
 
-    private func start(_ key: ZygoteKey) throws -> ZygoteProcess {
+    private func start(_ key: ZygoteKey, _ environment: EnvironmentHold?) throws -> ZygoteProcess {
         let (ours, theirs) = try MessageSocket.pair()
         let (reading, writing) = try DescriptorBox.pipe()
         let zygote = ZygoteProcess(
             key: key, channel: Channel(ours), output: try LineReader(reading),
-            deadline: Deadline.after(seconds: Self.secondsMax))
+            deadline: Deadline.after(seconds: Self.secondsMax), environment: environment)
         zygotes[key] = zygote
         let control = DescriptorBox(try theirs.descriptor.duplicate())
         let spawn = spawn
@@ -143,6 +154,12 @@ final class ZygotePool {
     func checkDeadlines(_ now: UInt64) {
         for zygote in zygotes.values where zygote.state == .starting && now >= zygote.deadline {
             fail(zygote, "it was not ready within \(Int(Self.secondsMax)) seconds")
+        }
+        for zygote in zygotes.values
+        where zygote.environment != nil && zygote.users.isEmpty
+            && Double(now) >= Double(zygote.usedAt) + idleSecondsMax * 1e9
+        {
+            fail(zygote, "it was not needed")
         }
         for entry in dying where now >= entry.deadline {
             finish(entry, unless: "\(entry.alive.count) processes could not be killed")

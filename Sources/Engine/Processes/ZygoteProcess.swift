@@ -22,14 +22,19 @@ final class ZygoteProcess {
     private(set) var process: Zygote?
     /// The runs that have asked for it and are not over, by their numbers.
     private(set) var users: [any ZygoteUser] = []
-    /// When a run last asked for it, in nanoseconds of the monotonic clock.
+    /// When a run last asked for it, or ended that had, in nanoseconds of the monotonic clock.
     private(set) var usedAt = MonotonicClock.nanoseconds()
     /// Its last lines, for the message when it fails.
     private(set) var lastLines: [String] = []
     /// When it is too late to become ready, in nanoseconds of the monotonic clock.
     let deadline: UInt64
+    /// The right to use its environment; nil for the default one.
+    let environment: EnvironmentHold?
 
-    init(key: ZygoteKey, channel: Channel, output: LineReader, deadline: UInt64) {
+    init(
+        key: ZygoteKey, channel: Channel, output: LineReader, deadline: UInt64, environment: EnvironmentHold? = nil
+    ) {
+        self.environment = environment
         self.key = key
         self.channel = channel
         self.output = output
@@ -50,7 +55,11 @@ final class ZygoteProcess {
     }
 
     /// A run that may have asked for it is over.
-    func remove(_ user: any ZygoteUser) { users.removeAll { $0 === user } }
+    func remove(_ user: any ZygoteUser) {
+        let count = users.count
+        users.removeAll { $0 === user }
+        if users.count < count { usedAt = MonotonicClock.nanoseconds() }
+    }
 
     /// Its process is there; it imports its packages, unless it was ended meanwhile.
     func spawned(_ process: Zygote) {

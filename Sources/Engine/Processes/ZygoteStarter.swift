@@ -45,11 +45,22 @@ struct ZygoteStarter: Sendable {
         ].merging(handedOn) { own, _ in own }
         if hasArena { variables["LD_PRELOAD"] = preloadedName }
         var spec = ZygoteSpec(
-            arguments: [key.python, "-P", "-s", "-m", "zerrow.zygote"], environment: variables,
+            arguments: Self.arguments(python: key.python), environment: variables,
             readPaths: try readPaths(python: key.python) + [key.project], hasNetwork: key.hasNetwork,
             isSandboxed: isSandboxed, tmpBytesMax: tmpBytesMax)
         if let name = preloadedName { spec.links = [name: installation.arenaLibrary] }
         return try Zygote.spawn(spec, control: control.descriptor, output: output.descriptor)
+    }
+
+    /// The command line of a zygote, which takes no module from the folder that it is started in, and none of its user's own.
+    private static func arguments(python: String) -> [String] {
+        let isOld = Path.resolved(python)?.hasSuffix("/python3.10") ?? false
+        if !isOld { return [python, "-P", "-s", "-m", "zerrow.zygote"] }
+        // Python 3.10 has no such option: the folder is taken out before anything is imported that isn't built in.
+        let start =
+            "import sys; del sys.path[0]; import runpy; "
+            + "runpy.run_module('zerrow.zygote', run_name='__main__', alter_sys=True)"
+        return [python, "-s", "-c", start]
     }
 
     /// What workers of a plan see of its project.

@@ -6,11 +6,18 @@ extension Run: ZygoteUser {
     func startZygote(_ name: String) {
         guard let key = scheduler.graph.models.indices.lazy.map({ self.key(of: $0) }).first(where: { $0.name == name })
         else { preconditionFailure("no model has the environment \(name)") }
-        do {
-            let zygote = try engine.zygotes.zygote(for: key, self)
-            if zygote.state == .ready { feed(.zygoteReady(environment: name)) }
-        } catch {
-            feed(.zygoteFailed(environment: name, reason: "\(error)"))
+        provideEnvironment(for: key) { [weak self] provided in
+            guard let self, outcome == nil else { return }
+            do {
+                let zygote = try engine.zygotes.zygote(for: key, keeping: try provided.get(), self)
+                if zygote.state == .ready { feed(.zygoteReady(environment: name)) }
+            } catch let failure as EnvironmentTools.Failure {
+                let reason = "its environment can't be made:\n\(failure.text)"
+                feed(.zygoteFailed(environment: name, reason: reason))
+            } catch {
+                feed(.zygoteFailed(environment: name, reason: "\(error)"))
+            }
+            engine.resources.decide()
         }
     }
 

@@ -38,7 +38,7 @@ def resolve_schemas(models: Iterable[Declaration], files: Mapping[str, PythonFil
 def _projected(
     argument: TableArgument, model: PythonModel, files: Mapping[str, PythonFile], findings: Findings
 ) -> TableArgument:
-    """The argument with the columns of its schema, but for those that `columns` leaves out as well."""
+    """The argument with its schema and the columns of that, but for those that `columns` leaves out as well."""
     if argument.projection is None:
         return argument
     schema = _found_in(files[model.file], argument.projection, files)
@@ -46,7 +46,9 @@ def _projected(
         what = f"takes {argument.table!r} with the unknown schema {argument.projection!r}"
         _unknown(model, what, argument.projection, argument.line, files, findings)
         return argument
-    return replace(argument, columns=argument.columns or tuple(column.name for column in schema.columns))
+    taken = tuple(each for each in schema.columns if argument.columns is None or each.name in argument.columns)
+    columns = argument.columns or tuple(column.name for column in schema.columns)
+    return replace(argument, columns=columns, contract=replace(schema, columns=taken))
 
 
 def _found_in(file: PythonFile, name: str, files: Mapping[str, PythonFile], steps: int = 0) -> Schema | None:

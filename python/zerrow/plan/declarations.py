@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 class TableArgument:
     """A function's argument that is a table. `columns` of None means all; lines are the file's, from 1.
 
-    `projection` names the schema whose columns are meant, as the file writes it, until it is resolved.
+    `projection` names the schema whose columns are meant, as the file writes it; `contract` is that schema once it is
+    resolved, and the table that is passed is held to it.
     """
 
     argument: str
@@ -24,6 +25,7 @@ class TableArgument:
     line: int
     filter_line: int
     projection: str | None = None
+    contract: Schema | None = None
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,9 @@ class HostFiles(Protocol):
         Raises ValueError for one that can't be read.
         """
 
+    def environments(self, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What requests for environments are resolved to (docs/plan.md), or why they are not."""
+
 
 class OwnFiles:
     """Looks for itself."""
@@ -104,6 +107,11 @@ class OwnFiles:
     def catalog(self, place: str, names: Iterable[str]) -> dict[str, Any]:
         """An empty catalog: only an engine reads one."""
         return {"warehouse": place, "version": 0, "tables": {}}
+
+    def environments(self, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Resolves nothing: that is the engine's."""
+        short = "this needs the engine, which 'zerrow plan' has"
+        return [{"problem": "offline", "text": short, "short": short} for _ in requests]
 
 
 class AskedFiles:
@@ -183,12 +191,31 @@ class AskedFiles:
         assert isinstance(found, dict)
         return found
 
+    def environments(self, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The engine's answers, one for each."""
+        texts = [json.dumps(each, separators=(",", ":")).encode() for each in requests]
+        answers: list[dict[str, Any]] = []
+        while texts:
+            batch = [texts.pop(0)]
+            while texts and sum(map(len, batch)) + len(texts[0]) + len(batch) < _QUESTION_BYTES_MAX:
+                batch.append(texts.pop(0))
+            if len(batch[0]) > _QUESTION_BYTES_MAX:
+                answers.append({"problem": "unresolvable", "text": "it has too many packages"})
+                continue
+            answers += json.loads(self._send(b"E", b"[" + b",".join(batch) + b"]"))
+        return answers
+
     def _ask(self, kind: bytes, paths: list[str]) -> bytes:
+        if any("\0" in path for path in paths):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        return self._send(kind, b"".join(os.fsencode(path) + b"\0" for path in paths))
+
+    def _send(self, kind: bytes, content: bytes) -> bytes:
         self._count += 1
         # Two processes may ask, and one of them may end before it has its answer.
         number = struct.pack("<I", (os.getpid() << 20 | self._count & 0xFFFFF) & 0xFFFFFFFF)
-        question = kind + number + b"".join(os.fsencode(path) + b"\0" for path in paths)
-        if any("\0" in path for path in paths) or len(question) > _PIECE_BYTES:
+        question = kind + number + content
+        if len(question) > _PIECE_BYTES:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         os.write(self._descriptor, question)
         pieces = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 from typing import NamedTuple
 
 from zerrow.plan.ignore_patterns import IgnorePatterns
@@ -81,6 +82,31 @@ class IgnoreRules:
         patterns = IgnorePatterns(lines, self._ignores_case)
         if patterns:
             self._patterns.append((os.path.join(folder, ""), patterns, name))
+
+
+class ModelFileRules:
+    """Which files of a project declare no models: those that git ignores are no part of what its author keeps."""
+
+    def __init__(self, project: Path, git: GitSettings = NO_SETTINGS) -> None:
+        self._project = str(project)
+        self._rules = IgnoreRules(self._project, git)
+        self._rules.enter(self._project)
+        self._folders: dict[str, bool] = {"": False}
+
+    def ignores(self, name: str) -> bool:
+        """Whether git ignores a file, by its path in the project, or a folder that it lies in."""
+        folder = os.path.dirname(name)
+        path = os.path.join(self._project, name)
+        return self._ignores_folder(folder) or self._rules.ignores(path, is_folder=False)
+
+    def _ignores_folder(self, folder: str) -> bool:
+        if folder not in self._folders:
+            path = os.path.join(self._project, folder)
+            is_ignored = self._ignores_folder(os.path.dirname(folder)) or self._rules.ignores(path, is_folder=True)
+            if not is_ignored:
+                self._rules.enter(path)
+            self._folders[folder] = is_ignored
+        return self._folders[folder]
 
 
 def _repository(project: str) -> str | None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from zerrow.identity import settles
 from zerrow.plan.code import Code, CodeReader
 from zerrow.plan.declarations import Declaration, PythonModel, SqlModel
+from zerrow.plan.environments import DEFAULT, UNRESOLVED, Environments
 from zerrow.plan.host_files import OWN_FILES, HostFiles
 from zerrow.plan.project import Project
-from zerrow.plan.surroundings import ProjectFiles, environment, installed_folders, just_changed, own_code
+from zerrow.plan.surroundings import ProjectFiles, environment, installed_folders, just_changed, own_code, time_zone
 
 if TYPE_CHECKING:
     from zerrow.plan.filter import Filter
@@ -37,6 +38,7 @@ class Keys:
         left_out: list[str],
         engine: str,
         host: HostFiles = OWN_FILES,
+        environments: Environments | None = None,
     ) -> None:
         """`planned_ns` is a time before the sources were looked at; `left_out` names what no model sees.
 
@@ -46,6 +48,7 @@ class Keys:
         self._project = project
         self._engine = engine
         self._host = host
+        self._environments = environments
         self._left_out = frozenset([*left_out, *(file for source in sources.values() for file in source.files)])
         models = [model for model in project.models.values() if isinstance(model, PythonModel)]
         self._code = CodeReader(project.file.folder, models, project.texts, installed_folders())
@@ -93,8 +96,11 @@ class Keys:
         asked = asked or next(filter(None, map(_asked, filters)), None)
         because = self._problem(model, asked, inputs) or problem
         tables = [self._input(task, index, *input_) for index, input_ in enumerate(inputs)]
+        surroundings = self._surroundings(model)
+        if surroundings is None and because is None:
+            because = "its environment isn't resolved" if self._is_unresolved(model) else _EDITABLE
         promised = [task.get("columns"), task.get("contract")]
-        parts = [code, more, task["arguments"], task.get("secrets"), promised, tables, self._environment, self._own]
+        parts = [code, more, task["arguments"], task.get("secrets"), promised, tables, surroundings, self._own]
         self._results[model.name] = key = None if because else _hash(parts)
         limits = model.limits
         is_repeatable = limits.is_always_cached or (asked is None and not limits.internet_access and limits.is_cached)
@@ -105,6 +111,20 @@ class Keys:
             "key": key,
             "because": because,
             "repeatable": is_repeatable,
+            "expected_bytes": None,
+        }
+
+    def filtered(self, entry: dict[str, Any], argument: dict[str, Any]) -> dict[str, Any]:
+        """The same for what an argument, as a task has it, takes by its filter of what a planned model gives."""
+        sql, columns = argument["filter"]["sql"], argument["columns"]
+        asked = _asked_by(sql)
+        because = asked or (f"its input {entry['name']} isn't kept" if entry["key"] is None else None)
+        return {
+            "cache": True,
+            "code": _hash(["filter", entry["code"], columns, _LITERAL.sub("?", sql)]),
+            "key": None if because else _hash(["filter", entry["key"], sql, columns, self._environment, self._own]),
+            "because": because,
+            "repeatable": asked is None,
             "expected_bytes": None,
         }
 
@@ -141,7 +161,17 @@ class Keys:
                 return problem
             if scan is None and self._results[name] is None:
                 return f"its input {name} isn't kept"
-        return _EDITABLE if self._environment is None else None
+        return None
+
+    def _surroundings(self, model: Declaration) -> list[str] | None:
+        """The part of a model's key that stands for its environment; None where nothing can."""
+        own = DEFAULT if self._environments is None else self._environments.of(model).id
+        if own == DEFAULT:
+            return self._environment
+        return None if own == UNRESOLVED else [own, *time_zone()]
+
+    def _is_unresolved(self, model: Declaration) -> bool:
+        return self._environments is not None and self._environments.of(model).id == UNRESOLVED
 
     def _input(self, task: dict[str, Any], index: int, name: str, scan: Scan | None) -> str | None:
         """The key of the part of an input that a model takes: of a scan its own columns, whatever others are read for
@@ -190,12 +220,14 @@ _EDITABLE = "a package is installed as editable: its code may change without a n
 
 def _asked(filter_: Filter | None) -> str | None:
     """The thing that a filter asks the world for."""
-    if filter_ is None:
-        return None
+    return None if filter_ is None else _asked_by(filter_.sql)
+
+
+def _asked_by(sql: str) -> str | None:
     from zerrow.plan.sql_world import asked_by
 
-    mention = asked_by(filter_.sql)
-    return None if mention is None else f"{mention.what} in the filter {' '.join(filter_.sql.split())[:80]!r}"
+    mention = asked_by(sql)
+    return None if mention is None else f"{mention.what} in the filter {' '.join(sql.split())[:80]!r}"
 
 
 def _all_columns(scan: Scan) -> tuple[str, ...] | None:

@@ -1,8 +1,13 @@
 """Where values of parameters come from: the command line, the environment, and a file that git ignores; the first of
-these wins."""
+these wins.
+
+The environment has them in two ways. A variable for one parameter may be there for other projects as well. The one for
+all of them is a caller's way to say the same as on the command line, but not in a list of arguments that others see.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +22,7 @@ from zerrow.plan.yaml_text import Refused, compose
 
 FILE = "zerrow_parameters.yml"
 VARIABLE = "ZERROW_PARAM_"
+VARIABLE_FOR_ALL = "ZERROW_PARAMETERS"
 _FILE_BYTES_MAX = 1 << 20
 
 
@@ -28,7 +34,23 @@ def given_values(
     for variable, text in environment.items():
         if variable.startswith(VARIABLE) and len(variable) > len(VARIABLE):
             given[variable.removeprefix(VARIABLE)] = Given(text, variable)
+    given |= _from_variable(environment.get(VARIABLE_FOR_ALL), findings)
     return given | {name: Given(text) for name, text in command_line.items()}
+
+
+def _from_variable(text: str | None, findings: Findings) -> dict[str, Given]:
+    """The values in the variable for all of them, a JSON object of texts. They may be secret: no message shows them."""
+    if text is None:
+        return {}
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+        hint = 'write {"name": "value"}'
+        findings.error("bad-argument", f"the variable {VARIABLE_FOR_ALL} is no JSON object of texts", hint=hint)
+        return {}
+    return {name: Given(value, VARIABLE_FOR_ALL) for name, value in values.items()}
 
 
 def _from_file(folder: Path, findings: Findings) -> dict[str, Given]:

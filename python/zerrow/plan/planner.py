@@ -20,6 +20,8 @@ from zerrow.plan.declarations import (
     SqlModel,
     tables_read,
 )
+from zerrow.plan.environments import DEFAULT, Environments
+from zerrow.plan.filter_nodes import with_filter_nodes
 from zerrow.plan.findings import Findings, too_much
 from zerrow.plan.footer_reader import FooterReader
 from zerrow.plan.graph import check_names, order
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
     from zerrow.plan.scans import Scan
 
 VERSION = 1
-_ENVIRONMENT = "default"
 # Modules that a zygote may import before it forks: known to keep no threads and to survive a fork.
 _WARM_MODULES = ("numpy", "pandas", "polars", "duckdb", "datafusion")
 
@@ -88,7 +89,7 @@ def plan_project(
         if project_file.sources:
             footers.start()
         values = given_values(project_file.folder, given or {}, environment or {}, findings)
-        project = read_project(project_file, values, findings, query, namespace, host)
+        project = read_project(project_file, values, findings, query, namespace, git, host)
         check_given(project, values, findings)
         if is_strict is not None:
             for model in project.models.values():
@@ -133,6 +134,7 @@ class _Planner:
         self.hidden = HiddenEntries()
         self.missing: list[str] = []
         self.targets: dict[str, Target] = {}
+        self.environments = Environments(project, findings, host, is_to_run=hands_over)
 
     def plan(self, checks_filters: bool, publishes: bool = False) -> dict[str, Any]:
         check_names(self.project, self.findings)
@@ -142,7 +144,7 @@ class _Planner:
             self.targets = find_targets(self.project, self.findings)
         self._check_engines()
         check_read(self.project, self.findings)
-        self._note_environments()
+        self.environments.resolve()
         sources = self._read_sources()
         self._find_hidden(sources)
         reader = InputReader(self.project, sources, self.findings, checks_filters)
@@ -156,7 +158,7 @@ class _Planner:
             "project": {"name": self.project.file.name, "folder": str(self.project.file.folder)},
             "prepare": self._prepare(),
             "timeout_s": self.project.file.timeout_s,
-            "environments": [{"id": _ENVIRONMENT, "python": _interpreter(), "modules": self._modules(inputs)}],
+            "environments": self._environments(inputs),
             "models": self._models(models, inputs, sources),
             **({"catalog": {"warehouse": self.project.catalog.warehouse}} if self.targets else {}),
             "hidden": self._hidden(sources),
@@ -175,21 +177,6 @@ class _Planner:
                     line=model.line,
                     hint=f"pip install {model.engine}",
                 )
-
-    def _note_environments(self) -> None:
-        """Says so where models ask for a Python or for packages of their own."""
-        models = [model for model in self.project.models.values() if isinstance(model, PythonModel)]
-        requests = [model for model in models if model.environment and model.environment.packages]
-        if requests:
-            first, count = requests[0], len(requests)
-            what = f"the model {first.name!r} asks" if count == 1 else f"{count} models ask"
-            self.findings.warning(
-                "packages-ignored",
-                f"{what} for packages, and models run with those of the environment zerrow runs in",
-                file=first.file,
-                line=first.environment.line if first.environment else first.line,
-                hint="install the packages there",
-            )
 
     def _read_sources(self) -> dict[str, Source]:
         """The sources that some model reads. Those that are missing wait for the prepare command, if there is one."""
@@ -245,12 +232,13 @@ class _Planner:
         files = (file for source in sources.values() for file in source.files)
         return hidden(str(self.project.file.folder), files, self.hidden).as_json()
 
-    def _modules(self, inputs: dict[str, list[Input]]) -> list[str]:
+    def _environments(self, inputs: dict[str, list[Input]]) -> list[dict[str, Any]]:
         used = set(self.project.imports)
         if any(input_.filter is not None or input_.pushed is not None for group in inputs.values() for input_ in group):
             used.add("datafusion")
         used |= {model.engine for model in self.project.models.values() if isinstance(model, SqlModel)}
-        return ["pyarrow", *(name for name in _WARM_MODULES if name in used)]
+        warm = [name for name in _WARM_MODULES if name in used]
+        return [each.as_json(_interpreter(), warm) for each in self.environments.all]
 
     def _models(
         self, models: list[Declaration], inputs: dict[str, list[Input]], sources: dict[str, Source]
@@ -259,7 +247,7 @@ class _Planner:
         from zerrow.plan.scans import Scan, merge_scans
 
         left_out = [*self.written_folders, *self.hidden.paths.difference(self.hidden.shown)]
-        keys = Keys(self.project, sources, self.planned_ns, left_out, self.engine, self.host)
+        keys = Keys(self.project, sources, self.planned_ns, left_out, self.engine, self.host, self.environments)
         scans = merge_scans([input_ for model in models for input_ in inputs[model.name]], sources)
         expectations = {each.name for each in models if isinstance(each, PythonModel) and each.is_expectation}
         # What only expectations read is a last table all the same, and they give none.
@@ -293,6 +281,7 @@ class _Planner:
             if self.code is not None and model.name in keys.codes:
                 entry["task"]["compiled_for"] = pieces.COMPILED_FOR
                 entry["task"]["modules"] = self.code.modules(keys.codes[model.name])
+        planned = with_filter_nodes(planned, DEFAULT, keys.filtered)
         self._note_what_is_not_kept(planned)
         planned += materializations
         if self.code is None:
@@ -324,7 +313,15 @@ class _Planner:
     def _entry(self, model: Declaration, names: list[str], inputs: list[Input], final: bool) -> dict[str, Any]:
         task = model_task(model, inputs, self.project, self.planned_ns)
         entry = _model_entry(model.name, str(task["kind"]), names, model.limits)
-        return {**entry, "final": final, "file": model.file, "line": model.line, "task": task}
+        environment = self.environments.of(model).id
+        return {
+            **entry,
+            "environment": environment,
+            "final": final,
+            "file": model.file,
+            "line": model.line,
+            "task": task,
+        }
 
 
 def _interpreter() -> str:
@@ -337,7 +334,7 @@ def _model_entry(name: str, kind: str, inputs: list[str], limits: Limits) -> dic
     return {
         "name": name,
         "kind": kind,
-        "environment": _ENVIRONMENT,
+        "environment": DEFAULT,
         "inputs": inputs,
         "network": limits.internet_access,
         "memory_bytes_max": limits.memory_bytes_max,

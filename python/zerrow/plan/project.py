@@ -16,6 +16,7 @@ from zerrow.plan.contracts import resolve_schemas
 from zerrow.plan.declarations import Declaration, tables_read
 from zerrow.plan.findings import Findings, too_much
 from zerrow.plan.host_files import OWN_FILES, HostFiles
+from zerrow.plan.ignored import NO_SETTINGS, GitSettings, ModelFileRules
 from zerrow.plan.namespaces import Namespaces
 from zerrow.plan.parameters import Given, Value, parameter_values
 from zerrow.plan.place import now_at
@@ -70,20 +71,25 @@ def read_project(
     findings: Findings,
     query: str | None = None,
     namespace: str | None = None,
+    git: GitSettings = NO_SETTINGS,
     host: HostFiles = OWN_FILES,
 ) -> Project:
-    """Reads the .py and .sql files beside a project file. The SQL text of a `query` becomes one more model; bare names
-    of tables mean those of the `namespace`.
+    """Reads the .py and .sql files beside a project file, but for those that git ignores. The SQL text of a `query`
+    becomes one more model; bare names of tables mean those of the `namespace`.
 
     Raises ZerrowError where there is neither a project file nor a model nor a source.
     """
     parameters = parameter_values(project_file.parameters, given, findings)
     project = Project(project_file, parameters)
     project.catalog = Catalog(str(project_file.folder), project_file.catalog, host)
+    rules = ModelFileRules(project_file.folder, git)
     for name in _model_files(project_file):
         now_at(name)
         try:
-            _read_models(project, name, findings)
+            if rules.ignores(name):
+                _note_ignored(project, name, findings)
+            else:
+                _read_models(project, name, findings)
         except (RecursionError, MemoryError) as error:
             too_much(name, error, findings)
     if query is not None:
@@ -158,6 +164,20 @@ def _read_models(project: Project, name: str, findings: Findings) -> None:
         sql_model = read_sql_file(name, text, project.parameters, project.secrets, findings, may_need_quotes=is_bauplan)
         if sql_model is not None:
             _add(project, sql_model, findings)
+
+
+def _note_ignored(project: Project, name: str, findings: Findings) -> None:
+    """Says which models are no part of the project because git ignores their file."""
+    what = "its query"
+    if name.endswith(".py"):
+        aside = Findings()
+        source = _read(project.file.folder, name, aside)
+        file = None if source is None else PythonFile(name, source, aside)
+        if file is None or not (file.models or any(error.code == "not-understood" for error in aside.errors)):
+            return
+        what = "what it declares: " + ", ".join(model.name for model in file.models) if file.models else "its models"
+    hint = "take it out of what git ignores, if it belongs to the project"
+    findings.warning("ignored-file", f"git ignores this file, so {what} is left out", file=name, hint=hint)
 
 
 def _add_query(project: Project, text: str, findings: Findings) -> None:

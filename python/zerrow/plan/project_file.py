@@ -17,6 +17,7 @@ from zerrow.errors import ZerrowError
 from zerrow.plan.findings import Findings
 from zerrow.plan.parameters import ParameterDeclaration
 from zerrow.plan.place import now_at
+from zerrow.plan.requirements import Requirement
 from zerrow.plan.text_files import Unreadable, is_within, read_file
 from zerrow.plan.yaml_text import Refused, compose
 
@@ -46,13 +47,23 @@ class SourceDeclaration:
     files: tuple[str, ...] | None = None
 
 
+@dataclass(frozen=True)
+class PythonVersion:
+    """The version of Python that a project file asks for, as it is written, and where."""
+
+    text: str
+    file: str
+    line: int
+
+
 @dataclass
 class ProjectFile:
     """The content of the project file. `file` is its name, relative to `folder`, None where there is none; `files` has
     both names where there are two.
 
     `show` has patterns of files that models see although git ignores them, `include` those of further SQL models.
-    `namespace` is what bare names of tables mean a table of, `catalog` the folder of the catalog.
+    `namespace` is what bare names of tables mean a table of, `catalog` that of the catalog. `python` and `packages`
+    are for all models.
     """
 
     folder: Path
@@ -67,6 +78,8 @@ class ProjectFile:
     namespace: str | None = None
     catalog: str | None = None
     timeout_s: float | None = None
+    python: PythonVersion | None = None
+    packages: list[Requirement] = field(default_factory=list)
 
 
 def find_project_files(folder: Path) -> list[Path]:

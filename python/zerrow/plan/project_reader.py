@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import yaml
@@ -14,26 +14,24 @@ from zerrow.plan.findings import Findings
 from zerrow.plan.names import did_you_mean, name_problem, table_name_problem
 from zerrow.plan.parameters import PARAMETER_TYPES, ParameterDeclaration, default_problem
 from zerrow.plan.partitions import TYPES
-from zerrow.plan.project_file import ZERROW_NAMES, ProjectFile, SourceDeclaration
+from zerrow.plan.project_file import ZERROW_NAMES, ProjectFile, PythonVersion, SourceDeclaration
+from zerrow.plan.requirements import BadRequirement, Requirement, requirement, requirement_line
 from zerrow.plan.yaml_text import value as _value
 
 _KEYS = (
-    "project",
-    "parameters",
-    "sources",
-    "prepare",
-    "python",
-    "show",
-    "timeout",
-    "defaults",
-    "include_paths",
+    "project", "parameters", "sources", "prepare", "python", "packages", "show", "timeout", "defaults", "include_paths",
     "catalog",
-)
+)  # fmt: skip
 _BAUPLAN_KEYS = ("project", "parameters", "include_paths", "defaults")
 _PROJECT_KEYS = ("name", "id", "description")
 _PARAMETER_KEYS = ("type", "default", "required", "description", "key")
 _SOURCE_KEYS = ("path", "dictionary", "hive")
+_PYTHON_KEYS = ("version", "packages")
+_PACKAGE_KEYS = ("name", "version")
 _DEFAULTS_KEYS = ("python", "python_version", "namespace", "timeout")
+
+
+_PACKAGES = "'packages' must be names with versions, as in {pandas: 2.2.2}, or a list of them, as in ['pandas==2.2.2']"
 
 
 class ProjectReader:
@@ -54,6 +52,7 @@ class ProjectReader:
             "sources": self._read_sources,
             "prepare": self._read_prepare,
             "python": self._read_python,
+            "packages": self._read_packages,
             "show": self._read_show,
             "timeout": self._read_timeout,
             "defaults": self._read_defaults,
@@ -245,20 +244,70 @@ class ProjectReader:
             self._error("project-file", "'timeout' must be a positive number of seconds", _line(node))
 
     def _read_python(self, node: yaml.Node) -> None:
+        if isinstance(node, yaml.ScalarNode):
+            self._read_version(node)
+            return
         for key, line, value in self._entries(node, "'python'"):
-            if key == "packages" and _value(value):
-                self.findings.warning(
-                    "packages-ignored",
-                    "'packages' is not used: models run with the packages of the environment zerrow runs in",
-                    file=self.file,
-                    line=line,
-                    hint="install the packages there",
-                )
+            if key == "version":
+                self._read_version(value)
+            elif key == "packages":
+                self._read_packages(value)
+            else:
+                self._unknown_key(key, line, _PYTHON_KEYS)
+
+    def _read_version(self, node: yaml.Node) -> None:
+        # As it is written: 3.10 is another number than 3.1 here.
+        if isinstance(node, yaml.ScalarNode) and not _is_null(node) and node.value:
+            self.project.python = PythonVersion(node.value, self.file, _line(node))
+        elif not _is_null(node):
+            self._error("project-file", "the version of 'python' must be a text such as '3.12'", _line(node))
+
+    def _read_packages(self, node: yaml.Node) -> None:
+        """Packages as a mapping of names to versions, or as a list of texts for pip, or of mappings with name and
+        version."""
+        if _is_null(node):
+            return
+        if isinstance(node, yaml.MappingNode):
+            for name, line, value in self._entries(node, "'packages'"):
+                self._add_package(name, _written(value), line)
+        elif isinstance(node, yaml.SequenceNode):
+            for item in node.value:
+                if isinstance(item, yaml.MappingNode):
+                    entries = {key: each for key, _, each in self._entries(item, "a package")}
+                    for key in entries:
+                        if key not in _PACKAGE_KEYS:
+                            self._unknown_key(key, _line(entries[key]), _PACKAGE_KEYS)
+                    version = _written(entries["version"]) if "version" in entries else ""
+                    self._add_package(_written(entries.get("name")), version, _line(item))
+                else:
+                    self._add_package_line(_written(item), _line(item))
+        else:
+            self._error("project-file", _PACKAGES, _line(node))
+
+    def _add_package(self, name: str | None, version: str | None, line: int) -> None:
+        if name and version is not None:
+            self._add_requirement(lambda: requirement(name, version, self.file, line), line)
+        else:
+            self._error("project-file", _PACKAGES, line)
+
+    def _add_package_line(self, text: str | None, line: int) -> None:
+        if text:
+            self._add_requirement(lambda: requirement_line(text, self.file, line), line)
+        else:
+            self._error("project-file", _PACKAGES, line)
+
+    def _add_requirement(self, read: Callable[[], Requirement], line: int) -> None:
+        try:
+            self.project.packages.append(read())
+        except BadRequirement as error:
+            self._error("bad-requirement", f"'packages' has one that can't be: {error}", line, error.hint)
 
     def _read_defaults(self, node: yaml.Node) -> None:
         for key, line, value in self._entries(node, "'defaults'"):
             if key == "python":
                 self._read_python(value)
+            elif key == "python_version":
+                self._read_version(value)
             elif key == "timeout":
                 self._read_timeout(value)
             elif key == "namespace":
@@ -282,6 +331,13 @@ class ProjectReader:
 
 def _line(node: yaml.Node) -> int:
     return node.start_mark.line + 1
+
+
+def _written(node: yaml.Node | None) -> str | None:
+    """A single value as it is written, `2.10` with its zero; nothing where nothing is; None for any other node."""
+    if not isinstance(node, yaml.ScalarNode):
+        return None
+    return "" if _is_null(node) else node.value
 
 
 def _is_null(node: yaml.Node) -> bool:

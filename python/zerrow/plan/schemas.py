@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from zerrow.plan.call_reader import CallReader, boolean, text
 from zerrow.plan.names import did_you_mean
 from zerrow.plan.spelling import Spelling, unquoted
-from zerrow.schema import TYPES
+from zerrow.schema import DECIMAL, DIGITS_MAX, TYPES
 
 _PLAIN_TYPES = {"int": "Int64", "float": "Float64", "str": "String", "bool": "Bool", "bytes": "Binary"}
 _FIELD_OPTIONS = ("name", "doc", "title", "nullable")
@@ -83,14 +83,21 @@ def _column(node: ast.stmt, schema: str, spelling: Spelling, calls: CallReader) 
     if optional is not None:
         kind, is_nullable = optional, True
     type_name = spelling.column_type(kind)
-    if type_name not in TYPES:
-        shown = "" if kind is None else ast.unparse(kind)[:60]
-        calls.error(
-            "bad-schema",
-            f"the column {name!r} of the schema {schema!r} has the type {shown}, which is none of a schema's",
-            None,
-            node.lineno,
-            did_you_mean(_PLAIN_TYPES.get(shown, shown.rpartition(".")[2]), TYPES, "types"),
-        )
-        return None
-    return SchemaColumn(name, TYPES[type_name], is_nullable)
+    if type_name in TYPES:
+        return SchemaColumn(name, TYPES[type_name], is_nullable)
+    digits = spelling.decimal_digits(kind)
+    if digits is not None and 1 <= digits[0] <= DIGITS_MAX and 0 <= digits[1] <= digits[0]:
+        return SchemaColumn(name, f"decimal128({digits[0]}, {digits[1]})", is_nullable)
+    _no_type(kind, name, schema, spelling, calls, node.lineno)
+    return None
+
+
+def _no_type(kind: ast.expr | None, name: str, schema: str, spelling: Spelling, calls: CallReader, line: int) -> None:
+    shown = "" if kind is None else ast.unparse(kind)[:60]
+    base = kind.value if isinstance(kind, ast.Subscript) else kind
+    if base is not None and spelling.declaration(base) == DECIMAL:
+        hint = f"write {DECIMAL}[precision, scale]: a precision of 1 to {DIGITS_MAX}, a scale of 0 to the precision"
+    else:
+        hint = did_you_mean(_PLAIN_TYPES.get(shown, shown.rpartition(".")[2]), [*TYPES, DECIMAL], "types")
+    message = f"the column {name!r} of the schema {schema!r} has the type {shown}, which is none of a schema's"
+    calls.error("bad-schema", message, None, line, hint)

@@ -20,8 +20,9 @@ MARKS = ("Model", "Parameter")
 _ANNOTATED = ("typing.Annotated", "typing_extensions.Annotated")
 _ANY = ("typing.Any", "typing_extensions.Any")
 _OPTIONAL = ("typing.Optional", "typing_extensions.Optional")
+_LITERAL = ("typing.Literal", "typing_extensions.Literal")
 _FOLLOWED = (*FAMILIES, "typing", "typing_extensions")
-_NAMES = [*NODES, *SETTINGS, *MARKS, "TableSchema", "TableField", *schema.TYPES]
+_NAMES = [*NODES, *SETTINGS, *MARKS, "TableSchema", "TableField", *schema.TYPES, schema.DECIMAL]
 
 assert all(hasattr(authoring, name) for name in (*NODES, *SETTINGS, *MARKS))
 
@@ -34,6 +35,9 @@ class Spelling:
         self._paths: dict[str, str] = {}
         self.aliases: set[int] = set()
         """The ids of expressions that only give a declaration another name."""
+        self._types: dict[str, ast.expr | None] = {}
+        # An id is a node's for as long as the node is there.
+        self._kept: list[ast.expr] = []
         assigned: list[tuple[str, ast.expr]] = []
         for node in nodes:
             match node:
@@ -47,7 +51,10 @@ class Spelling:
                     assigned.append((name, value))
                 case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
                     assigned.append((name, value))
+                case _ if (named := _type_statement(node)) is not None:
+                    assigned.append(named)
         self._follow(assigned)
+        self._name_types(assigned)
 
     def _import(self, alias: ast.alias) -> None:
         root = alias.name.partition(".")[0]
@@ -73,6 +80,16 @@ class Spelling:
                     self._paths[name] = path
                     self.aliases.add(id(value))
                     more = True
+
+    def _name_types(self, assigned: list[tuple[str, ast.expr]]) -> None:
+        """Names for annotations, such as `Trips = Annotated[Table, Model("trips")]`. One given twice is none."""
+        for name, value in assigned:
+            self._types[name] = None if name in self._types else value
+        for value in self._types.values():
+            for part in self.annotated(value) or () if value is not None else ():
+                if self.mark(part) is not None:
+                    self.aliases.add(id(part))
+                    self._kept.append(part)
 
     @property
     def declares(self) -> bool:
@@ -115,9 +132,25 @@ class Spelling:
             return None
         return "Any" if self.path(node) in _ANY else self.declaration(node)
 
+    def decimal_digits(self, node: ast.expr | None) -> tuple[int, int] | None:
+        """The precision and the scale of `Decimal128[38, 10]`, whose numbers may be written as `Literal[38]`; None for
+        anything else."""
+        if not isinstance(node, ast.Subscript) or self.declaration(node.value) != schema.DECIMAL:
+            return None
+        parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else []
+        literal = [one.slice for one in parts if isinstance(one, ast.Subscript) and self.path(one.value) in _LITERAL]
+        plain = literal if len(literal) == len(parts) else parts
+        digits = [part.value for part in plain if isinstance(part, ast.Constant) and type(part.value) is int]
+        return (digits[0], digits[1]) if len(digits) == len(parts) == 2 else None
+
     def annotated(self, node: ast.expr | None) -> list[ast.expr] | None:
-        """The parts of `Annotated[…]`; None for anything else. A text counts as what is in it."""
+        """The parts of `Annotated[…]`, also under a name that the file gives it; None for anything else. A text counts
+        as what is in it."""
         node = unquoted(node)
+        seen: set[str] = set()
+        while isinstance(node, ast.Name) and node.id not in seen and self._types.get(node.id) is not None:
+            seen.add(node.id)
+            node = unquoted(self._types[node.id])
         if isinstance(node, ast.Subscript) and self.path(node.value) in _ANNOTATED:
             return list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
         return None
@@ -145,6 +178,13 @@ def unquoted(node: ast.expr | None) -> ast.expr | None:
         if hasattr(part, "lineno"):
             ast.copy_location(part, node)
     return inner
+
+
+def _type_statement(node: ast.AST) -> tuple[str, ast.expr] | None:
+    """The name and the type of `type X = …`, which only newer Pythons read."""
+    if type(node).__name__ != "TypeAlias" or not isinstance(node.name, ast.Name):  # type: ignore[attr-defined]
+        return None
+    return node.name.id, node.value  # type: ignore[attr-defined]
 
 
 def last_name(node: ast.expr) -> str | None:

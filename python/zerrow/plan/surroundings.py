@@ -96,8 +96,7 @@ def environment() -> list[str] | None:
     An editable package is code outside of the environment, which has no version for each of its states.
     """
     folders = [*site.getsitepackages(), *([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])]
-    zone = [os.environ.get("TZ", ""), os.path.realpath("/etc/localtime")]
-    installed = [sys.version, os.uname().machine, *zone]
+    installed = [sys.version, os.uname().machine, *time_zone()]
     for folder in folders:
         if not os.path.isdir(folder):
             continue
@@ -111,6 +110,11 @@ def environment() -> list[str] | None:
                 # One version can be installed twice, from sources that differ.
                 installed.append(f"{name} {os.stat(path).st_mtime_ns}")
     return installed
+
+
+def time_zone() -> list[str]:
+    """What stands for the machine's time zone."""
+    return [os.environ.get("TZ", ""), os.path.realpath("/etc/localtime")]
 
 
 def _names_folders(path: str) -> bool:

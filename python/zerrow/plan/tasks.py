@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from zerrow.plan.declarations import Declaration, ParameterArgument, Promise, PythonModel, SqlModel
 from zerrow.plan.inputs import Input
+from zerrow.plan.package_advice import package_advice
 from zerrow.plan.project import Project
 
 if TYPE_CHECKING:
     from zerrow.plan.scans import Scan
+    from zerrow.plan.schemas import Schema
 
 HIDDEN = "***"
 """In the place of a secret's value."""
@@ -49,7 +51,9 @@ def _python_task(model: PythonModel, inputs: list[Input], project: Project, plan
             secret = {"secret": True} if argument.parameter in project.secrets else {}
             arguments.append({"name": argument.argument, **typed, **secret})
         else:
-            arguments.append(_table_argument(*next(tables)))
+            held = {} if argument.contract is None else {"contract": _contract(argument.contract)}
+            is_lenient = held and model.promise.is_strict is False
+            arguments.append({**_table_argument(*next(tables)), **held, **({"strict": False} if is_lenient else {})})
     return {
         "kind": "python",
         "model": model.name,
@@ -58,6 +62,7 @@ def _python_task(model: PythonModel, inputs: list[Input], project: Project, plan
         "file": model.file,
         "line": model.line,
         "function": model.function,
+        "package_advice": package_advice(model, project),
         **({"expectation": True, "strict": model.promise.is_strict is not False} if model.is_expectation else {}),
         "columns": None,
         **_promised(model.promise),
@@ -88,12 +93,13 @@ def _promised(promise: Promise) -> dict[str, Any]:
     if promise.is_strict is not None:
         said["strict"] = promise.is_strict
     if promise.contract is not None:
-        columns = [
-            {"name": column.name, "type": column.type, "nullable": column.is_nullable}
-            for column in promise.contract.columns
-        ]
-        said["contract"] = {"schema": promise.contract.name, "columns": columns}
+        said["contract"] = _contract(promise.contract)
     return said
+
+
+def _contract(schema: Schema) -> dict[str, Any]:
+    columns = [{"name": column.name, "type": column.type, "nullable": column.is_nullable} for column in schema.columns]
+    return {"schema": schema.name, "columns": columns}
 
 
 def _table_argument(index: int, input_: Input) -> dict[str, Any]:

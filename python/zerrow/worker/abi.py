@@ -16,6 +16,7 @@ import pyarrow as pa
 from zerrow.errors import ZerrowError
 from zerrow.worker.extension_types import register_types
 from zerrow.worker.ops import COUNTS, PAGE_COUNTS
+from zerrow.worker.unknown_types import unknown_type
 
 ABI_VERSION = 2
 
@@ -300,19 +301,31 @@ class Session:
         self._check(self._library.zerrow_session_pages(self._handle, ctypes.byref(pages)), "the moved pages")
         return {name: getattr(pages, name) for name in PAGE_COUNTS}
 
-    def open(self, descriptor: int, registers_types: bool = False) -> pa.Table:
+    def open(self, descriptor: int, registers_types: bool = False, name: str = "input") -> pa.Table:
         """Open the table whose SIPC descriptor is in the file `descriptor`; its columns point into the segments.
 
         With `registers_types`, a library that knows an extension type of the table is imported for it. The caller keeps
-        `descriptor`.
+        `descriptor`. Raises WorkerFailure, with the table's `name`, for a type that is newer than this pyarrow.
         """
-        stream = _Stream()
-        self._check(self._library.zerrow_session_open(self._handle, descriptor, ctypes.byref(stream)), "an input")
-        reader = pa.RecordBatchReader._import_from_c(ctypes.addressof(stream))
+        stream = self._stream(descriptor)
+        try:
+            reader = pa.RecordBatchReader._import_from_c(ctypes.addressof(stream))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError) as error:
+            # What was refused is gone, so it is asked for again.
+            stream = self._stream(descriptor)
+            failure = unknown_type(ctypes.addressof(stream), stream.get_schema, name)
+            if failure is None:
+                raise
+            raise failure from error
         if registers_types and register_types(reader.schema):
             # An import looks at what is registered: this one again, buffers where they are.
             reader = pa.RecordBatchReader.from_stream(reader)
         return reader.read_all()
+
+    def _stream(self, descriptor: int) -> _Stream:
+        stream = _Stream()
+        self._check(self._library.zerrow_session_open(self._handle, descriptor, ctypes.byref(stream)), "an input")
+        return stream
 
     def publish(self, reader: pa.RecordBatchReader) -> tuple[Published, int]:
         """Publish what `reader` yields: the counts, and the file with the SIPC descriptor, which the caller owns."""

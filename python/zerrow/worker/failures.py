@@ -10,10 +10,12 @@ import json
 import os
 import resource
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from zerrow.errors import ZerrowError
+from zerrow.worker.missing_modules import missing_module
 
 WORDS_MAX = 1000
 """So many words of a message are looked at for a path."""
@@ -39,15 +41,23 @@ class WorkerFailure(ZerrowError):
         self.kind = kind
 
 
-def report(error: BaseException, kind: str, folder: str | None, hides: Hides | None = None) -> dict[str, Any]:
+def report(
+    error: BaseException,
+    kind: str,
+    folder: str | None,
+    hides: Hides | None = None,
+    task: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Describe `error`, which was raised during the work that `kind` names, for a project in `folder`. Never raises.
 
-    `hides` tells of a path whether it is one that models don't see.
+    `hides` tells of a path whether it is one that models don't see; `task` is what was to be done.
     """
     try:
         described = _describe(error, kind, folder)
         if folder is not None and hides is not None and (name := _hidden_name(error, folder, hides)) is not None:
             described["message"] += HIDDEN.format(name=name)
+        elif isinstance(error, ModuleNotFoundError) and folder is not None and "package_advice" in task:
+            described["message"] = missing_module(error, folder, task) or described["message"]
         return _fit(described)
     except Exception as broken:  # an exception object of the user can do anything when it is looked at
         message = f"{type(error).__name__}, and it cannot be described: {type(broken).__name__}"
@@ -159,9 +169,8 @@ def _relative_frame(frame: traceback.FrameSummary, folder: str) -> traceback.Fra
         frame.name,
         lookup_line=False,
         line=frame.line,
-        end_lineno=frame.end_lineno,
-        colno=frame.colno,
-        end_colno=frame.end_colno,
+        # Which part of a line it was, from Python 3.11 on.
+        **{key: getattr(frame, key) for key in ("end_lineno", "colno", "end_colno") if hasattr(frame, key)},
     )
 
 

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zerrow.worker.parquet_tail import MAGIC, parquet_tail
-from zerrow.worker.results import holds_view, is_view, without_field_ids
+from zerrow.worker.results import without_field_ids
+from zerrow.worker.view_types import holds_view, is_string_view, is_view
 
 _ARROW_KEY = b"\x18\x0cARROW:schema"
 """The key of the footer's Arrow schema as Thrift's compact protocol writes it: string, 12 bytes."""
@@ -138,7 +139,7 @@ def _readable(schema: pa.Schema) -> pa.Schema:
 def _without_views(kind: pa.DataType) -> pa.DataType:
     """The type with plain strings in place of views, at any depth."""
     if is_view(kind):
-        return pa.string() if pa.types.is_string_view(kind) else pa.binary()
+        return pa.string() if is_string_view(kind) else pa.binary()
     if pa.types.is_dictionary(kind):
         return pa.dictionary(kind.index_type, _without_views(kind.value_type), kind.ordered)
     return _rebuilt(kind, [_with_type(kind.field(index), _without_views) for index in range(kind.num_fields)])

@@ -154,12 +154,16 @@ class _Worker:
         if watch is not None:
             watch.look_again()
         self._kind, load_s = "input", time.perf_counter() - prepared
-        tables = [_open(session, descriptor, loaded is not None) for descriptor in work.tables]
-        arguments = prepare_arguments(work.task, tables, self._cpus)
+        names = {each["input"]: each.get("table") for each in work.task.get("arguments", ()) if "input" in each}
+        tables = [
+            _open(session, descriptor, loaded is not None, names.get(index) or f"input {index}")
+            for index, descriptor in enumerate(work.tables)
+        ]
+        notes: list[str] = []
+        arguments = prepare_arguments(work.task, tables, self._cpus, notes)
         self._channel.send("running")
         cache = self._cache(session)
         self._kind, opened = "user" if work.task["kind"] in ("python", "sql") else "internal", time.perf_counter()
-        notes: list[str] = []
         if work.task["kind"] == "materialize":
             self._result = result = self._materialize(tables)
         else:
@@ -241,7 +245,7 @@ class _Worker:
         return session.refresh(result), figures
 
     def _describe(self, error: BaseException) -> dict[str, Any]:
-        described = report(error, self._kind, self._folder, self._view.hides)
+        described = report(error, self._kind, self._folder, self._view.hides, self._work.task)
         if self._work.task.get("kind") == "sql" and described["kind"] in ("user", "result"):
             from zerrow.worker.sql import error_line
 
@@ -261,8 +265,8 @@ def _take_segments(session: Session, message: Message) -> None:
         session.segment(identifier, descriptor)
 
 
-def _open(session: Session, descriptor: int, is_for_python: bool) -> pa.Table:
-    table = session.open(descriptor, registers_types=is_for_python)
+def _open(session: Session, descriptor: int, is_for_python: bool, name: str) -> pa.Table:
+    table = session.open(descriptor, registers_types=is_for_python, name=name)
     os.close(descriptor)
     return pandas_metadata.keep_readable(table) if is_for_python and "pandas" in sys.modules else table
 

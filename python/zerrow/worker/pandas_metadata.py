@@ -15,6 +15,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.types as kinds
 
+from zerrow.worker.view_types import is_string_view
+
 KEY = b"pandas"
 
 NULLABLE_NUMBERS = {
@@ -181,7 +183,7 @@ def _logical_type(kind: pa.DataType) -> str:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind)
+    return kinds.is_string(kind) or kinds.is_large_string(kind) or is_string_view(kind)
 
 
 LOGICAL_TYPES = (

@@ -17,7 +17,7 @@ import pyarrow as pa
 from zerrow.worker.datafusion_input import partitions
 from zerrow.worker.datafusion_session import configuration, only_queries
 from zerrow.worker.failures import WorkerFailure
-from zerrow.worker.results import is_view
+from zerrow.worker.view_types import is_string_view, is_view
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,7 +70,7 @@ def keep_rows(table: pa.Table, predicate: Predicate, cpus: int = 1) -> pa.Table:
         return table
     for index, field in enumerate(table.schema):
         if is_view(field.type):
-            kind = pa.large_string() if pa.types.is_string_view(field.type) else pa.large_binary()
+            kind = pa.large_string() if is_string_view(field.type) else pa.large_binary()
             table = table.set_column(index, field.with_type(kind), table.column(index).cast(kind))
     try:
         return table.filter(pa.array(mask))

@@ -7,6 +7,7 @@ and numpy's OpenBLAS one (telling it starts its threads, which spin for millisec
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -60,6 +61,20 @@ def settle(cpus: int) -> None:
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()
+
+
+HARMLESS_THREADS = ("polars-ooc-clea",)
+"""Threads, by the beginning of their names, that may be missing after a fork, and hold nothing while they sleep: that
+of polars removes what it has written to disk, which it hasn't before a model runs."""
+
+
+def thread_count() -> int:
+    """The threads of this process that speak against a fork, the one that calls among them."""
+    names = []
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{thread}/comm") as file:
+            names.append(file.read())
+    return sum(not name.startswith(HARMLESS_THREADS) for name in names)
 
 
 def become_subreaper() -> None:

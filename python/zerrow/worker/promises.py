@@ -1,4 +1,4 @@
-"""What a model says of its result, held against the table that came out."""
+"""What a model says of its inputs and of its result, held against the tables that came in and out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from zerrow.worker.failures import WorkerFailure
+from zerrow.worker.view_types import is_binary_view, is_string_view
 
+INPUT_ERROR = "ModelInputContractError"
 CONTRACT_ERROR = "ModelOutputContractError"
 
 
@@ -25,6 +27,26 @@ def check_promise(table: pa.Table, task: dict[str, Any]) -> str | None:
         return None
     if task.get("strict", True):
         raise WorkerFailure("result", problem)
+    print(f"warning: {problem}", file=sys.stderr)
+    return problem.splitlines()[0]
+
+
+def check_input(table: pa.Table, argument: dict[str, Any]) -> str | None:
+    """Hold an input to the schema that its argument is declared with, if it is.
+
+    Raises WorkerFailure of kind `input` where the model is strict; else what differs is told on stderr, and in short
+    given back.
+    """
+    contract = argument.get("contract")
+    if contract is None:
+        return None
+    name = argument.get("table") or argument["name"]
+    what = f"{INPUT_ERROR}: the table {name!r} is not as the schema {contract['schema']} of {argument['name']!r} says"
+    problem = contract_problem(table, contract, what)
+    if problem is None:
+        return None
+    if argument.get("strict", True):
+        raise WorkerFailure("input", problem)
     print(f"warning: {problem}", file=sys.stderr)
     return problem.splitlines()[0]
 
@@ -47,9 +69,11 @@ def columns_problem(table: pa.Table, declared: list[str] | None, exactly: bool) 
     return None
 
 
-def contract_problem(table: pa.Table, contract: dict[str, Any]) -> str | None:
-    """How a result differs from the schema that its model returns, expected and found side by side; None if it does
-    not."""
+def contract_problem(table: pa.Table, contract: dict[str, Any], what: str | None = None) -> str | None:
+    """How a table differs from a schema, expected and found side by side below the text `what`; None if it does not.
+
+    Without a text it is a result that differs from the schema which its model returns.
+    """
     expected = {column["name"]: column for column in contract["columns"]}
     rows, differs = [], False
     for name in dict.fromkeys([*expected, *table.column_names]):
@@ -62,8 +86,8 @@ def contract_problem(table: pa.Table, contract: dict[str, Any]) -> str | None:
     widths = [max(len(row[part]) for row in [*rows, ("", "column", "expected", "found")]) for part in range(3)]
     lines = [_line(row, widths) for row in [("", "column", "expected", "found"), *rows]]
     wrong = ", ".join(row[1] for row in rows if row[0])
-    message = f"{CONTRACT_ERROR}: the result is not as the schema {contract['schema']} says: {wrong}"
-    return "\n".join([message, *lines])
+    what = what or f"{CONTRACT_ERROR}: the result is not as the schema {contract['schema']} says"
+    return "\n".join([f"{what}: {wrong}", *lines])
 
 
 def _wanted(column: dict[str, Any] | None) -> str:
@@ -91,9 +115,9 @@ def _type_name(kind: pa.DataType) -> str:
     """Arrow's name of a type. Ways to lay out the same values have one name, and so have the names of UTC."""
     if pa.types.is_dictionary(kind):
         return _type_name(kind.value_type)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or is_string_view(kind):
         return "string"
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or is_binary_view(kind):
         return "binary"
     if pa.types.is_timestamp(kind) and kind.tz in ("+00:00", "Etc/UTC", "Z"):
         return str(pa.timestamp(kind.unit, "UTC"))

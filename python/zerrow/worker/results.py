@@ -11,6 +11,7 @@ A library tells its own types by metadata of fields and of the table, which is k
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +22,7 @@ import pyarrow as pa
 from zerrow.worker import pandas_metadata, polars_metadata
 from zerrow.worker.extension_types import fields_within
 from zerrow.worker.failures import WorkerFailure
+from zerrow.worker.view_types import holds_view, is_string_view, is_view
 
 BATCH_ROWS = 1 << 20
 """Rows per batch asked of engines that produce batches: large, for a buffer under 64 KiB is copied into a pack."""
@@ -87,18 +89,6 @@ def without_field_ids(schema: pa.Schema) -> pa.Schema:
     return pa.schema(fields, metadata=schema.metadata)
 
 
-def is_view(kind: pa.DataType) -> bool:
-    """Is this the type of a string or binary view?"""
-    return pa.types.is_string_view(kind) or pa.types.is_binary_view(kind)
-
-
-def holds_view(kind: pa.DataType) -> bool:
-    """Is this such a type, or one that has it at any depth?"""
-    if pa.types.is_dictionary(kind):
-        return holds_view(kind.value_type)
-    return is_view(kind) or any(holds_view(kind.field(index).type) for index in range(kind.num_fields))
-
-
 def _convert(result: Any, inputs: Sequence[pa.Table]) -> pa.Table:
     if isinstance(result, pa.Table):
         return result
@@ -120,7 +110,7 @@ def _convert(result: Any, inputs: Sequence[pa.Table]) -> pa.Table:
         case ("pandas" | "polars", "Series"):
             raise _failure(f"the model returned a {_name(result)}, a column without a table: return result.to_frame()")
         case ("duckdb" | "_duckdb", "DuckDBPyRelation" | "DuckDBPyConnection"):
-            return result.to_arrow_reader(BATCH_ROWS).read_all()
+            return _from_duckdb(result)
     if isinstance(result, dict):
         return _from_columns(result)
     if isinstance(result, list):
@@ -144,6 +134,15 @@ def _from_protocol(result: Any) -> pa.Table:
     if isinstance(result, Iterator):
         raise _failure(f"the model returned a {_name(result)}, which yields pieces: return the whole table")
     raise _failure(f"the model returned a {_name(result)}, which is no table: {ADVICE}")
+
+
+def _from_duckdb(result: Any) -> pa.Table:
+    """The rows of a relation, or of a connection's last statement, under the name that DuckDB's version has for it."""
+    for name in ("to_arrow_reader", "fetch_arrow_reader", "fetch_record_batch", "record_batch"):
+        reader = getattr(result, name, None)
+        if reader is not None:
+            return reader(BATCH_ROWS).read_all()
+    return result.arrow()
 
 
 def _from_column(result: pa.Array | pa.ChunkedArray) -> pa.Table:
@@ -205,8 +204,7 @@ def _from_polars(frame: Any, inputs: Sequence[pa.Table]) -> pa.Table:
             refuse_nul(field.name for field in getattr(part, "fields", None) or ())
             if str(part) in NOT_ARROW:
                 raise _failure(f"the column {name!r} is of the polars type {dtype}: {NOT_ARROW[str(part)]}")
-    newest = sys.modules["polars"].CompatLevel.newest()
-    table = frame.to_arrow(compat_level=newest)
+    table = _arrow_of_polars(frame)
     columns, fields = [], []
     for name, column, field in zip(table.column_names, table.columns, table.schema, strict=True):
         if is_view(column.type):
@@ -218,6 +216,26 @@ def _from_polars(frame: Any, inputs: Sequence[pa.Table]) -> pa.Table:
         columns.append(column)
         fields.append(field)
     return pa.Table.from_arrays(columns, schema=pa.schema(fields, table.schema.metadata))
+
+
+def _arrow_of_polars(frame: Any) -> pa.Table:
+    """The frame's own buffers, views among them, where polars gives these and pyarrow knows what to do with them."""
+    levels = getattr(sys.modules["polars"], "CompatLevel", None)
+    if levels is None or not _casts_views():
+        return frame.to_arrow()
+    return frame.to_arrow(compat_level=levels.newest())
+
+
+@functools.cache
+def _casts_views() -> bool:
+    if not hasattr(pa, "string_view"):
+        return False
+    try:
+        for kind, large in ((pa.string_view(), pa.large_string()), (pa.binary_view(), pa.large_binary())):
+            pa.chunked_array([pa.nulls(1, kind)]).cast(large)
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+        return False
+    return True
 
 
 def _polars_types(dtype: Any) -> Iterator[Any]:
@@ -234,7 +252,7 @@ def restore_strings(name: str, views: pa.ChunkedArray, inputs: Sequence[pa.Table
 
     Telling costs one comparison of bytes after a sample agreed; a false guess costs new offsets.
     """
-    large = pa.large_string() if pa.types.is_string_view(views.type) else pa.large_binary()
+    large = pa.large_string() if is_string_view(views.type) else pa.large_binary()
     for table in inputs:
         found = table.schema.get_field_index(name)
         if found < 0 or not _alike(views, table.column(found)):
@@ -246,7 +264,7 @@ def restore_strings(name: str, views: pa.ChunkedArray, inputs: Sequence[pa.Table
 
 
 def _alike(views: pa.ChunkedArray, source: pa.ChunkedArray) -> bool:
-    text = pa.types.is_string_view(views.type)
+    text = is_string_view(views.type)
     kinds = (pa.string(), pa.large_string()) if text else (pa.binary(), pa.large_binary())
     if source.type not in kinds or len(source) != len(views) or source.null_count != views.null_count:
         return False

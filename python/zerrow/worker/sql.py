@@ -12,7 +12,8 @@ from zerrow.worker.datafusion_input import partitions
 from zerrow.worker.datafusion_session import configuration, only_queries
 from zerrow.worker.duckdb_input import readable
 from zerrow.worker.failures import WorkerFailure
-from zerrow.worker.results import BATCH_ROWS, collect_datafusion, is_view, restore_strings
+from zerrow.worker.results import BATCH_ROWS, collect_datafusion, restore_strings
+from zerrow.worker.view_types import is_view
 
 DATAFUSION_BATCH_ROWS = 1 << 17
 """Measured: fewer rows cost calls and give buffers too small for the arena, more leave the processor's cache."""

@@ -1,4 +1,4 @@
-"""The tasks of a worker: a scan, a Python model, a SQL model or a preview (the tasks of docs/plan.md).
+"""The tasks of a worker: a scan, a Python model, a SQL model, a filter or a preview (the tasks of docs/plan.md).
 
 These functions need neither engine nor sandbox, and pass tables by pointer: a program may run a whole plan with them in
 one process.
@@ -19,7 +19,7 @@ from zerrow.worker.objects import give_objects, take_objects, without_objects
 from zerrow.worker.predicate import Predicate, keep_rows, missing_column
 from zerrow.worker.preview import preview
 from zerrow.worker.project import Loaded, load_function
-from zerrow.worker.promises import check_promise
+from zerrow.worker.promises import check_input, check_promise
 from zerrow.worker.results import to_table
 from zerrow.worker.scan import Cache, scan
 from zerrow.worker.source import Blame, Opener
@@ -37,16 +37,23 @@ def load(task: dict[str, Any], code: memoryview | None = None) -> Loaded | None:
     return load_function(task["folder"], task["file"], task["function"], handed_over.modules(task, code))
 
 
-def prepare_arguments(task: dict[str, Any], tables: Sequence[pa.Table], cpus: int = 1) -> dict[str, Any]:
+def prepare_arguments(
+    task: dict[str, Any], tables: Sequence[pa.Table], cpus: int = 1, notes: list[str] | None = None
+) -> dict[str, Any]:
     """The arguments of the task by name: its input tables with columns and rows left out as asked, and its values.
 
-    Raises WorkerFailure of kind `input` for a column that is missing or a filter that does not fit.
+    Raises WorkerFailure of kind `input` for a column that is missing, a filter that does not fit, or a table that is
+    not as its schema says; `notes` gets what of that is only to be warned about.
     """
     take_objects(tables)
     arguments = {}
     for argument in task.get("arguments", ()):
         if "input" in argument:
-            arguments[argument["name"]] = _narrow(without_objects(tables[argument["input"]]), argument, cpus)
+            table = _narrow(without_objects(tables[argument["input"]]), argument, cpus)
+            arguments[argument["name"]] = table
+            problem = check_input(table, argument)
+            if problem is not None and notes is not None:
+                notes.append(problem)
         else:
             is_float = argument.get("type") == "float"
             arguments[argument["name"]] = float(argument["value"]) if is_float else argument["value"]
@@ -84,6 +91,9 @@ def execute(
             return _checked(table, task, notes)
         case "sql":
             return _checked(to_table(run_sql(task, arguments, cpus), list(tables)), task, notes)
+        case "filter":
+            # With what models left for others: it comes from further up.
+            return give_objects(arguments["table"])
         case "preview":
             return preview(tables[0], task["rows"], task.get("width"))
         case kind:

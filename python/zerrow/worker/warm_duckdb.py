@@ -5,9 +5,10 @@ It is opened without a single thread, so that it may be forked; the worker that 
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
+
+from zerrow.worker.process import thread_count
 
 _is_warm = False
 
@@ -17,12 +18,12 @@ def open_default() -> None:
     global _is_warm
     import duckdb
 
-    before = _thread_count()
+    before = thread_count()
     try:
         connection = duckdb.connect(config={"threads": 1, "async_threads": 0})
     except duckdb.Error:  # a version that does not know a setting
         return
-    if _thread_count() > before:
+    if thread_count() > before:
         connection.close()
         return
     duckdb.set_default_connection(connection)
@@ -43,7 +44,3 @@ def give_threads(cpus: int) -> None:
     """Let the warm default connection use `cpus` threads, as one that the model opens itself does."""
     if _is_warm:
         sys.modules["duckdb"].default_connection().execute(f"set threads = {int(cpus)}")
-
-
-def _thread_count() -> int:
-    return len(os.listdir("/proc/self/task"))

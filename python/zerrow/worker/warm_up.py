@@ -9,15 +9,22 @@ import sys
 from collections.abc import Callable, Iterable
 
 from zerrow.worker import warm_duckdb
+from zerrow.worker.process import thread_count
+
+
+class StartsThreads(Exception):
+    """A module has started threads: whoever has imported it can't be forked. Its name is the argument."""
 
 
 def warm_up(modules: Iterable[str]) -> list[str]:
     """Import the modules, make each one's cheap first uses, and give the names of those that are there.
 
     A module that is missing is skipped. One that breaks while it is imported is named on stderr and skipped: a model
-    that needs it will show the error as its own.
+    that needs it will show the error as its own. Raises StartsThreads where one can't be imported before a fork: which
+    versions of a library can, nobody says.
     """
     loaded = []
+    before = thread_count()
     for name in modules:
         try:
             importlib.import_module(name)
@@ -29,11 +36,20 @@ def warm_up(modules: Iterable[str]) -> list[str]:
         except Exception as error:
             print(f"zygote: {name} cannot be imported: {type(error).__name__}: {error}", file=sys.stderr)
             continue
+        if thread_count() > before:
+            raise StartsThreads(name)
         loaded.append(name)
     _use_pyarrow()
     for name in loaded:
-        if name in FIRST_USES:
+        if name not in FIRST_USES:
+            continue
+        try:
             FIRST_USES[name]()
+        except Exception as error:
+            # Another version of a library than those that this was written for; models may be able to use it.
+            print(f"zygote: {name} is not as expected: {type(error).__name__}: {error}", file=sys.stderr)
+        if thread_count() > before:
+            raise StartsThreads(name)
     return loaded
 
 

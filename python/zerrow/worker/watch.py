@@ -6,6 +6,7 @@ every call of id() twenty times as slow, and with it copy.deepcopy five times.
 
 from __future__ import annotations
 
+import ast
 import builtins
 import contextlib
 import functools
@@ -252,11 +253,22 @@ def _is_seeded(frame: FrameType) -> bool:
 
 def _call_text(frame: FrameType) -> str:
     """The text of the call that a frame is making; empty where it has several lines, or is not known."""
+    if not hasattr(frame.f_code, "co_positions"):
+        return _only_call(linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip())
     positions = next(itertools.islice(frame.f_code.co_positions(), frame.f_lasti // 2, None), (None,) * 4)
     line, last, start, stop = positions
     if line is None or line != last:
         return ""
     return linecache.getline(frame.f_code.co_filename, line).encode()[start:stop].decode(errors="replace")
+
+
+def _only_call(line: str) -> str:
+    """The call in a line that has no other, for a Python that doesn't say which one it is making; else nothing."""
+    try:
+        calls = [node for node in ast.walk(ast.parse(line)) if isinstance(node, ast.Call)]
+    except (SyntaxError, ValueError, RecursionError):
+        return ""
+    return ast.get_source_segment(line, calls[0]) or "" if len(calls) == 1 else ""
 
 
 def _numpy_state(module: Any) -> Any:
