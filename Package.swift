@@ -1,7 +1,7 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// Imports go down only: zerrow > Engine > Scheduler, Store, Sandbox > SIPC, System > CArrow, CLinux.
+// Imports go down only: zerrow > Engine > Scheduler, Store, Catalog, Sandbox > SIPC, System > CArrow, CLinux.
 // The arena (Sources/Arena) is a preload library in C that may need nothing but libc. The package manager would link the
 // Swift runtime into it, so Sources/Arena/build compiles it.
 
@@ -44,14 +44,17 @@ let package = Package(
             ]),
         .target(name: "Sandbox", dependencies: ["System", "CLinux"], swiftSettings: swift),
         .target(name: "Store", dependencies: ["SIPC", "System"], swiftSettings: swift),
+        .target(name: "Catalog", dependencies: ["System"], swiftSettings: swift + fuzzed),
         .target(name: "Scheduler", swiftSettings: swift),
         .target(
-            name: "Engine", dependencies: ["Scheduler", "Store", "Sandbox", "SIPC", "System"],
+            name: "Engine", dependencies: ["Scheduler", "Store", "Catalog", "Sandbox", "SIPC", "System"],
             swiftSettings: swift + fuzzed),
         .target(name: "Terminal", swiftSettings: swift),
         .executableTarget(
             name: "zerrow",
-            dependencies: ["Engine", "Terminal", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: [
+                "Engine", "Catalog", "Terminal", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             swiftSettings: swift),
         .target(name: "SeededNumbers", path: "Tests/SeededNumbers", swiftSettings: swift),
         .testTarget(name: "SystemTests", dependencies: ["System", "CLinux"], swiftSettings: swift),
@@ -60,6 +63,7 @@ let package = Package(
         .testTarget(name: "SandboxTests", dependencies: ["Sandbox", "System", "CLinux"], swiftSettings: swift),
         .testTarget(
             name: "StoreTests", dependencies: ["Store", "SIPC", "System", "SeededNumbers"], swiftSettings: swift),
+        .testTarget(name: "CatalogTests", dependencies: ["Catalog", "System", "SeededNumbers"], swiftSettings: swift),
         .testTarget(name: "SchedulerTests", dependencies: ["Scheduler", "SeededNumbers"], swiftSettings: swift),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal", "SeededNumbers"], swiftSettings: swift),
         .testTarget(name: "EngineTests", dependencies: ["Engine", "SeededNumbers"], swiftSettings: swift),

@@ -12,6 +12,8 @@ extension SystemCall {
     public static let writeback: SystemCall = "sync_file_range"
     /// Writing all of a file to its disk.
     public static let synchronize: SystemCall = "fdatasync"
+    /// Writing a folder to its disk.
+    public static let synchronizeFolder: SystemCall = "fsync"
     /// Telling the page cache what to forget, or to read.
     public static let adviseCache: SystemCall = "posix_fadvise"
     /// Closing a file.
@@ -83,6 +85,12 @@ extension FileDescriptor {
         try perform(.synchronize, "descriptor \(raw)") { fdatasync(raw) }
     }
 
+    /// Writes a folder's entries to the disk, and waits for it.
+    func synchronizeFolder() throws(SystemError) {
+        let raw = self.raw
+        try perform(.synchronizeFolder, "descriptor \(raw)") { fsync(raw) }
+    }
+
     /// Lets the page cache forget a range. Pages that are not written yet, or mapped, stay.
     public func dropCache(_ range: Range<Int>) throws(SystemError) {
         if range.isEmpty { return }
@@ -152,6 +160,12 @@ public final class PendingFile: Sendable {
         } catch {
             if error.errno != EEXIST { throw error }
         }
+    }
+
+    /// Gives it its name in another folder of its file system. `EEXIST`: something has that name.
+    public func link(as new: String, in other: Folder) throws(SystemError) {
+        guard let name else { return try other.link(file.descriptor, as: new) }
+        try folder.move(name, new, to: other)
     }
 
     /// Gives it its name, in place of what has it, which is never a part of it: `EISDIR` for a folder.

@@ -15,6 +15,11 @@ public final class Folder: Sendable {
         self.path = path
     }
 
+    private init(_ descriptor: consuming FileDescriptor, _ path: String) {
+        self.descriptor = descriptor
+        self.path = path
+    }
+
     /// The number of its descriptor. It is valid as long as the folder lives.
     public var raw: Int32 { descriptor.raw }
 
@@ -117,6 +122,44 @@ public final class Folder: Sendable {
         let raw = self.raw
         try perform(.rename, "\(path)/\(name) to \(new)") { renameat(raw, name, raw, new) }
     }
+
+    /// Gives an entry another name in another folder.
+    func move(_ name: String, _ new: String, to other: Folder) throws(SystemError) {
+        let (raw, target) = (self.raw, other.raw)
+        try perform(.rename, "\(path)/\(name) to \(other.path)/\(new)") { renameat(raw, name, target, new) }
+    }
+
+    /// Makes a folder in it. One that is there stays.
+    public func makeFolder(_ name: String, mode: mode_t) throws(SystemError) {
+        let raw = self.raw
+        do {
+            try perform(.makeDirectory, "\(path)/\(name)") { mkdirat(raw, name, mode) }
+        } catch {
+            if error.errno != EEXIST { throw error }
+        }
+    }
+
+    /// Opens a folder in it. `ENOTDIR` or `ELOOP` for anything else, links too.
+    public func folder(_ name: String) throws(SystemError) -> Folder {
+        let raw = self.raw
+        return Folder(
+            FileDescriptor(
+                owning: try perform(.open, "\(path)/\(name)") {
+                    zerrow_open_at(raw, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0)
+                }), "\(path)/\(name)")
+    }
+
+    /// Removes a file that lies some folders below, without following links.
+    public func removeBelow(_ path: String) throws(SystemError) {
+        var parts = path.split(separator: "/").map(String.init)
+        guard let name = parts.popLast() else { return }
+        var place: Folder?
+        for part in parts { place = try (place ?? self).folder(part) }
+        try (place ?? self).remove(name)
+    }
+
+    /// Writes the folder itself to its disk: the names in it are there for good.
+    public func synchronize() throws(SystemError) { try descriptor.synchronizeFolder() }
 
     /// The names of its entries, sorted, without `.` and `..`.
     public func names() throws(SystemError) -> [String] { try Files.list("/proc/self/fd/\(raw)/.") }

@@ -31,6 +31,10 @@ public enum HoldPoint: String, CaseIterable, Sendable {
     case environment
     /// A zygote is being started.
     case spawn
+    /// The tables of a run are about to be published: their files are on the disk, and have no names.
+    case commit
+    /// The new state of a catalog is on the disk, and not its state yet. The catalog is locked.
+    case committing
     /// A control group is being removed, or a process put into it.
     case cgroup
 

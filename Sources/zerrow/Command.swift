@@ -28,8 +28,9 @@ struct Command: ParsableCommand {
         version: Self.version,
         subcommands: [
             InitCommand.self, RunCommand.self, QueryCommand.self, PlanCommand.self, JobCommand.self,
-            ParameterCommand.self, ServeCommand.self, InfoCommand.self, VersionCommand.self, ConfigCommand.self,
-            DoctorCommand.self, EnvCommand.self, BenchCommand.self, JanitorCommand.self, RunPrepareCommand.self,
+            TableCommand.self, NamespaceCommand.self, ParameterCommand.self, ServeCommand.self, InfoCommand.self,
+            VersionCommand.self, ConfigCommand.self, DoctorCommand.self, EnvCommand.self, BenchCommand.self,
+            JanitorCommand.self, RunPrepareCommand.self,
         ])
 
     /// Parses and runs. Wrong usage is exit code 2, as DESIGN's command line has it; the library's own is 64.

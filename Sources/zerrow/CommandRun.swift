@@ -72,7 +72,7 @@ enum CommandRun {
     ) throws -> Plan {
         try Engine.plan(
             installation: installation, environment: environment, folder: call.project.project,
-            call.project.request(query: call.query),
+            call.project.request(query: call.query, isDryRun: call.isDryRun),
             writtenFolders: [options.exportFolder, call.engine.cacheFolder, call.engine.spillFolder].compactMap(\.self),
             prepares: true, isSandboxed: !call.engine.noSandbox, signals: signals, note: note)
     }

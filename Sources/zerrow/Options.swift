@@ -46,8 +46,9 @@ struct ProjectOptions: ParsableArguments {
     }
 
     /// What the project is read for.
-    func request(query: String? = nil) -> PlanRequest {
+    func request(query: String? = nil, isDryRun: Bool = false) -> PlanRequest {
         var request = PlanRequest()
+        request.isDryRun = isDryRun
         request.parameters = parameters
         request.namespace = namespace
         request.isStrict = strict

@@ -11,11 +11,22 @@ extension Style {
 }
 
 extension RunReport {
-    /// The table that ends a run.
+    /// The table that ends a run, and a line for each table that was published.
     func summary(columns: Int, style: Style) -> String {
-        Summary(
+        let table = Summary(
             results: models.map { ModelResult($0) }, time: .nanoseconds(Int64(wallMilliseconds * 1e6))
         ).text(columns: columns, style: style)
+        return ([table] + published.map(\.line)).joined(separator: "\n")
+    }
+}
+
+extension RunReport.PublishedTable {
+    /// As in `published shop.sales: 1,000 rows, 13.7 KiB in 1 file (REPLACE)`.
+    var line: String {
+        let size = Quantity.bytes(UInt64(clamping: bytes))
+        let count = files == 1 ? "1 file" : "\(Quantity.count(Int64(files))) files"
+        let rowCount = rows == 1 ? "1 row" : "\(Quantity.count(rows)) rows"
+        return "published \(table): \(rowCount), \(size) in \(count) (\(strategy))"
     }
 }
 

@@ -24,6 +24,8 @@ struct RunCall {
     var query: String?
     var exportFolder: String?
     var isDryRun = false
+    /// Whether its tables are published together at its end.
+    var isTransactional = true
     /// Whether it goes on without its terminal.
     var isDetached = false
     /// The word that `--preview` was given.
@@ -41,6 +43,7 @@ struct RunCall {
         options.memoryBytesMax = engine.memory?.bytes
         options.usesCache = !run.noCache
         options.usesDeCache = !run.noDeCache
+        options.isTransactional = isTransactional
         options.previewRows = rows.previewRows
         if case .preview(_, let isTail) = rows { options.previewsTail = isTail }
         options.previewWidth = Output.columns(1)
@@ -57,6 +60,7 @@ struct RunCall {
             "keep_going": .bool(run.keepGoing), "namespace": project.namespace.map { .string($0) } ?? .null,
             "preview": .string(preview), "priority": .integer(Int64(run.chosenPriority)),
             "ref": .string(run.ref ?? RunOptionGroup.branch), "strict": project.strict.map { .bool($0) } ?? .null,
+            "transaction": .bool(isTransactional),
         ]
         if let query { options["sql"] = .string(query) }
         if !run.arguments.isEmpty { options["args"] = .array(run.arguments.map { .string($0) }) }

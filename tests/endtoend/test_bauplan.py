@@ -164,8 +164,11 @@ def test_children_of_one_table_fail_by_themselves(bauplan: Project):
     statuses = {model["name"]: model["status"] for model in result.report["models"]}
     assert statuses == {
         **dict.fromkeys(["numbers", "parent", "child_1", "child_2", "both"], "success"),
+        **dict.fromkeys(["publish bauplan.child_1", "publish bauplan.child_2"], "success"),
         "child_3": "failed",
+        "publish bauplan.child_3": "skipped",
     }
+    assert result.report["published"] == []
     assert all(f"{name} 1000 {name == 'child_3'}" in result.err for name in names)
     assert bauplan.run().code == 0
 

@@ -22,6 +22,8 @@ final class BackgroundWork {
         case compact
         /// Writing results to the folder of saved results.
         case save
+        /// Making files for tables of the catalog, and committing these.
+        case catalog
         /// Reading calls that are long: one at a time, because each takes many times its size in memory while it is read.
         case longCall
         /// Reading what a run is called with, finding out where its sources lie, and checking saved results: the run waits for it.
@@ -48,7 +50,7 @@ final class BackgroundWork {
             switch self {
             case .export, .publish: 8
             case .prepare: 8
-            case .spill, .restore, .cgroup, .spawn, .environment: 4
+            case .spill, .restore, .cgroup, .spawn, .environment, .catalog: 4
             case .free, .compact: 2
             case .save, .clean, .history, .measure, .longCall: 1
             }
@@ -58,7 +60,7 @@ final class BackgroundWork {
         var threadsOfOwnerMax: Int {
             switch self {
             case .export: 1
-            case .publish: 2
+            case .publish, .catalog: 2
             default: threadsMax
             }
         }

@@ -1,3 +1,4 @@
+import Catalog
 import System
 
 extension Plan {
@@ -14,6 +15,7 @@ extension Plan {
             throw .planner("the plan has \(models.count) models, \(Limit.planModelsMax) are possible")
         }
         try Self.check(path: project.folder, "the project's folder")
+        if let catalog { try Self.check(path: catalog.warehouse, "the warehouse") }
         try checkEnvironments()
         try checkModels()
         for path in hidden?.covered ?? [] { try Self.check(path: path, "what is covered") }
@@ -49,8 +51,10 @@ extension Plan {
     private func checkModels() throws(EngineError) {
         let known = Set(environments.map(\.id))
         var seen: Set<String> = []
+        var written: Set<TableName> = []
         for model in models {
             try Self.check(name: model.name, "a model")
+            if let target = model.materialize { try check(target, of: model, &written) }
             guard known.contains(model.environment) else {
                 throw .planner(
                     "model '\(model.name)' names an unknown environment '\(Self.short(model.environment))'")
@@ -69,6 +73,17 @@ extension Plan {
                 throw .planner("model '\(model.name)' has a key of its code that is too long")
             }
         }
+    }
+
+    private func check(
+        _ target: Materialize, of model: Model, _ written: inout Set<TableName>
+    ) throws(EngineError) {
+        guard let table = TableName(target.table), MaterializationStrategy(rawValue: target.strategy) != nil,
+            !model.inputs.isEmpty, catalog != nil
+        else {
+            throw .planner("model '\(model.name)' writes to '\(Self.short(target.table))', which can't be")
+        }
+        guard written.insert(table).inserted else { throw .planner("two models write to the table '\(table)'") }
     }
 
     private static func check(name: String, _ what: String) throws(EngineError) {

@@ -77,16 +77,35 @@ public struct Plan: Codable, Sendable {
         public var repeatable: Bool?
         /// The bytes that a scan's columns take once decoded.
         public var expectedBytes: UInt64?
+        /// The table of the catalog that it writes its input to; nil for all but materializations.
+        public var materialize: Materialize?
         /// The task that its worker reads; the engine passes it on unread.
         public var task: JSONValue
 
         enum CodingKeys: String, CodingKey {
             case kind, name, environment, inputs, network, final, file, line, cache, code, key, because, repeatable,
-                task
+                task, materialize
             case expectedBytes = "expected_bytes"
             case memoryBytesMax = "memory_bytes_max"
             case timeoutSeconds = "timeout_s"
         }
+    }
+
+    /// What becomes of a model's table in the catalog.
+    public struct Materialize: Codable, Sendable {
+        /// The table's name with its namespace.
+        public var table: String
+        /// `REPLACE`, `APPEND` or `OVERWRITE_PARTITIONS`.
+        public var strategy: String
+        /// The files of the table that hold rows which are overwritten and others, by their names in the warehouse; the others are the
+        /// second input.
+        public var rewritten: [String]?
+    }
+
+    /// The catalog that tables are written to.
+    public struct Catalog: Codable, Sendable {
+        /// Its folder, absolute.
+        public var warehouse: String
     }
 
     /// The format's version.
@@ -105,13 +124,17 @@ public struct Plan: Codable, Sendable {
     public var timeoutSeconds: Double?
     /// The models, in a topological order.
     public var models: [Model]
+    /// The catalog, where a model writes to it.
+    public var catalog: Catalog?
+    /// Keeps the files of the catalog's tables that the plan names; only in the process that planned.
+    public var pin: (any Sendable)? = nil
     /// The parts of the project's folder that models must not see; nil if there are none.
     public var hidden: Hidden?
     /// The project's code for the workers, of which each task names its parts; nil: they read the files.
     public var handedOver: Data?
 
     enum CodingKeys: String, CodingKey {
-        case version, project, parameters, prepare, warnings, environments, models, hidden
+        case version, project, parameters, prepare, warnings, environments, models, hidden, catalog
         case handedOver = "handed_over"
         case timeoutSeconds = "timeout_s"
     }

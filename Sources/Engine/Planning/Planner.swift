@@ -13,6 +13,8 @@ public struct PlanRequest: Sendable {
     public var isStrict: Bool?
     /// Source tables beside the project file's, each as `name=path`.
     public var sources: [String] = []
+    /// Whether no table is published.
+    public var isDryRun = false
     /// One more model, as SQL, which is all that is wanted.
     public var query: String?
 
@@ -24,6 +26,7 @@ public struct PlanRequest: Sendable {
         var arguments = parameters.flatMap { ["--param", $0] }
         if let namespace { arguments += ["--namespace", namespace] }
         if let isStrict { arguments.append(isStrict ? "--strict" : "--no-strict") }
+        if isDryRun { arguments.append("--dry-run") }
         for source in sources {
             let parts = source.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             let path = parts.count > 1 ? String(parts[1]) : ""
@@ -33,6 +36,15 @@ public struct PlanRequest: Sendable {
         if let query { arguments += ["--query", query] }
         return arguments
     }
+}
+
+/// What a planner printed.
+private struct PlannerOutput {
+    let bytes: [UInt8]
+    /// Keeps the catalog's files that it was told of.
+    let pin: (any Sendable)?
+    /// The environments that it was told of.
+    let environments: EnvironmentResolver
 }
 
 /// Runs the Python front end, which reads a project without importing its code (`docs/plan.md`).
@@ -75,6 +87,15 @@ struct Planner {
         return again
     }
 
+    /// The tables that there are: those of the catalog, and the project's sources.
+    ///
+    /// - Parameter name: the one that is wanted, with more of it; nil: all.
+    func tables(folder: String, _ request: PlanRequest, name: String?) throws -> TableListing {
+        let folder = try Self.found(folder)
+        let wanted = name.map { ["--table=\($0)"] } ?? ["--tables"]
+        return try TableListing(try output(["--project", folder] + wanted + request.arguments, folder, { _ in }).bytes)
+    }
+
     private func read(
         _ folder: String, _ request: PlanRequest, isToRun: Bool, _ note: @escaping (String) -> Void
     ) throws -> Plan {
@@ -84,17 +105,27 @@ struct Planner {
         arguments += request.arguments
         // Links are followed here: the planner sees none that lead there.
         for folder in writtenFolders { arguments += ["--writes", Path.resolved(folder) ?? folder] }
+        let output = try output(arguments, folder, note)
+        var plan = try PlannerAnswer.plan(output.bytes)
+        try check(plan, folder, output.environments)
+        plan.pin = output.pin
+        return plan
+    }
+
+    /// What the planner prints.
+    private func output(
+        _ arguments: [String], _ folder: String, _ note: @escaping (String) -> Void
+    ) throws -> PlannerOutput {
         let limits = try PlannerLimits(environment, machineBytes: Engine.memoryBytesThere.map { UInt64($0) })
         let environments = EnvironmentResolver(
             installation, environment, isSandboxed: isSandboxed, signals: signals, note: note)
+        let catalog = CatalogAnswers(environment)
         let result = try PlannerProcess(
-            spec: try spec(arguments, folder, limits), limits: limits, environments: environments, signals: signals
+            spec: try spec(arguments, folder, limits), limits: limits, environments: environments, signals: signals,
+            catalog: catalog
         ).run()
         switch result.ending {
-        case .exited(0):
-            let plan = try PlannerAnswer.plan(result.output)
-            try check(plan, folder, environments)
-            return plan
+        case .exited(0): return PlannerOutput(bytes: result.output, pin: catalog.pin, environments: environments)
         case .exited(1):
             if let problems = PlannerAnswer.problems(result.output) { throw EngineError.project(problems) }
             fallthrough

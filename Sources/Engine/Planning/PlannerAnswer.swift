@@ -1,4 +1,5 @@
 import FoundationEssentials
+import System
 
 /// The planner's answers, read in this one place: the planner has read a stranger's project.
 enum PlannerAnswer {

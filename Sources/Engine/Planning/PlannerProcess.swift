@@ -57,6 +57,8 @@ struct PlannerProcess {
     let limits: PlannerLimits
     let environments: EnvironmentResolver
     let signals: SignalDescriptor?
+    /// What it is told of the catalog.
+    let catalog: CatalogAnswers
 
     /// Runs it to its end. A signal ends it early, as `EngineError.interrupted`; too much time as `EngineError.project`.
     func run() throws -> Result {
@@ -78,7 +80,7 @@ struct PlannerProcess {
     /// Answers its questions until it has ended. Returns the thing that it was reading then.
     private func attend(_ reader: Reader, _ socket: MessageSocket) throws -> String? {
         var deadline = MonotonicClock.nanoseconds() + UInt64(limits.seconds * 1e9)
-        let answers = SourceAnswers()
+        let answers = SourceAnswers(catalog)
         var place: String?
         var answer: SourceAnswers.Answer?
         var message: [UInt8]?

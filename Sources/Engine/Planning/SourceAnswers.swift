@@ -1,3 +1,4 @@
+import Catalog
 import Glibc
 import System
 
@@ -19,6 +20,11 @@ struct SourceAnswers {
     /// Folders that no source can be in, because their files lie on no disk.
     static let refusedFolders = ["/proc", "/sys", "/dev"]
 
+    /// What is in the catalog.
+    private let catalog: CatalogAnswers
+
+    init(_ catalog: CatalogAnswers = CatalogAnswers([:])) { self.catalog = catalog }
+
     /// The first byte of a note, which has no answer: it says what the planner is reading.
     static let note = UInt8(ascii: "N")
 
@@ -26,6 +32,7 @@ struct SourceAnswers {
         case list = 0x4c  // L
         case status = 0x53  // S
         case footer = 0x46  // F
+        case catalog = 0x43  // C
     }
 
     /// An answer on its way: its number, bytes, and then a range of a file.
@@ -74,12 +81,13 @@ struct SourceAnswers {
             throw EngineError.planner("it sent \(question.count) bytes that are no question")
         }
         let number = Array(question[1..<5])
-        let paths = question[5...].dropLast().split(separator: 0, omittingEmptySubsequences: false)
-            .map { RawPath($0) }
+        let parts = question[5...].dropLast().split(separator: 0, omittingEmptySubsequences: false)
+        let paths = parts.map { RawPath($0) }
         switch operation {
         case .list: return Answer(number, list(paths[0]))
         case .status: return Answer(number, paths.flatMap { status($0) })
         case .footer: return footer(paths[0], number)
+        case .catalog: return Answer(number, tables(parts.map { String(validating: $0, as: UTF8.self) ?? "" }))
         }
     }
 
@@ -124,6 +132,18 @@ struct SourceAnswers {
             return Answer(number, head, file, start..<size)
         } catch {
             return Answer(number, Self.bytes(UInt32(bitPattern: error.errno)))
+        }
+    }
+
+    /// 0 and the tables of a catalog, or another number and the reason why it can't be read.
+    private func tables(_ texts: [String]) -> [UInt8] {
+        guard let place = texts.first, place.hasPrefix("/") else {
+            return Self.bytes(UInt32(1)) + Array("its folder is no absolute path".utf8)
+        }
+        do throws(CatalogError) {
+            return Self.bytes(UInt32(0)) + (try catalog.answer(place, Set(texts.dropFirst())))
+        } catch {
+            return Self.bytes(UInt32(1)) + Array(error.description.utf8)
         }
     }
 

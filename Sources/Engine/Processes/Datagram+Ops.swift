@@ -34,6 +34,10 @@ enum Limit {
     static let decodedMessagesMax = 64
     /// Pieces that one scan gives.
     static let decodedPiecesMax = 4_096
+    /// Files that one materialization makes of a table.
+    static let tableFilesMax = 4_096
+    /// Bytes of the JSON file of wrote.
+    static let writtenBytesMax = 16_777_216
     /// Bytes of each text in a message that is shown to people; the rest is cut off.
     static let textBytesMax = 98_304
     /// Bytes of a text that a client is told; the rest is cut off.
@@ -79,6 +83,8 @@ enum Op {
         case running
         case wants
         case decoded
+        case wantsFiles = "wants-files"
+        case wrote
         case published
         case done
         case failed
@@ -90,6 +96,7 @@ enum Op {
         case table
         case run
         case pieces
+        case newFiles = "new-files"
         case taken
     }
 

@@ -11,6 +11,10 @@ enum WorkerMessage {
     case wants([BlockName])
     /// A scan gives the pieces that it has decoded.
     case decoded([DecodedPiece])
+    /// A materialization wants so many files more to write to.
+    case wantsFiles(Int)
+    /// A materialization's account of what it wrote.
+    case wrote(WrittenTable)
     /// Its result.
     case published(Publication)
     /// The text of a preview.
@@ -45,6 +49,14 @@ enum WorkerMessage {
                 pieces.append(DecodedPiece(block: block, descriptor: descriptor))
             }
             self = .decoded(pieces)
+        case .wantsFiles:
+            guard let count = message.body["count"]?.integer, count > 0, count <= Limit.tableFilesMax else {
+                throw Malformed("a message 'wants-files' for no number of files")
+            }
+            self = .wantsFiles(Int(count))
+        case .wrote:
+            guard files.count == 1 else { throw Malformed("a message 'wrote' without its one file") }
+            self = .wrote(try WrittenTable(try ReceivedFile(files[0], bytesMax: Limit.writtenBytesMax)))
         case .published: self = .published(try Publication(message.body, files, descriptorBytesMax))
         case .done: self = .done(text: message.body["text"]?.text)
         case .failed: self = .failed(Scheduler.WorkerError(message.body["error"]))

@@ -1,3 +1,4 @@
+import Catalog
 import Glibc
 import Sandbox
 import Scheduler
@@ -42,6 +43,8 @@ final class WorkerProcess {
     private(set) var scan: Scan?
     /// The result that it published; nil before.
     private(set) var published: WorkerMessage.Publication?
+    /// The files that it was given as a materialization, and its account of them.
+    private(set) var written = WrittenFiles()
     /// The text of a preview.
     private(set) var text: String?
     /// The moment at which its present step has taken too long, in nanoseconds of the monotonic clock.
@@ -226,6 +229,47 @@ final class WorkerProcess {
 }
 
 extension WorkerProcess {
+    /// What a materialization has to write to, and says of it.
+    struct WrittenFiles {
+        /// The files that it was given.
+        fileprivate(set) var files: [StagedFile] = []
+        /// How many it has asked for.
+        fileprivate(set) var wanted = 0
+        /// Its account; nil before it came.
+        fileprivate(set) var content: WrittenTable?
+    }
+
+    /// It asks for files.
+    ///
+    /// - Returns: false where it may not: it has had its number of them, or has told what it wrote.
+    func want(files count: Int) -> Bool {
+        guard published == nil, written.content == nil, written.wanted + count <= Limit.tableFilesMax else {
+            return false
+        }
+        written.wanted += count
+        return true
+    }
+
+    /// Its account came.
+    ///
+    /// - Returns: why it can't be true; nil where it can.
+    func wrote(_ content: WrittenTable) -> String? {
+        guard published == nil, written.content == nil else { return "a second account" }
+        written.content = content
+        return content.fault(fileCount: written.files.count)
+    }
+
+    /// Gives it files to write to.
+    func give(files: [StagedFile]) throws {
+        let first = written.files.count
+        written.files += files
+        for start in stride(from: 0, to: files.count, by: Limit.descriptorsMax) {
+            let chunk = files[start..<min(start + Limit.descriptorsMax, files.count)]
+            try channel.send(
+                Datagram.message(Op.ToWorker.newFiles, ["first": .integer(Int64(first + start))]), chunk.map(\.file))
+        }
+    }
+
     /// A scan that asked DeCache.
     struct Scan {
         /// Whether it got its answer.

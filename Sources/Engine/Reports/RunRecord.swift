@@ -167,8 +167,11 @@ final class RunRecord {
     }
 
     /// The report of a run that is over.
-    func report(_ id: String, _ status: Scheduler.Outcome.Status) -> RunReport {
+    func report(
+        _ id: String, _ status: Scheduler.Outcome.Status, _ published: [RunReport.PublishedTable] = []
+    ) -> RunReport {
         var report = RunReport(run: id, failures: failures)
+        report.published = published
         report.status = status == .success && failures.isEmpty ? "success" : "failed"
         if status == .cancelled, failures.isEmpty {
             report.error = RunReport.Failure(model: nil, message: "the run was cancelled")

@@ -95,6 +95,20 @@ public struct RunReport: Codable, Sendable {
         }
     }
 
+    /// A table of the catalog that the run has published.
+    public struct PublishedTable: Codable, Sendable, Equatable {
+        /// Its name with its namespace.
+        public var table: String
+        /// `REPLACE`, `APPEND` or `OVERWRITE_PARTITIONS`.
+        public var strategy: String
+        /// How many rows were written.
+        public var rows: Int64
+        /// The bytes of the files that were written.
+        public var bytes: Int64
+        /// How many these are.
+        public var files: Int
+    }
+
     /// The first rows of a final table, as text.
     public struct Preview: Codable, Sendable {
         /// The model.
@@ -119,11 +133,13 @@ public struct RunReport: Codable, Sendable {
     @Nullable public var memory: MemoryReport?
     /// Who had slots that this run waited for, or that others waited for and its models had.
     public var slotWaits: [SlotWait] = []
+    /// The tables of the catalog that it has published, in the order of their commits.
+    public var published: [PublishedTable] = []
     /// The first rows of the final tables; not part of the JSON.
     public var previews: [Preview] = []
 
     enum CodingKeys: String, CodingKey {
-        case run, status, error, errors, models, memory
+        case run, status, error, errors, models, memory, published
         case wallMilliseconds = "wall_ms"
         case slotWaits = "slot_waits"
     }

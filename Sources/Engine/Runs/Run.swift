@@ -30,6 +30,8 @@ final class Run {
     let tables: RunTables
     /// The tables that are being written to files.
     let exports: TableExports
+    /// The tables that are on their way to the catalog.
+    let materializations: Materializations
     /// What the report will say.
     let record: RunRecord
     /// How often the user has asked for an end.
@@ -39,6 +41,8 @@ final class Run {
     private var isHandling = false
     /// How it ended; nil before that, and as long as tables are being written to files.
     private(set) var outcome: Scheduler.Outcome?
+    /// The models that succeeded.
+    private(set) var succeeded: Set<Int> = []
     /// How its models ended.
     private var modelsOutcome: Scheduler.Outcome?
     /// The scans that have a column of a file in common with another scan of the plan.
@@ -65,6 +69,8 @@ final class Run {
         files = WorkerFiles(plan, seeing: prepared.view)
         tables = RunTables(engine.tables, run: number)
         exports = TableExports(engine.store, engine.background, run: number)
+        materializations = Materializations(
+            warehouse: plan.catalog?.warehouse, engine.background, run: number)
         record = RunRecord(plan, usesCache: options.usesCache, beganAt: beganAt)
         cgroup = engine.cgroups?.makeRun(name, memoryBytesMax: options.memoryBytesMax)
         let cached = plan.models.map { model in
@@ -101,6 +107,7 @@ final class Run {
         cancelCount += 1
         feed(.cancel)
         stopExports(waits: cancelCount == 1)
+        stopCommits(waits: cancelCount == 1)
         // A zygote that serves others as well is not killed for this.
         if cancelCount > 1 { engine.zygotes.endZygotes(ofOnly: self) }
         engine.resources.decide()
@@ -108,7 +115,10 @@ final class Run {
 
     /// Ends the run when its models are over and their tables are where they are to be.
     func endIfOver() {
-        if exports.isEmpty, outcome == nil { outcome = modelsOutcome }
+        guard exports.isEmpty, outcome == nil, let modelsOutcome else { return }
+        if materializations.isCommitting || beginCommit(after: modelsOutcome) { return }
+        outcome =
+            isCancelled && modelsOutcome.status == .success && !isCommitted ? .cancelled(modelsOutcome) : modelsOutcome
     }
 
     /// The report of a run with an outcome, memory figures included.
@@ -116,7 +126,7 @@ final class Run {
         guard let outcome else { preconditionFailure("the run is not over") }
         record.noteMemory(
             engine.store, engine.mover, runBytesMax: cgroup?.memory.bytesPeak, limitBytes: options.memoryBytesMax)
-        return record.report(id, outcome.status)
+        return record.report(id, outcome.status, materializations.published)
     }
 
     // MARK: Events in, actions out
@@ -144,7 +154,10 @@ final class Run {
         case .seal(let model, let id): seal(model, of: workers.removeValue(forKey: id)!)
         case .discard(let id): discard(id)
         case .release(let model): release(model)
-        case .settle(let model, let status): settle(model, status)
+        case .settle(let model, let status):
+            if status == .success { succeeded.insert(model) } else { succeeded.remove(model) }
+            settle(model, status)
+            beginReadyCommits()
         case .finish(let outcome):
             modelsOutcome = outcome
             record.end()
@@ -304,6 +317,8 @@ final class Run {
             if !wants(worker, blocks) { misbehaved(worker, "it asked for what it can't have") }
         case .decoded(let pieces):
             if !decoded(worker, pieces) { misbehaved(worker, "it gave what nobody asked for") }
+        case .wantsFiles(let count): wantsFiles(worker, count)
+        case .wrote(let content): wrote(worker, content)
         case .done(let text):
             worker.mustGoOn(within: WorkerProcess.graceSeconds)
             worker.show(text)

@@ -16,6 +16,8 @@ public struct RunOptions: Codable, Sendable, Equatable {
     public var usesDeCache = true
     /// Runs of a higher priority are served before it: from `priorities`.
     public var priority = 5
+    /// Whether the tables that it publishes are published together at its end, or else each as soon as it may be.
+    public var isTransactional = true
     /// Where final tables are written to, absolute; nil: nowhere.
     public var exportFolder: String?
     /// Whether its user is told where they were written to.
@@ -42,6 +44,7 @@ public struct RunOptions: Codable, Sendable, Equatable {
         case usesCache = "uses_cache"
         case usesDeCache = "uses_decache"
         case notesExports = "notes_exports"
+        case isTransactional = "is_transactional"
         case exportFolder = "export_folder"
         case timeoutSeconds = "timeout_s"
         case previewRows = "preview_rows"

@@ -83,7 +83,9 @@ extension Run {
     ) {
         do {
             if let failure { throw failure }
+            let written = try writtenTable(of: model, worker)
             let made = try engine.store.finish(result.publish)
+            if let written { materializations.add(written, of: model) }
             let seconds = Double(MonotonicClock.nanoseconds() - worker.sentAt) / 1e9
             worker.cgroup?.allowSwap()
             tables.add(made[0], of: model, by: worker, seconds: seconds)

@@ -28,8 +28,16 @@ struct RunCommand: ParsableCommand {
     @OptionGroup var engineOptions: EngineOptionGroup
     @OptionGroup var runOptions: RunOptionGroup
 
-    @Flag(name: .customLong("dry-run"), help: "Run all models but keep and show no result but the summary.")
+    @Flag(name: .customLong("dry-run"), help: "Run all models but publish and show no result but the summary.")
     var dryRun = false
+
+    @Flag(
+        name: .customLong("no-transaction"),
+        help: """
+            Publish each table as soon as it is written and the expectations that read it are met, also where another model fails later. \
+            Without it all tables of a run are published together at its end, or none.
+            """)
+    var noTransaction = false
 
     @Option(name: [.customShort("O"), .long], help: "tty: a table for people. json: one JSON object on stdout.")
     var output = OutputFormat.tty
@@ -78,6 +86,7 @@ struct RunCommand: ParsableCommand {
         call.preview = preview.rawValue
         call.exportFolder = export
         call.isDryRun = dryRun
+        call.isTransactional = !noTransaction
         call.isDetached = detach
         call.againOnLine = againOnLine
         CommandRun.run(call)

@@ -38,6 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--source", action="append", default=[], metavar="NAME=PATH", help="a source table; may be repeated"
     )
+    parser.add_argument("--dry-run", action="store_true", help="plan to publish no table")
+    parser.add_argument("--tables", action="store_true", help="print the tables that there are, instead of a plan")
+    parser.add_argument("--table", metavar="NAME", help="print one of them")
     parser.add_argument("--query", metavar="SQL", help="plan this query over the project, and what it needs")
     parser.add_argument(
         "--writes", action="append", default=[], metavar="DIR", help="a folder that the run writes to; may be repeated"
@@ -62,10 +65,19 @@ def main(arguments: list[str] | None = None) -> int:
         host = asked
     given, sources = _pairs(parser, "--param", options.param), _pairs(parser, "--source", options.source)
     try:
+        if options.tables or options.table is not None:
+            from zerrow.plan.listing import list_tables
+
+            listing = list_tables(
+                options.project, options.table, namespace=options.namespace, sources=sources, host=host
+            )
+            _print(listing)
+            return 0
         plan = plan_project(
             options.project,
             given,
             query=options.query,
+            is_dry_run=options.dry_run,
             namespace=options.namespace,
             is_strict=options.strict,
             sources=sources,

@@ -57,11 +57,14 @@ STRATEGIES = ("NONE", "REPLACE", "APPEND", "OVERWRITE_PARTITIONS")
 
 @dataclass(frozen=True)
 class Materialization:
-    """How a model asks for its table to be kept. `strategy` is one of STRATEGIES."""
+    """How a model asks for its table to be kept. `strategy` is one of STRATEGIES; lines are the file's."""
 
     strategy: str = "NONE"
     partitioned_by: tuple[str, ...] = ()
     overwrite_filter: str | None = None
+    line: int = 1
+    partitions_line: int = 1
+    filter_line: int = 1
 
 
 @dataclass(frozen=True)

@@ -48,14 +48,14 @@ def _unknown(project: Project, table: str, is_compared: bool) -> tuple[str, str,
     namespaces = project.namespaces
     namespace = namespace_of(table) or namespaces.given
     is_namespace = namespace is not None and not namespaces.has_tables(namespace)
-    code, why = "unknown-table", "which is no model and no source table"
+    code, why = "unknown-table", "which is no model, no source table and no table of the catalog"
     if is_namespace:
         code, why = "unknown-namespace", f"and there is no namespace {namespace!r}"
     if not is_compared:
         return code, why, None
-    known = [*project.models, *project.file.sources]
+    known = [*project.models, *project.file.sources, *project.catalog.tables]
     if namespace is None or not is_namespace:
-        return code, why, did_you_mean(table, known, "models and sources")
+        return code, why, did_you_mean(table, known, "tables")
     same = [name for name in known if name.rpartition(".")[2] == table.rpartition(".")[2]]
     hint = f"did you mean {same[0]!r}?" if same else did_you_mean(namespace, namespaces.known, "namespaces")
     return code, why, hint

@@ -65,6 +65,12 @@ class HostFiles(Protocol):
     def tail(self, path: str) -> bytes:
         """The end of a Parquet file from its footer on. Raises OSError, or ValueError where it is no Parquet file's."""
 
+    def catalog(self, place: str, names: Iterable[str]) -> dict[str, Any]:
+        """What is in the catalog whose folder is `place`, if nobody names another; with the files of some tables.
+
+        Raises ValueError for one that can't be read.
+        """
+
     def environments(self, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """What requests for environments are resolved to (docs/plan.md), or why they are not."""
 
@@ -97,6 +103,10 @@ class OwnFiles:
             return parquet_tail(size, lambda length: os.pread(descriptor, length, max(0, size - length)))
         finally:
             os.close(descriptor)
+
+    def catalog(self, place: str, names: Iterable[str]) -> dict[str, Any]:
+        """An empty catalog: only an engine reads one."""
+        return {"warehouse": place, "version": 0, "tables": {}}
 
     def environments(self, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Resolves nothing: that is the engine's."""
@@ -171,6 +181,15 @@ class AskedFiles:
         _check(int.from_bytes(answer[:4], "little"), path)
         size, tail = int.from_bytes(answer[4:12], "little"), answer[12:]
         return parquet_tail(size, lambda _: tail)  # the engine found where the footer begins
+
+    def catalog(self, place: str, names: Iterable[str]) -> dict[str, Any]:
+        """What is in the catalog whose folder is `place`, if nobody names another; with the files of some tables."""
+        answer = self._ask(b"C", [place, *names])
+        if answer[:4] != b"\0\0\0\0":
+            raise ValueError(answer[4:].decode(errors="replace"))
+        found = json.loads(answer[4:])
+        assert isinstance(found, dict)
+        return found
 
     def environments(self, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The engine's answers, one for each."""

@@ -145,7 +145,9 @@ class ModelReader:
         strategy = option(options, "materialization_strategy", kinds, name, strategy_of)
         partitions = option(options, "partitioned_by", "names of columns", name, names_in)
         overwritten = option(options, "overwrite_filter", "a text", name, text)
-        return Materialization(strategy or "NONE", partitions or (), overwritten)
+        keys = ("materialization_strategy", "partitioned_by", "overwrite_filter")
+        lines = [options[key][1] if key in options else 1 for key in keys]
+        return Materialization(strategy or "NONE", partitions or (), overwritten, *lines)
 
     def _environment(self, decorator: ast.expr, node: Function) -> EnvironmentRequest:
         options = self._options(decorator, _PYTHON_OPTIONS, node, "python")

@@ -23,11 +23,12 @@ class Namespaces:
         """`given` is the namespace that the command line names."""
         self._models = project.models
         self._sources = project.file.sources
+        self._catalog = project.catalog
         self.given = given
         self.default = given or project.file.namespace or DEFAULT
 
     def resolve(self, name: str) -> str:
-        """The model or source that a name means; the name itself where there is none."""
+        """The model, source or table of the catalog that a name means; the name itself where there is none."""
         namespace = namespace_of(name)
         if namespace is None:
             others = [f"{self.default}.{name}"]
@@ -38,17 +39,26 @@ class Namespaces:
             # A source that is named without one is in Bauplan's default namespace as well, whatever this run's is.
             in_sources = [name, own] if namespace in (self.default, DEFAULT) else [name]
         in_models = [each for each in (name, *others) if each in self._models]
-        return next(iter([*in_models, *(each for each in in_sources if each in self._sources)]), name)
+        found = next(iter([*in_models, *(each for each in in_sources if each in self._sources)]), None)
+        if found is not None:
+            return found
+        in_catalog = name if namespace is not None else f"{self.default}.{name}"
+        if in_catalog in self._catalog.tables:
+            # From now on it is a source like others, whose files are known.
+            self._sources[in_catalog] = self._catalog.declaration(in_catalog)
+            return in_catalog
+        return name
 
     @property
     def known(self) -> list[str]:
         """The namespaces that tables are in."""
-        found = {namespace for name in (*self._models, *self._sources) if (namespace := namespace_of(name))}
+        every = (*self._models, *self._sources, *self._catalog.tables)
+        found = {namespace for name in every if (namespace := namespace_of(name))}
         return sorted(found | {self.default} - ({self.given} if self.given else set()))
 
     def has_tables(self, namespace: str) -> bool:
         """Whether a table is named with that namespace, or bare names mean it and there are such sources."""
-        every = [*self._models, *self._sources]
+        every = [*self._models, *self._sources, *self._catalog.tables]
         return any(namespace_of(name) == namespace for name in every) or (
             namespace == self.default and any(namespace_of(name) is None for name in self._sources)
         )

@@ -30,6 +30,7 @@ from zerrow.plan.hidden import ENTRIES_MAX, HiddenEntries, find_hidden
 from zerrow.plan.host_files import OWN_FILES, HostFiles
 from zerrow.plan.ignored import NO_SETTINGS, GitSettings
 from zerrow.plan.inputs import Input, InputReader
+from zerrow.plan.materializing import Target, find_targets
 from zerrow.plan.parameter_sources import FILE as PARAMETERS_FILE
 from zerrow.plan.parameter_sources import given_values
 from zerrow.plan.parameter_use import check_given, check_read
@@ -54,6 +55,7 @@ def plan_project(
     given: Mapping[str, str] | None = None,
     *,
     query: str | None = None,
+    is_dry_run: bool = False,
     namespace: str | None = None,
     is_strict: bool | None = None,
     sources: Mapping[str, str] | None = None,
@@ -70,6 +72,7 @@ def plan_project(
     Bare names of tables mean those of the `namespace`. `is_strict` says whether an expectation that isn't met, or a
     result that differs from what its model declares, fails the run; None: as each model's way to be written has it.
     `sources` are paths by the names of source tables, beside those of the project file.
+    In a dry run, and with a query, no table is published.
     With a `query`, the plan of that SQL over the project's models and sources, and of nothing that it doesn't need.
     What is in `written_folders` is in no key: the run writes there. `engine` stands for the build that will run it, and
     is in every key. With `checks_filters` filters on sources are also given to the engine that evaluates them; without,
@@ -87,14 +90,14 @@ def plan_project(
         if project_file.sources:
             footers.start()
         values = given_values(project_file.folder, given or {}, environment or {}, findings)
-        project = read_project(project_file, values, findings, query, namespace, git)
+        project = read_project(project_file, values, findings, query, namespace, git, host)
         check_given(project, values, findings)
         if is_strict is not None:
             for model in project.models.values():
                 model.promise.is_strict = is_strict
         written = [os.path.realpath(each) for each in written_folders]
         planner = _Planner(project, footers, findings, planned_ns, written, engine, hands_over, host, git)
-        return planner.plan(checks_filters)
+        return planner.plan(checks_filters, publishes=not is_dry_run and query is None)
     except PlanError:
         raise
     except (RecursionError, MemoryError) as error:
@@ -131,12 +134,15 @@ class _Planner:
         self.git = git
         self.hidden = HiddenEntries()
         self.missing: list[str] = []
+        self.targets: dict[str, Target] = {}
         self.environments = Environments(project, findings, host, is_to_run=hands_over)
 
-    def plan(self, checks_filters: bool) -> dict[str, Any]:
+    def plan(self, checks_filters: bool, publishes: bool = False) -> dict[str, Any]:
         check_names(self.project, self.findings)
         self.project.keep_what_the_query_needs()
         models = order(self.project, self.findings)
+        if publishes:
+            self.targets = find_targets(self.project, self.findings)
         self._check_engines()
         check_read(self.project, self.findings)
         self.environments.resolve()
@@ -156,6 +162,7 @@ class _Planner:
             "timeout_s": self.project.file.timeout_s,
             "environments": self._environments(inputs),
             "models": self._models(models, inputs, sources),
+            **({"catalog": {"warehouse": self.project.catalog.warehouse}} if self.targets else {}),
             "hidden": self._hidden(sources),
             "warnings": [warning.as_json() for warning in self.findings.warnings],
             **({} if self.code is None else {"handed_over": base64.b64encode(self.code.content).decode()}),
@@ -191,6 +198,7 @@ class _Planner:
             for name, declaration in file.sources.items()
             if name in wanted and name not in self.project.models
         ]
+        declarations += [target.kept for target in self.targets.values() if target.kept is not None]
         sources = read_sources(declarations, file, self.footers, self.findings, self.host)
         self.missing = [name for name, source in sources.items() if not source.files]
         return sources
@@ -218,7 +226,9 @@ class _Planner:
         files = frozenset(each for source in sources.values() for each in source.files)
         # The values of parameters are for those models that ask for them.
         own = [os.path.join(folder, PARAMETERS_FILE)]
-        written = [*self.written_folders, *filter(os.path.lexists, own)]
+        # So is what earlier runs have published, and this one is going to.
+        own += [each for each in self.project.catalog.places if each.startswith(os.path.join(folder, ""))]
+        written = [*self.written_folders, *filter(os.path.lexists, dict.fromkeys(own))]
         self.hidden = find_hidden(folder, file.show, written, files, self.git)
         if not self.hidden.is_complete:
             self.findings.warning(
@@ -244,7 +254,7 @@ class _Planner:
         self, models: list[Declaration], inputs: dict[str, list[Input]], sources: dict[str, Source]
     ) -> list[dict[str, Any]]:
         from zerrow.plan.keys import Keys
-        from zerrow.plan.scans import merge_scans
+        from zerrow.plan.scans import Scan, merge_scans
 
         left_out = [*self.written_folders, *self.hidden.paths.difference(self.hidden.shown)]
         keys = Keys(self.project, sources, self.planned_ns, left_out, self.engine, self.host, self.environments)
@@ -255,6 +265,7 @@ class _Planner:
         read |= expectations
         planned: list[dict[str, Any]] = []
         scanned: set[str] = set()
+        materializations: list[dict[str, Any]] = []
         for model in models:
             now_at(model.file)
             named: list[tuple[str, Scan | None]] = []
@@ -269,6 +280,12 @@ class _Planner:
             entry = self._entry(model, [name for name, _ in named], inputs[model.name], model.name not in read)
             filters = [input_.filter for input_ in inputs[model.name]]
             planned.append({**entry, **keys.model(model, entry["task"], named, filters)})
+            if model.name in self.targets:
+                target = self.targets[model.name]
+                if target.kept is not None:
+                    kept = Scan(target.kept.name, sources[target.kept.name], None, None)
+                    materializations.append({**self._scan_entry(kept), **keys.scan(kept)})
+                materializations.append(self._materialization_entry(target))
             if model.name in keys.codes:
                 # Only what may be kept by what its text tells has to be watched when it runs.
                 is_kept = planned[-1]["key"] is not None
@@ -278,6 +295,7 @@ class _Planner:
                 entry["task"]["modules"] = self.code.modules(keys.codes[model.name])
         planned = with_filter_nodes(planned, DEFAULT, keys.filtered)
         self._note_what_is_not_kept(planned)
+        planned += materializations
         if self.code is None:
             hide_secrets(planned)
         return planned
@@ -285,6 +303,16 @@ class _Planner:
     def _scan_entry(self, scan: Scan) -> dict[str, Any]:
         entry = _model_entry(scan.name, "scan", [], Limits())
         return {**entry, "final": False, "file": None, "line": None, "task": scan_task(scan)}
+
+    def _materialization_entry(self, target: Target) -> dict[str, Any]:
+        model = target.model
+        inputs = [model.name] if target.kept is None else [model.name, target.kept.name]
+        entry = _model_entry(target.name, "materialize", inputs, Limits())
+        return {
+            **entry, "final": False, "file": model.file, "line": model.materialization.line, "task": target.task(),
+            "materialize": target.as_json(), "cache": False, "code": None, "key": None,
+            "because": "it writes to the catalog", "repeatable": False, "expected_bytes": None,
+        }  # fmt: skip
 
     def _note_what_is_not_kept(self, planned: list[dict[str, Any]]) -> None:
         """Says so where nothing but the moment speaks against keeping results."""

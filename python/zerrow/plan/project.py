@@ -11,9 +11,11 @@ from importlib.util import decode_source
 from pathlib import Path
 
 from zerrow.errors import ZerrowError
+from zerrow.plan.catalog import Catalog
 from zerrow.plan.contracts import resolve_schemas
 from zerrow.plan.declarations import Declaration, tables_read
 from zerrow.plan.findings import Findings, too_much
+from zerrow.plan.host_files import OWN_FILES, HostFiles
 from zerrow.plan.ignored import NO_SETTINGS, GitSettings, ModelFileRules
 from zerrow.plan.namespaces import Namespaces
 from zerrow.plan.parameters import Given, Value, parameter_values
@@ -42,6 +44,7 @@ class Project:
     texts: dict[str, SourceText] = field(default_factory=dict)
     python_files: dict[str, PythonFile] = field(default_factory=dict)
     namespaces: Namespaces = field(init=False)
+    catalog: Catalog = field(init=False)
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -69,6 +72,7 @@ def read_project(
     query: str | None = None,
     namespace: str | None = None,
     git: GitSettings = NO_SETTINGS,
+    host: HostFiles = OWN_FILES,
 ) -> Project:
     """Reads the .py and .sql files beside a project file, but for those that git ignores. The SQL text of a `query`
     becomes one more model; bare names of tables mean those of the `namespace`.
@@ -77,6 +81,7 @@ def read_project(
     """
     parameters = parameter_values(project_file.parameters, given, findings)
     project = Project(project_file, parameters)
+    project.catalog = Catalog(str(project_file.folder), project_file.catalog, host)
     rules = ModelFileRules(project_file.folder, git)
     for name in _model_files(project_file):
         now_at(name)

@@ -34,7 +34,8 @@ class SourceDeclaration:
 
     `dictionary` names the columns to read dictionary-encoded; None: the text columns that the files hold so. `hive` has
     the types of columns that folders named key=value give, where the project file tells them; None: they give none.
-    `file` and `line` are None for a source of the command line.
+    `file` and `line` are None for a source of the command line. `files` are those of a table of the catalog, whose
+    `path` is the catalog's.
     """
 
     name: str
@@ -43,6 +44,7 @@ class SourceDeclaration:
     line: int | None
     hive: Mapping[str, str] | None = field(default_factory=dict, hash=False)
     file: str | None = None
+    files: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class ProjectFile:
     both names where there are two.
 
     `show` has patterns of files that models see although git ignores them, `include` those of further SQL models.
-    `namespace` is what bare names of tables mean a table of. `python` and `packages` are for all models.
+    `namespace` is what bare names of tables mean a table of, `catalog` that of the catalog. `python` and `packages`
+    are for all models.
     """
 
     folder: Path
@@ -73,6 +76,7 @@ class ProjectFile:
     show: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
     namespace: str | None = None
+    catalog: str | None = None
     timeout_s: float | None = None
     python: PythonVersion | None = None
     packages: list[Requirement] = field(default_factory=list)

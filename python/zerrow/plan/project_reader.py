@@ -29,6 +29,7 @@ _KEYS = (
     "timeout",
     "defaults",
     "include_paths",
+    "catalog",
 )
 _BAUPLAN_KEYS = ("project", "parameters", "include_paths", "defaults")
 _PROJECT_KEYS = ("name", "id", "description")
@@ -65,6 +66,7 @@ class ProjectReader:
             "timeout": self._read_timeout,
             "defaults": self._read_defaults,
             "include_paths": self._read_include,
+            "catalog": self._read_catalog,
         }
         known = _BAUPLAN_KEYS if self._is_bauplan else _KEYS
         if root is None:
@@ -321,6 +323,9 @@ class ProjectReader:
                 self.project.namespace = self._text(value, "'namespace'") or self.project.namespace
             elif key not in _DEFAULTS_KEYS:
                 self._unknown_key(key, line, _DEFAULTS_KEYS)
+
+    def _read_catalog(self, node: yaml.Node) -> None:
+        self.project.catalog = self._text(node, "'catalog', the folder of the catalog,") or self.project.catalog
 
     def _read_include(self, node: yaml.Node) -> None:
         found = []

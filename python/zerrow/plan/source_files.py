@@ -66,6 +66,17 @@ def find_files(path: str, folder: str, host: HostFiles = OWN_FILES) -> list[Sour
     ]
 
 
+def known_files(paths: Iterable[str], host: HostFiles = OWN_FILES) -> list[SourceFile]:
+    """Files that are named one by one, by absolute paths. Raises UnreadableSource."""
+    paths = list(paths)
+    found = []
+    for path, status in zip(paths, host.status(paths), strict=True):
+        if status.problem == errno.ENOENT:
+            raise UnreadableSource(f"{shown(path)} is not there")
+        found.append(_file(path, path, status))
+    return found
+
+
 def shown(path: str) -> str:
     """A path for a message: what is no text, or would break its line, as escapes."""
     if path.isprintable():

@@ -13,7 +13,7 @@ from zerrow.plan.host_files import OWN_FILES, HostFiles
 from zerrow.plan.names import did_you_mean
 from zerrow.plan.partitions import find_partitions
 from zerrow.plan.project_file import ProjectFile, SourceDeclaration
-from zerrow.plan.source_files import SourceFile, UnreadableSource, find_files
+from zerrow.plan.source_files import SourceFile, UnreadableSource, find_files, known_files
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,10 @@ def read_sources(
     for declaration in declarations:
         sources[declaration.name] = Source(declaration, ())
         try:
-            files = find_files(declaration.path, str(project.folder), host)
+            if declaration.files is None:
+                files = find_files(declaration.path, str(project.folder), host)
+            else:
+                files = known_files(declaration.files, host)
         except UnreadableSource as error:
             _error(findings, project, declaration, "source-unreadable", f"can't be read: {error}")
             continue

@@ -154,10 +154,15 @@ class _SqlFile:
         if strategy_of(strategy) is None:
             message = f"there is no materialization_strategy {strategy!r}"
             self._error("bad-directive", message, line, "strategies: " + ", ".join(STRATEGIES))
-        partitions = names_in(options.pop("partitioned_by", ("", 1))[0].strip("[]()"))
-        partitions = tuple(_unquoted(each) for each in partitions or ())
-        overwritten = options.pop("overwrite_filter", (None, 1))[0]
-        return Materialization(strategy_of(strategy) or "NONE", partitions, overwritten)
+        written, partitions_line = options.pop("partitioned_by", ("", 1))
+        written = written.strip()
+        if written[:1] + written[-1:] in ("[]", "()"):
+            written = written[1:-1]
+        partitions = tuple(_unquoted(each) for each in names_in(written) or ())
+        overwritten, filter_line = options.pop("overwrite_filter", (None, 1))
+        return Materialization(
+            strategy_of(strategy) or "NONE", partitions, overwritten, line, partitions_line, filter_line
+        )
 
     def _promise(self, options: dict[str, tuple[str, int]]) -> Promise:
         """Takes out of the options what the result is to be."""

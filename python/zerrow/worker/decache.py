@@ -181,8 +181,12 @@ def parts(published: list[tuple[Block, int]]) -> list[list[tuple[Block, int]]]:
 
 def blocks_file(key: str, blocks: list[Block]) -> int:
     """A sealed memfd with blocks, for the caller to close."""
-    content = json.dumps({key: [block.as_json() for block in blocks]}).encode()
-    descriptor = os.memfd_create("zerrow-blocks", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    return sealed_file("zerrow-blocks", json.dumps({key: [block.as_json() for block in blocks]}).encode())
+
+
+def sealed_file(name: str, content: bytes) -> int:
+    """A sealed memfd of that content, for the caller to close."""
+    descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     with open(descriptor, "wb", closefd=False) as file:
         file.write(content)
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS)

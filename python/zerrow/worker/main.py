@@ -21,7 +21,7 @@ from zerrow.worker.channel import Channel, Message, encoded
 from zerrow.worker.decache import Exchange
 from zerrow.worker.failures import WorkerFailure, report
 from zerrow.worker.project import files_changed
-from zerrow.worker.results import to_stream
+from zerrow.worker.results import rows_only, to_stream
 from zerrow.worker.secrets import hide, hide_in_report, hide_in_streams, secrets_of
 from zerrow.worker.source import Opener
 from zerrow.worker.tasks import execute, load, prepare_arguments
@@ -164,10 +164,13 @@ class _Worker:
         self._channel.send("running")
         cache = self._cache(session)
         self._kind, opened = "user" if work.task["kind"] in ("python", "sql") else "internal", time.perf_counter()
-        self._result = result = execute(
-            work.task, arguments, tables, self._cpus, cache, self._library.guard, self._blame, loaded, self._opener(),
-            notes,
-        )  # fmt: skip
+        if work.task["kind"] == "materialize":
+            self._result = result = self._materialize(tables)
+        else:
+            self._result = result = execute(
+                work.task, arguments, tables, self._cpus, cache, self._library.guard, self._blame, loaded,
+                self._opener(), notes,
+            )  # fmt: skip
         self._kind, done = "internal", time.perf_counter()
         notes = [hide(each, secrets_of(work.task)) for each in notes]
         asked = [*notes, *([] if watch is None else watch.end())]
@@ -197,6 +200,15 @@ class _Worker:
         if work.kernelzero is not None:
             fields["kernelzero"] = session.pages()
         return "published", fields, (descriptor,)
+
+    def _materialize(self, tables: list[pa.Table]) -> pa.Table:
+        """Write the task's table to files of the engine's, and tell what was written; as many rows without a column."""
+        from zerrow.worker.materialize import NewFiles, materialize
+
+        files = NewFiles(self._channel)
+        written = materialize(self._work.task, tables, files)
+        files.tell(written)
+        return rows_only(sum(each["rows"] for each in written["files"]))
 
     def _opener(self) -> Opener | None:
         """What opens a scan's files; None where they are opened by their names."""

@@ -32,6 +32,10 @@ DECODED_MESSAGES_MAX = 64
 """Messages `decoded` of one scan."""
 DECODED_PIECES_MAX = 4_096
 """Pieces that one scan gives."""
+TABLE_FILES_MAX = 4_096
+"""Files that one materialization makes of a table."""
+WRITTEN_BYTES_MAX = 16_777_216
+"""Bytes of the JSON file of `wrote`."""
 TEXT_BYTES_MAX = 98_304
 """Bytes of each text in a message that is shown to people; the rest is cut off."""
 NOTE_BYTES_MAX = 20_000
@@ -67,6 +71,8 @@ WORKER_OPS = (
     "running",
     "wants",
     "decoded",
+    "wants-files",
+    "wrote",
     "published",
     "done",
     "failed",
@@ -76,6 +82,7 @@ TO_WORKER_OPS = (
     "table",
     "run",
     "pieces",
+    "new-files",
     "taken",
 )
 CLIENT_OPS = (

@@ -1,12 +1,12 @@
 /// How deep JSON goes and how much it holds, measured before a reader gets it that has no limits of its own.
-struct JSONShape: Equatable {
+public struct JSONShape: Equatable, Sendable {
     /// The most arrays and objects that are open at once.
-    var depth = 0
+    public private(set) var depth = 0
     /// How many values there are: texts, keys among them, numbers, words, arrays and objects. Each may cost its reader a hundred times its bytes.
-    var values = 0
+    public private(set) var values = 0
 
     /// Measures bytes that need not be JSON. One pass, no memory.
-    init(_ bytes: [UInt8]) {
+    public init(_ bytes: [UInt8]) {
         var open = 0
         var (isText, isEscaped, isBare) = (false, false, false)
         for byte in bytes {
@@ -38,12 +38,5 @@ struct JSONShape: Equatable {
                 if !wasBare { values += 1 }
             }
         }
-    }
-
-    /// What is too much of it for a plan, or for what is as long as one; nil if nothing is.
-    var excess: String? {
-        if depth > Limit.planDepthMax { return "nests deeper than \(Limit.planDepthMax) levels" }
-        if values > Limit.planValuesMax { return "has \(values) values, \(Limit.planValuesMax) are allowed" }
-        return nil
     }
 }

@@ -1,0 +1,786 @@
+"""Models' tables are published to the catalog, and later runs and other libraries read them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import signal
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from catalog import call, data_files, details, listed, published, queried, state_files, warehouse
+from command import Project, wait_for_line, wait_until
+
+MODEL = """
+    import zerrow
+
+    @zerrow.model(materialization_strategy="{strategy}")
+    def out(numbers=zerrow.Model("numbers", filter="a < $limit"), limit=zerrow.Parameter("limit")):
+        return numbers
+"""
+PARAMETERS = """
+    project: {name: test}
+    sources: {numbers: data/numbers.parquet}
+    parameters: {limit: {type: int, default: 10}}
+"""
+
+
+@pytest.fixture
+def parametrised(project: Project) -> Project:
+    """A project whose model `out` has as many rows as the parameter `limit` says."""
+    project.write("zerrow_project.yml", PARAMETERS)
+    return project
+
+
+def succeed(project: Project, *arguments: str, env: dict | None = None) -> dict:
+    done = project.run(*arguments, env=env)
+    assert done.code == 0, done.err
+    return done.report
+
+
+def fail(project: Project, *arguments: str) -> str:
+    done = project.run(*arguments)
+    assert done.code == 1, done.err
+    assert done.report["published"] == []
+    return "\n".join(each["message"] for each in done.report["errors"])
+
+
+def test_replaced_tables_are_read_by_later_runs_and_by_other_libraries(parametrised: Project):
+    parametrised.write("models.py", MODEL.format(strategy="REPLACE"))
+    report = succeed(parametrised)
+    assert [(each["table"], each["strategy"], each["rows"], each["files"]) for each in report["published"]] == [
+        ("bauplan.out", "REPLACE", 10, 1)
+    ]
+    assert report["published"][0]["bytes"] == details(parametrised, "out")["bytes"]
+    succeed(parametrised, "--param", "limit=25")
+    source = pq.read_table(parametrised.folder / "data" / "numbers.parquet")
+    assert published(parametrised, "out").equals(source.slice(0, 25))
+    paths = details(parametrised, "bauplan.out")["paths"]
+    assert duckdb.sql(f"select sum(a) from read_parquet({paths!r})").fetchall() == [(sum(range(25)),)]
+    assert pd.read_parquet(paths[0])["s"].tolist() == [f"row {i}" for i in range(25)]
+    # Another project reads it, and its filter and columns reach the files.
+    other = Project(parametrised.folder.parent / "other")
+    other.folder.mkdir()
+    other.write("zerrow_project.yml", f"catalog: {warehouse(parametrised)}\n")
+    other.write("few.sql", "select a from out where b > 40")
+    report = succeed(other, "--export", str(other.folder / "out"))
+    assert [model["name"] for model in report["models"]] == ["bauplan.out", "few"]
+    exported = pa.ipc.open_stream(other.folder / "out" / "few.arrows").read_all()
+    assert exported["a"].to_pylist() == [21, 22, 23, 24]
+    assert report["models"][0]["output"]["rows"] == 4
+    assert "25" in queried(other, "select count(*) n from bauplan.out")
+
+
+def test_the_summary_has_a_line_for_each_published_table(parametrised: Project):
+    parametrised.write("models.py", MODEL.format(strategy="REPLACE"))
+    done = call(parametrised, "run", "-p", str(parametrised.folder))
+    assert done.returncode == 0
+    assert "published bauplan.out: 10 rows, " in done.stdout
+    assert "1 file (REPLACE)" in done.stdout
+
+
+def test_appended_rows_come_to_those_that_are_there(parametrised: Project):
+    parametrised.write("models.py", MODEL.format(strategy="APPEND"))
+    for limit in (3, 5):
+        succeed(parametrised, "--param", f"limit={limit}")
+    assert sorted(published(parametrised, "out")["a"].to_pylist()) == [0, 0, 1, 1, 2, 2, 3, 4]
+    assert details(parametrised, "out")["rows"] == 8
+    assert details(parametrised, "out")["files"] == 2
+    assert "8" in queried(parametrised, "select count(*) from bauplan.out o join numbers n on o.a = n.a", "-n", "none")
+
+
+def test_sql_models_publish_by_directives_into_the_namespace_of_the_run(project: Project):
+    project.write(
+        "few.sql", "-- bauplan: materialization_strategy = REPLACE\nselect a, s from numbers where a < 4 order by a"
+    )
+    report = succeed(project, "-n", "shop")
+    assert [each["table"] for each in report["published"]] == ["shop.few"]
+    assert published(project, "shop.few")["a"].to_pylist() == [0, 1, 2, 3]
+    assert [(each["namespace"], each["name"]) for each in listed(project)] == [("shop", "few")]
+    assert listed(project, "-n", "elsewhere") == []
+    spaces = json.loads(call(project, "namespace", "ls", "-p", str(project.folder), "-O", "json").stdout)
+    assert {"name": "shop", "tables": 1} in spaces["namespaces"]
+
+
+def test_both_generations_publish_under_their_own_namespace(project: Project):
+    project.write(
+        "models.py",
+        """
+        from typing import Annotated
+
+        import bauplan
+        import pyarrow as pa
+
+        class Out(bauplan.TableSchema):
+            a: bauplan.Int64
+            s: bauplan.String | None
+
+        @bauplan.model(name="lake.typed", materialization_strategy="REPLACE")
+        @bauplan.python("3.11")
+        def typed(
+            data: Annotated[pa.Table, bauplan.Model("numbers", filter="a < 7")]
+        ) -> Annotated[pa.Table, Out]:
+            return data.select(["a", "s"])
+
+        @bauplan.model(materialization_strategy="REPLACE", columns=["*"])
+        def classic(data=bauplan.Model("lake.typed", columns=["a"])):
+            return data
+        """,
+    )
+    report = succeed(project)
+    assert sorted(each["table"] for each in report["published"]) == ["bauplan.classic", "lake.typed"]
+    fields = {field["name"]: field for field in details(project, "lake.typed")["fields"]}
+    assert fields["a"] == {"name": "a", "type": "int64", "required": True}
+    assert fields["s"] == {"name": "s", "type": "string", "required": False}
+    assert published(project, "classic")["a"].to_pylist() == list(range(7))
+
+
+PARTITIONED = """
+    import pyarrow as pa
+    import zerrow
+
+    @zerrow.model(materialization_strategy="{strategy}", partitioned_by={by}{more})
+    def out(numbers=zerrow.Model("numbers"), rows=zerrow.Parameter("rows")):
+        days, values = zip(*[each.split(":") for each in rows.split(",")])
+        return pa.table({{"day": list(days), "v": [int(each) for each in values]}})
+"""
+
+
+@pytest.fixture
+def by_day(project: Project) -> Project:
+    """A project that publishes what the parameter `rows` says: `day:value,…`."""
+    project.write(
+        "zerrow_project.yml",
+        """
+        project: {name: test}
+        sources: {numbers: data/numbers.parquet}
+        parameters: {rows: {type: str, required: true}}
+        """,
+    )
+    return project
+
+
+def rows_of(project: Project, name: str = "out") -> list[tuple]:
+    table = published(project, name)
+    return sorted(zip(*[table.column(each).to_pylist() for each in table.column_names], strict=True))
+
+
+def test_overwritten_partitions_are_those_of_the_new_rows(by_day: Project):
+    by_day.write("models.py", PARTITIONED.format(strategy="OVERWRITE_PARTITIONS", by="'day'", more=""))
+    succeed(by_day, "--param", "rows=mon:1,mon:2,tue:3")
+    report = succeed(by_day, "--param", "rows=tue:4,wed:5")
+    assert report["published"][0]["files"] == 2
+    assert rows_of(by_day) == [("mon", 1), ("mon", 2), ("tue", 4), ("wed", 5)]
+    table = details(by_day, "out")
+    assert (table["partitioned_by"], table["files"]) == (["day"], 3)
+    for path in table["paths"]:
+        assert len(pc.unique(pq.read_table(path, partitioning=None)["day"])) == 1
+
+
+def test_rows_that_meet_the_overwrite_filter_are_replaced(by_day: Project):
+    more = ", overwrite_filter=\"day >= 'a' AND (day = 'mon' OR day IN ('tue', 'wed'))\""
+    by_day.write("models.py", PARTITIONED.format(strategy="OVERWRITE_PARTITIONS", by="['day']", more=""))
+    succeed(by_day, "--param", "rows=mon:1,tue:2,thu:3")
+    by_day.write("models.py", PARTITIONED.format(strategy="OVERWRITE_PARTITIONS", by="['day']", more=more))
+    # Tuesday meets it and has no new row: it goes.
+    succeed(by_day, "--param", "rows=mon:9")
+    assert rows_of(by_day) == [("mon", 9), ("thu", 3)]
+    # A new row that doesn't meet it is an error.
+    message = fail(by_day, "--param", "rows=mon:1,sun:2")
+    assert "1 of the new rows" in message
+    assert "overwrite_filter" in message
+    assert rows_of(by_day) == [("mon", 9), ("thu", 3)]
+
+
+def test_the_overwrite_filter_takes_parameters(by_day: Project):
+    project = by_day
+    project.write(
+        "zerrow_project.yml",
+        """
+        project: {name: test}
+        sources: {numbers: data/numbers.parquet}
+        parameters: {rows: {type: str, required: true}, when: {type: str, default: tue}}
+        """,
+    )
+    more = ", overwrite_filter=\"day NOT IN ($when) AND day != 'x'\""
+    project.write("models.py", PARTITIONED.format(strategy="OVERWRITE_PARTITIONS", by="('day',)", more=more))
+    succeed(project, "--param", "rows=mon:1,wed:1")
+    succeed(project, "--param", "rows=tue:2", "--param", "when=mon")
+    assert rows_of(project) == [("mon", 1), ("tue", 2)]
+
+
+@pytest.mark.parametrize(
+    ("zone", "transform", "files"),
+    [(None, "YEAR(ts)", 3), ("UTC", "month(ts)", 4), ("America/New_York", "DAY(ts)", 4), ("UTC", "hour(ts)", 5)],
+)
+def test_moments_are_partitioned_in_utc(project: Project, zone: str | None, transform: str, files: int):
+    moments = [
+        dt.datetime(2023, 12, 31, 23, 59, 59),
+        dt.datetime(2024, 1, 1, 0, 0, 0),
+        dt.datetime(2024, 2, 29, 12, 30),
+        dt.datetime(2024, 2, 29, 13, 30),
+        None,
+    ]
+    naive = pa.array(moments, pa.timestamp("us"))
+    column = naive if zone is None else naive.cast(pa.int64()).cast(pa.timestamp("us", zone))
+    table = pa.table({"ts": column, "n": range(5)})
+    project.table("numbers", table)
+    project.write(
+        "out.sql",
+        f"""
+        -- bauplan: materialization_strategy = OVERWRITE_PARTITIONS
+        -- bauplan: partitioned_by = [{transform}]
+        select ts, n from numbers
+        """.replace("        ", ""),
+    )
+    succeed(project)
+    assert details(project, "out")["files"] == files
+    succeed(project)
+    assert details(project, "out")["files"] == files
+    read = published(project, "out").sort_by("n")
+    assert read["ts"].cast(pa.int64()).to_pylist() == table["ts"].cast(pa.int64()).to_pylist()
+    assert details(project, "out")["partitioned_by"] == [transform.upper().replace("(TS)", "(ts)")]
+
+
+def test_a_filter_on_a_part_of_a_file_leaves_its_other_rows(project: Project):
+    ts = pa.array([dt.datetime(2024, month, 1) for month in range(1, 13)], pa.timestamp("us"))
+    project.table("numbers", pa.table({"ts": ts, "n": range(12)}))
+    project.write(
+        "out.sql",
+        "-- bauplan: materialization_strategy = OVERWRITE_PARTITIONS\n"
+        "-- bauplan: partitioned_by = YEAR(ts)\nselect ts, n from numbers",
+    )
+    succeed(project)
+    project.write(
+        "out.sql",
+        "-- bauplan: materialization_strategy = OVERWRITE_PARTITIONS\n"
+        "-- bauplan: partitioned_by = YEAR(ts)\n-- bauplan: overwrite_filter = ts >= '2024-11-01'\n"
+        "select ts, n + 100 as n from numbers where n >= 11",
+    )
+    succeed(project)
+    assert sorted(published(project, "out")["n"].to_pylist()) == [*range(10), 111]
+    assert details(project, "out")["rows"] == 11
+
+
+def test_types_come_back_as_pyarrow_reads_them(project: Project):
+    project.write(
+        "models.py",
+        """
+        import datetime as dt
+        import decimal
+
+        import pandas as pd
+        import pyarrow as pa
+        import zerrow
+
+        @zerrow.model(materialization_strategy="REPLACE")
+        def nested(numbers=zerrow.Model("numbers")):
+            return pa.table({
+                "l": pa.array([[1, None], [], None], pa.list_(pa.int32())),
+                "s": pa.array([{"x": 1, "y": "a"}, None, {"x": None, "y": "b"}]),
+                "m": pa.array([[("k", 1)], [], None], pa.map_(pa.string(), pa.int64())),
+                "d": pa.array([decimal.Decimal("1.50"), None, decimal.Decimal("-2.25")], pa.decimal128(9, 2)),
+                "ns": pa.array([1, None, 3], pa.timestamp("ns", "Europe/Berlin")),
+                "t": pa.array([dt.time(1, 2, 3), None, None], pa.time64("us")),
+                "date": pa.array([dt.date(1969, 1, 1), None, dt.date(2024, 2, 29)]),
+                "b": pa.array([b"\\0", None, b""], pa.large_binary()),
+                "f": pa.array([1.5, float("nan"), None], pa.float32()),
+                "u": pa.array([0, 1 << 63, None], pa.uint64()),
+                "cat": pa.array(["a", "b", "a"]).dictionary_encode(),
+                "fix": pa.array([[1.0, 2.0], None, [3.0, 4.0]], pa.list_(pa.float64(), 2)),
+                "z": pa.nulls(3),
+                "bool": pa.array([True, None, False]),
+                "é ü\\"'": [1, 2, 3],
+            })
+
+        @zerrow.model(materialization_strategy="REPLACE")
+        def frame(numbers=zerrow.Model("numbers")):
+            index = pd.MultiIndex.from_tuples([("a", 1), ("b", 2)], names=["k", "n"])
+            return pd.DataFrame({"c": pd.Categorical(["x", "y"]), "i": pd.array([1, None], "Int64")}, index=index)
+        """,
+    )
+    project.write("again.sql", "select * from nested")
+    succeed(project)
+    for name in ("nested", "frame"):
+        table = published(project, name)
+        # What pyarrow writes and reads of the same table, where nothing of zerrow's is between.
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink)
+        assert pq.read_table(pa.BufferReader(sink.getvalue())).schema.equals(table.schema, check_metadata=True)
+    frame = published(project, "frame").to_pandas()
+    assert frame.index.names == ["k", "n"]
+    assert str(frame["i"].dtype) == "Int64"
+    assert str(frame["c"].dtype) == "category"
+    nested = published(project, "nested")
+    assert nested.schema.field("cat").type == pa.dictionary(pa.int32(), pa.string())
+    assert nested["m"].to_pylist() == [[("k", 1)], [], None]
+    # And what a model of a later run gets of it.
+    reader = Project(project.folder.parent / "reader")
+    reader.folder.mkdir()
+    reader.write("zerrow_project.yml", f"catalog: {warehouse(project)}\n")
+    reader.write(
+        "models.py",
+        """
+        import zerrow
+
+        @zerrow.model()
+        def same(nested=zerrow.Model("nested")):
+            return nested
+
+        @zerrow.model()
+        def pandas_again(frame=zerrow.Model("frame")):
+            assert frame.to_pandas().index.names == ["k", "n"]
+            return frame
+        """,
+    )
+    succeed(reader, "--export", str(reader.folder / "out"))
+    same = pa.ipc.open_stream(reader.folder / "out" / "same.arrows").read_all()
+    for name in nested.column_names:
+        expected = nested[name].cast(pa.string()) if name == "cat" else nested[name]
+        assert same[name].cast(expected.type).to_pylist() == expected.to_pylist() or name == "f", name
+
+
+def test_a_table_without_rows_is_published_with_its_columns(parametrised: Project):
+    parametrised.write("models.py", MODEL.format(strategy="REPLACE"))
+    succeed(parametrised, "--param", "limit=0")
+    assert details(parametrised, "out")["rows"] == 0
+    assert published(parametrised, "out").schema.names == ["a", "b", "s"]
+    assert "0" in queried(parametrised, "select count(*) n from bauplan.out")
+    parametrised.write("models.py", MODEL.format(strategy="APPEND"))
+    succeed(parametrised, "--param", "limit=2")
+    succeed(parametrised, "--param", "limit=0")
+    assert (details(parametrised, "out")["rows"], details(parametrised, "out")["files"]) == (2, 1)
+
+
+def test_rows_that_do_not_fit_are_told_side_by_side_and_change_nothing(parametrised: Project):
+    parametrised.write("models.py", MODEL.format(strategy="APPEND"))
+    succeed(parametrised)
+    changed = "return numbers.rename_columns(['a', 'x', 's'])"
+    parametrised.write("models.py", MODEL.format(strategy="APPEND").replace("return numbers", changed))
+    message = fail(parametrised)
+    assert "the new rows do not fit the table bauplan.out" in message
+    assert "x" in message and "no such column" in message
+    changed = "return numbers.set_column(0, 'a', numbers['a'].cast('string'))"
+    parametrised.write("models.py", MODEL.format(strategy="APPEND").replace("return numbers", changed))
+    assert "int64" in fail(parametrised)
+    assert details(parametrised, "out")["rows"] == 10
+
+
+def test_appended_rows_may_lack_columns_with_nulls_have_them_in_any_order_and_be_narrower(parametrised: Project):
+    parametrised.write("models.py", MODEL.format(strategy="APPEND"))
+    succeed(parametrised, "--param", "limit=2")
+    changed = "return numbers.select(['s', 'a']).set_column(1, 'a', numbers['a'].cast('int32'))"
+    parametrised.write("models.py", MODEL.format(strategy="APPEND").replace("return numbers", changed))
+    succeed(parametrised, "--param", "limit=1")
+    table = published(parametrised, "out").sort_by("a")
+    assert table["a"].type == pa.int64()
+    assert sorted(table["b"].to_pylist(), key=str) == [0, 2, None]
+    os.remove(parametrised.folder / "models.py")
+    assert "2" in queried(parametrised, "select count(b) from bauplan.out")
+
+
+def test_a_failed_run_publishes_nothing(project: Project):
+    project.write(
+        "models.py",
+        """
+        import time
+        import zerrow
+
+        @zerrow.model(materialization_strategy="REPLACE")
+        def good(numbers=zerrow.Model("numbers")):
+            return numbers
+
+        @zerrow.model(materialization_strategy="REPLACE")
+        def bad(good=zerrow.Model("good")):
+            time.sleep(1)
+            raise ValueError("no")
+        """,
+    )
+    done = project.run()
+    assert done.code == 1
+    assert done.report["published"] == []
+    assert listed(project) == []
+    assert data_files(project) == set()
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_strict_expectation_that_is_not_met_keeps_tables_back(project: Project, strict: bool):
+    project.write(
+        "models.py",
+        """
+        import bauplan
+
+        @bauplan.model(materialization_strategy="REPLACE")
+        def out(numbers=bauplan.Model("numbers")):
+            return numbers
+
+        @bauplan.expectation()
+        def small(out=bauplan.Model("out")):
+            return out.num_rows < 10
+        """,
+    )
+    done = project.run(*(["--strict"] if strict else []))
+    assert done.code == (1 if strict else 0)
+    assert len(listed(project)) == (0 if strict else 1)
+
+
+def test_a_dry_run_publishes_nothing(parametrised: Project):
+    parametrised.write("models.py", MODEL.format(strategy="REPLACE"))
+    report = succeed(parametrised, "--dry-run")
+    assert report["published"] == []
+    assert [model["name"] for model in report["models"]] == ["numbers", "out"]
+    assert not warehouse(parametrised).exists()
+
+
+def test_without_a_transaction_tables_are_published_although_others_fail_later(project: Project):
+    project.write(
+        "models.py",
+        """
+        import time
+        import zerrow
+
+        @zerrow.model(materialization_strategy="REPLACE")
+        def good(numbers=zerrow.Model("numbers")):
+            return numbers
+
+        @zerrow.model(materialization_strategy="REPLACE")
+        def doubtful(numbers=zerrow.Model("numbers")):
+            return numbers
+
+        @zerrow.expectation()
+        def never(doubtful=zerrow.Model("doubtful")):
+            return False
+
+        @zerrow.model()
+        def bad(good=zerrow.Model("good")):
+            time.sleep(2)
+            raise ValueError("no")
+        """,
+    )
+    done = project.run("--no-transaction", "--keep-going")
+    assert done.code == 1
+    assert [each["table"] for each in done.report["published"]] == ["bauplan.good"]
+    assert [each["name"] for each in listed(project)] == ["good"]
+
+
+def test_tables_are_removed_by_name(parametrised: Project):
+    parametrised.write("models.py", MODEL.format(strategy="REPLACE"))
+    succeed(parametrised)
+    done = call(parametrised, "table", "rm", "nothing", "-p", str(parametrised.folder))
+    assert done.returncode == 1
+    assert "there is no table 'bauplan.nothing'" in done.stderr
+    done = call(parametrised, "table", "rm", "numbers", "-p", str(parametrised.folder))
+    assert done.returncode == 1
+    assert "is a source of the project" in done.stderr
+    done = call(parametrised, "table", "rm", "out", "-p", str(parametrised.folder))
+    assert (done.returncode, done.stdout) == (0, "removed bauplan.out\n")
+    assert listed(parametrised) == []
+    assert data_files(parametrised) == set()
+
+
+def test_unknown_tables_are_answered_with_those_that_there_are(parametrised: Project):
+    parametrised.write("models.py", MODEL.format(strategy="REPLACE"))
+    succeed(parametrised, "-n", "shop")
+    done = call(parametrised, "query", "-p", str(parametrised.folder), "select * from shop.oud")
+    assert done.returncode == 1
+    assert "no table of the catalog" in done.stderr
+    assert "shop.out" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("decorator", "text"),
+    [
+        ("materialization_strategy='OVERWRITE_PARTITIONS'", "nothing says what they are"),
+        ("materialization_strategy='OVERWRITE_PARTITIONS', overwrite_filter='a = 1'", "nothing says what they are"),
+        ("materialization_strategy='REPLACE', partitioned_by='WEEK(a)'", "no way to partition"),
+        ("materialization_strategy='REPLACE', partitioned_by=['a', 'a']", "partitions twice"),
+    ]
+    + [
+        (f"materialization_strategy='OVERWRITE_PARTITIONS', partitioned_by='a', overwrite_filter={text!r}", problem)
+        for text, problem in [
+            ("b = 1", "'b' is no partition column"),
+            ("abs(a) = 1", "no partition column"),
+            ("a BETWEEN 1 AND 2", "can't use"),
+            ("a = b", "no literal"),
+            ("a = 1 OR", "no SQL"),
+            ("a LIKE 'x'", "can't use"),
+            ("a IN (SELECT 1)", "can't use"),
+            ("a = 1) OR (a = 2", "no single condition"),
+            ("a = $nope", "no parameter 'nope'"),
+            ("a IS NULL", "can't use"),
+        ]
+    ],
+)
+def test_mistakes_are_told_with_file_and_line_before_anything_runs(project: Project, decorator: str, text: str):
+    project.write(
+        "models.py",
+        f"""
+        import zerrow
+
+        @zerrow.model({decorator})
+        def out(numbers=zerrow.Model("numbers")):
+            return numbers
+        """,
+    )
+    done = project.run()
+    assert done.code == 1
+    assert done.report["models"] == []
+    assert text in done.err, done.err
+    assert "models.py:3" in done.err
+
+
+def test_a_model_that_reads_the_table_it_is_published_as_is_a_cycle(project: Project):
+    project.write(
+        "out.sql", "-- bauplan: materialization_strategy = APPEND\nselect a from numbers union all select a from out"
+    )
+    done = project.run()
+    assert done.code == 1
+    assert "cycle" in done.err
+
+
+def test_a_source_that_is_named_like_a_table_of_the_catalog_is_what_is_read(parametrised: Project):
+    parametrised.write("models.py", MODEL.format(strategy="REPLACE"))
+    succeed(parametrised)
+    os.remove(parametrised.folder / "models.py")
+    source = f"out={parametrised.folder}/data/numbers.parquet"
+    text = queried(parametrised, "select count(*) n from out", "--source", source)
+    assert "1000" in text
+
+
+def test_an_ordinary_user_publishes_where_a_variable_says(any_project: Project):
+    place = any_project.folder.parent / "place"
+    place.mkdir(mode=0o755)
+    os.chown(place, any_project.caller.uid, -1)
+    any_project.write("out.sql", "-- bauplan: materialization_strategy = APPEND\nselect a from numbers where a < 3")
+    env = {"ZERROW_WAREHOUSE": str(place / "house")}
+    for _ in range(2):
+        succeed(any_project, env=env)
+    done = call(any_project, "table", "get", "out", "-p", str(any_project.folder), "-O", "json", env=env)
+    table = json.loads(done.stdout)["tables"][0]
+    assert table["rows"] == 6
+    assert all(os.stat(path).st_uid == any_project.caller.uid for path in table["paths"])
+    done = call(any_project, "query", "-p", str(any_project.folder), "select count(*) from bauplan.out", env=env)
+    assert done.returncode == 0
+
+
+def test_a_folder_that_others_can_write_to_is_refused(parametrised: Project):
+    parametrised.write("models.py", MODEL.format(strategy="REPLACE"))
+    warehouse(parametrised).mkdir(parents=True)
+    warehouse(parametrised).chmod(0o777)
+    assert "others may write to it" in fail_anyhow(parametrised)
+
+
+def test_a_folder_with_other_things_in_it_is_no_warehouse(parametrised: Project):
+    parametrised.write("models.py", MODEL.format(strategy="REPLACE"))
+    parametrised.write("zerrow_project.yml", PARAMETERS + "    catalog: data\n")
+    message = fail_anyhow(parametrised)
+    assert "is no warehouse" in message
+    assert sorted(os.listdir(parametrised.folder / "data")) == ["numbers.parquet"]
+
+
+def fail_anyhow(project: Project) -> str:
+    done = project.run()
+    assert done.code == 1
+    return done.err
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", '{"format":2}', "\0" * 100, "[" * 100000, '{"format":1,"version":-1,"tables":{},"retired":[]}']
+    + [
+        json.dumps(
+            {
+                "format": 1,
+                "version": 1,
+                "retired": [],
+                "tables": {
+                    "bauplan.x": {
+                        "fields": [], "partitions": [], "version": 1, "updated_at_ns": 0,
+                        "files": [{"path": path, "rows": rows, "bytes": 1, "partition": [], "bounds": []}],
+                    }
+                },
+            }
+        )
+        for path, rows in [("../../x.parquet", 1), ("a/b/c.parquet", -1), ("a/../c.parquet", 1), ("/a/b/c.parquet", 1)]
+    ],
+)  # fmt: skip
+def test_a_damaged_state_is_said_and_left_as_it_is(parametrised: Project, content: str):
+    parametrised.write("models.py", MODEL.format(strategy="REPLACE"))
+    succeed(parametrised)
+    state = warehouse(parametrised) / "catalog.json"
+    state.write_text(content)
+    message = fail_anyhow(parametrised)
+    assert "catalog.json is damaged" in message
+    done = call(parametrised, "table", "ls", "-p", str(parametrised.folder))
+    assert done.returncode == 1
+    assert "catalog.json" in done.stderr
+    assert state.read_text() == content
+
+
+def test_models_see_nothing_of_the_warehouse(parametrised: Project):
+    parametrised.write(
+        "models.py",
+        MODEL.format(strategy="REPLACE").replace(
+            "return numbers", "import os; assert not os.path.exists('.zerrow/warehouse/catalog.json'); return numbers"
+        ),
+    )
+    succeed(parametrised)
+    succeed(parametrised, "--param", "limit=3")
+
+
+def test_kept_results_are_published_again(parametrised: Project):
+    parametrised.write("models.py", MODEL.format(strategy="APPEND"))
+    cache = str(parametrised.folder.parent / "cache")
+    succeed(parametrised, "--cache-dir", cache)
+    report = succeed(parametrised, "--cache-dir", cache)
+    assert {model["name"]: model["status"] for model in report["models"]}["out"] == "cached"
+    assert details(parametrised, "out")["rows"] == 20
+
+
+def test_a_served_engine_publishes_like_one_of_its_own(parametrised: Project, serve):
+    server = serve(parametrised.caller)
+    parametrised.write("models.py", MODEL.format(strategy="APPEND"))
+    for limit in (1, 2):
+        report = succeed(parametrised, "--param", f"limit={limit}", env=server.environment)
+        assert report["published"][0]["rows"] == limit
+    succeed(parametrised, "--param", "limit=3")
+    assert details(parametrised, "out")["rows"] == 6
+    assert server.stop() == 0
+
+
+def test_replaced_files_are_gone_unless_somebody_reads_them(parametrised: Project):
+    parametrised.write("models.py", MODEL.format(strategy="REPLACE"))
+    for limit in (1, 2, 3):
+        succeed(parametrised, "--param", f"limit={limit}")
+    assert data_files(parametrised) == state_files(parametrised)
+
+
+@pytest.mark.parametrize("point", ["commit", "committing"])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_ends_while_it_publishes_leaves_all_or_nothing(parametrised: Project, point: str, how: int):
+    parametrised.write(
+        "models.py",
+        MODEL.format(strategy="REPLACE") + MODEL.format(strategy="APPEND").replace("def out", "def other"),
+    )
+    succeed(parametrised)
+    hold = parametrised.folder.parent / "hold"
+    hold.mkdir()
+    (hold / point).touch()
+    run = parametrised.start("--param", "limit=20", env={"ZERROW_HOLD": str(hold)})
+    wait_until((hold / f"{point}.held").exists, 120, "a commit")
+    run.send_signal(how)
+    if how == signal.SIGINT:
+        wait_for_line(run, "interrupted")
+        (hold / f"{point}.held").unlink()
+        assert run.wait(60) == 1
+    else:
+        run.wait(60)
+    assert [(each["name"], each["rows"]) for each in listed(parametrised)] == [("other", 10), ("out", 10)]
+    # The next run finds nothing in its way, and nothing is left of the other.
+    succeed(parametrised, "--param", "limit=5")
+    assert [(each["name"], each["rows"]) for each in listed(parametrised)] == [("other", 15), ("out", 5)]
+    assert data_files(parametrised) == state_files(parametrised)
+
+
+def test_ctrl_c_while_files_are_written_publishes_nothing(parametrised: Project):
+    parametrised.write(
+        "models.py",
+        MODEL.format(strategy="REPLACE")
+        + """
+    import time
+
+    @zerrow.model(materialization_strategy="REPLACE")
+    def slow(out=zerrow.Model("out")):
+        print("sleeping", flush=True)
+        time.sleep(600)
+        return out
+""",
+    )
+    run = parametrised.start()
+    wait_for_line(run, "sleeping")
+    run.send_signal(signal.SIGINT)
+    assert run.wait(60) == 1
+    assert listed(parametrised) == []
+    assert data_files(parametrised) == set()
+
+
+def test_runs_that_append_at_once_lose_nothing(parametrised: Project):
+    parametrised.write("models.py", MODEL.format(strategy="APPEND"))
+    runs = [parametrised.start("--param", f"limit={limit}") for limit in (1, 2, 3, 4)]
+    for run in runs:
+        _, err = run.communicate(timeout=300)
+        assert run.returncode == 0, err
+    assert details(parametrised, "out")["rows"] == 10
+    assert details(parametrised, "out")["files"] == 4
+
+
+def test_a_run_reads_the_files_of_the_moment_it_was_planned_at(parametrised: Project):
+    parametrised.write("models.py", MODEL.format(strategy="REPLACE"))
+    succeed(parametrised)
+    reader = Project(parametrised.folder.parent / "reader")
+    reader.folder.mkdir()
+    reader.write(
+        "zerrow_project.yml",
+        f"""
+        catalog: {warehouse(parametrised)}
+        sources: {{n: {parametrised.folder}/data/numbers.parquet}}
+        """,
+    )
+    # The longer chain comes first, and its first result is held.
+    reader.write("one.sql", "select a from n")
+    reader.write("two.sql", "select a from one")
+    reader.write("rows.sql", "select a from out")
+    hold = reader.folder.parent / "hold"
+    hold.mkdir()
+    (hold / "descriptor").touch()
+    run = reader.start("--output", "json", "--jobs", "1", env={"ZERROW_HOLD": str(hold)})
+    wait_until((hold / "descriptor.held").exists, 120, "a result")
+    for limit in (2, 3):
+        succeed(parametrised, "--param", f"limit={limit}")
+    assert data_files(parametrised) != state_files(parametrised)
+    (hold / "descriptor.held").unlink()
+    out, err = run.communicate(timeout=120)
+    assert run.returncode == 0, err
+    report = json.loads(out)
+    assert next(each for each in report["models"] if each["name"] == "rows")["output"]["rows"] == 10
+    succeed(parametrised)
+    assert data_files(parametrised) == state_files(parametrised)
+
+
+def test_many_partitions_and_odd_values(project: Project):
+    project.write(
+        "models.py",
+        """
+        import pyarrow as pa
+        import zerrow
+
+        @zerrow.model(materialization_strategy="OVERWRITE_PARTITIONS", partitioned_by=["k", "TRUNCATE(10, n)"])
+        def out(numbers=zerrow.Model("numbers")):
+            odd = ["", "..", "a/b", "é", "'", "x" * 900, None, "%2F", "a b"]
+            return pa.table({"k": [odd[i % 9] for i in range(3000)], "n": [i % 30 - 15 for i in range(3000)]})
+        """,
+    )
+    succeed(project)
+    table = published(project, "out")
+    # 3000 rows go round in 90 combinations of 9 and 30; truncated to tens there are 4 of the numbers: -20, -10, 0, 10.
+    expected = {(k, n // 10) for k, n in zip(table["k"].to_pylist(), table["n"].to_pylist(), strict=True)}
+    assert details(project, "out")["files"] == len(expected)
+    assert table.num_rows == 3000
+    succeed(project)
+    assert details(project, "out")["rows"] == 3000
+
+
+def test_too_many_partitions_are_an_error(project: Project):
+    project.table("numbers", pa.table({"a": range(5000)}))
+    project.write(
+        "out.sql",
+        "-- bauplan: materialization_strategy = APPEND\n-- bauplan: partitioned_by = a\nselect a from numbers",
+    )
+    message = fail(project)
+    assert "5000 partitions" in message
+    assert data_files(project) == set()
