@@ -105,12 +105,13 @@ def test_the_plan_of_a_project_in_one_environment_has_none(shop: Any) -> None:
 def test_keys_tell_filters_and_their_columns_apart(shop: Any, monkeypatch: Any) -> None:
     from zerrow.plan import planner
 
-    original = planner._model_entry
+    original = planner._Planner._entry
 
-    def entry(name: str, kind: str, *more: Any) -> dict[str, Any]:
-        return {**original(name, kind, *more), **({"environment": "other"} if name in ("a", "c") else {})}
+    def entry(self: Any, model: Any, *more: Any) -> dict[str, Any]:
+        apart = {"environment": "other"} if model.name in ("a", "c") else {}
+        return {**original(self, model, *more), **apart}
 
-    monkeypatch.setattr(planner, "_model_entry", entry)
+    monkeypatch.setattr(planner._Planner, "_entry", entry)
 
     def nodes(text: str) -> list[dict[str, Any]]:
         shop.write({"models.py": text})
