@@ -354,7 +354,9 @@ def test_counts_the_lines_of_a_filter_of_several_lines(shop: Any) -> None:
 
 
 def test_reports_all_errors_at_once(shop: Any) -> None:
-    shop.write({"a.sql": "select x from sales\n", "b.sql": "select id from nowhere\n", "c.py": "import zerrow\ndef f(:\n"})
+    shop.write(
+        {"a.sql": "select x from sales\n", "b.sql": "select id from nowhere\n", "c.py": "import zerrow\ndef f(:"}
+    )
     assert [error["code"] for error in shop.errors()] == ["unknown-column", "unknown-table", "python-syntax"]
 
 

@@ -27,6 +27,7 @@ class SourceText:
     source: bytes
     tree: ast.Module | None
 
+
 _DECLARING_WORDS = (b"zerrow", b"bauplan", b"bpln_sdk")
 """One of these is in every file that declares a model."""
 
@@ -85,8 +86,8 @@ class PythonFile:
         message = f"Python syntax error: {error.msg}"
         if any(word in source for word in _DECLARING_WORDS):
             hint = (
-                f"files that declare models are read with {version}: if this is newer syntax, write it into a module of "
-                "its own, which models with a newer Python import"
+                f"files that declare models are read with {version}: if this is newer syntax, write it into a module "
+                "of its own, which models with a newer Python import"
             )
             self.findings.error("python-syntax", message, file=self.file, line=error.lineno, hint=hint)
             return
