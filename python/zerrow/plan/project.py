@@ -17,7 +17,8 @@ from zerrow.plan.declarations import Declaration, tables_read
 from zerrow.plan.findings import Findings, too_much
 from zerrow.plan.host_files import OWN_FILES, HostFiles
 from zerrow.plan.ignored import NO_SETTINGS, GitSettings, ModelFileRules
-from zerrow.plan.namespaces import Namespaces
+from zerrow.plan.names import namespace_of
+from zerrow.plan.namespaces import DEFAULT, Namespaces
 from zerrow.plan.parameters import Given, Value, parameter_values
 from zerrow.plan.place import now_at
 from zerrow.plan.project_file import BAUPLAN_NAMES, ProjectFile, no_project
@@ -93,6 +94,7 @@ def read_project(
         except (RecursionError, MemoryError) as error:
             too_much(name, error, findings)
     if query is not None:
+        _leave_out_published(project, namespace or project_file.namespace or DEFAULT)
         _add_query(project, query, findings)
     if project_file.file is None and not findings.errors and not (project.models or project_file.sources):
         raise no_project(project_file.folder)
@@ -179,6 +181,19 @@ def _note_ignored(project: Project, name: str, findings: Findings) -> None:
         what = "its models are left out" + (f": {names}" if names else "")
     hint = "take it out of what git ignores, if it belongs to the project"
     findings.warning("ignored-file", f"git ignores this file, so {what}", file=name, hint=hint)
+
+
+def _leave_out_published(project: Project, default: str) -> None:
+    """Forgets the models whose tables are in the catalog: a query reads what was published, and publishes nothing.
+
+    To run them would give other rows: without the parameters of the run that published them, and of APPEND the last
+    ones only.
+    """
+    published = project.catalog.tables
+    for name, model in list(project.models.items()):
+        full = name if namespace_of(name) else f"{default}.{name}"
+        if model.materialization.strategy != "NONE" and full in published:
+            del project.models[name]
 
 
 def _add_query(project: Project, text: str, findings: Findings) -> None:
