@@ -153,9 +153,13 @@ public struct ParameterTool {
             outputBytesMax: UInt64(Self.outputBytesMax))
         var limits = try PlannerLimits(environment, machineBytes: nil)
         limits.memoryBytesMax = Self.memoryBytesMax
-        // It asks for no environment: it reads no models.
-        let environments = EnvironmentResolver(installation, environment, signals: nil) { _ in }
-        let result = try PlannerProcess(spec: spec, limits: limits, environments: environments, signals: nil).run()
+        // It asks for no environment and no table: it reads no models.
+        let environments = EnvironmentResolver(
+            installation, environment, isSandboxed: isSandboxed, signals: nil
+        ) { _ in }
+        let result = try PlannerProcess(
+            spec: spec, limits: limits, environments: environments, signals: nil, catalog: CatalogAnswers(environment)
+        ).run()
         guard case .exited(let code) = result.ending, code == 0 || code == 1, JSONShape(result.output).excess == nil,
             let answer = try? JSONDecoder().decode(Answer.self, from: Data(result.output))
         else {
