@@ -12,7 +12,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "worker"))
 
-from made import ENVIRONMENTS, environment, libraries
+from made import environment, libraries, tried
 from small_engine import SEGMENT_BYTES, SEGMENT_ID, SEGMENTS_AT, Engine, Table, built
 
 LENT = 1 << 20
@@ -69,7 +69,7 @@ def default_engine() -> Iterator[Engine]:
     assert engine.close() == ""
 
 
-@pytest.fixture(scope="session", params=list(ENVIRONMENTS))
+@pytest.fixture(scope="session", params=tried())
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Each of the environments."""
     world = World(request.param, tmp_path_factory.mktemp("project"))

@@ -36,6 +36,19 @@ ENVIRONMENTS = {
 }
 """Python and packages by a name for people."""
 
+FEW = (
+    "3.10 pyarrow 15, pandas 1.5",
+    "3.11 pyarrow 16, duckdb 0.10",
+    "3.12 pyarrow 20, pandas 2.2.0, duckdb 1.2",
+    "3.13 newest",
+)
+"""Those that are tried where `ZERROW_TEST_ENVIRONMENTS` names no folder: the oldest, the newest, and two between."""
+
+
+def tried() -> list[str]:
+    """The names of the environments that are tried: all where a folder for them is named, which then keeps them."""
+    return list(ENVIRONMENTS if "ZERROW_TEST_ENVIRONMENTS" in os.environ else FEW)
+
 
 def uv() -> str:
     """The program; the test is skipped without it."""

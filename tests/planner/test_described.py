@@ -35,7 +35,7 @@ def test_every_type_of_a_column_is_arrows(shop: Any) -> None:
     lines = "".join(f"    {name.lower()}: bauplan.{name}\n" for name in types)
     shop.write({"models.py": typed(f"class Out(bauplan.TableSchema):\n{lines}")})
     columns = shop.model("total")["task"]["contract"]["columns"]
-    assert columns == [{"name": name.lower(), "type": kind, "nullable": False} for name, kind in types.items()]
+    assert columns == [{"name": name.lower(), "type": kind, "nullable": kind is None} for name, kind in types.items()]
 
 
 @pytest.mark.parametrize(
