@@ -67,3 +67,10 @@ def test_so_many_rows_are_shown(project: Project, option: str):
     assert [line.strip() for line in done.stdout.decode().splitlines()[2:5]] == ["0", "1", "2"]
     report = json.loads(query(project, "-O", "json", option, "3", "select a from numbers").stdout)
     assert report["status"] == "success"
+
+
+def test_a_statement_needs_no_table(project: Project):
+    statement = "select 6 * 7 as answer, 'x' as letter"
+    done = query(project, statement)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.decode().splitlines()[2].split() == [str(each) for each in duckdb.sql(statement).fetchall()[0]]

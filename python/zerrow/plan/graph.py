@@ -28,7 +28,8 @@ def check_names(project: Project, findings: Findings) -> None:
                 code, why, hint = unknown[table]
                 message = f"the model {model.name!r} reads {table!r}, {why}"
                 findings.error(code, message, model=model.name, file=model.file, line=line, hint=hint)
-        if not tables and model.name not in named_badly:
+        # A statement alone may read nothing: `select 1`.
+        if not tables and model.name not in named_badly and model.name != project.query:
             hint = "read a table: FROM …"
             if isinstance(model, PythonModel):
                 hint = f'give an argument a default: table={model.family}.Model("…")'
@@ -53,7 +54,8 @@ def _unknown(project: Project, table: str, is_compared: bool) -> tuple[str, str,
         code, why = "unknown-namespace", f"and there is no namespace {namespace!r}"
     if not is_compared:
         return code, why, None
-    known = [*project.models, *project.file.sources, *project.catalog.tables]
+    models = [name for name in project.models if name != project.query]
+    known = [*models, *project.file.sources, *project.catalog.tables]
     if namespace is None or not is_namespace:
         return code, why, did_you_mean(table, known, "tables")
     same = [name for name in known if name.rpartition(".")[2] == table.rpartition(".")[2]]
