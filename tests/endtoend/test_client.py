@@ -179,7 +179,9 @@ def test_a_failed_model_raises_nothing(script: Scripts):
     )
     assert found[0] == "FAILED"
     assert "bad" in found[1] and "KeyError" in found[1]
-    assert found[2] == ["bad", "is_small", "numbers", "small", "twice"]
+    # What was to be published may have been at work already.
+    tasks = [name for name in found[2] if not name.startswith("publish ")]
+    assert tasks == ["bad", "is_small", "numbers", "small", "twice"]
 
 
 def test_values_of_parameters_arrive_as_what_they_are(script: Scripts):
@@ -495,7 +497,9 @@ def test_scans_take_columns_rows_and_names_as_they_are(script: Scripts):
         folder=script.project.folder,
     )
     expected = duckdb.sql(f"select fare from {rides(script)} where line = 'bus' and fare between 1 and 9 order by 1")
-    assert found == [[{"a b": 2, "Order": 2}], names, [row[0] for row in expected.fetchall()]]
+    # Without an order, any of the rows is the first.
+    assert found[0] in ([{"a b": 2, "Order": 2}], [{"a b": 3, "Order": 3}])
+    assert found[1:] == [names, [row[0] for row in expected.fetchall()]]
 
 
 FILTERS = [

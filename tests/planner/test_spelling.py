@@ -456,3 +456,10 @@ def test_what_people_are_told_of_a_table_is_kept(shop: Any) -> None:
     assert after["task"]["doc"] == {**told, "table": "All\nof it."}
     shop.write({"models.py": classic("@bauplan.model()"), "q.sql": "select id from sales"})
     assert "doc" not in shop.model("total")["task"] and "doc" not in shop.model("q")["task"]
+
+
+def test_a_column_may_have_nothing_told_of_it(shop: Any) -> None:
+    shop.write({"models.py": PLAIN, "bauplan_project.yml": "parameters: {low: {type: int, default: 1}}\n"})
+    assert 'doc="net"' in PLAIN
+    shop.write({"models.py": PLAIN.replace('doc="net"', 'doc=""')})
+    assert shop.model("total")["task"]["doc"] == {"table": "What is sold."}

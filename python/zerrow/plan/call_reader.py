@@ -120,6 +120,11 @@ def text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def words(value: object) -> str | None:
+    """A text, which may be empty; None for anything else."""
+    return value if isinstance(value, str) else None
+
+
 def column_list(value: object) -> tuple[str, ...] | None:
     """A list of names; None for anything else."""
     if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
-from zerrow.plan.call_reader import CallReader, boolean, text
+from zerrow.plan.call_reader import CallReader, boolean, text, words
 from zerrow.plan.names import did_you_mean
 from zerrow.plan.spelling import Spelling, unquoted
 from zerrow.schema import DECIMAL, DIGITS_MAX, TYPES
@@ -81,7 +81,7 @@ def _column(node: ast.stmt, schema: str, spelling: Spelling, calls: CallReader) 
             plain.keywords = [each for each in plain.keywords if each.arg in _FIELD_OPTIONS]
             options = calls.literals(field, _FIELD_OPTIONS, schema, "TableField")
             name = calls.option(options, "name", "a text", schema, text) or name
-            doc = calls.option(options, "doc", "a text", schema, text) or doc
+            doc = calls.option(options, "doc", "a text", schema, words) or doc
             is_nullable = bool(calls.option(options, "nullable", "True or False", schema, boolean)) or is_nullable
     optional = None if kind is None else spelling.optional(kind)
     if optional is not None:
