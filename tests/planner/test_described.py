@@ -184,3 +184,23 @@ def test_tables_of_a_run_may_be_filtered_and_read_by_several(shop: Any) -> None:
     plan = {model["name"]: model for model in shop.plan()["models"]}
     assert [plan[f"{name}_of"]["inputs"] for name in ("left", "right")] == [["base"], ["base"]]
     assert plan["left_of"]["task"]["arguments"][0]["filter"]["sql"] == "weight > 1"
+
+
+@pytest.mark.parametrize(
+    ("options", "strategy"),
+    [
+        ("materialize=True", "REPLACE"),
+        ("materialize=False", None),
+        ("materialize=None", None),
+        ("materialize=True, materialization_strategy='APPEND'", "APPEND"),
+        ("materialize=True, materialization_strategy='NONE'", None),
+    ],
+)
+def test_models_of_the_first_projects_are_materialized(shop: Any, options: str, strategy: str | None) -> None:
+    shop.write({"models.py": function(options)})
+    directives = "".join(f"-- bauplan: {each.strip()}\n" for each in options.split(",") if "None" not in each)
+    shop.write({"q.sql": directives + "select id from sales"})
+    nodes = {each["inputs"][0]: each for each in shop.plan()["models"] if each["kind"] == "materialize"}
+    assert {name: each["task"]["strategy"] for name, each in nodes.items()} == (
+        {"total": strategy, "q": strategy} if strategy else {}
+    )

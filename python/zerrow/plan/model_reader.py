@@ -33,7 +33,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 MODEL_OPTIONS = (
     "name", "columns", "internet_access", "memory", "timeout", "cache_strategy", "materialization_strategy",
-    "partitioned_by", "overwrite_filter",
+    "partitioned_by", "overwrite_filter", "materialize",
 )  # fmt: skip
 _EXPECTATION_OPTIONS = ("name", "internet_access", "memory", "timeout")
 _PYTHON_OPTIONS = ("version", "pip")
@@ -143,6 +143,9 @@ class ModelReader:
         option = self._calls.option
         kinds = " or ".join(f'"{each}"' for each in STRATEGIES)
         strategy = option(options, "materialization_strategy", kinds, name, strategy_of)
+        # The older word for it.
+        is_kept = option(options, "materialize", "True or False", name, boolean)
+        strategy = strategy or ("REPLACE" if is_kept else None)
         partitions = option(options, "partitioned_by", "names of columns", name, names_in)
         overwritten = option(options, "overwrite_filter", "a text", name, text)
         keys = ("materialization_strategy", "partitioned_by", "overwrite_filter")

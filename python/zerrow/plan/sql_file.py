@@ -30,7 +30,7 @@ from zerrow.plan.parameters import Value, names_parameter
 ENGINES = ("datafusion", "duckdb")
 _DIRECTIVES = (
     "name", "engine", "memory", "internet_access", "timeout", "cache_strategy", "columns", "output_schema",
-    "materialization_strategy", "partitioned_by", "overwrite_filter",
+    "materialization_strategy", "partitioned_by", "overwrite_filter", "materialize",
 )  # fmt: skip
 _DIRECTIVE = re.compile(r"\s*--\s*(?P<family>zerrow|bauplan)\s*:\s*(?P<rest>.*)\Z")
 _KEY_VALUE = re.compile(r"(?P<key>[\w.]+)\s*=\s*(?P<value>.*)\Z")
@@ -150,7 +150,13 @@ class _SqlFile:
 
     def _materialization(self, options: dict[str, tuple[str, int]]) -> Materialization:
         """Takes out of the options how the table is kept."""
-        strategy, line = options.pop("materialization_strategy", ("NONE", 1))
+        # The older word for it.
+        is_kept, line = options.pop("materialize", ("false", 1))
+        if is_kept.lower() not in ("true", "false"):
+            self._error("bad-directive", f"materialize = {is_kept} has no meaning", line, "write materialize = true")
+        strategy, line = options.pop(
+            "materialization_strategy", ("REPLACE" if is_kept.lower() == "true" else "NONE", line)
+        )
         if strategy_of(strategy) is None:
             message = f"there is no materialization_strategy {strategy!r}"
             self._error("bad-directive", message, line, "strategies: " + ", ".join(STRATEGIES))
