@@ -62,3 +62,23 @@ int zerrow_tree_usage(const char *path, struct zerrow_tree_usage *usage) {
     fts_close(tree);
     return 0;
 }
+
+int zerrow_tree_show(const char *path) {
+    FTS *tree = open_tree_of(path);
+    if (tree == NULL)
+        return -1;
+    int failure = 0;
+    FTSENT *entry;
+    while ((entry = fts_read(tree)) != NULL) {
+        if ((entry->fts_info != FTS_D && entry->fts_info != FTS_F) || entry->fts_statp == NULL)
+            continue;
+        mode_t mode = entry->fts_statp->st_mode & 07777;
+        mode_t shown = mode | 0444 | (mode & 0100 ? 0111 : 0);
+        // What somebody else owns, in a shared cache for one, has a mode of its own.
+        if (shown != mode && chmod(entry->fts_accpath, shown) != 0 && errno != ENOENT && errno != EPERM && failure == 0)
+            failure = errno;
+    }
+    fts_close(tree);
+    errno = failure;
+    return failure == 0 ? 0 : -1;
+}

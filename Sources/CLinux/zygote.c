@@ -214,6 +214,8 @@ static _Noreturn void run_child(struct child *child) {
         ;
     if (count != 1)
         _exit(127);
+    /* Before the root is made: workers, who are other users, have to get through its folders. */
+    umask(022);
     if (has_namespaces(spec))
         isolate(child);
     else if (chdir("/") < 0)
@@ -224,7 +226,6 @@ static _Noreturn void run_child(struct child *child) {
     struct pollfd parent = {.fd = child->may_go, .events = POLLIN};
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0 || poll(&parent, 1, 0) != 0)
         _exit(127);
-    umask(022);
     place_descriptors(child);
     reset_signals();
     int code = spec->reader ? zerrow_reader_confine(spec->reader) : 0;

@@ -6,6 +6,8 @@ extension SystemCall {
     public static let removeTree: SystemCall = "removing"
     /// Adding up what a folder takes.
     public static let tree: SystemCall = "fts_read"
+    /// Letting everybody read what a folder has.
+    public static let showTree: SystemCall = "chmod of a tree"
 }
 
 /// A folder with all that is in it, at any depth. Links are never followed.
@@ -24,6 +26,11 @@ public enum FolderTree {
     /// Removes it. What can't be removed stays, and is thrown.
     public static func remove(_ path: String) throws(SystemError) {
         try perform(.removeTree, path) { zerrow_tree_remove(path) }
+    }
+
+    /// Lets everybody read its files and folders, and run what its owner may run; what another user owns stays as it is.
+    public static func show(_ path: String) throws(SystemError) {
+        try perform(.showTree, path) { zerrow_tree_show(path) }
     }
 
     /// The room that it takes.

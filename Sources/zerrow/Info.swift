@@ -26,6 +26,7 @@ struct Info {
         add("engine that serves", "engine", isServing ? address.path : nil, "none ('zerrow serve' starts one)")
         add("history", "history", History.path(environment), "none")
         add("jobs", "jobs", JobFolder.path(environment), "none")
+        add("environments", "environments", try? EnvironmentCache.place(environment), "none")
         addProject(project)
     }
 

@@ -414,6 +414,19 @@ def test_a_build_that_fails_or_makes_something_else_is_said_before_anything_runs
     assert "in a sandbox only" in alone.report["error"]["message"]
 
 
+@pytest.mark.skipif(not IS_ROOT, reason="an ordinary user's workers are the same user")
+def test_a_umask_that_hides_all_from_others_hides_nothing_from_workers(project: Project, fresh: Path, tmp_path: Path):
+    write(project, model("only", "import six\nreturn {'v': [six.__version__]}", "3.11", {"six": "1.16.0"}))
+    done = subprocess.run(
+        [*project.caller.words, "run", "-p", str(project.folder), "--export", str(tmp_path / "out")],
+        env=project.environment({"UV_CACHE_DIR": str(tmp_path / "cache")}),
+        capture_output=True, text=True, timeout=300, umask=0o077, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with pa.OSFile(str(tmp_path / "out" / "only.arrows")) as file:
+        assert pa.ipc.open_stream(file).read_all().to_pydict() == {"v": ["1.16.0"]}
+
+
 def test_the_engine_that_serves_makes_them_and_tells_its_client(project: Project, fresh: Path, serve):
     server = serve(project.caller)
     write(project, model("only", SIX, pip={"six": "1.16.0"}))

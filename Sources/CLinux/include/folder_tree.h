@@ -15,4 +15,8 @@ int zerrow_tree_remove(const char *path);
 // Adds up what a folder takes. -1 and errno if it can't be looked through.
 int zerrow_tree_usage(const char *path, struct zerrow_tree_usage *usage);
 
+// Lets everybody read a folder's files and folders, and run what their owner may run. -1 and errno for the first that
+// could not be changed; the others are then. What another user owns stays as it is.
+int zerrow_tree_show(const char *path);
+
 #endif

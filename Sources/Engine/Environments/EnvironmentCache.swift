@@ -46,7 +46,7 @@ public struct EnvironmentCache: Sendable {
     /// Where the folder of a user is, or would be.
     ///
     /// - Throws: `EngineError.options` when nothing says where.
-    static func place(_ environment: [String: String]) throws(EngineError) -> String {
+    public static func place(_ environment: [String: String]) throws(EngineError) -> String {
         func value(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
         if let own = value("ZERROW_ENVIRONMENTS") {
             return own.hasPrefix("/") ? own : (Path.resolved(".") ?? ".") + "/" + own

@@ -75,6 +75,8 @@ struct EnvironmentMaking: Sendable {
         ]
         // Files that are no Python of this version, templates for one, don't compile, and are not needed compiled.
         _ = try tools.start(program: compile, folder: cache.folder, lock: lock).finish(unless: [stop.raw])
+        // Workers may be other users than the one whose umask all of it was made under.
+        try FolderTree.show(partial)
     }
 
     /// The right to install. Two that install one package at the same time would each unpack it into uv's cache, and share no file; uv
