@@ -73,7 +73,7 @@ let package = Package(
 if isFuzzing {
     package.targets.append(
         .executableTarget(
-            name: "zerrow-fuzz", dependencies: ["Engine", "Scheduler", "Store", "SIPC", "CArrow", "System"],
+            name: "zerrow-fuzz", dependencies: ["Engine", "Catalog", "Scheduler", "Store", "SIPC", "CArrow", "System"],
             path: "fuzz/Targets",
             swiftSettings: swift + fuzzed, linkerSettings: [.unsafeFlags(["-sanitize=fuzzer"])]))
 }

@@ -6,6 +6,7 @@ import System
 /// All that reads bytes from outside, by name.
 private let targets: [String: @Sendable ([UInt8]) -> Void] = [
     "arrow-file": fuzzArrowFile,
+    "catalog": fuzzCatalog,
     "channel": fuzzChannel,
     "client": fuzzClient,
     "descriptor": fuzzDescriptor,

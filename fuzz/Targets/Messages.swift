@@ -24,7 +24,8 @@ func fuzzWorker(_ bytes: [UInt8]) {
         let read = try? WorkerMessage(message, files, descriptorBytesMax: 1 << 20)
     else { return }
     switch read {
-    case .started, .running: break
+    case .started, .running, .wantsFiles: break
+    case .wrote(let table): precondition(table.fault(fileCount: 3) != nil || table.rows >= 0)
     case .wants(let blocks): answer(blocks)
     case .decoded(let pieces): answer(pieces.map(\.block))
     case .done(let text): precondition((text?.utf8.count ?? 0) <= Limit.textBytesMax + 8)
