@@ -98,7 +98,7 @@ def _wide_yaml(project: Project) -> None:
 
 
 def _deep_python(project: Project) -> None:
-    project.write("models.py", "x = " + "(" * 5000 + ")" * 5000)
+    project.write("models.py", "import zerrow\nx = " + "(" * 5000 + ")" * 5000)
 
 
 def _long_sum(project: Project) -> None:

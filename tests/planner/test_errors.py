@@ -450,7 +450,8 @@ def test_a_helper_in_a_newer_syntax_is_left_to_the_model_that_imports_it(shop: A
     newer = "type Number = int\n\ndef twice[T](x: T) -> T:\n    return 2 * x\n"
     if sys.version_info >= (3, 12):
         newer = "def twice(:\n"
-    shop.write({"helper.py": newer, "m.py": python("@zerrow.model()", body="import helper\n    return sales")})
+    shop.write({"helper.py": newer, "between.py": "import helper\n"})
+    shop.write({"m.py": python("@zerrow.model()", body="import between\n    return sales")})
     plan = plan_project(shop.folder, hands_over=True)
     (warning,) = plan["warnings"]
     assert (warning["code"], warning["file"], warning["line"]) == ("python-syntax", "helper.py", 1)
@@ -460,3 +461,24 @@ def test_a_helper_in_a_newer_syntax_is_left_to_the_model_that_imports_it(shop: A
     # The model's own Python compiles it; what it asks the world for, nobody knows.
     assert helper["pieces"] is None
     assert model["key"] is None and "helper.py" in model["because"]
+
+
+BROKEN = "def twice(:\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "is_error"),
+    [
+        ({"helper.py": BROKEN, "m.py": python("@zerrow.model()", body="import helper\n    return sales")}, True),
+        ({"dashboard.py": BROKEN, "m.py": python("@zerrow.model()")}, False),
+        ({"m.py": BROKEN}, True),
+    ],
+    ids=["a module that a model imports", "a script beside", "all that there is"],
+)
+def test_a_file_that_is_no_python_is_told_where_it_matters(shop: Any, files: dict[str, str], is_error: bool) -> None:
+    shop.write(files)
+    if is_error:
+        (error,) = shop.errors()
+        assert error["code"] == "python-syntax" and error["line"] == 1
+    else:
+        assert [each["code"] for each in shop.plan()["warnings"]] == ["python-syntax"]

@@ -139,7 +139,8 @@ struct EnvironmentTools: Sendable {
     ///
     /// - Throws: `Failure` where there is no uv.
     func versions(folder: String, unless stopping: [Int32] = []) throws -> [String] {
-        let listing = ["python", "list", "--only-installed", "--output-format", "json"]
+        // Who only asks leaves nothing in uv's cache.
+        let listing = ["python", "list", "--only-installed", "--no-cache", "--output-format", "json"]
         let result = try start(listing, folder: folder).finish(unless: stopping)
         let entries = JSONValue(parsing: result.output)?.array ?? []
         var seen: Set<String> = []

@@ -5,15 +5,16 @@ from __future__ import annotations
 import glob
 import io
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import decode_source
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from zerrow.errors import ZerrowError
 from zerrow.plan.catalog import Catalog
 from zerrow.plan.contracts import resolve_schemas
-from zerrow.plan.declarations import Declaration, tables_read
+from zerrow.plan.declarations import Declaration, PythonModel, tables_read
 from zerrow.plan.findings import Findings, too_much
 from zerrow.plan.host_files import OWN_FILES, HostFiles
 from zerrow.plan.ignored import NO_SETTINGS, GitSettings, ModelFileRules
@@ -93,6 +94,7 @@ def read_project(
                 _read_models(project, name, findings)
         except (RecursionError, MemoryError) as error:
             too_much(name, error, findings)
+    _refuse_broken_files(project, findings)
     if query is not None:
         _leave_out_published(project, namespace or project_file.namespace or DEFAULT)
         _add_query(project, query, findings)
@@ -166,6 +168,29 @@ def _read_models(project: Project, name: str, findings: Findings) -> None:
         sql_model = read_sql_file(name, text, project.parameters, project.secrets, findings, may_need_quotes=is_bauplan)
         if sql_model is not None:
             _add(project, sql_model, findings)
+
+
+def _refuse_broken_files(project: Project, findings: Findings) -> None:
+    """Makes errors of Python files that can't be parsed and that models import, or that may be all that there is.
+
+    It stays a warning where a model asks for a newer Python, which may understand them, and of scripts beside.
+    """
+    declared = [model.environment for model in project.models.values() if isinstance(model, PythonModel)]
+    asked = [environment.python for environment in declared if environment is not None]
+    if project.file.python is not None:
+        asked.append(project.file.python.text)
+    if any(_is_newer(version) for version in asked if version):
+        return
+    for warning in [each for each in findings.warnings if each.code == "python-syntax"]:
+        if not project.models or PurePath(str(warning.file)).stem in project.imports:
+            findings.warnings.remove(warning)
+            findings.error(warning.code, warning.message, file=warning.file, line=warning.line, hint=warning.hint)
+
+
+def _is_newer(version: str) -> bool:
+    """Whether a version of Python is newer than the one that reads the project."""
+    numbers = tuple(int(each) for each in version.split(".")[:2] if each.isdecimal())
+    return numbers > sys.version_info[:2]
 
 
 def _note_ignored(project: Project, name: str, findings: Findings) -> None:
