@@ -232,8 +232,12 @@ def test_environments_are_listed_and_removed_unless_they_are_used(project: Proje
     assert entry["own_bytes"] > 0
     # Hard links: what pyarrow has is in uv's cache as well, where that is on the same disk.
     assert entry["id"] == whole(fresh)[0].name
+    assert command(project, "env", "prune").stdout == ""
+    assert list(fresh.glob("*.request"))
     done = command(project, "env", "prune", "--all")
     assert (done.stdout, f"{entry['id']} is used" in done.stderr) == ("", True)
+    # The next run chooses versions anew.
+    assert list(fresh.glob("*.request")) == []
     assert whole(fresh)
     running.send_signal(signal.SIGINT)
     running.communicate(timeout=60)

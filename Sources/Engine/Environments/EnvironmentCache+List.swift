@@ -80,6 +80,9 @@ extension EnvironmentCache {
                 withExtendedLifetime(lock) { try? FolderTree.remove(path) }
             } else if parts[1].hasPrefix("partial-") {
                 if age >= Self.leftoverSecondsMin { try? Files.remove(path) }
+            } else if parts[1] == "request", seconds <= 0 {
+                // Whoever has read it needs the recipe alone; who comes later resolves anew.
+                try? Files.remove(path)
             } else if there.contains(id) || age < max(Self.leftoverSecondsMin, min(seconds, 30 * 86400)) {
                 continue
             } else if parts[1] == "json" || parts[1] == "request" {

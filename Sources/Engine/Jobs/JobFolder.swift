@@ -142,7 +142,11 @@ public struct JobFolder: Sendable {
             JSONShape(bytes).excess == nil, var job = try? JSONDecoder().decode(Job.self, from: Data(bytes)),
             job.id == id
         else { return nil }
-        if !job.status.isFinal, !isAlive { job.abandon(at: Int64(status.changedAt) * 1_000_000_000) }
+        if !job.status.isFinal, !isAlive {
+            // The last that is known of it is the last line that was said in it.
+            let said = (try? folder.openOwn(id + ".log").status().changedAt) ?? 0
+            job.abandon(at: Int64(max(status.changedAt, said)) * 1_000_000_000)
+        }
         return job
     }
 

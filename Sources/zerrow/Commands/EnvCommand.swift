@@ -52,7 +52,9 @@ struct EnvPruneCommand: ParsableCommand {
         help: ArgumentHelp("Remove those that were not used for so many days.", valueName: "days"))
     var days = 30.0
 
-    @Flag(name: .long, help: "Remove all that no run uses now.")
+    @Flag(
+        name: .long,
+        help: "Remove all that no run uses now, and forget which versions were chosen where several would do.")
     var all = false
 
     func validate() throws {
