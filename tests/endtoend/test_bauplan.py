@@ -253,7 +253,7 @@ TYPED = """
         double: {kind}
 
     @bauplan.model(materialization_strategy="NONE")
-    @bauplan.python("3.12")
+    @bauplan.python("3.11")
     def out(
         numbers: Annotated[pa.Table, bauplan.Model("numbers", projection_schema=Numbers, filter="a < 3")],
         factor: Annotated[int, bauplan.Parameter("factor")],

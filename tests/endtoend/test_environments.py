@@ -106,8 +106,8 @@ return pyarrow.table({"v": [pandas.__version__, numpy.__version__, dtype, str(to
 """
     write(
         project,
-        model("old", body, "3.12", {"pandas": "2.1"}),
-        model("new", body, "3.13", {"pandas": "3.0"}),
+        model("old", body, (pythons("3.12") or ["3.11"])[0], {"pandas": "2.1"}),
+        model("new", body, (pythons("3.13") or ["3.11"])[0], {"pandas": "3.0"}),
         model("own", body),
     )
     result = run(project)
@@ -120,7 +120,8 @@ return pyarrow.table({"v": [pandas.__version__, numpy.__version__, dtype, str(to
 
 
 def test_each_model_has_the_python_that_it_asks_for(project: Project):
-    versions = ["3.10", "3.11", "3.12", "3.13"]
+    versions = pythons("3.10", "3.11", "3.12", "3.13", "3.14")
+    assert versions
     pins = {"six": "1.16.0"}
     write(project, *(model(f"m{each.replace('.', '')}", SIX, each, pins) for each in versions))
     result = run(project)
@@ -154,11 +155,12 @@ def test_the_project_and_its_requirements_are_for_all_models_and_the_nearest_cou
     (project.folder / "more.txt").write_text("attrs \\\n  >= 22\ntomli==2.0.1\n")
     assert [each for each in packages_of(project) if each[0] in "st"] == ["six 1.14.0", "tomli 2.0.1"]
     file = project.folder / "zerrow_project.yml"
-    file.write_text(file.read_text() + "packages: {six: 1.16, tomli: 2.0.0}\npython: '3.12'\n")
+    version = pythons("3.12", "3.11")[0]
+    file.write_text(file.read_text() + "packages: {six: 1.16, tomli: 2.0.0}\n" + f"python: '{version}'\n")
     assert [each for each in packages_of(project) if each[0] in "st"] == ["six 1.16.0", "tomli 2.0.0"]
     assert "six 1.15.0" in packages_of(project, "other")
     plan = planned(project)
-    assert {each["version"].rsplit(".", 1)[0] for each in plan["environments"][1:]} == {"3.12"}
+    assert {each["version"].rsplit(".", 1)[0] for each in plan["environments"][1:]} == {version}
     assert [(each["code"], each["file"], each["line"]) for each in plan["warnings"]] == [
         ("requirement-option", "requirements.txt", 4)
     ]
@@ -467,6 +469,12 @@ def test_an_ordinary_user_has_environments_of_their_own(tmp_path: Path, ordinary
         refused = run(project)
         assert refused.code == 1
         assert "could put anything there" in refused.report["error"]["message"]
+
+
+def pythons(*versions: str) -> list[str]:
+    """Those of the versions of Python that are installed here, as uv finds them."""
+    find = [uv(), "python", "find", "--system", "--no-project", "--no-python-downloads"]
+    return [each for each in versions if not subprocess.run([*find, f"cpython@{each}"], capture_output=True).returncode]
 
 
 def uv() -> str:
