@@ -97,7 +97,7 @@ def test_bauplans_models_may_have_names_that_sql_quotes(shop: Any) -> None:
 
 def test_retired_and_unknown_arguments_are_noted_and_left_alone(shop: Any) -> None:
     text = classic(
-        "@bauplan.model(materialize=False)\n@bauplan.resources(memory=512)",
+        "@bauplan.model(materialise=False)\n@bauplan.resources(memory=512)",
         "sales=bauplan.Model('sales', ref='main', connector='dremio', other=1), p=bauplan.Parameter('low', kind=1)",
     )
     shop.write({"models.py": text, "bauplan_project.yml": "parameters: {low: {type: int, default: 2}}\n"})
@@ -105,7 +105,7 @@ def test_retired_and_unknown_arguments_are_noted_and_left_alone(shop: Any) -> No
     found = [(each["code"], each["line"], each["message"]) for each in plan["warnings"]]
     assert [code for code, _, _ in found] == ["unknown-argument"] * 5
     assert [message.rpartition(" ")[2] for _, _, message in found] == [
-        "'materialize'", "'other'", "'ref'", "'connector'", "'kind'",
+        "'materialise'", "'other'", "'ref'", "'connector'", "'kind'",
     ]  # fmt: skip
     assert plan["models"][-1]["memory_bytes_max"] is None
 
