@@ -64,11 +64,12 @@ struct Info {
         return members.compactMapValues(\.string)
     }
 
-    /// uv's version: the launcher's own, else the one on the PATH.
+    /// The version of the uv that makes environments.
     private static func uvVersion(_ installation: Installation, _ environment: [String: String]) -> String? {
-        let own = installation.home + "/.zerrow/uv/bin/uv"
-        let words = output(of: [Files.exists(own) ? own : "uv", "--version"])?.split { $0.isWhitespace }
-        guard let words, words.count > 1, words[0] == "uv" else { return nil }
+        guard let uv = EnvironmentTools.findUV(installation, environment),
+            let words = output(of: [uv, "--version"])?.split(whereSeparator: \.isWhitespace),
+            words.count > 1, words[0] == "uv"
+        else { return nil }
         return String(words[1])
     }
 

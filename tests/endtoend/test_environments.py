@@ -471,6 +471,18 @@ def test_an_ordinary_user_has_environments_of_their_own(tmp_path: Path, ordinary
         assert "could put anything there" in refused.report["error"]["message"]
 
 
+def test_info_tells_of_the_uv_that_makes_environments(project: Project, fresh: Path, tmp_path: Path):
+    program = tmp_path / "uv"
+    program.write_text("#!/bin/sh\necho uv 98.76.5\n")
+    program.chmod(0o755)
+    info = json.loads(command(project, "info", "-O", "json", env={"ZERROW_UV": str(program)}).stdout)
+    assert info["uv"] == "98.76.5"
+    assert info["environments"] == str(fresh)
+    own = json.loads(command(project, "info", "-O", "json").stdout)
+    asked = subprocess.run([uv(), "--version"], capture_output=True, text=True, check=True)
+    assert own["uv"] == asked.stdout.split()[1]
+
+
 def pythons(*versions: str) -> list[str]:
     """Those of the versions of Python that are installed here, as uv finds them."""
     find = [uv(), "python", "find", "--system", "--no-project", "--no-python-downloads"]

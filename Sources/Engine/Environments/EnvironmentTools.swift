@@ -2,7 +2,7 @@ import Glibc
 import System
 
 /// The tools by which environments are made: uv, and the interpreters that it finds.
-struct EnvironmentTools: Sendable {
+public struct EnvironmentTools: Sendable {
     /// An interpreter.
     struct Interpreter: Sendable, Equatable {
         /// Its real path: the sandbox shows workers only the folders that it is installed in.
@@ -38,7 +38,7 @@ struct EnvironmentTools: Sendable {
     init(_ installation: Installation, _ environment: [String: String]) {
         executable = installation.executable
         pythonFolder = installation.pythonFolder
-        uv = Self.find(installation, environment)
+        uv = Self.findUV(installation, environment)
         var variables = environment.filter { name, _ in
             !Self.droppedVariables.contains(name) && !name.hasPrefix("ZERROW_") && !name.hasPrefix("PYTHON")
         }
@@ -48,8 +48,8 @@ struct EnvironmentTools: Sendable {
         self.variables = variables
     }
 
-    /// uv: what `ZERROW_UV` names, else the one on the PATH, else the one that the launcher has installed.
-    private static func find(_ installation: Installation, _ environment: [String: String]) -> String? {
+    /// uv: what `ZERROW_UV` names, else the one on the PATH, else the one that the launcher has installed. Nil where there is none.
+    public static func findUV(_ installation: Installation, _ environment: [String: String]) -> String? {
         if let named = environment["ZERROW_UV"], !named.isEmpty { return Files.isRegular(named) ? named : nil }
         let folders = (environment["PATH"] ?? "").split(separator: ":").filter { $0.hasPrefix("/") }
         return (folders.map { $0 + "/uv" } + [installation.home + "/.zerrow/uv/bin/uv"])
