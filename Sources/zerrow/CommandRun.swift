@@ -74,7 +74,10 @@ enum CommandRun {
             installation: installation, environment: environment, folder: call.project.project,
             call.project.request(query: call.query, isDryRun: call.isDryRun),
             writtenFolders: [options.exportFolder, call.engine.cacheFolder, call.engine.spillFolder].compactMap(\.self),
-            prepares: true, isSandboxed: !call.engine.noSandbox, signals: signals, note: note)
+            prepares: true, isSandboxed: !call.engine.noSandbox,
+            servedAt: call.run.noServe || call.engine.ownEngineOption != nil
+                ? nil : try? ServeAddress(nil, environment: environment),
+            signals: signals, note: note)
     }
 
     /// Serves until a signal comes, and ends the process.
@@ -109,7 +112,8 @@ enum CommandRun {
         let environment = Environment.variables
         return try Engine.plan(
             installation: try Installation.find(environment: environment), environment: environment,
-            folder: project.project, project.request(), isSandboxed: !noSandbox, note: Output.note)
+            folder: project.project, project.request(), isSandboxed: !noSandbox,
+            servedAt: try? ServeAddress(nil, environment: environment), note: Output.note)
     }
 
     /// The reasons why nothing was run.

@@ -104,6 +104,7 @@ enum Op {
     enum Client: String {
         case run
         case cancel
+        case planner
     }
 
     /// What a client is told.
@@ -116,6 +117,19 @@ enum Op {
         case modelEnded = "model-ended"
         case memory
         case ended
+    }
+
+    /// What the warm planner says.
+    enum Planner: String {
+        case ready
+        case forked
+        case exited
+    }
+
+    /// What the warm planner is told.
+    enum ToPlanner: String {
+        case client
+        case plan
     }
 
     /// How the bytes of a result travelled: each byte is in exactly one.

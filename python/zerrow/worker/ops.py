@@ -88,6 +88,7 @@ TO_WORKER_OPS = (
 CLIENT_OPS = (
     "run",
     "cancel",
+    "planner",
 )
 TO_CLIENT_OPS = (
     "refused",
@@ -98,6 +99,15 @@ TO_CLIENT_OPS = (
     "model-ended",
     "memory",
     "ended",
+)
+PLANNER_OPS = (
+    "ready",
+    "forked",
+    "exited",
+)
+TO_PLANNER_OPS = (
+    "client",
+    "plan",
 )
 COUNTS = (
     "reshared_bytes",
