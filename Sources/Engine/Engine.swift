@@ -72,7 +72,13 @@ public final class Engine {
         self.background = background
         store = SegmentStore(
             lock: hasIdentities ? .readOnlyDescriptor : .sealed, poolBytesMax: poolBytesMax,
-            chores: { chore, work, then in background.begin(chore == .clean ? .clean : .free, work, then: then) })
+            chores: { chore, work, then in
+                switch chore {
+                case .free: background.begin(.free, work, then: then)
+                case .clean: background.begin(.clean, work, then: then)
+                case .punch: background.beginLate(.free, work, then: then)
+                }
+            })
         saved = try options.cacheFolder.map { try SavedResults($0) }
         let spillFolder = try Self.spillFolder(options, environment)
         tables = TableRegistry(

@@ -246,7 +246,7 @@ public final class SegmentStore {
             return drop(segment)
         }
         segments[segment.id] = nil
-        keep(writer, bytes: segment.bytesMade, model: segment.model)
+        keep(writer, bytes: segment.bytesMade, model: segment.model, of: segment)
     }
 
     /// Whether a file that can still be written is as its producer was given it, but for its content and for memory that was moved to
