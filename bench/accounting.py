@@ -2,8 +2,9 @@
 
 A system's processes start in a group of their own, and what they fork stays in it or below it: engine, zygotes, planners
 and workers, Ray's daemons, steps of Dagster. `cpu_ms` is what the kernel has charged to the group, so also that of
-processes that have ended. `memory_bytes_max` is the most that the group held of anonymous and shared memory, sampled
-every 10 ms: libraries and pools that are kept warm count, the file cache does not. Clients that only wait for their turn
+processes that have ended. `memory_bytes_max` is the most that was charged to the group but for the file cache, sampled every
+10 ms: private and shared memory, page tables; pools that are kept warm count. Of the file cache the kernel tells up to two
+seconds late, so that the figure is blurred where a system spills to files. Clients that only wait for their turn
 start aside: their processor time counts, their memory does not.
 
 Without groups (they take root, or a delegated group) processor time is that of the tree of processes in /proc, with that of
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -100,17 +102,22 @@ class Account:
             end.set()
             thread.join()
 
+    def end(self, process: LineProcess) -> None:
+        """Ends a process after its last round."""
+        entry = next(entry for entry in self._processes if entry[0] is process)
+        self._processes.remove(entry)
+        with contextlib.suppress(OSError):
+            process.process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.process.wait(10)
+        self._janitor.remove("process", entry[1])
+        process.process.wait()
+        process.process.stdout.close()
+
     def close(self) -> None:
         """Ends the processes and removes the groups."""
-        for process, _ in self._processes:
-            with contextlib.suppress(OSError):
-                process.process.stdin.close()
-        for process, value in self._processes:
-            with contextlib.suppress(Exception):
-                process.process.wait(10)
-            self._janitor.remove("process", value)
-            process.process.wait()
-            process.process.stdout.close()
+        for process, _ in list(self._processes):
+            self.end(process)
         for group in self._groups:
             for folder in (f"{group}/main", f"{group}/aside", group):
                 self._janitor.remove("group", folder)
@@ -191,13 +198,20 @@ def groups_cpu_seconds(groups: list[Path]) -> float:
 
 
 def groups_memory_bytes(groups: list[Path]) -> int:
-    """Anonymous and shared memory of the group and all below it, but for what is aside."""
+    """What is charged to the group and all below it, but for the file cache and for what is aside.
+
+    The kernel's counter of all is exact. Its statistics by kind are brought up to date every two seconds.
+    """
 
     def held(folder: Path) -> int:
         stat = fields(folder / "memory.stat")
-        return stat["total_rss"] + stat["total_shmem"] if "total_rss" in stat else stat["anon"] + stat["shmem"]
+        if "total_cache" in stat:
+            used, cache = folder / "memory.usage_in_bytes", stat["total_cache"] - stat["total_shmem"]
+        else:
+            used, cache = folder / "memory.current", stat["file"] - stat["shmem"]
+        return max(0, int(used.read_text()) - max(0, cache))
 
-    return held(groups[0]) - held(groups[0] / "aside")
+    return max(0, held(groups[0]) - held(groups[0] / "aside"))
 
 
 def tree_cpu_seconds(roots: list[int]) -> float:

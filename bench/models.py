@@ -112,7 +112,7 @@ def main() -> None:
         cases = chain_cases(scene, options) if "chain" in options.shapes else []
         if "zerrow" in options.systems:
             cases += shape_cases(scene, options)
-        print_result(cases, options.output, lambda _: "zerrow", {"figures_from": scene.source})
+        print_result(cases, options.output, lambda _case, _system: "zerrow", {"figures_from": scene.source})
 
 
 if __name__ == "__main__":

@@ -112,6 +112,10 @@ class Client:
             raise RuntimeError(f"the run failed: {(self.report.get('error') or {}).get('message')}")
         return figures
 
+    def close(self) -> None:
+        """Ends the client; the server goes on."""
+        self._account.end(self._process)
+
 
 def run_once(account: Account, words: list, environment: dict[str, str]) -> str:
     """Calls a command and gives its standard output. Raises RuntimeError with what it said when it fails."""

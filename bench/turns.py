@@ -62,7 +62,10 @@ def take_turns(
                 if not isinstance(error, RuntimeError | SystemExit):
                     log(traceback.format_exc())
                 continue
-            log(f"{name}, round {number}, {system}: {figures['wall_ms']:.1f} ms, {figures['cpu_ms']:.1f} ms of processor")
+            log(
+                f"{name}, round {number}, {system}: {figures['wall_ms']:.1f} ms, {figures['cpu_ms']:.1f} ms of processor, "
+                f"{int(figures['memory_bytes_max']) >> 20} MiB"
+            )
             if number:
                 case.rounds.append(figures)
     return list(cases.values())
@@ -82,8 +85,8 @@ def sum_of(name: str, cases: list[Case]) -> list[Case]:
     return sums
 
 
-def print_result(cases: list[Case], output: str, base: Callable[[str], str], more: dict) -> None:
-    """The result on standard output; ends with 1 when a system failed. `base` names the system that a case's others are compared to."""
+def print_result(cases: list[Case], output: str, base: Callable[[str, str], str], more: dict) -> None:
+    """The result on standard output; ends with 1 when a system failed. `base` names what a system is compared with in a case."""
     entries = [case.json() for case in cases]
     with result_on_stdout():
         if output == "json":
@@ -94,7 +97,7 @@ def print_result(cases: list[Case], output: str, base: Callable[[str], str], mor
         sys.exit(1)
 
 
-def show(entries: list[dict], base: Callable[[str], str]) -> None:
+def show(entries: list[dict], base: Callable[[str, str], str]) -> None:
     """A table for people: times per model where there are several, and multiples of the base's."""
     width = max([len(entry["case"]) for entry in entries] + [4])
     print(f"{'case':<{width}} {'system':<18} {'wall ms':>10} {'cpu ms':>10} {'peak MiB':>9}   {'wall':>7} {'cpu':>7}  against")
@@ -103,14 +106,15 @@ def show(entries: list[dict], base: Callable[[str], str]) -> None:
         if "failure" in entry:
             print(f"{head} failed: {entry['failure'][:100]}")
             continue
-        one = next((e for e in entries if e["case"] == entry["case"] and e["system"] == base(entry["system"])), {})
+        other = base(entry["case"], entry["system"])
+        one = next((e for e in entries if (e["case"], e["system"]) == (entry["case"], other)), {})
         wall, cpu = (("wall_ms_per_model", "cpu_ms_per_model") if "models" in entry else ("wall_ms", "cpu_ms"))[:2]
         times = "".join(
             f" {entry[key] / one[key]:>6.2f}x" if one.get(key) else f" {'-':>7}" for key in (wall, cpu)
         )
         print(
             f"{head} {entry[wall]:>10.1f} {entry[cpu]:>10.1f} {entry['memory_bytes_max'] >> 20:>9}  {times}"
-            f"  {base(entry['system']) if one else ''}"
+            f"  {other if one else ''}"
         )
 
 

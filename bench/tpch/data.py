@@ -26,6 +26,14 @@ def tables(workspace: Workspace, scale: float) -> dict[str, Path]:
     return {name: folder / f"{name}.parquet" for name in TABLES}
 
 
+def warm(tables: dict[str, Path]) -> None:
+    """Brings the files into the system's file cache, charged to this process and not to a system."""
+    for path in tables.values():
+        with path.open("rb", buffering=0) as file:
+            while file.read(1 << 22):
+                pass
+
+
 def query(name: str, scale: float) -> str:
     """A query's text. Query 11 has the scale factor in it."""
     text = (QUERIES / f"{name}.sql").read_text()
