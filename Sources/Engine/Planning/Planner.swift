@@ -17,6 +17,10 @@ public struct PlanRequest: Sendable {
     public var isDryRun = false
     /// One more model, as SQL, which is all that is wanted.
     public var query: String?
+    /// Whether SQL models may read sources by themselves.
+    public var mayStream = true
+    /// The most memory that the run may take, in bytes; nil: what an engine takes that is told nothing.
+    public var memoryBytesMax: UInt64?
 
     /// A request for the project as it is.
     public init() {}
@@ -34,6 +38,10 @@ public struct PlanRequest: Sendable {
             arguments += ["--source", "\(parts[0])=\(whole)"]
         }
         if let query { arguments += ["--query", query] }
+        if !mayStream { arguments.append("--no-stream") }
+        if let bytes = memoryBytesMax ?? Engine.memoryBytesMax(EngineOptions()) {
+            arguments += ["--memory", "\(bytes)"]
+        }
         return arguments
     }
 }

@@ -24,6 +24,7 @@ from zerrow.worker.project import files_changed
 from zerrow.worker.results import rows_only, to_stream
 from zerrow.worker.secrets import hide, hide_in_report, hide_in_streams, secrets_of
 from zerrow.worker.source import Opener
+from zerrow.worker.streamed import Sources, count_files
 from zerrow.worker.tasks import execute, load, prepare_arguments
 from zerrow.worker.watch import Watch
 
@@ -160,7 +161,7 @@ class _Worker:
             for index, descriptor in enumerate(work.tables)
         ]
         notes: list[str] = []
-        arguments = prepare_arguments(work.task, tables, self._cpus, notes)
+        arguments = prepare_arguments(work.task, tables, self._cpus, notes, self._sources())
         self._channel.send("running")
         cache = self._cache(session)
         self._kind, opened = "user" if work.task["kind"] in ("python", "sql") else "internal", time.perf_counter()
@@ -212,15 +213,22 @@ class _Worker:
 
     def _opener(self) -> Opener | None:
         """What opens a scan's files; None where they are opened by their names."""
-        if self._work.files is None:
+        if self._work.files is None or self._work.task["kind"] != "scan":
             return None
         return BrokeredFiles(self._work.files, len(self._work.task.get("files") or ())).open
 
-    def _blame(self, file: str | None) -> None:
-        """Have that file, or none, blamed if a library ends this process from now on."""
+    def _sources(self) -> Sources:
+        """How the sources are reached that the model reads by itself."""
+        sources = Sources(guard=self._library.guard, blame=self._blame)
+        if self._work.files is not None and self._work.task["kind"] != "scan":
+            sources.files = BrokeredFiles(self._work.files, count_files(self._work.task))
+        return sources
+
+    def _blame(self, file: str | None, what: str = "cannot be read as Parquet: reading it ends the reader") -> None:
+        """Have that file, or none, blamed if a library ends this process from now on; `what` says how."""
         message = b""
         if file is not None:
-            failure = WorkerFailure("input", f"{file} cannot be read as Parquet: reading it ends the reader")
+            failure = WorkerFailure("input", f"{file} {what}")
             message = encoded("failed", {"error": report(failure, "input", None)})
         self._library.last_words(self._channel.fileno(), message)
 

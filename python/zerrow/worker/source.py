@@ -172,6 +172,11 @@ class Source:
         self._identity = found
         return self._descriptor
 
+    def check(self) -> None:
+        """The file must be the one that was planned with, and what it was the last time. It is closed then."""
+        self._open()
+        self.close()
+
     def close(self) -> None:
         """Let go of the descriptor and of what was read. The file must still be what it was when it was opened."""
         self.check_unchanged()

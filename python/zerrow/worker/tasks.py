@@ -24,6 +24,7 @@ from zerrow.worker.results import to_table
 from zerrow.worker.scan import Cache, scan
 from zerrow.worker.source import Blame, Opener
 from zerrow.worker.sql import run_sql
+from zerrow.worker.streamed import Sources, streamed_sources
 from zerrow.worker.widening import widened
 
 
@@ -39,15 +40,20 @@ def load(task: dict[str, Any], code: memoryview | None = None) -> Loaded | None:
 
 
 def prepare_arguments(
-    task: dict[str, Any], tables: Sequence[pa.Table], cpus: int = 1, notes: list[str] | None = None
+    task: dict[str, Any],
+    tables: Sequence[pa.Table],
+    cpus: int = 1,
+    notes: list[str] | None = None,
+    sources: Sources | None = None,
 ) -> dict[str, Any]:
-    """The arguments of the task by name: its input tables with columns and rows left out as asked, and its values.
+    """The arguments of the task by name: its input tables with columns and rows left out as asked, its values, and the
+    sources that it reads by itself, each as a StreamedSource; `sources` says how these are reached.
 
     Raises WorkerFailure of kind `input` for a column that is missing, a filter that does not fit, or a table that is
     not as its schema says; `notes` gets what of that is only to be warned about.
     """
     take_objects(tables)
-    arguments = {}
+    arguments: dict[str, Any] = dict(streamed_sources(task, sources or Sources()))
     for argument in task.get("arguments", ()):
         if "input" in argument:
             table = _narrow(without_objects(tables[argument["input"]]), argument, cpus)
@@ -56,7 +62,7 @@ def prepare_arguments(
             problem = check_input(table, argument)
             if problem is not None and notes is not None:
                 notes.append(problem)
-        else:
+        elif "source" not in argument:
             is_float = argument.get("type") == "float"
             arguments[argument["name"]] = float(argument["value"]) if is_float else argument["value"]
     return arguments
