@@ -64,16 +64,37 @@ extension Room {
     }
 }
 
-extension SegmentStore {
-    /// Gives a worker a room: a new, empty file, without a name, that it may write.
+/// A file that nobody has yet.
+public struct NewRoom: Sendable {
+    /// The file: empty, open for reading and writing.
+    public let file: DescriptorBox
+    /// The folder that it is in, for messages.
+    public let folder: String
+    /// What its disk had free, in bytes.
+    public let bytesFree: UInt64
+}
+
+extension SpillFolder {
+    /// Makes a file for a worker's result. On a thread that may wait.
     ///
-    /// - Parameters:
-    ///   - file: open for reading and writing.
-    ///   - folder: where it is, for messages.
+    /// - Throws: `diskFull`, `system`.
+    public func makeRoom() throws(StoreError) -> NewRoom {
+        do throws(SystemError) {
+            let file = DescriptorBox(try FileDescriptor.unnamed(in: folder))
+            return NewRoom(file: file, folder: path, bytesFree: try folder.bytesFree())
+        } catch {
+            throw StoreError(writing: "making a file in \(path)", error)
+        }
+    }
+}
+
+extension SegmentStore {
+    /// Gives a worker a room, which it may write.
+    ///
     /// - Returns: the number of the segment that it may become.
-    public func add(room file: DescriptorBox, in folder: String, for worker: BorrowerID) -> SegmentID {
+    public func add(room new: NewRoom, for worker: BorrowerID) -> SegmentID {
         precondition(rooms[worker] == nil, "worker \(worker) has a room already")
-        let room = Room(id: nextSegmentID(), file: file, folder: folder)
+        let room = Room(id: nextSegmentID(), file: new.file, folder: new.folder)
         rooms[worker] = room
         return room.id
     }

@@ -345,9 +345,7 @@ class Session:
         self._check(code, "the result")
         return Published(*(getattr(counts, name) for name in _COUNTS)), descriptor.value
 
-    def publish_to_disk(
-        self, reader: pa.RecordBatchReader, disk: int, identifier: int
-    ) -> tuple[Published, int]:
+    def publish_to_disk(self, reader: pa.RecordBatchReader, disk: int, identifier: int) -> tuple[Published, int]:
         """Publish what `reader` yields batch by batch into the file `disk`, which readers know as that segment.
 
         The caller keeps `disk`; the rest as `publish`.
