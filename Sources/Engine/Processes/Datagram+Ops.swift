@@ -84,6 +84,7 @@ enum Op {
         case wants
         case decoded
         case wantsFiles = "wants-files"
+        case wantsRoom = "wants-room"
         case wrote
         case published
         case done
@@ -97,6 +98,7 @@ enum Op {
         case run
         case pieces
         case newFiles = "new-files"
+        case room
         case taken
     }
 

@@ -262,7 +262,7 @@ class _Planner:
     ) -> list[dict[str, Any]]:
         from zerrow.plan.keys import Keys
         from zerrow.plan.scans import Scan, merge_scans
-        from zerrow.plan.streams import stream, streamed_inputs
+        from zerrow.plan.streams import asked_for, stream, streamed_inputs
 
         left_out = [*self.written_folders, *self.hidden.paths.difference(self.hidden.shown)]
         keys = Keys(self.project, sources, self.planned_ns, left_out, self.engine, self.host, self.environments)
@@ -270,6 +270,8 @@ class _Planner:
         streamed: set[int] = set()
         if self.may_stream:
             streamed = streamed_inputs(self.project.models, all_inputs, sources, self.memory_bytes)
+        environments = {model.name: self.environments.of(model).id for model in models}
+        streamed |= asked_for(all_inputs, sources, environments, DEFAULT)
         scans = merge_scans(all_inputs, sources, streamed)
         expectations = {each.name for each in models if isinstance(each, PythonModel) and each.is_expectation}
         # What only expectations read is a last table all the same, and they give none.

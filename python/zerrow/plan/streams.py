@@ -42,6 +42,22 @@ def streamed_inputs(
     }
 
 
+def asked_for(
+    inputs: Iterable[Input], sources: Mapping[str, Source], environments: Mapping[str, str], default: str
+) -> set[int]:
+    """The inputs of Python models that ask for a source as a stream, each by its id(): their workers read the files.
+
+    `environments` has each model's. In one of its own a model gets a stream of a scan's table: DataFusion, which gives
+    filters their meaning, and the pyarrow that scans decode with are in the `default` one.
+    """
+    return {
+        id(each)
+        for each in inputs
+        if each.is_streamed and each.table in sources and sources[each.table].schema is not None
+        if sources[each.table].files and environments[each.model] == default
+    }
+
+
 def _may_stream(model: Declaration, input_: Input, source: Source) -> bool:
     if not isinstance(model, SqlModel) or source.schema is None or not source.files or source.partitions:
         return False

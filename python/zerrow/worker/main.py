@@ -25,7 +25,8 @@ from zerrow.worker.results import rows_only, to_stream
 from zerrow.worker.secrets import hide, hide_in_report, hide_in_streams, secrets_of
 from zerrow.worker.source import Opener
 from zerrow.worker.streamed import Sources, count_files
-from zerrow.worker.tasks import execute, load, prepare_arguments
+from zerrow.worker.streamed_results import ROOM_PARTS, LargeResult, Room
+from zerrow.worker.tasks import end_streams, execute, load, prepare_arguments, raise_failure
 from zerrow.worker.watch import Watch
 
 _REASONS_MAX = 10
@@ -81,7 +82,7 @@ class _Worker:
         self._kind = "internal"
         self._work = Work()
         # Held until the process ends: an allocator writes into memory that is freed, and readers see the file.
-        self._result: pa.Table | str | None = None
+        self._result: pa.Table | str | LargeResult | None = None
 
     def live(self) -> int:
         """Run one task to its end; the exit status."""
@@ -170,14 +171,22 @@ class _Worker:
         else:
             self._result = result = execute(
                 work.task, arguments, tables, self._cpus, cache, self._library.guard, self._blame, loaded,
-                self._opener(), notes,
+                self._opener(), notes, (work.arena_bytes_max // ROOM_PARTS, self._room),
             )  # fmt: skip
+        written = None
+        if isinstance(result, LargeResult):
+            try:
+                written = result.publish(session)
+            except BaseException:
+                raise_failure(arguments)
+                raise
+        end_streams(arguments)
         self._kind, done = "internal", time.perf_counter()
         notes = [hide(each, secrets_of(work.task)) for each in notes]
         asked = [*notes, *([] if watch is None else watch.end())]
         if isinstance(result, str):
             return "done", {"text": result}, ()
-        published, descriptor = _publish(session, result)
+        published, descriptor = written or _publish(session, result)
         timing = {
             # The model's file is the user's code too, though it runs before the inputs are opened.
             "open_ms": _ms(started + load_s, opened),
@@ -210,6 +219,18 @@ class _Worker:
         written = materialize(self._work.task, tables, files)
         files.tell(written)
         return rows_only(sum(each["rows"] for each in written["files"]))
+
+    def _room(self) -> Room | None:
+        """A file to write a large result to; None where the engine has none to give."""
+        self._channel.send("wants-room")
+        message = self._channel.receive()
+        if message is None:
+            raise ConnectionResetError("the engine is gone")
+        segment = message.body.get("segment")
+        if message.op != "room" or not isinstance(segment, int) or len(message.descriptors) > 1:
+            message.close()
+            raise WorkerFailure("internal", f"the message {message.op!r} does not bring the file that was asked for")
+        return Room(message.descriptors[0], segment) if message.descriptors else None
 
     def _opener(self) -> Opener | None:
         """What opens a scan's files; None where they are opened by their names."""

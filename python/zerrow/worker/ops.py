@@ -72,6 +72,7 @@ WORKER_OPS = (
     "wants",
     "decoded",
     "wants-files",
+    "wants-room",
     "wrote",
     "published",
     "done",
@@ -83,6 +84,7 @@ TO_WORKER_OPS = (
     "run",
     "pieces",
     "new-files",
+    "room",
     "taken",
 )
 CLIENT_OPS = (
