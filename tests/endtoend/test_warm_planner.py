@@ -312,6 +312,8 @@ def state_of(pid: int) -> dict[str, object]:
     status = dict(
         line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
     )
+    # posix_spawn leaves 32 and 33 ignored, which are the C library's own: it sets them before it uses them.
+    status["SigIgn"] = f"{int(status['SigIgn'], 16) & ~(3 << 31):016x}"
     status["NStgid"] = str(len(status["NStgid"].split()))
     mounts = [line.split() for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
     return {
