@@ -239,6 +239,26 @@ def begin_again(modules: list[str]) -> NoReturn:
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
+def preloaded(channel: Channel) -> list[str]:
+    """The modules to import. Where they aren't known yet, all that is common to zygotes is done until the engine says.
+
+    Raises ProtocolError for another message, and for the end of the engine.
+    """
+    from zerrow.worker.channel import ProtocolError
+    from zerrow.worker.warm_up import use_pyarrow
+
+    if (text := os.environ.get("ZERROW_PRELOAD_MODULES")) is not None:
+        return [name.strip() for name in text.split(",")]
+    use_pyarrow()
+    message = channel.receive()
+    if message is not None:
+        message.close()
+        modules = message.body.get("modules")
+        if message.op == "preload" and isinstance(modules, list) and all(isinstance(name, str) for name in modules):
+            return modules
+    raise ProtocolError("nobody says which modules to import")
+
+
 def limit_namespace() -> None:
     """Bound what one user of this user namespace may have; the kernel counts it against the engine's user as well.
 
@@ -274,7 +294,7 @@ def main() -> int:
         if not sandboxed:
             process.become_subreaper()
         importlib.import_module("zerrow.worker.main")  # all that a worker runs, imported once, here
-        names = [name.strip() for name in os.environ.get("ZERROW_PRELOAD_MODULES", "").split(",")]
+        names = preloaded(channel)
         try:
             modules = warm_up(name for name in names if name)
         except StartsThreads as found:
