@@ -69,7 +69,7 @@ static void freeze_without_maps(struct freezing *freezing) {
 
 static void mark_frozen(void) {
     uint32_t cells = (uint32_t)(arena.file_bytes >> CELL_SHIFT);
-    for (uint32_t cell = 0; cell < cells; cell += (uint32_t)1 << extent_at(cell)->order) {
+    for (uint32_t cell = 0; cell < cells; cell += (uint32_t)(extent_bytes(extent_at(cell)) >> CELL_SHIFT)) {
         struct extent *extent = extent_at(cell);
         if (extent->state == EXTENT_LIVE && extent->kind != EXTENT_ADOPTED)
             extent->flags |= EXTENT_FROZEN;
