@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 HOME = Path(__file__).resolve().parents[2]
@@ -84,12 +85,15 @@ def test_start_measures_all_ways_to_the_same_answer(bench):
 
 
 def test_pipeline_counts_all_processes(bench, tmp_path):
-    (tmp_path / "zerrow_project.yml").write_text("project: {name: one}\nsources:\n  seed: seed.parquet\n")
-    pa.parquet.write_table(pa.table({"seed": [7]}), tmp_path / "seed.parquet")
+    # Workers of root are other users, who need be let into the project's folder; pytest's is its user's own.
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "zerrow_project.yml").write_text("project: {name: one}\nsources:\n  seed: seed.parquet\n")
+    pa.parquet.write_table(pa.table({"seed": [7]}), project / "seed.parquet")
     burn = "    end = time.process_time() + 0.3\n    while time.process_time() < end:\n        pass\n"
     model = f"@zerrow.model()\ndef one(seed=zerrow.Model('seed')):\n{burn}    return seed\n"
-    (tmp_path / "models.py").write_text(f"import time\nimport zerrow\n\n\n{model}")
-    result = bench("pipeline", "--rounds", "1", "-p", str(tmp_path))
+    (project / "models.py").write_text(f"import time\nimport zerrow\n\n\n{model}")
+    result = bench("pipeline", "--rounds", "1", "-p", str(project))
     assert by_case(result) == {"pipeline": ["zerrow", "in-process", "ipc-files"]}
     assert all(case["cpu_ms"] >= 290 for case in result["cases"])
 
