@@ -16,6 +16,8 @@ from zerrow.worker.streamed import StreamedSource
 
 SPEAKS_OF_FILES = ("parquet", "io error", "object store", "objectstore", "decompress", "snappy", "thrift")
 """Words of an engine's message that can be about a file, and not about the query."""
+CLASSES_OF_FILES = ("Error", "InvalidInputException", "SerializationException", "InternalException", "PanicException")
+"""The classes of an engine's errors over what it did not expect, a file's bytes among that."""
 
 
 def opened(streams: dict[str, StreamedSource]) -> dict[str, StreamedSource]:
@@ -38,7 +40,7 @@ def blaming(streams: dict[str, StreamedSource], engine: str) -> Iterator[None]:
         raise
     except BaseException as error:
         text = f"{type(error).__name__} {error}".lower()
-        if any(word in text for word in SPEAKS_OF_FILES) or "panic" in text:
+        if type(error).__name__ in CLASSES_OF_FILES or any(word in text for word in SPEAKS_OF_FILES):
             for source in sources:
                 source.check()
                 source.look_for_damage()
@@ -118,8 +120,10 @@ def _folder_of(source: StreamedSource, paths: list[str]) -> str:
     for number, path in enumerate(paths, source.first):
         name = f"{folder}{number:0{width}}.parquet"
         if source.is_brokered:
-            # The name is what opens the file; this one is only there to be listed.
-            os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            # The name is what opens the file, so it can't make one: this is only there to be listed.
+            empty = f"{folder}empty"
+            os.close(os.open(empty, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            os.rename(empty, name)
         else:
             os.symlink(path, name)
     return folder
