@@ -1,4 +1,4 @@
-"""Streamed sources as relations of a SQL engine, which reads their files by itself (docs/decisions/streamed-scans.md)."""
+"""Streamed sources as relations of a SQL engine, which reads files by itself (docs/decisions/streamed-scans.md)."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ class StreamedSource:
         return scan(self.task, cpus, None, self.reached.guard, self.reached.blame, self.opener)
 
     def look_for_damage(self) -> None:
-        """Raise what a scan would raise over files that can't be decoded, without holding more than a window of them."""
+        """Raise what a scan would raise over files that can't be decoded; never holds more than a window of rows."""
         for _ in self._windows():
             pass
 
