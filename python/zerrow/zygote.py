@@ -15,12 +15,12 @@ import platform
 import select
 import signal
 import sys
-import warnings
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from zerrow.worker.abi import View, WorkerLibrary
     from zerrow.worker.channel import Channel, Message
+    from zerrow.worker.fork_handlers import ForkHandlers
 
 CONTROL_DESCRIPTOR = 3
 
@@ -36,6 +36,9 @@ SETTINGS = {
 NAMESPACE_LIMITS = {"max_inotify_instances": 32, "max_inotify_watches": 16384, "max_fanotify_groups": 8}
 """A quarter or less of what systems give one user; the names are those of files below /proc/sys/user."""
 
+FORKS_WORTH_JOINING = 8
+"""Joining memory into huge pages takes a zygote about as much time as so many forks save."""
+
 ALLOCATORS = ("JE_ARROW_MALLOC_CONF", "_RJEM_MALLOC_CONF")
 """Where the jemallocs of pyarrow and of polars read settings; they would start background threads."""
 
@@ -43,27 +46,27 @@ ALLOCATORS = ("JE_ARROW_MALLOC_CONF", "_RJEM_MALLOC_CONF")
 class Zygote:
     """Answers the engine's messages `fork` and reports the end of workers, until the engine is gone."""
 
-    def __init__(self, channel: Channel, library: WorkerLibrary, sandboxed: bool) -> None:
+    def __init__(self, channel: Channel, library: WorkerLibrary, sandboxed: bool, handlers: ForkHandlers) -> None:
         self._channel = channel
         self._library = library
         self._sandboxed = sandboxed
-        self._workers: dict[int, str] = {}  # pid → the engine's name of the worker
+        self._handlers = handlers
+        self._workers: dict[int, tuple[str, int]] = {}  # pid → the engine's name of the worker, and a pidfd
+        self._poll = select.poll()
+        self._cpus = 0
+        self._forks = 0
+        self._may_join = True
 
     def serve(self) -> None:
         """Run until the control socket ends. Raises ProtocolError for what is malformed, OSError when nobody reads."""
-        awake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-        poll = select.poll()
-        for descriptor in (self._channel.fileno(), awake):
-            poll.register(descriptor, select.POLLIN)
+        control = self._channel.fileno()
+        self._poll.register(control, select.POLLIN)
         try:
             while True:
-                ready = {descriptor for descriptor, _ in poll.poll()}
-                if awake in ready:
-                    os.read(awake, 4096)
+                ready = self._poll.poll(0) or self._use_the_time() or self._poll.poll()
+                if any(descriptor != control for descriptor, _ in ready):
                     self._reap()
-                if self._channel.fileno() in ready:
+                if any(descriptor == control for descriptor, _ in ready):
                     message = self._channel.receive()
                     if message is None:
                         return
@@ -75,6 +78,14 @@ class Zygote:
                     end_group(pid)
                 end_orphans(set())
 
+    def _use_the_time(self) -> list[tuple[int, int]]:
+        """Nobody waits: work a little on what makes forks cheaper, if there are many; nothing is ready."""
+        while self._may_join and self._forks >= FORKS_WORTH_JOINING:
+            self._may_join = self._library.join_memory(1) > 0
+            if ready := self._poll.poll(0):
+                return ready
+        return []
+
     def _reap(self) -> None:
         """Collect every process that has ended: workers, and orphans that this process inherited."""
         while True:
@@ -84,9 +95,11 @@ class Zygote:
                 return
             if pid == 0:
                 return
-            worker = self._workers.pop(pid, None)
+            worker, descriptor = self._workers.pop(pid, (None, -1))
             if worker is None:
                 continue
+            self._poll.unregister(descriptor)
+            os.close(descriptor)
             if not self._sandboxed:
                 end_group(pid)
                 end_orphans(set(self._workers))
@@ -104,41 +117,28 @@ class Zygote:
         worker, uid, cpus = check_fork(message)
         channel, output, *seen = message.descriptors
         try:
-            pid, descriptor = self._start(uid, cpus, read_view(*seen), channel, output)
+            view = read_view(*seen)
+            if cpus != self._cpus:
+                from zerrow.worker.process import use_threads
+
+                # Here, as nearly all workers of a zygote are given as many.
+                use_threads(cpus)
+                self._cpus = cpus
+            self._handlers.before()
+            pid, descriptor = self._library.fork(self._sandboxed)
+            if pid == 0:
+                become_worker(self._library, self._sandboxed, uid, cpus, view, channel, output, self._handlers)
+            self._handlers.after_in_parent()
         except OSError as error:
             said = error.strerror or str(error)
             self._channel.send("fork-failed", {"worker": worker, "message": said, "errno": error.errno})
             return
         finally:
             message.close()
-        self._workers[pid] = worker
-        try:
-            self._channel.send("forked", {"worker": worker}, (descriptor,))
-        finally:
-            os.close(descriptor)
-
-    def _start(self, uid: int | None, cpus: int, view: View, channel: int, output: int) -> tuple[int, int]:
-        """Fork; the worker's pid and a pidfd of it. A worker that cannot be watched is killed at once."""
-        if self._sandboxed:
-            self._library.fork_prepare()
-        pid = 0
-        try:
-            try:
-                with warnings.catch_warnings():
-                    # A library warns of forks since it may have threads later: there are none here.
-                    warnings.simplefilter("ignore")
-                    pid = os.fork()
-                if pid == 0:
-                    become_worker(self._library, self._sandboxed, uid, cpus, view, channel, output)
-            finally:
-                if self._sandboxed:
-                    self._library.fork_restore()
-            return pid, os.pidfd_open(pid)
-        except OSError:
-            if pid > 0:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-            raise
+        self._forks += 1
+        self._workers[pid] = worker, descriptor
+        self._poll.register(descriptor, select.POLLIN)
+        self._channel.send("forked", {"worker": worker}, (descriptor,))
 
 
 def check_fork(message: Message) -> tuple[str, int | None, int]:
@@ -212,6 +212,7 @@ def become_worker(
     view: View,
     channel: int,
     output: int,
+    handlers: ForkHandlers,
 ) -> NoReturn:
     """Turn the forked child into a worker. Never returns to the zygote's code, whatever happens."""
     try:
@@ -219,8 +220,8 @@ def become_worker(
         from zerrow.worker.channel import Channel
 
         process.place_descriptors(channel, output)
-        process.open_streams()
-        process.settle(cpus)
+        handlers.after_in_child()
+        process.draw_own_numbers()
         if sandboxed:
             library.enter(uid, view)
         else:
@@ -259,6 +260,11 @@ def main() -> int:
     # The engine ends a zygote by closing its socket; a Ctrl-C on the terminal is the engine's to handle.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.dont_write_bytecode = True
+    from zerrow.worker import warm_memory
+    from zerrow.worker.fork_handlers import ForkHandlers
+
+    handlers = ForkHandlers()
+    warm_memory.gather(os.environ.get("ZERROW_WORKER_LIBRARY", ""))
     from zerrow.errors import ZerrowError
     from zerrow.worker import process
     from zerrow.worker.abi import WorkerLibrary
@@ -279,11 +285,15 @@ def main() -> int:
             modules = warm_up(name for name in names if name)
         except StartsThreads as found:
             begin_again([name for name in names if name not in ("", *found.args)])
+        handlers.stop()
+        process.open_streams()
+        zygote = Zygote(channel, library, sandboxed, handlers)
         # Objects that exist now are never garbage: collecting them in a worker would only copy their pages.
         gc.collect()
         gc.freeze()
+        library.fill_memory()
         channel.send("ready", {"python": platform.python_version(), "modules": modules})
-        Zygote(channel, library, sandboxed).serve()
+        zygote.serve()
     except KeyError as error:
         print(f"zygote: the environment variable {error} is not set", file=sys.stderr)
         return 2

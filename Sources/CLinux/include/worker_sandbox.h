@@ -18,6 +18,13 @@
 int zerrow_fork_prepare(void);
 int zerrow_fork_restore(void);
 
+/*
+ * In the zygote, which has one thread: forks a worker, as the first process of a new pid namespace if that is asked
+ * for. The pid, with a pidfd of it that the caller closes; 0 in the worker. A worker that can't be watched is killed at
+ * once.
+ */
+int zerrow_fork_worker(int in_own_namespace, int *pidfd);
+
 struct zerrow_worker_spec {
     /* The user and group to become, in the zygote's user namespace; 0 stays what the zygote is. */
     uint32_t uid;

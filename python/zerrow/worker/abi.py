@@ -41,6 +41,9 @@ class _Stream(ctypes.Structure):
     )
 
 
+_HELD = ("zerrow_fork_worker", "zerrow_warm_memory_fill", "zerrow_warm_memory_join")
+"""Functions that are called with the interpreter held: a fork copies it as it is, and its allocator asks for that."""
+
 _COUNTS = ("rows", "batches", "bytes", *COUNTS)
 
 
@@ -161,6 +164,7 @@ class WorkerLibrary:
         """Load it from `path`; raises LibraryError."""
         try:
             self._library = ctypes.CDLL(path)
+            self._held = ctypes.PyDLL(path)
         except OSError as error:
             raise LibraryError(f"the worker library {path} does not load: {error}") from error
         functions = (
@@ -190,6 +194,10 @@ class WorkerLibrary:
             ),
         )
         functions += (
+            ("zerrow_warm_memory_gather", None, ()),
+            ("zerrow_warm_memory_fill", None, ()),
+            ("zerrow_warm_memory_join", ctypes.c_int, (ctypes.c_int,)),
+            ("zerrow_fork_worker", ctypes.c_int, (ctypes.c_int, ctypes.POINTER(ctypes.c_int))),
             ("zerrow_fork_prepare", ctypes.c_int, ()),
             ("zerrow_fork_restore", ctypes.c_int, ()),
             ("zerrow_worker_enter", ctypes.c_int, (ctypes.POINTER(_WorkerSpec),)),
@@ -203,6 +211,9 @@ class WorkerLibrary:
             except AttributeError:
                 raise LibraryError(f"{path} has no function {name}: it is not the library of this zerrow") from None
             function.restype, function.argtypes = result, list(arguments)
+            if name in _HELD:
+                function = getattr(self._held, name)
+                function.restype, function.argtypes = result, list(arguments)
         version = self._library.zerrow_abi_version()
         if version != ABI_VERSION:
             raise LibraryError(f"{path} speaks worker ABI {version}, this package {ABI_VERSION}: rebuild both")
@@ -219,6 +230,25 @@ class WorkerLibrary:
         for struct, field in sorted(theirs.keys() | ours.keys()):
             if theirs.get((struct, field)) != ours.get((struct, field)):
                 raise LibraryError(f"{path} has another layout of {struct} {field}: rebuild it with this package")
+
+    def fork(self, in_own_namespace: bool) -> tuple[int, int]:
+        """Fork a worker from this process, which has one thread: its pid and a pidfd; (0, -1) in the worker.
+
+        Handlers that were registered with os.register_at_fork don't run. Raises OSError.
+        """
+        pidfd = ctypes.c_int(-1)
+        pid: int = self._held.zerrow_fork_worker(in_own_namespace, ctypes.byref(pidfd))
+        self._isolate(min(pid, 0))
+        return pid, pidfd.value
+
+    def fill_memory(self) -> None:
+        """Take what is free between the objects that there are, once all is imported."""
+        self._held.zerrow_warm_memory_fill()
+
+    def join_memory(self, most: int) -> int:
+        """Make up to so many huge pages of memory that is in use, so that forks copy less; the number that was made."""
+        made: int = self._held.zerrow_warm_memory_join(most)
+        return made
 
     def fork_prepare(self) -> None:
         """The next fork makes the first process of a pid namespace. Raises OSError."""

@@ -12,7 +12,6 @@ import ctypes
 import fcntl
 import os
 import random
-import signal
 import sys
 
 import pyarrow as pa
@@ -44,19 +43,24 @@ def place_descriptors(channel: int, output: int) -> None:
 
 
 def open_streams() -> None:
-    """New Python streams over descriptors 0 to 2: what a model prints is out at the end of each line."""
+    """New Python streams over descriptors 0 to 2: what a model prints is out at the end of each line.
+
+    The zygote makes them for its workers, which have other files under these numbers.
+    """
     sys.stdin = sys.__stdin__ = os.fdopen(0, encoding="utf-8", closefd=False)
     sys.stdout = sys.__stdout__ = os.fdopen(1, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)
     sys.stderr = sys.__stderr__ = os.fdopen(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
-def settle(cpus: int) -> None:
-    """Forget the zygote's signal handling, use `cpus` threads, and have random numbers unlike the other workers'."""
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+def use_threads(cpus: int) -> None:
+    """Have libraries use `cpus` threads, in this process and those that it forks; none is started."""
     for name in THREAD_SETTINGS:
         os.environ[name] = str(cpus)
     pa.set_cpu_count(cpus)
+
+
+def draw_own_numbers() -> None:
+    """Have random numbers unlike those of the zygote's other workers."""
     random.seed()
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
