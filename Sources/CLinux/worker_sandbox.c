@@ -9,13 +9,11 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define EXPORTED __attribute__((visibility("default")))
@@ -35,10 +33,12 @@ static int own_pid_namespace = -1;
 
 EXPORTED const char *zerrow_worker_stage(void) { return stage; }
 
-static int failed(const char *what) {
+int zerrow_worker_failed(const char *what) {
     stage = what;
     return -errno;
 }
+
+static int failed(const char *what) { return zerrow_worker_failed(what); }
 
 /* What is dropped stays dropped in all that is forked from now on; the caller keeps the capabilities that it has. */
 static int drop_bounding_set(void) {
@@ -63,30 +63,6 @@ EXPORTED int zerrow_fork_prepare(void) {
 
 EXPORTED int zerrow_fork_restore(void) {
     return setns(own_pid_namespace, CLONE_NEWPID) < 0 ? failed("returning to the pid namespace") : 0;
-}
-
-EXPORTED int zerrow_fork_worker(int in_own_namespace, int *pidfd) {
-    int code = in_own_namespace ? zerrow_fork_prepare() : 0;
-    if (code < 0)
-        return code;
-    pid_t pid = fork();
-    if (pid == 0)
-        return 0;
-    if (pid < 0)
-        code = failed("forking");
-    int restored = in_own_namespace ? zerrow_fork_restore() : 0;
-    if (code == 0)
-        code = restored;
-    if (code == 0 && (*pidfd = (int)syscall(SYS_pidfd_open, pid, 0)) < 0)
-        code = failed("opening a pidfd");
-    if (code == 0)
-        return pid;
-    if (pid > 0) {
-        kill(pid, SIGKILL);
-        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-            ;
-    }
-    return code;
 }
 
 /*

@@ -8,19 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
-import json
 import os
 import platform
-import select
 import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn
-
-if TYPE_CHECKING:
-    from zerrow.worker.abi import View, WorkerLibrary
-    from zerrow.worker.channel import Channel, Message
-    from zerrow.worker.fork_handlers import ForkHandlers
+from typing import NoReturn
 
 CONTROL_DESCRIPTOR = 3
 
@@ -36,201 +28,8 @@ SETTINGS = {
 NAMESPACE_LIMITS = {"max_inotify_instances": 32, "max_inotify_watches": 16384, "max_fanotify_groups": 8}
 """A quarter or less of what systems give one user; the names are those of files below /proc/sys/user."""
 
-FORKS_WORTH_JOINING = 8
-"""Joining memory into huge pages takes a zygote about as much time as so many forks save."""
-
 ALLOCATORS = ("JE_ARROW_MALLOC_CONF", "_RJEM_MALLOC_CONF")
 """Where the jemallocs of pyarrow and of polars read settings; they would start background threads."""
-
-
-class Zygote:
-    """Answers the engine's messages `fork` and reports the end of workers, until the engine is gone."""
-
-    def __init__(self, channel: Channel, library: WorkerLibrary, sandboxed: bool, handlers: ForkHandlers) -> None:
-        self._channel = channel
-        self._library = library
-        self._sandboxed = sandboxed
-        self._handlers = handlers
-        self._workers: dict[int, tuple[str, int]] = {}  # pid → the engine's name of the worker, and a pidfd
-        self._poll = select.poll()
-        self._cpus = 0
-        self._forks = 0
-        self._may_join = True
-
-    def serve(self) -> None:
-        """Run until the control socket ends. Raises ProtocolError for what is malformed, OSError when nobody reads."""
-        control = self._channel.fileno()
-        self._poll.register(control, select.POLLIN)
-        try:
-            while True:
-                ready = self._poll.poll(0) or self._use_the_time() or self._poll.poll()
-                if any(descriptor != control for descriptor, _ in ready):
-                    self._reap()
-                if any(descriptor == control for descriptor, _ in ready):
-                    message = self._channel.receive()
-                    if message is None:
-                        return
-                    self._fork(message)
-        finally:
-            # In a sandbox the end of this process, the first of its pid namespace, is the end of all of them.
-            if not self._sandboxed:
-                for pid in self._workers:
-                    end_group(pid)
-                end_orphans(set())
-
-    def _use_the_time(self) -> list[tuple[int, int]]:
-        """Nobody waits: work a little on what makes forks cheaper, if there are many; nothing is ready."""
-        while self._may_join and self._forks >= FORKS_WORTH_JOINING:
-            self._may_join = self._library.join_memory(1) > 0
-            if ready := self._poll.poll(0):
-                return ready
-        return []
-
-    def _reap(self) -> None:
-        """Collect every process that has ended: workers, and orphans that this process inherited."""
-        while True:
-            try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            worker, descriptor = self._workers.pop(pid, (None, -1))
-            if worker is None:
-                continue
-            self._poll.unregister(descriptor)
-            os.close(descriptor)
-            if not self._sandboxed:
-                end_group(pid)
-                end_orphans(set(self._workers))
-            code = os.waitstatus_to_exitcode(status)
-            fields = {
-                "worker": worker,
-                "status": code if code >= 0 else None,
-                "signal": -code if code < 0 else None,
-                "memory_bytes_max": usage.ru_maxrss * 1024,
-                "cpu_ms": round(1000 * (usage.ru_utime + usage.ru_stime)),
-            }
-            self._channel.send("exited", fields)
-
-    def _fork(self, message: Message) -> None:
-        worker, uid, cpus = check_fork(message)
-        channel, output, *seen = message.descriptors
-        try:
-            view = read_view(*seen)
-            if cpus != self._cpus:
-                from zerrow.worker.process import use_threads
-
-                # Here, as nearly all workers of a zygote are given as many.
-                use_threads(cpus)
-                self._cpus = cpus
-            self._handlers.before()
-            pid, descriptor = self._library.fork(self._sandboxed)
-            if pid == 0:
-                become_worker(self._library, self._sandboxed, uid, cpus, view, channel, output, self._handlers)
-            self._handlers.after_in_parent()
-        except OSError as error:
-            said = error.strerror or str(error)
-            self._channel.send("fork-failed", {"worker": worker, "message": said, "errno": error.errno})
-            return
-        finally:
-            message.close()
-        self._forks += 1
-        self._workers[pid] = worker, descriptor
-        self._poll.register(descriptor, select.POLLIN)
-        self._channel.send("forked", {"worker": worker}, (descriptor,))
-
-
-def check_fork(message: Message) -> tuple[str, int | None, int]:
-    """The worker's name, uid and cpus; raises ProtocolError for anything else than a proper `fork`."""
-    from zerrow.worker.channel import ProtocolError
-
-    worker, uid, cpus = message.body.get("worker"), message.body.get("uid"), message.body.get("cpus", 1)
-    if message.op == "fork" and isinstance(worker, str) and len(message.descriptors) in (2, 3):
-        numbers = [number for number in (uid, cpus) if number is not None]
-        if all(type(number) is int and 0 < number < 2**32 - 1 for number in numbers) and cpus is not None:
-            return worker, uid, cpus
-    message.close()
-    raise ProtocolError(f"the message {message.op!r} is no proper 'fork' of one worker with its descriptors")
-
-
-def read_view(file: int | None = None) -> View:
-    """The view of a worker, from the file that came with its `fork`. Raises ProtocolError if it is none."""
-    from zerrow.worker.abi import View
-    from zerrow.worker.channel import ProtocolError
-
-    if file is None:
-        return View()
-    # By offsets: all forks of a run share one open file.
-    text = os.pread(file, os.fstat(file).st_size, 0)
-    try:
-        view = json.loads(text)
-        rebuilt = tuple((each["folder"], tuple(each["shown"])) for each in view["rebuilt"])
-        read = View(tuple(view["tmp"]), rebuilt, tuple(view["covered"]), tuple(view["overlaid"]))
-        paths = [
-            *read.tmp,
-            *read.covered,
-            *read.overlaid,
-            *(path for folder, shown in rebuilt for path in (folder, *shown)),
-        ]
-        if all(isinstance(path, str) and path[:1] == "/" and "\0" not in path for path in paths):
-            return read
-    except (ValueError, KeyError, TypeError, RecursionError):
-        pass
-    raise ProtocolError("what came with a 'fork' is no list of what its worker sees")
-
-
-def end_group(leader: int) -> None:
-    """Kill and collect the processes that a worker without a pid namespace left in its process group."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(leader, signal.SIGKILL)
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            os.waitpid(-leader, 0)
-
-
-def end_orphans(workers: set[int]) -> None:
-    """Kill and collect processes of dead workers in sessions of their own: all children of this one but `workers`."""
-    path = f"/proc/self/task/{os.getpid()}/children"
-    while True:
-        with contextlib.suppress(FileNotFoundError), open(path) as file:
-            orphans = {int(pid) for pid in file.read().split()} - workers
-            for pid in orphans:
-                os.kill(pid, signal.SIGKILL)
-                # Its own children are this process's from now on.
-                os.waitpid(pid, 0)
-            if orphans:
-                continue
-        return
-
-
-def become_worker(
-    library: WorkerLibrary,
-    sandboxed: bool,
-    uid: int | None,
-    cpus: int,
-    view: View,
-    channel: int,
-    output: int,
-    handlers: ForkHandlers,
-) -> NoReturn:
-    """Turn the forked child into a worker. Never returns to the zygote's code, whatever happens."""
-    try:
-        from zerrow.worker import main, process
-        from zerrow.worker.channel import Channel
-
-        process.place_descriptors(channel, output)
-        handlers.after_in_child()
-        process.draw_own_numbers()
-        if sandboxed:
-            library.enter(uid, view)
-        else:
-            os.setpgid(0, 0)
-        main.run(Channel(process.CHANNEL_DESCRIPTOR, takes=True), library, cpus, view)
-    except BaseException as error:
-        print(f"the worker could not start: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-    finally:
-        os._exit(1)
 
 
 def begin_again(modules: list[str]) -> NoReturn:
@@ -269,6 +68,7 @@ def main() -> int:
     from zerrow.worker import process
     from zerrow.worker.abi import WorkerLibrary
     from zerrow.worker.channel import Channel
+    from zerrow.worker.forking import Zygote  # all that a worker runs, imported once, here
     from zerrow.worker.warm_up import StartsThreads, warm_up
 
     sandboxed = os.environ.get("ZERROW_SANDBOX", "1") != "0"
@@ -279,12 +79,13 @@ def main() -> int:
         channel = Channel(CONTROL_DESCRIPTOR)
         if not sandboxed:
             process.become_subreaper()
-        importlib.import_module("zerrow.worker.main")  # all that a worker runs, imported once, here
         names = [name.strip() for name in os.environ.get("ZERROW_PRELOAD_MODULES", "").split(",")]
         try:
             modules = warm_up(name for name in names if name)
         except StartsThreads as found:
             begin_again([name for name in names if name not in ("", *found.args)])
+        if "numpy.random" in sys.modules:
+            process.find_numpy_key()
         handlers.stop()
         process.open_streams()
         zygote = Zygote(channel, library, sandboxed, handlers)

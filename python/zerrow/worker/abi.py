@@ -127,6 +127,29 @@ def _texts(paths: Sequence[str]) -> ctypes.Array[ctypes.c_char_p]:
     return (ctypes.c_char_p * (len(paths) + 1))(*map(os.fsencode, paths), None)
 
 
+class Isolation:
+    """What a worker that sees `view` is isolated by, as the library reads it; made once for many workers."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        environment = os.environ
+        folders = [_RebuiltFolder(os.fsencode(folder), _texts(shown)) for folder, shown in view.rebuilt]
+        self.spec = _WorkerSpec(
+            0,
+            int(environment.get("ZERROW_NETWORK", "0")),
+            int(environment["ZERROW_TMP_BYTES_MAX"]),
+            _texts(view.tmp),
+            (_RebuiltFolder * (len(folders) + 1))(*folders),
+            _texts(view.covered),
+            _texts(view.overlaid),
+        )
+
+    def of(self, uid: int | None) -> Isolation:
+        """The same for another worker, which is that user, or the zygote's own for None."""
+        self.spec.uid = uid or 0
+        return self
+
+
 class _Layout(ctypes.Structure):
     """A zerrow_layout: a struct of the library's, or a field of one."""
 
@@ -197,7 +220,12 @@ class WorkerLibrary:
             ("zerrow_warm_memory_gather", None, ()),
             ("zerrow_warm_memory_fill", None, ()),
             ("zerrow_warm_memory_join", ctypes.c_int, (ctypes.c_int,)),
-            ("zerrow_fork_worker", ctypes.c_int, (ctypes.c_int, ctypes.POINTER(ctypes.c_int))),
+            (
+                "zerrow_fork_worker",
+                ctypes.c_int,
+                (ctypes.POINTER(_WorkerSpec), ctypes.c_int, ctypes.c_int, ctypes.POINTER(ctypes.c_int)),
+            ),
+            ("zerrow_worker_place_descriptors", ctypes.c_int, (ctypes.c_int, ctypes.c_int)),
             ("zerrow_fork_prepare", ctypes.c_int, ()),
             ("zerrow_fork_restore", ctypes.c_int, ()),
             ("zerrow_worker_enter", ctypes.c_int, (ctypes.POINTER(_WorkerSpec),)),
@@ -231,15 +259,22 @@ class WorkerLibrary:
             if theirs.get((struct, field)) != ours.get((struct, field)):
                 raise LibraryError(f"{path} has another layout of {struct} {field}: rebuild it with this package")
 
-    def fork(self, in_own_namespace: bool) -> tuple[int, int]:
-        """Fork a worker from this process, which has one thread: its pid and a pidfd; (0, -1) in the worker.
+    def fork(self, isolation: Isolation | None, channel: int, output: int) -> tuple[int, int]:
+        """Fork a worker from this process, which has one thread: its pid and a pidfd of it.
 
-        Handlers that were registered with os.register_at_fork don't run. Raises OSError.
+        In the worker: 0, and what `check` is to be asked about. The worker is isolated, and has no descriptors but the
+        usual three and the `channel`; without an isolation it leads a process group. Handlers that were registered with
+        os.register_at_fork don't run. Raises OSError, but not in the worker.
         """
-        pidfd = ctypes.c_int(-1)
-        pid: int = self._held.zerrow_fork_worker(in_own_namespace, ctypes.byref(pidfd))
-        self._isolate(min(pid, 0))
+        pidfd = ctypes.c_int(0)
+        spec = isolation.spec if isolation is not None else None
+        pid: int = self._held.zerrow_fork_worker(spec, channel, output, ctypes.byref(pidfd))
+        self.check(min(pid, 0))
         return pid, pidfd.value
+
+    def place_descriptors(self, channel: int, output: int) -> None:
+        """Leave exactly these open: 0 reads nothing, 1 and 2 are `output`, 3 is `channel`. Raises OSError."""
+        self.check(self._library.zerrow_worker_place_descriptors(channel, output))
 
     def fill_memory(self) -> None:
         """Take what is free between the objects that there are, once all is imported."""
@@ -252,29 +287,18 @@ class WorkerLibrary:
 
     def fork_prepare(self) -> None:
         """The next fork makes the first process of a pid namespace. Raises OSError."""
-        self._isolate(self._library.zerrow_fork_prepare())
+        self.check(self._library.zerrow_fork_prepare())
 
     def fork_restore(self) -> None:
         """Later forks stay in this process's pid namespace. Raises OSError."""
-        self._isolate(self._library.zerrow_fork_restore())
+        self.check(self._library.zerrow_fork_restore())
 
     def enter(self, uid: int | None, view: View) -> None:
         """Isolate this process, for good; it sees `view`. As user `uid`, or the zygote's own for None.
 
         Raises OSError.
         """
-        environment = os.environ
-        folders = [_RebuiltFolder(os.fsencode(folder), _texts(shown)) for folder, shown in view.rebuilt]
-        spec = _WorkerSpec(
-            uid or 0,
-            int(environment.get("ZERROW_NETWORK", "0")),
-            int(environment["ZERROW_TMP_BYTES_MAX"]),
-            _texts(view.tmp),
-            (_RebuiltFolder * (len(folders) + 1))(*folders),
-            _texts(view.covered),
-            _texts(view.overlaid),
-        )
-        self._isolate(self._library.zerrow_worker_enter(ctypes.byref(spec)))
+        self.check(self._library.zerrow_worker_enter(Isolation(view).of(uid).spec))
 
     def guard(self, mapping: pa.Buffer) -> None:
         """Have a mapped file that is made shorter read as zeros, instead of ending this process. Raises OSError.
@@ -294,7 +318,8 @@ class WorkerLibrary:
         if code:
             raise OSError(-code, f"preparing a last message: {os.strerror(-code)}")
 
-    def _isolate(self, code: int) -> None:
+    def check(self, code: int) -> None:
+        """Raise OSError for what isn't 0, a negative errno of one of the functions that isolate."""
         if code:
             raise OSError(-code, f"{self._library.zerrow_worker_stage().decode()}: {os.strerror(-code)}")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import os
 import random
 import sys
@@ -17,8 +16,6 @@ import sys
 import pyarrow as pa
 
 CHANNEL_DESCRIPTOR = 3
-FIRST_FREE_DESCRIPTOR = 4
-DESCRIPTOR_MAX = 2**31 - 1
 
 THREAD_SETTINGS = (
     "OMP_NUM_THREADS",
@@ -27,19 +24,6 @@ THREAD_SETTINGS = (
     "TOKIO_WORKER_THREADS",
     "NUMEXPR_MAX_THREADS",
 )
-
-
-def place_descriptors(channel: int, output: int) -> None:
-    """Leave exactly these open: 0 reads nothing, 1 and 2 are `output`, CHANNEL_DESCRIPTOR is `channel`."""
-    # Out of the way first: either may have one of the numbers that are about to be taken.
-    channel = fcntl.fcntl(channel, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE_DESCRIPTOR)
-    output = fcntl.fcntl(output, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE_DESCRIPTOR)
-    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    os.dup2(nothing, 0)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.dup2(channel, CHANNEL_DESCRIPTOR, inheritable=False)
-    os.closerange(FIRST_FREE_DESCRIPTOR, DESCRIPTOR_MAX)
 
 
 def open_streams() -> None:
@@ -59,12 +43,36 @@ def use_threads(cpus: int) -> None:
     pa.set_cpu_count(cpus)
 
 
+_NUMPY_KEY_BYTES = 624 * 4
+_numpy_key: int | None = None
+"""Where numpy's global generator, a Mersenne Twister, has its key; None where that isn't known for certain."""
+
+
+def find_numpy_key() -> None:
+    """In the zygote, once numpy is imported: have workers write numpy's numbers by themselves.
+
+    Seeding by numpy's own function takes a worker as long as all of a small model.
+    """
+    global _numpy_key
+    numpy_random = sys.modules["numpy.random"]
+    numpy_random.seed()
+    state = numpy_random.get_state(legacy=False)
+    address = numpy_random.mtrand._rand._bit_generator.ctypes.state_address
+    key, position = state["state"]["key"].tobytes(), state["state"]["pos"]
+    # The key, and how much of it is used up: nearly all, once it is seeded.
+    written = key + position.to_bytes(4, sys.byteorder)
+    is_known = state["bit_generator"] == "MT19937" and len(key) == _NUMPY_KEY_BYTES and state["has_gauss"] == 0
+    if is_known and position >= 623 and ctypes.string_at(address, len(written)) == written:
+        _numpy_key = address
+
+
 def draw_own_numbers() -> None:
     """Have random numbers unlike those of the zygote's other workers."""
     random.seed()
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        numpy_random.seed()
+    if _numpy_key is not None:
+        ctypes.memmove(_numpy_key, os.urandom(_NUMPY_KEY_BYTES), _NUMPY_KEY_BYTES)
+    elif "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
 
 
 HARMLESS_THREADS = ("polars-ooc-clea",)
