@@ -12,6 +12,7 @@ import ctypes
 import os
 import random
 import sys
+from typing import Any
 
 import pyarrow as pa
 
@@ -44,6 +45,7 @@ def use_threads(cpus: int) -> None:
 
 
 _NUMPY_KEY_BYTES = 624 * 4
+_numpy_generator: Any = None
 _numpy_key: int | None = None
 """Where numpy's global generator, a Mersenne Twister, has its key; None where that isn't known for certain."""
 
@@ -53,7 +55,7 @@ def find_numpy_key() -> None:
 
     Seeding by numpy's own function takes a worker as long as all of a small model.
     """
-    global _numpy_key
+    global _numpy_generator, _numpy_key
     numpy_random = sys.modules["numpy.random"]
     numpy_random.seed()
     state = numpy_random.get_state(legacy=False)
@@ -63,7 +65,15 @@ def find_numpy_key() -> None:
     written = key + position.to_bytes(4, sys.byteorder)
     is_known = state["bit_generator"] == "MT19937" and len(key) == _NUMPY_KEY_BYTES and state["has_gauss"] == 0
     if is_known and position >= 623 and ctypes.string_at(address, len(written)) == written:
-        _numpy_key = address
+        _numpy_generator, _numpy_key = numpy_random.mtrand._rand._bit_generator, address
+
+
+def numpy_numbers(numpy_random: Any) -> bytes | None:
+    """What numpy's global generator is at, if that is still the one whose place is known."""
+    generator = numpy_random.mtrand._rand._bit_generator
+    if _numpy_key is None or generator is not _numpy_generator:
+        return None
+    return ctypes.string_at(_numpy_key, _NUMPY_KEY_BYTES + 4)
 
 
 def draw_own_numbers() -> None:

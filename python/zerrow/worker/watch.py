@@ -23,6 +23,7 @@ from types import FrameType
 from typing import Any
 
 from zerrow.tool_folders import in_tool_folder
+from zerrow.worker import process
 
 _CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "thread_time")
 _FUNCTIONS = {
@@ -52,6 +53,13 @@ _SEEDED = re.compile(r"RandomState\(\s*(?:seed\s*=\s*)?(?:(\d+)|(\w+))\s*\)\Z")
 """A generator that draws entropy before it takes the seed that it is given: a number or what a name stands for."""
 
 
+@functools.cache
+def installed_folders() -> tuple[str, ...]:
+    """The folders of what is installed, and of what is a worker's own; found out once, in the zygote."""
+    found = (sys.prefix, sys.base_prefix, os.path.dirname(os.__file__), "/usr", "/lib", "/lib64", "/tmp", "/dev/shm")
+    return tuple(os.path.join(each, "") for each in (*map(os.path.realpath, found), *found))
+
+
 class Watch:
     """The things that one model's process asked the world for."""
 
@@ -59,9 +67,7 @@ class Watch:
         """`folder` is the project's."""
         self._below = os.path.join(folder, "")
         self._library = os.path.dirname(os.__file__)
-        installed = (sys.prefix, sys.base_prefix, self._library, "/usr", "/lib", "/lib64", "/tmp", "/dev/shm")
-        self._inside = tuple(os.path.join(os.path.realpath(each), "") for each in installed)
-        self._inside += tuple(os.path.join(each, "") for each in installed)
+        self._inside = installed_folders()
         self._asked: dict[str, None] = {}
         self._is_over = False
         self.opened: set[str] = set()
@@ -273,6 +279,8 @@ def _only_call(line: str) -> str:
 
 def _numpy_state(module: Any) -> Any:
     try:
+        if (seen := process.numpy_numbers(module)) is not None:
+            return seen
         state = module.get_state(legacy=False)
         return state["state"]["key"].tobytes(), state["state"]["pos"], state["gauss"], state["has_gauss"]
     except Exception:  # another generator has been put in its place
