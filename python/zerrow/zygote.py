@@ -65,12 +65,11 @@ def main() -> int:
     handlers = ForkHandlers()
     warm_memory.gather(os.environ.get("ZERROW_WORKER_LIBRARY", ""))
     from zerrow.errors import ZerrowError
-    from zerrow.worker import process
+    from zerrow.worker import process, watch
     from zerrow.worker.abi import WorkerLibrary
     from zerrow.worker.channel import Channel
     from zerrow.worker.forking import Zygote  # all that a worker runs, imported once, here
     from zerrow.worker.warm_up import StartsThreads, warm_up
-    from zerrow.worker.watch import installed_folders
 
     sandboxed = os.environ.get("ZERROW_SANDBOX", "1") != "0"
     if sandboxed:
@@ -87,7 +86,7 @@ def main() -> int:
             begin_again([name for name in names if name not in ("", *found.args)])
         if "numpy.random" in sys.modules:
             process.find_numpy_key()
-        installed_folders()
+        watch.make()
         handlers.stop()
         process.open_streams()
         zygote = Zygote(channel, library, sandboxed, handlers)

@@ -87,6 +87,9 @@ class Channel:
             time.sleep(RETRY_S)
 
     def _send_descriptors(self, data: bytes, descriptors: list[int]) -> bool:
+        if not descriptors:
+            self._socket.send(data)
+            return True
         try:
             socket.send_fds(self._socket, [data], descriptors)
         except OSError as error:
