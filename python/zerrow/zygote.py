@@ -12,7 +12,10 @@ import os
 import platform
 import signal
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from zerrow.worker.channel import Channel
 
 CONTROL_DESCRIPTOR = 3
 
