@@ -233,8 +233,12 @@ struct procmap {
     bool shared;
     bool named; /* heap, stack, a file: anything but plain anonymous memory */
 };
-/* Call for every mapping of this process in address order; false when /proc cannot be read. Needs the lock. */
-bool procmaps_each(void (*visit)(const struct procmap *map, void *context), void *context);
+/*
+ * Call for every mapping of this process in address order; false when /proc cannot be read. Needs the lock. `next` is
+ * NULL, or gives the first address of interest from one on, UINT64_MAX for none: then others may be left out.
+ */
+bool procmaps_each(void (*visit)(const struct procmap *map, void *context), void *context,
+                   uint64_t (*next)(uint64_t address));
 
 /* ---- kernel.c: system calls that bypass the interposed symbols -----------------------------------------------------
  */

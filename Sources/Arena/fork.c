@@ -84,7 +84,7 @@ static void prepare(void) {
     if (!atomic_load(&arena.attached) || arena.detached)
         return;
     struct freezing freezing = {.failed = !arena_descriptor_valid()};
-    if (!freezing.failed && !procmaps_each(freeze_mapping, &freezing))
+    if (!freezing.failed && !procmaps_each(freeze_mapping, &freezing, NULL))
         freeze_without_maps(&freezing);
     if (freezing.failed)
         arena_say("fork: memory cannot be shared with the child (its descriptor was closed, or there are too many "
