@@ -7,10 +7,12 @@ the kernel counts for the processes which that one has reaped.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import resource
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -264,6 +266,72 @@ def test_the_warm_planner_ends_with_its_engine(served, number: signal.Signals):
     server.process.wait(60)
     wait_until(lambda: not is_alive(pid), what="the end of the warm planner")
     check_nothing_is_left(server.process.pid, [pid])
+
+
+def call_for_a_planner(project: Project, folder: Path) -> bytes:
+    """What a client says that wants one; nobody answers it, and it plans by itself."""
+    folder.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(folder / "engine.sock"))
+        listener.listen()
+        command = [*project.caller.words, "plan", "-p", str(project.folder)]
+        environment = project.environment({"ZERROW_SOCKET": str(folder / "engine.sock")})
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment) as client:
+            connection = listener.accept()[0]
+            said, descriptors, _, _ = socket.recv_fds(connection, 1 << 17, 4)
+            for descriptor in descriptors:
+                os.close(descriptor)
+            connection.close()
+            assert client.wait(60) == 0
+            assert client.stderr.read() == b""
+    assert json.loads(said)["op"] == "planner" and len(descriptors) == 1
+    return said
+
+
+def ask(server: Server, said: bytes) -> socket.socket:
+    """The client's end of a socket whose other one goes to the warm planner."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as engine:
+        engine.connect(str(server.socket))
+        socket.send_fds(engine, [said], [theirs.fileno()])
+    theirs.close()
+    ours.settimeout(60)
+    return ours
+
+
+def is_over(connection: socket.socket) -> bool:
+    """Whether it is closed without a word."""
+    with connection, contextlib.suppress(ConnectionResetError):
+        return connection.recv(1000) == b""
+    return True
+
+
+def test_no_client_of_another_kind_gets_a_planner_and_none_ends_it(project: Project, serve, tmp_path: Path):
+    project.write("models.py", MODEL)
+    said = call_for_a_planner(project, tmp_path / "fake")
+    server = serve(project.caller)
+    pid = wait_for_warmth(project, server)
+    body = json.loads(said)
+    for other in ({"build": "another"}, {"surroundings": ""}, {"build": 7}):
+        assert is_over(ask(server, json.dumps({**body, **other}).encode()))
+    nonsense = [b"x", b"[]", b'{"op":"plan"}', b'{"op":"sing"}', b'{"op":"' + b"x" * 140_000 + b'"}']
+    for words in nonsense:
+        connection = ask(server, said)
+        connection.send(words)
+        assert is_over(connection), words
+    ask(server, said).close()
+    # A planner that can't read what it is to do ends, and its client is told so.
+    connection = ask(server, said)
+    files = [os.memfd_create("nothing") for _ in range(4)]
+    socket.send_fds(connection, [b'{"op":"plan"}'], files)
+    answers = [socket.recv_fds(connection, 1000, 1)[:2] for _ in range(2)]
+    assert [json.loads(text)["op"] for text, _ in answers] == ["forked", "exited"]
+    assert json.loads(answers[1][0])["status"] == 1
+    for descriptor in [*files, *answers[0][1]]:
+        os.close(descriptor)
+    connection.close()
+    assert warm_planner(server) == pid
+    same(both(project, server, "--output", "json"))
 
 
 def test_a_warm_planner_sees_what_one_of_ones_own_would(served, tmp_path: Path):
