@@ -47,8 +47,9 @@ def blaming(streams: dict[str, StreamedSource], engine: str) -> Iterator[None]:
             raise _named(error, sources, engine) from error
         raise
     finally:
-        if sources:
-            sources[0].blame(None)
+        for source in sources:
+            source.blame(None)
+            source.remove_folders()
     for source in sources:
         source.check()
 
