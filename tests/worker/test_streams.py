@@ -166,6 +166,17 @@ def test_what_is_read_by_itself_is_what_the_engine_itself_says(tmp_path: Path, e
         assert run(models).to_pylist() == duckdb.sql(sql.format(files)).to_arrow_table().to_pylist()
 
 
+def test_no_folder_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").mkdir()
+    for number in range(3):
+        pq.write_table(pa.table({"n": [number]}), tmp_path / "data" / f"{number}.parquet")
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    table = run(planned(tmp_path, "select n from t", may_stream=True))
+    assert isinstance(table, pa.Table) and table["n"].to_pylist() == [0, 1, 2]
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
 def test_only_the_reader_that_nobody_shares_a_source_with_reads_it_itself(tmp_path: Path) -> None:
     write(tmp_path, random.Random(3))
     (tmp_path / "other.sql").write_text("select count(*) as c from t")

@@ -22,6 +22,8 @@ _TELLING = re.compile(r"typeof|arrow_metadata|sample", re.IGNORECASE)
 _ADDING = (exp.Sum, exp.Avg, exp.Count)
 _JUDGING = (exp.Where, exp.Filter, exp.Window, exp.Distinct, exp.Case, exp.If, exp.Predicate)
 _LIST_MIN = 5
+BYTES_AT_ONCE = 128 << 20
+"""About the most that an engine holds of sources while it streams them, as long as nothing better is known."""
 FILES_MAX = 1000
 """The most files of a source that an engine is told of: it opens each one when it plans its query."""
 
@@ -123,6 +125,10 @@ def stream(entry: dict[str, Any], scans: list[Scan | None]) -> None:
         arguments.append(argument)
     entry["task"]["arguments"] = arguments
     entry["inputs"] = [entry["inputs"][index] for index in kept]
+    # Its need of memory is another one than that of the same code over tables.
+    entry["code"] = f"{entry['code']}-streamed"
+    decoded = sum(scan.source.decoded_bytes(scan.columns) for scan in scans if scan is not None and scan.is_streamed)
+    entry["expected_bytes"] = min(decoded, BYTES_AT_ONCE)
     entry["streamed"] = [
         {
             "table": scan.source.declaration.name,

@@ -29,6 +29,8 @@ from zerrow.worker.view_types import is_view
 
 DATAFUSION_BATCH_ROWS = 1 << 17
 """Measured: fewer rows cost calls and give buffers too small for the arena, more leave the processor's cache."""
+STREAMED_BATCH_ROWS = 1 << 15
+"""The same where the rows are decoded for the query: these buffers are new each time."""
 
 
 DUCKDB_QUERIES = ("SELECT", "MULTI")
@@ -78,7 +80,7 @@ def _run_datafusion(
     is_late = decodes_late(streams) if is_late is None else is_late
     import datafusion
 
-    settings = configuration(cpus, DATAFUSION_BATCH_ROWS)
+    settings = configuration(cpus, STREAMED_BATCH_ROWS if streams else DATAFUSION_BATCH_ROWS)
     for key, value in datafusion_settings(streams, is_late).items():
         settings = settings.set(key, value)
     context = datafusion.SessionContext(settings)

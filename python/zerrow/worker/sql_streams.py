@@ -47,8 +47,9 @@ def blaming(streams: dict[str, StreamedSource], engine: str) -> Iterator[None]:
             raise _named(error, sources, engine) from error
         raise
     finally:
-        if sources:
-            sources[0].blame(None)
+        for source in sources:
+            source.blame(None)
+            source.remove_folders()
     for source in sources:
         source.check()
 
@@ -77,13 +78,18 @@ _UNJUDGED = (
 
 
 LATE_COLUMNS_MIN = 8
-"""Columns of a source from which it pays to decode the others only where a WHERE keeps rows."""
+LATE_TEXTS_MIN = 2
+"""Columns of a source, or texts among them, from which it pays to decode them only where a WHERE keeps rows."""
 
 
 def decodes_late(streams: dict[str, StreamedSource]) -> bool:
     """Whether DataFusion shall evaluate conditions while it decodes. It evaluates each by itself then, so that one may
     fail for rows which another one would have left out."""
-    return any(len(source.schema or ()) >= LATE_COLUMNS_MIN for source in streams.values())
+    schemas = [plain(source.schema) for source in streams.values()]
+    return any(
+        len(schema) >= LATE_COLUMNS_MIN or sum(map(kinds.is_string, schema.types)) >= LATE_TEXTS_MIN
+        for schema in schemas
+    )
 
 
 def datafusion_settings(streams: dict[str, StreamedSource], is_late: bool) -> dict[str, str]:
