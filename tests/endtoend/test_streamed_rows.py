@@ -103,18 +103,20 @@ def test_a_pipeline_larger_than_memory_runs_through(project: Project) -> None:
     assert list(spill.iterdir()) == []
 
 
-def test_a_large_result_is_a_table_like_any_other(project: Project) -> None:
-    numbers(project, 8)
-    project.write("models.py", MODELS)
-    project.write("by_sql.sql", "select count(*) as n, max(s) as s, sum(w) as w from doubled")
-    spill = project.folder.parent / "spill"
-    spill.mkdir()
-    options = ("--memory", "900MiB", "--spill-dir", str(spill), "--export", str(project.folder / "out"))
-    result = project.run(*options, timeout=600)
+def test_a_large_result_is_a_table_like_any_other(any_project: Project) -> None:
+    numbers(any_project, 8)
+    any_project.write("models.py", MODELS)
+    any_project.write("by_sql.sql", "select count(*) as n, max(s) as s, sum(w) as w from doubled")
+    spill = any_project.folder.parent / "spill"
+    for folder in (spill, any_project.folder / "out"):
+        folder.mkdir()
+        os.chown(folder, any_project.caller.uid, -1)
+    options = ("--memory", "900MiB", "--spill-dir", str(spill), "--export", str(any_project.folder / "out"))
+    result = any_project.run(*options, timeout=600)
     assert result.code == 0, result.err
     k = np.arange(8 << 20)
     k = k[k % 1000 >= 3]
-    (row,) = exported(project, "by_sql").to_pylist()
+    (row,) = exported(any_project, "by_sql").to_pylist()
     assert row == {"n": len(k), "s": "a text like others", "w": int((k % 1000 * 2).sum())}
     assert list(spill.iterdir()) == []
 

@@ -124,7 +124,7 @@ def test_tables_without_a_row_or_without_a_column(tmp_path: Path) -> None:
 def test_nested_columns(tmp_path: Path, small: None, kind: str) -> None:
     column = NESTING[kind](NESTING["list"](NESTING["struct"](texts)))(3000)
     pq.write_table(pa.table({"c": column, "a": range(3000)}), tmp_path / "a.parquet", row_group_size=700)
-    assert len(assert_as_scanned(source([tmp_path / "a.parquet"]))) > 1
+    assert_as_scanned(source([tmp_path / "a.parquet"]))
 
 
 def test_what_pandas_wrote_is_what_it_was_but_for_labels_that_count_rows(tmp_path: Path) -> None:
