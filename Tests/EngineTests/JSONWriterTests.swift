@@ -43,7 +43,7 @@ import Testing
         }
         #expect(String(decoding: JSONValue.number(3).utf8, as: UTF8.self) == "3")
         #expect(
-            String(decoding: JSONValue(["b": 1, "a": ["x/y", true]]).utf8, as: UTF8.self)
+            String(decoding: (["b": 1, "a": ["x/y", true]] as JSONValue).utf8, as: UTF8.self)
                 == #"{"a":["x/y",true],"b":1}"#)
     }
 }
