@@ -103,8 +103,9 @@ class Zygote:
     def _fork(self, message: Message) -> None:
         worker, uid, cpus = check_fork(message)
         channel, output, *seen = message.descriptors
+        scratch = seen.pop() if message.body.get("scratch") is True else None
         try:
-            pid, descriptor = self._start(uid, cpus, read_view(*seen), channel, output)
+            pid, descriptor = self._start(uid, cpus, read_view(*seen), channel, output, scratch)
         except OSError as error:
             said = error.strerror or str(error)
             self._channel.send("fork-failed", {"worker": worker, "message": said, "errno": error.errno})
@@ -117,7 +118,9 @@ class Zygote:
         finally:
             os.close(descriptor)
 
-    def _start(self, uid: int | None, cpus: int, view: View, channel: int, output: int) -> tuple[int, int]:
+    def _start(
+        self, uid: int | None, cpus: int, view: View, channel: int, output: int, scratch: int | None
+    ) -> tuple[int, int]:
         """Fork; the worker's pid and a pidfd of it. A worker that cannot be watched is killed at once."""
         if self._sandboxed:
             self._library.fork_prepare()
@@ -129,7 +132,7 @@ class Zygote:
                     warnings.simplefilter("ignore")
                     pid = os.fork()
                 if pid == 0:
-                    become_worker(self._library, self._sandboxed, uid, cpus, view, channel, output)
+                    become_worker(self._library, self._sandboxed, uid, cpus, view, channel, output, scratch)
             finally:
                 if self._sandboxed:
                     self._library.fork_restore()
@@ -146,7 +149,7 @@ def check_fork(message: Message) -> tuple[str, int | None, int]:
     from zerrow.worker.channel import ProtocolError
 
     worker, uid, cpus = message.body.get("worker"), message.body.get("uid"), message.body.get("cpus", 1)
-    if message.op == "fork" and isinstance(worker, str) and len(message.descriptors) in (2, 3):
+    if message.op == "fork" and isinstance(worker, str) and len(message.descriptors) in ((4,) if message.body.get("scratch") is True else (2, 3)):
         numbers = [number for number in (uid, cpus) if number is not None]
         if all(type(number) is int and 0 < number < 2**32 - 1 for number in numbers) and cpus is not None:
             return worker, uid, cpus
@@ -212,17 +215,20 @@ def become_worker(
     view: View,
     channel: int,
     output: int,
+    scratch: int | None = None,
 ) -> NoReturn:
     """Turn the forked child into a worker. Never returns to the zygote's code, whatever happens."""
     try:
         from zerrow.worker import main, process
         from zerrow.worker.channel import Channel
 
-        process.place_descriptors(channel, output)
+        scratch = process.place_descriptors(channel, output, scratch)
         process.open_streams()
         process.settle(cpus)
         if sandboxed:
-            library.enter(uid, view)
+            library.enter(uid, view, scratch)
+            if scratch is not None:
+                os.close(scratch)
         else:
             os.setpgid(0, 0)
         main.run(Channel(process.CHANNEL_DESCRIPTOR, takes=True), library, cpus, view)

@@ -92,6 +92,7 @@ class _WorkerSpec(ctypes.Structure):
         ("rebuilt", ctypes.POINTER(_RebuiltFolder)),
         ("covered", ctypes.POINTER(ctypes.c_char_p)),
         ("overlaid", ctypes.POINTER(ctypes.c_char_p)),
+        ("scratch", ctypes.c_int32),
     )
 
 
@@ -228,8 +229,8 @@ class WorkerLibrary:
         """Later forks stay in this process's pid namespace. Raises OSError."""
         self._isolate(self._library.zerrow_fork_restore())
 
-    def enter(self, uid: int | None, view: View) -> None:
-        """Isolate this process, for good; it sees `view`. As user `uid`, or the zygote's own for None.
+    def enter(self, uid: int | None, view: View, scratch: int | None = None) -> None:
+        """Isolate this process, for good; it sees `view`, and the mount `scratch`. As user `uid`, or the zygote's own for None.
 
         Raises OSError.
         """
@@ -243,6 +244,7 @@ class WorkerLibrary:
             (_RebuiltFolder * (len(folders) + 1))(*folders),
             _texts(view.covered),
             _texts(view.overlaid),
+            scratch or 0,
         )
         self._isolate(self._library.zerrow_worker_enter(ctypes.byref(spec)))
 

@@ -24,6 +24,7 @@ from zerrow.worker.project import files_changed
 from zerrow.worker.results import rows_only, to_stream
 from zerrow.worker.secrets import hide, hide_in_report, hide_in_streams, secrets_of
 from zerrow.worker.source import Opener
+from zerrow.worker.sql_limits import SqlLimits
 from zerrow.worker.tasks import execute, load, prepare_arguments
 from zerrow.worker.watch import Watch
 
@@ -44,6 +45,7 @@ class Work:
     arena_file_bytes: int = 0
     arena_bytes_max: int = 0
     decache_bytes_max: int | None = None
+    sql: SqlLimits | None = None
 
 
 def run(channel: Channel, library: WorkerLibrary, cpus: int, view: View | None = None) -> NoReturn:
@@ -137,6 +139,8 @@ class _Worker:
             file.seek(0)
             self._work.task = json.load(file)
         self._work.arena_file_bytes, self._work.arena_bytes_max = sizes
+        if self._work.task.get("kind") == "sql":
+            self._work.sql = SqlLimits.of(message.body)
         if message.body.get("decache") is True:
             limit = message.body.get("decache_bytes_max", sizes[1] // 2)
             self._work.decache_bytes_max = limit if type(limit) is int and limit >= 0 else 0
@@ -169,7 +173,7 @@ class _Worker:
         else:
             self._result = result = execute(
                 work.task, arguments, tables, self._cpus, cache, self._library.guard, self._blame, loaded,
-                self._opener(), notes,
+                self._opener(), notes, work.sql,
             )  # fmt: skip
         self._kind, done = "internal", time.perf_counter()
         notes = [hide(each, secrets_of(work.task)) for each in notes]
@@ -190,6 +194,8 @@ class _Worker:
         planned_ns = work.task.get("planned_ns")
         if self._folder is not None and planned_ns is not None:
             fields["changed"] = files_changed(self._folder, planned_ns, [] if watch is None else sorted(watch.opened))
+        if work.sql is not None and (spilled := work.sql.spilled_bytes()) is not None:
+            fields["spilled_bytes"] = spilled
         if asked or "changed" in fields:
             # A message has an end, and one reason is enough.
             fields["asked"] = [each[:_REASON_LENGTH_MAX] for each in asked[:_REASONS_MAX]]

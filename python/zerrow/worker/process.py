@@ -30,8 +30,10 @@ THREAD_SETTINGS = (
 )
 
 
-def place_descriptors(channel: int, output: int) -> None:
-    """Leave exactly these open: 0 reads nothing, 1 and 2 are `output`, CHANNEL_DESCRIPTOR is `channel`."""
+def place_descriptors(channel: int, output: int, scratch: int | None = None) -> int | None:
+    """Leave exactly these open: 0 reads nothing, 1 and 2 are `output`, CHANNEL_DESCRIPTOR is `channel`, and the one that
+    is returned is `scratch`, if there is one.
+    """
     # Out of the way first: either may have one of the numbers that are about to be taken.
     channel = fcntl.fcntl(channel, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE_DESCRIPTOR)
     output = fcntl.fcntl(output, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE_DESCRIPTOR)
@@ -40,7 +42,12 @@ def place_descriptors(channel: int, output: int) -> None:
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.dup2(channel, CHANNEL_DESCRIPTOR, inheritable=False)
-    os.closerange(FIRST_FREE_DESCRIPTOR, DESCRIPTOR_MAX)
+    if scratch is None:
+        os.closerange(FIRST_FREE_DESCRIPTOR, DESCRIPTOR_MAX)
+        return None
+    os.dup2(scratch, FIRST_FREE_DESCRIPTOR, inheritable=False)
+    os.closerange(FIRST_FREE_DESCRIPTOR + 1, DESCRIPTOR_MAX)
+    return FIRST_FREE_DESCRIPTOR
 
 
 def open_streams() -> None:

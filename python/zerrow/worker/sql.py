@@ -12,6 +12,7 @@ from zerrow.worker.datafusion_input import partitions
 from zerrow.worker.datafusion_session import configuration, only_queries
 from zerrow.worker.duckdb_input import readable
 from zerrow.worker.failures import WorkerFailure
+from zerrow.worker.sql_limits import SqlLimits
 from zerrow.worker.results import BATCH_ROWS, collect_datafusion, restore_strings
 from zerrow.worker.view_types import is_view
 
@@ -23,9 +24,11 @@ DUCKDB_QUERIES = ("SELECT", "MULTI")
 """The kinds of statements that are queries; a PIVOT is of several parts."""
 
 
-def run_sql(task: dict[str, Any], arguments: dict[str, Any], cpus: int) -> pa.Table:
+def run_sql(
+    task: dict[str, Any], arguments: dict[str, Any], cpus: int, limits: SqlLimits | None = None
+) -> pa.Table:
     """Run a task of kind `sql`: tables among `arguments` are its relations, other values its `$name` parameters, and so
-    are the task's secrets. A relation's name may have a namespace.
+    are the task's secrets. A relation's name may have a namespace. The engine keeps to `limits`.
 
     Errors of the engine pass as they are. Raises WorkerFailure for what is not one query.
     """
@@ -35,8 +38,12 @@ def run_sql(task: dict[str, Any], arguments: dict[str, Any], cpus: int) -> pa.Ta
     given = {name: value for name, value in arguments.items() if name not in tables} | task.get("secrets", {})
     values = {name: value for name, value in given.items() if name in used}
     if task.get("engine", "datafusion") == "duckdb":
-        return _run_duckdb(task["sql"], tables, values, cpus)
-    return _run_datafusion(task["sql"], tables, values, cpus)
+        run = _run_duckdb
+    else:
+        run = _run_datafusion
+    limits = limits or SqlLimits()
+    with limits.explaining():
+        return run(task["sql"], tables, values, cpus, limits)
 
 
 def error_line(message: str, first: int) -> int:
@@ -45,10 +52,16 @@ def error_line(message: str, first: int) -> int:
     return first + int(found.group(1)) - 1 if found else first
 
 
-def _run_datafusion(sql: str, tables: dict[str, pa.Table], values: dict[str, Any], cpus: int) -> pa.Table:
+def _run_datafusion(
+    sql: str, tables: dict[str, pa.Table], values: dict[str, Any], cpus: int, limits: SqlLimits
+) -> pa.Table:
     import datafusion
 
-    context = datafusion.SessionContext(configuration(cpus, DATAFUSION_BATCH_ROWS))
+    settings = configuration(cpus, DATAFUSION_BATCH_ROWS)
+    for key, value in limits.datafusion_settings().items():
+        settings = settings.set(key, value)
+    context = datafusion.SessionContext(settings, limits.datafusion_runtime())
+    limits.limit_datafusion(context)
     catalog = context.catalog()
     for name, table in tables.items():
         namespace = name.rpartition(".")[0]
@@ -64,8 +77,11 @@ def _run_datafusion(sql: str, tables: dict[str, pa.Table], values: dict[str, Any
     return pandas_metadata.without_labels(table)
 
 
-def _run_duckdb(sql: str, tables: dict[str, pa.Table], values: dict[str, Any], cpus: int) -> pa.Table:
+def _run_duckdb(
+    sql: str, tables: dict[str, pa.Table], values: dict[str, Any], cpus: int, limits: SqlLimits
+) -> pa.Table:
     with warm_duckdb.connect(cpus) as connection:
+        limits.limit_duckdb(connection)
         # Replacement scans would let a statement read this function's variables.
         connection.execute("set python_enable_replacements = false")
         for name, table in tables.items():

@@ -24,6 +24,7 @@ from zerrow.worker.results import to_table
 from zerrow.worker.scan import Cache, scan
 from zerrow.worker.source import Blame, Opener
 from zerrow.worker.sql import run_sql
+from zerrow.worker.sql_limits import SqlLimits
 from zerrow.worker.widening import widened
 
 
@@ -73,12 +74,13 @@ def execute(
     loaded: Loaded | None = None,
     opener: Opener | None = None,
     notes: list[str] | None = None,
+    limits: SqlLimits | None = None,
 ) -> pa.Table | str:
     """Run the task and give its table, or its text for a preview.
 
     `tables` are the task's inputs as they came; `cache`, `guard`, `blame` and `opener` are a scan's; `loaded` is what
-    `load` gave, where that was called; `notes` gets what is to be warned about. Exceptions of user code pass;
-    WorkerFailure for what zerrow found.
+    `load` gave, where that was called; `notes` gets what is to be warned about; `limits` are a SQL model's. Exceptions of user
+    code pass; WorkerFailure for what zerrow found.
     """
     match task["kind"]:
         case "scan":
@@ -92,7 +94,7 @@ def execute(
             table = to_table(loaded.function(**arguments), list(tables))
             return _checked(table, task, notes)
         case "sql":
-            return _checked(to_table(run_sql(task, arguments, cpus), list(tables)), task, notes)
+            return _checked(to_table(run_sql(task, arguments, cpus, limits), list(tables)), task, notes)
         case "filter":
             # With what models left for others: it comes from further up.
             return give_objects(arguments["table"])
