@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 
-from measure import HOME, PeakMemory, log, medians, ray_python, result_on_stdout, zerrow
+from measure import HOME, PeakMemory, log, medians, others_python, result_on_stdout, zerrow
 
 MIB = 1 << 20
 SIZES = (64 * MIB, 1024 * MIB, 4096 * MIB)
@@ -49,7 +49,7 @@ class Ray:
 
     def __init__(self, sizes: list[int]) -> None:
         self.process = None
-        if python := ray_python():
+        if python := others_python():
             command = [python, HOME / "bench/baselines.py", "ray", *map(str, sizes)]
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 

@@ -79,9 +79,9 @@ class LineProcess:
             env={**os.environ, **(environment or {})}, start_new_session=True,
         )  # fmt: skip
 
-    def begin(self) -> None:
-        """Starts a round."""
-        self.process.stdin.write("\n")
+    def begin(self, line: str = "") -> None:
+        """Starts a round; what the line says is between the benchmark and the process."""
+        self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
 
     def end(self) -> dict:
@@ -91,9 +91,9 @@ class LineProcess:
             raise RuntimeError(f"{' '.join(self.command)} ended with code {self.process.wait()}")
         return json.loads(line)
 
-    def round(self) -> dict:
+    def round(self, line: str = "") -> dict:
         """One round."""
-        self.begin()
+        self.begin(line)
         return self.end()
 
     def close(self) -> None:
@@ -117,20 +117,20 @@ def zerrow(*arguments: str) -> tuple[dict, str]:
     return json.loads(done.stdout), done.stderr
 
 
-def ray_python() -> Path | None:
-    """An interpreter that has Ray, made on first use below .zerrow/; None where it can't be had."""
+def others_python() -> Path | None:
+    """An interpreter that has Ray and Dagster, made on first use below .zerrow/; None where they can't be had."""
     folder = HOME / ".zerrow" / "bench-env"
-    python = folder / "bin" / "python"
-    if not (folder / "stamp").exists():
-        log("installing Ray for the comparison into .zerrow/bench-env")
+    python, stamp = folder / "bin" / "python", folder / "stamp"
+    requirements = HOME / "bench/requirements.txt"
+    if not stamp.exists() or stamp.stat().st_mtime < requirements.stat().st_mtime:
+        log("installing Ray and Dagster for the comparison into .zerrow/bench-env")
         uv = next((path for path in (HOME / ".zerrow/uv/bin/uv",) if path.exists()), "uv")
         base = HOME / ".zerrow/env/bin/python"
-        requirements = HOME / "bench/requirements.txt"
         try:
             subprocess.run([uv, "venv", "-q", "--allow-existing", "--python", base, folder], check=True)
             subprocess.run([uv, "pip", "install", "-q", "--python", python, "-r", requirements], check=True)
         except (OSError, subprocess.CalledProcessError) as error:
-            log(f"Ray can't be installed ({error}): its cases are left out")
+            log(f"Ray and Dagster can't be installed ({error}): their cases are left out")
             return None
-        (folder / "stamp").touch()
+        stamp.touch()
     return python

@@ -2,70 +2,49 @@
 
 The models of examples/tpch, three ways, in turn: in sandboxed processes of a warm engine (zerrow), the same functions
 in one process that passes pointers (in-process), and in a process per model that passes Arrow IPC files in /dev/shm
-(ipc-files).
+(ipc-files). Wall time is from the line that starts a round to its answer, the plan read before; processor time and memory
+are those of all processes, engine and zygotes included.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import subprocess
 import sys
+from collections.abc import Callable
 
-from measure import HOME, ZERROW, LineProcess, PeakMemory, log, medians, result_on_stdout
+from measure import HOME, ZERROW
+from stage import Client, Stage, stage
+from turns import Figures, parser, print_result, take_turns
 
+SYSTEMS = ("zerrow", "in-process", "ipc-files")
 # One engine for all rounds, in which no table of an earlier round is used again.
 WARM = ("--again-on-line", "--no-serve", "--no-cache", "--no-decache")
 
 
-def zerrow_figures(report: dict) -> dict:
-    """A round's figures from the engine's report."""
-    assert report["status"] == "success", report
-    return {"wall_ms": report["wall_ms"], "cpu_ms": sum(m["timing"].get("cpu_ms", 0) for m in report["models"])}
+def systems_of(scene: Stage, names: list[str], project: str) -> dict[str, Callable[[], Figures]]:
+    """The systems that are asked for, warm."""
+    found: dict[str, Callable[[], Figures]] = {}
+    for name in names:
+        account, said = scene.account(name), scene.workspace.log()
+        if name == "zerrow":
+            words = [ZERROW, "run", "-p", project, "--output", "json", *WARM]
+            found[name] = Client(account, account.start(words, errors=said), said.name).round
+        else:
+            process = account.start([sys.executable, HOME / "bench/in_process.py", name, project], errors=said)
+            found[name] = lambda account=account, process=process: account.measure(process.round)[0]
+    return found
 
 
 def main() -> None:
     """Run all systems and print one JSON object, or a table for people."""
-    parser = argparse.ArgumentParser(prog="zerrow bench pipeline", description=__doc__)
-    parser.add_argument("--output", choices=("tty", "json"), default="tty")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("-p", "--project", default=str(HOME / "examples/tpch"))
-    options = parser.parse_args()
+    options_of = parser("pipeline", __doc__, SYSTEMS, rounds=5)
+    options_of.add_argument("-p", "--project", default=str(HOME / "examples/tpch"))
+    options = options_of.parse_args()
     # A run makes sources that are missing; the baselines don't.
     subprocess.run([ZERROW, "run", "-p", options.project, "--dry-run"], stdout=sys.stderr, check=True)
-    systems = {
-        "zerrow": LineProcess([ZERROW, "run", "-p", options.project, "--output", "json", *WARM]),
-        "in-process": LineProcess([sys.executable, HOME / "bench/in_process.py", "in-process", options.project]),
-        "ipc-files": LineProcess([sys.executable, HOME / "bench/in_process.py", "ipc-files", options.project]),
-    }
-    rounds: dict[str, list[dict]] = {name: [] for name in systems}
-    for number in range(options.rounds + 1):
-        for name, system in systems.items():
-            with PeakMemory() as memory:
-                result = zerrow_figures(system.round()) if name == "zerrow" else system.round()
-            result["memory_bytes_max"] = memory.bytes_max
-            log(f"round {number}, {name}: {result}")
-            if number:
-                rounds[name].append(result)
-    for system in systems.values():
-        system.close()
-    cases = [{"system": name, **medians(rounds[name])} for name in systems]
-    with result_on_stdout():
-        if options.output == "json":
-            print(json.dumps({"cases": cases}))
-        else:
-            show(cases)
-
-
-def show(cases: list[dict]) -> None:
-    """The cases as a table."""
-    base = next(case["wall_ms"] for case in cases if case["system"] == "in-process")
-    print(f"{'system':<11} {'wall ms':>9} {'cpu ms':>9} {'vs in-process':>14} {'peak MiB':>9}")
-    for case in cases:
-        print(
-            f"{case['system']:<11} {case['wall_ms']:>9.0f} {case['cpu_ms']:>9.0f} {case['wall_ms'] / base:>13.2f}x "
-            f"{int(case['memory_bytes_max']) >> 20:>9}"
-        )
+    with stage() as scene:
+        cases = take_turns("pipeline", systems_of(scene, options.systems, options.project), options.rounds)
+        print_result(cases, options.output, lambda _case, _system: "in-process", {"figures_from": scene.source})
 
 
 if __name__ == "__main__":

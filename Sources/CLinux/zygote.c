@@ -27,11 +27,16 @@
 #define OPEN_TREE_CLONE 1
 #endif
 
+#define EXPORTED __attribute__((visibility("default")))
+
 /* Entries beyond this many are refused: their trees are held open at the same time. */
 #define ENTRIES_MAX 256
 
 static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"};
 #define DEVICE_COUNT (sizeof(devices) / sizeof(devices[0]))
+
+/* Those that every process has that is isolated; a network of its own comes to it. */
+#define NAMESPACES (CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS)
 
 /* The data that the child needs; on the parent's stack, read by the child from its copy. */
 struct child {
@@ -206,14 +211,9 @@ static void isolate(struct child *child) {
     (void)!sethostname("zerrow", 6);
 }
 
-static _Noreturn void run_child(struct child *child) {
+/* All that comes between the new process and its program: at the end it sees, may and has open what `spec` says. */
+static void enter(struct child *child) {
     const struct zerrow_zygote_spec *spec = child->spec;
-    char go;
-    ssize_t count;
-    while ((count = read(child->may_go, &go, 1)) < 0 && errno == EINTR)
-        ;
-    if (count != 1)
-        _exit(127);
     /* Before the root is made: workers, who are other users, have to get through its folders. */
     umask(022);
     if (has_namespaces(spec))
@@ -233,6 +233,17 @@ static _Noreturn void run_child(struct child *child) {
         errno = -code;
         fail(child, ZERROW_STAGE_CONFINE, 0);
     }
+}
+
+static _Noreturn void run_child(struct child *child) {
+    const struct zerrow_zygote_spec *spec = child->spec;
+    char go;
+    ssize_t count;
+    while ((count = read(child->may_go, &go, 1)) < 0 && errno == EINTR)
+        ;
+    if (count != 1)
+        _exit(127);
+    enter(child);
     execve(spec->arguments[0], (char *const *)spec->arguments, (char *const *)spec->environment);
     fail(child, ZERROW_STAGE_EXEC, 0);
 }
@@ -263,8 +274,7 @@ int zerrow_zygote_spawn(const struct zerrow_zygote_spec *spec, pid_t *pid, int *
         return give_up(0, -1, failure, ZERROW_STAGE_CLONE, error);
     }
     struct child child = {.spec = spec, .may_go = go[0], .failure = report[1]};
-    uint64_t namespaces = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
-                          (spec->has_network ? 0 : CLONE_NEWNET);
+    uint64_t namespaces = NAMESPACES | (spec->has_network ? 0 : CLONE_NEWNET);
     struct clone_args arguments = {
         .flags = CLONE_PIDFD | (has_namespaces(spec) ? namespaces : 0),
         .pidfd = (uint64_t)(uintptr_t)pidfd,
@@ -305,4 +315,69 @@ int zerrow_zygote_spawn(const struct zerrow_zygote_spec *spec, pid_t *pid, int *
     if (stage != ZERROW_STAGE_NONE)
         return give_up(made, *pidfd, failure, stage, error);
     return count == 0 ? 0 : give_up(made, *pidfd, failure, 0, 0);
+}
+
+EXPORTED pid_t zerrow_fork_reader(int *pidfd) {
+    int go[2];
+    if (pipe2(go, O_CLOEXEC) < 0)
+        return -errno;
+    struct clone_args arguments = {
+        .flags = CLONE_PIDFD | NAMESPACES | CLONE_NEWNET,
+        .pidfd = (uint64_t)(uintptr_t)pidfd,
+        .exit_signal = SIGCHLD,
+    };
+    pid_t made = (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
+    int error = errno;
+    close(go[made == 0 ? 1 : 0]);
+    if (made == 0) {
+        char byte;
+        ssize_t count;
+        while ((count = read(go[0], &byte, 1)) < 0 && errno == EINTR)
+            ;
+        if (count != 1)
+            _exit(127);
+        close(go[0]);
+        return 0;
+    }
+    struct zerrow_id_map map = {0, geteuid(), 0, getegid(), 1};
+    if (made > 0 && (zerrow_id_map_write(made, &map) < 0 || write(go[1], "g", 1) != 1)) {
+        struct zerrow_zygote_failure failure;
+        error = errno;
+        (void)give_up(made, *pidfd, &failure, ZERROW_STAGE_ID_MAP, error);
+        made = -1;
+    }
+    close(go[1]);
+    return made < 0 ? -error : made;
+}
+
+EXPORTED int zerrow_fork_become_reader(const char *const *paths, const char *const *links, uint64_t count,
+                                       const int32_t descriptors[4], const uint64_t bytes_max[3]) {
+    if (count > ENTRIES_MAX)
+        return -E2BIG;
+    struct zerrow_zygote_entry entries[ENTRIES_MAX];
+    for (size_t i = 0; i < count; i++)
+        entries[i] = (struct zerrow_zygote_entry){.path = paths[i], .link = *links[i] ? links[i] : NULL};
+    struct zerrow_reader reader = {
+        .is_isolated = 1,
+        .memory_bytes_max = bytes_max[1],
+        .output_bytes_max = bytes_max[2],
+    };
+    struct zerrow_zygote_spec spec = {
+        .entries = entries,
+        .entry_count = count,
+        .control = descriptors[0],
+        .output = descriptors[1],
+        .errors = descriptors[2],
+        .id_count = 1,
+        .tmp_bytes_max = bytes_max[0],
+        .reader = &reader,
+    };
+    /* Nobody reads what failed: the caller of a planner that ends so starts one that tells. */
+    int nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (nothing < 0)
+        return -errno;
+    struct child child = {.spec = &spec, .may_go = descriptors[3], .failure = nothing};
+    enter(&child);
+    close(child.failure);
+    return 0;
 }

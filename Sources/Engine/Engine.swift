@@ -74,7 +74,13 @@ public final class Engine {
         self.background = background
         store = SegmentStore(
             lock: hasIdentities ? .readOnlyDescriptor : .sealed, poolBytesMax: poolBytesMax,
-            chores: { chore, work, then in background.begin(chore == .clean ? .clean : .free, work, then: then) })
+            chores: { chore, work, then in
+                switch chore {
+                case .free: background.begin(.free, work, then: then)
+                case .clean: background.begin(.clean, work, then: then)
+                case .punch: background.beginLate(.free, work, then: then)
+                }
+            })
         saved = try options.cacheFolder.map { try SavedResults($0) }
         let spillFolder = try Self.spillFolder(options, environment)
         scratch = ScratchFolders(
@@ -112,15 +118,16 @@ public final class Engine {
     ///   - request: what it is read for.
     ///   - writtenFolders: folders that the run will write to.
     ///   - prepares: whether sources that are missing are made first, if the project says how.
+    ///   - servedAt: where an engine may serve, which has a warm planner.
     ///   - signals: an arriving signal ends it early, as `EngineError.interrupted`.
     public static func plan(
         installation: Installation, environment: [String: String], folder: String, _ request: PlanRequest,
         writtenFolders: [String] = [], prepares: Bool = false, isSandboxed: Bool = true,
-        signals: SignalDescriptor? = nil, note: @escaping (String) -> Void = { _ in }
+        servedAt: ServeAddress? = nil, signals: SignalDescriptor? = nil, note: @escaping (String) -> Void = { _ in }
     ) throws -> Plan {
         try Planner(
             installation: installation, environment: environment, writtenFolders: writtenFolders,
-            isSandboxed: isSandboxed, signals: signals
+            isSandboxed: isSandboxed, signals: signals, servedAt: servedAt
         ).plan(folder: folder, request, prepares: prepares, note: note)
     }
 

@@ -32,12 +32,20 @@ public struct ReaderSpec: Sendable {
     }
 }
 
+extension ReaderSpec {
+    /// What the root of a reader shows: paths, and what those lead to that are symbolic links. Throws `SandboxError`.
+    public func root() throws(SandboxError) -> [(path: String, link: String?)] {
+        try PrivateRoot(showing: readPaths + arguments.prefix(1)).entries.map { ($0.path, $0.link) }
+    }
+}
+
 /// A process without any privilege that reads files and reports what it found.
 ///
 /// It stays its caller's user, whose files it may read, but has no network, writes nothing but its output, and dies with the
 /// thread that spawned it, and all that it started with it.
 public final class Reader {
-    private static let tmpBytesMax: UInt64 = 16 << 20
+    /// The size of its /tmp, in bytes.
+    public static let tmpBytesMax: UInt64 = 16 << 20
 
     private let pid: pid_t
     private let pidfd: ProcessDescriptor

@@ -120,11 +120,14 @@ public struct ModelResult: Equatable, Sendable {
     public var reason: String?
     /// Whether it was warned about: it is not as it was declared to be.
     public var isDoubtful: Bool
+    /// The bytes of the files that it read by itself.
+    public var streamedBytes: UInt64
 
     /// A result.
     public init(
         name: String, status: Status, time: Duration? = nil, rows: Int64? = nil, travel: Travel? = nil,
-        memoryBytesMax: UInt64? = nil, spilledBytes: UInt64? = nil, reason: String? = nil, isDoubtful: Bool = false
+        memoryBytesMax: UInt64? = nil, spilledBytes: UInt64? = nil, reason: String? = nil, isDoubtful: Bool = false,
+        streamedBytes: UInt64 = 0
     ) {
         self.name = name
         self.status = status
@@ -135,5 +138,6 @@ public struct ModelResult: Equatable, Sendable {
         self.spilledBytes = spilledBytes
         self.reason = reason
         self.isDoubtful = isDoubtful
+        self.streamedBytes = streamedBytes
     }
 }

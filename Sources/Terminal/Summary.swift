@@ -49,6 +49,8 @@ public struct Summary: Equatable, Sendable {
         if doubtful > 0 {
             text += counts[0].0 < results.count ? ", \(doubtful) with warnings" : ": \(doubtful) with warnings"
         }
+        let streamedBytes = results.reduce(0) { ModelResult.Travel.sum($0, $1.streamedBytes) }
+        if streamedBytes > 0 { text += ". \(Quantity.bytes(streamedBytes)) of source files streamed" }
         let total = total
         text += "."
         if total.totalBytes > 0 {

@@ -74,6 +74,24 @@ final class Session {
         return (try Self.file(descriptor).release(), counts)
     }
 
+    /// Publishes a stream batch by batch into a file on a disk, which readers know as the segment `id`.
+    func publish(
+        _ stream: UnsafeMutablePointer<ArrowArrayStream>, toDisk raw: Int32, as id: UInt64
+    ) throws -> (Int32, PublishCounts) {
+        guard id != Output.id, segments[id] == nil else {
+            throw SIPCError.misuse(EEXIST, "segment \(id) was given already")
+        }
+        var disk = DiskOutput(DescriptorBox(try FileDescriptor.duplicate(of: raw)))
+        var end = 0
+        let publisher = StreamedPublisher(inputs: Array(segments.values), writing: id)
+        let (descriptor, counts) = try publisher.publish(stream) {
+            try disk.write($0, at: end)
+            end += $0.count
+        }
+        try disk.finish()
+        return (try Self.file(descriptor).release(), counts)
+    }
+
     func refresh(_ descriptor: Int32) throws -> Int32 {
         guard let output else { throw SIPCError.misuse(EBADF, "the session has no output segment") }
         let known = try read(descriptor)

@@ -76,13 +76,33 @@ public func sessionPublish(
     return session.call {
         let (file, travelled) = try session.publish(stream)
         descriptor.pointee = file
-        // struct zerrow_counts is these eight numbers.
-        let fields = [
-            travelled.rows, travelled.batches, travelled.bytes, travelled.resharedBytes, travelled.bornSharedBytes,
-            travelled.deanonymizedBytes, travelled.packedBytes, travelled.copiedBytes,
-        ]
-        for (index, field) in fields.enumerated() { counts[index] = field }
+        store(travelled, in: counts)
     }
+}
+
+/// Publishes a stream batch by batch into a file on a disk; releases it.
+@c(zerrow_session_publish_to_disk)
+public func sessionPublishToDisk(
+    _ raw: UnsafeMutableRawPointer?, _ stream: UnsafeMutablePointer<ArrowArrayStream>?, _ disk: Int32, _ id: UInt64,
+    _ counts: UnsafeMutablePointer<UInt64>?, _ descriptor: UnsafeMutablePointer<Int32>?
+) -> Int32 {
+    guard let session = session(raw), let stream, let counts, let descriptor else { return -EINVAL }
+    // The publisher moves the stream away; if it was not reached, the stream is released here.
+    defer { if let release = stream.pointee.release { release(stream) } }
+    return session.call {
+        let (file, travelled) = try session.publish(stream, toDisk: disk, as: id)
+        descriptor.pointee = file
+        store(travelled, in: counts)
+    }
+}
+
+/// Fills in a struct zerrow_counts, which is these eight numbers.
+private func store(_ travelled: PublishCounts, in counts: UnsafeMutablePointer<UInt64>) {
+    let fields = [
+        travelled.rows, travelled.batches, travelled.bytes, travelled.resharedBytes, travelled.bornSharedBytes,
+        travelled.deanonymizedBytes, travelled.packedBytes, travelled.copiedBytes,
+    ]
+    for (index, field) in fields.enumerated() { counts[index] = field }
 }
 
 /// Makes a published table's descriptor anew, with the output's present size.

@@ -89,6 +89,14 @@ int zerrow_session_publish(zerrow_session *, struct ArrowArrayStream *in, struct
                            int *descriptor_fd);
 
 /*
+ * Read the stream to its end and publish the table batch by batch: each is written to the empty file `disk_fd`, which
+ * stays the caller's, and released before the next one is asked for; memory of inputs is shared where it lies. Readers
+ * know the file as the segment `segment_id`. `*descriptor_fd` as above. -ENOSPC and -EDQUOT when the disk is full.
+ */
+int zerrow_session_publish_to_disk(zerrow_session *, struct ArrowArrayStream *in, int disk_fd, uint64_t segment_id,
+                                   struct zerrow_counts *counts, int *descriptor_fd);
+
+/*
  * More than one table may be published; memory that they have in common is put into the output segment once. That may
  * make the segment longer, so that an earlier descriptor has an old size: this makes one with the present size.
  * `descriptor_fd` has a descriptor that this session published, and stays the caller's, as does `*fresh_fd`, a sealed

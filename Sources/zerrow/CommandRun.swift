@@ -70,11 +70,17 @@ enum CommandRun {
         _ call: RunCall, _ options: RunOptions, _ installation: Installation, _ environment: [String: String],
         _ signals: SignalDescriptor, note: @escaping (String) -> Void
     ) throws -> Plan {
-        try Engine.plan(
-            installation: installation, environment: environment, folder: call.project.project,
-            call.project.request(query: call.query, isDryRun: call.isDryRun),
+        var request = call.project.request(query: call.query, isDryRun: call.isDryRun)
+        request.memoryBytesMax = options.memoryBytesMax
+        // What opens the files for an engine of SQL comes with the arena's library.
+        request.mayStream = request.mayStream && (!call.engine.noArena || call.engine.noSandbox)
+        return try Engine.plan(
+            installation: installation, environment: environment, folder: call.project.project, request,
             writtenFolders: [options.exportFolder, call.engine.cacheFolder, call.engine.spillFolder].compactMap(\.self),
-            prepares: true, isSandboxed: !call.engine.noSandbox, signals: signals, note: note)
+            prepares: true, isSandboxed: !call.engine.noSandbox,
+            servedAt: call.run.noServe || call.engine.ownEngineOption != nil
+                ? nil : try? ServeAddress(nil, environment: environment),
+            signals: signals, note: note)
     }
 
     /// Serves until a signal comes, and ends the process.
@@ -109,7 +115,8 @@ enum CommandRun {
         let environment = Environment.variables
         return try Engine.plan(
             installation: try Installation.find(environment: environment), environment: environment,
-            folder: project.project, project.request(), isSandboxed: !noSandbox, note: Output.note)
+            folder: project.project, project.request(), isSandboxed: !noSandbox,
+            servedAt: try? ServeAddress(nil, environment: environment), note: Output.note)
     }
 
     /// The reasons why nothing was run.

@@ -36,6 +36,11 @@ struct ProjectOptions: ParsableArguments {
             valueName: "name=path"))
     var sources: [String] = []
 
+    @Flag(
+        name: .customLong("no-stream"),
+        help: "Decode all sources before models read them: let no SQL model read the files by itself.")
+    var noStream = false
+
     func validate() throws {
         for parameter in parameters where !parameter.dropFirst().contains("=") {
             throw ValidationError("'--param \(parameter)' is not name=value")
@@ -53,6 +58,7 @@ struct ProjectOptions: ParsableArguments {
         request.namespace = namespace
         request.isStrict = strict
         request.sources = sources
+        request.mayStream = !noStream
         request.query = query
         return request
     }

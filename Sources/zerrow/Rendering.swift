@@ -51,6 +51,7 @@ extension Plan {
         if let filter = model.task["filter"], filter != .null { parts.append("filtered") }
         if let engine = model.task["engine"]?.string { parts.append(engine) }
         if let title = environments.first(where: { $0.id == model.environment })?.title { parts.append(title) }
+        for source in model.streamed ?? [] { parts.append("streams \(source.table)") }
         if model.network { parts.append("network") }
         if let memory = model.memoryBytesMax { parts.append("memory \(Quantity.bytes(memory))") }
         return parts.isEmpty ? nil : parts.joined(separator: ", ")

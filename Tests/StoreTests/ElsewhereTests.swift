@@ -84,6 +84,39 @@ private let huge = Machine.hugePageBytes
         #expect(isClean)
     }
 
+    @Test func pagesThatWereToBeFreedStayInAFileThatIsUsedAgain() throws {
+        let store = store(.readOnlyDescriptor, poolBytesMax: 64 << 20)
+        var producer = try Producer(store, "w1")
+        try producer.write(0..<2 * huge, 7)
+        try producer.collapse(0..<2 * huge)
+        let tables = try store.publish(
+            by: "w1",
+            tables: try (0..<2).map { number in
+                .init(
+                    descriptor: try anyDescriptor(),
+                    references: try producer.references([number * huge..<(number + 1) * huge]))
+            })
+        try store.end("w1")
+        chores.run()
+        for table in tables { try store.release(table) }
+        #expect(!chores.waiting.contains { $0.chore == .clean }, "its pages are about to be freed")
+        let late = chores.waiting
+        chores.waiting = []
+        for chore in late {
+            chore.work()
+            chore.then()
+        }
+        #expect(chores.waiting.map(\.chore) == [.clean])
+        chores.run()
+        var next = try Producer(store, "w2")
+        #expect(next.output.recycledBytes == 2 * huge, "no page was freed")
+        try next.write(0..<2 * huge, 9)
+        // A work that comes too late does nothing to what the next worker writes.
+        for chore in late { chore.work() }
+        let isIntact = same(try visible(next.output.file, bytes: next.output.bytes), next.content)
+        #expect(isIntact)
+    }
+
     @Test func aFileThatLeavesThePoolWhileItIsZeroedIsGivenToNobody() throws {
         let store = store(.readOnlyDescriptor, poolBytesMax: 64 << 20)
         var first = try Producer(store, "w1")

@@ -77,7 +77,7 @@ class Workspace:
             columns = {f"c{i}": random.integers(0, 1 << 40, rows) for i in range(10)}
             pq.write_table(pa.table(columns), path, use_dictionary=False, row_group_size=ROWS_PER_GROUP)
 
-        return self._kept(f"integers-{size}-{seed}.parquet", write)
+        return self.kept(f"integers-{size}-{seed}.parquet", write)
 
     def texts(self, rows: int) -> Path:
         """Four columns of texts of about 80 bytes, thousands of different ones each, and a number per row."""
@@ -91,7 +91,7 @@ class Workspace:
                 columns[f"text{number}"] = pa.array(words).take(codes)
             pq.write_table(pa.table(columns), path, row_group_size=ROWS_PER_GROUP)
 
-        return self._kept(f"texts-{rows}.parquet", write)
+        return self.kept(f"texts-{rows}.parquet", write)
 
     def tpch(self, factor: float) -> dict[str, Path]:
         """The tables of examples/tpch at a scale factor, made by its own make_data.py."""
@@ -103,10 +103,10 @@ class Workspace:
                 [sys.executable, folder / "make_data.py", f"{factor:g}"], check=True, stdout=sys.stderr, cwd=folder
             )
 
-        folder = self._kept(f"tpch-{factor:g}", write)
+        folder = self.kept(f"tpch-{factor:g}", write)
         return {path.stem: path for path in sorted((folder / "data").glob("*.parquet"))}
 
-    def _kept(self, name: str, write: Callable[[Path], None]) -> Path:
+    def kept(self, name: str, write: Callable[[Path], None]) -> Path:
         """A file or folder of the cache; it appears when it is complete."""
         path = self.cache / name
         if not path.exists():

@@ -96,14 +96,17 @@ class Model:
 
     `columns` selects columns, in that order; `filter` keeps the rows for which a SQL predicate is true, in which
     `$name` stands for a parameter. For a source both are pushed down into its scan. `projection_schema` is a
-    TableSchema whose columns are selected.
+    TableSchema whose columns are selected. With `stream` the argument is no table but a `pyarrow.RecordBatchReader`
+    over the same rows, which takes the memory of some batches, however large the table is.
     """
 
-    __slots__ = ("columns", "filter", "name", "projection_schema")
+    __slots__ = ("columns", "filter", "name", "projection_schema", "stream")
 
     if TYPE_CHECKING:
         # A type checker is to see the table that a run passes, not this mark.
-        def __new__(cls, name: str, columns: Any = None, filter: str | None = None, **others: Any) -> Any: ...
+        def __new__(
+            cls, name: str, columns: Any = None, filter: str | None = None, *, stream: bool = False, **others: Any
+        ) -> Any: ...
 
     def __init__(
         self,
@@ -112,6 +115,7 @@ class Model:
         filter: str | None = None,
         *more: Any,
         projection_schema: Any = None,
+        stream: bool = False,
         **others: Any,
     ) -> None:
         # Bauplan's newer spelling has the schema in the place of the columns.
@@ -119,6 +123,7 @@ class Model:
         self.name = name
         self.columns = None if is_schema else columns
         self.filter = filter
+        self.stream = stream
         self.projection_schema = columns if is_schema else projection_schema
 
     def __repr__(self) -> str:

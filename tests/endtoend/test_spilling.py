@@ -1,9 +1,6 @@
 """SQL models whose memory is short: their engines spill to a folder of the worker's own, and nothing stays in it."""
 
 import os
-import signal
-import subprocess
-import time
 from pathlib import Path
 
 import duckdb
@@ -11,8 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from command import IS_ROOT, Project, Result, wait_until
-from processes import Processes, stop
+from command import Project, Result
 
 MIB = 1 << 20
 ROWS = 4_000_000
@@ -76,7 +72,12 @@ def run(project: Project, spill: Path, *more: str) -> Result:
 def test_an_answer_that_needs_more_than_there_is_is_spilled_and_right(
     any_project: Project, events: Path, spill: Path, tmp_path: Path, engine: str, query: str
 ):
-    fill(any_project, events, engine, answer=f"select count(*) as rows, sum(k) as keys, min(s) as first, max(s) as last from ({QUERIES[query]}) t")
+    fill(
+        any_project,
+        events,
+        engine,
+        answer=f"select count(*) as rows, sum(k) as keys, min(s) as first, max(s) as last from ({QUERIES[query]}) t",
+    )
     out = tmp_path / "out"
     out.mkdir(mode=0o777)
     out.chmod(0o777)

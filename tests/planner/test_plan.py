@@ -372,7 +372,7 @@ def test_follows_the_names_zerrow_is_imported_by(shop: Any, imports: str, decora
 
 def test_the_command_prints_one_object_and_its_exit_code_tells(shop: Any) -> None:
     shop.write({"q.sql": "select idd from sales"})
-    command = [sys.executable, "-m", "zerrow.plan", "--project", str(shop.folder)]
+    command = [sys.executable, "-m", "zerrow.plan", "--no-stream", "--project", str(shop.folder)]
     environment = {**os.environ, "PYTHONPATH": str(PYTHON)}
     failed = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert failed.returncode == 1

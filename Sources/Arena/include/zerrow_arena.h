@@ -74,6 +74,14 @@ int zerrow_arena_counts(struct zerrow_arena_counts *out);
  */
 int zerrow_arena_freeze(void);
 
+/*
+ * From now on a path in `folder` (which ends with a slash) that ends with N.parquet, N in digits, is the N-th of
+ * `count` files that the file broker at the other end of the socket `fd` gives (CLinux/file_broker.h): open, stat,
+ * lstat, statx and readlink answer for it, whether the folder is there or not. It works without an attached arena, for
+ * the socket's lifetime, once. -EINVAL, or -EALREADY.
+ */
+int zerrow_sources_attach(int fd, uint32_t count, const char *folder);
+
 #ifdef __cplusplus
 }
 #endif

@@ -79,4 +79,25 @@ struct zerrow_zygote_failure {
 int zerrow_zygote_spawn(const struct zerrow_zygote_spec *spec, pid_t *pid, int *pidfd,
                         struct zerrow_zygote_failure *failure);
 
+/*
+ * Forks the calling process, which has one thread, into namespaces of its own, with the caller's id alone in them. The
+ * child sees and may what the caller does until it becomes a reader; it must run nothing of a stranger's before.
+ *
+ * Returns the child's pid with *pidfd (close-on-exec, the caller's), 0 in the child, or a negative errno.
+ */
+pid_t zerrow_fork_reader(int *pidfd);
+
+/*
+ * Makes the calling process, which zerrow_fork_reader has made, what zerrow_zygote_spawn would have started: same root,
+ * same limits, same filters, nothing open but its descriptors; it dies with the process that has forked it.
+ *
+ * paths: what the private root shows, `count` of them; links: of what is a symbolic link its content, else "".
+ * descriptors: those that become 3, 1 and 2, and a pipe that ends when the process that has forked it is dead.
+ * bytes_max: those of its /tmp, of its memory, and of its output.
+ *
+ * Returns 0 or a negative errno; where something can't be done that comes later, the process exits with 127.
+ */
+int zerrow_fork_become_reader(const char *const *paths, const char *const *links, uint64_t count,
+                              const int32_t descriptors[4], const uint64_t bytes_max[3]);
+
 #endif

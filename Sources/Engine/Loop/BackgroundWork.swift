@@ -78,6 +78,8 @@ final class BackgroundWork {
     private var lastNumber = 0
     private var continuations: [Int: (kind: Kind, then: (any Sendable) -> Void)] = [:]
     private var counts: [Kind: Int] = [:]
+    /// What is begun when the engine's turn is over.
+    private var late: [() -> Void] = []
 
     /// Nothing to do, and one thread.
     ///
@@ -135,6 +137,20 @@ final class BackgroundWork {
         }
     }
 
+    /// Begins some work at the end of the engine's turn: what happens until then may have made it needless.
+    func beginLate(_ kind: Kind, _ work: @escaping @Sendable () -> Void, then: @escaping () -> Void) {
+        late.append { [unowned self] in begin(kind, work, then: then) }
+    }
+
+    /// The engine's turn is over.
+    func beginWhatIsLate() {
+        while !late.isEmpty {
+            let begun = late
+            late = []
+            for begin in begun { begin() }
+        }
+    }
+
     /// How many works of a kind are not finished.
     func count(of kind: Kind) -> Int { counts[kind] ?? 0 }
 
@@ -151,6 +167,7 @@ final class BackgroundWork {
 
     /// Takes in what is done until nothing of these kinds is left, or until a moment of the monotonic clock.
     func drain(_ kinds: Set<Kind>, until deadline: UInt64) {
+        beginWhatIsLate()
         while kinds.contains(where: { count(of: $0) > 0 }) {
             let now = MonotonicClock.nanoseconds()
             guard now < deadline else { return }

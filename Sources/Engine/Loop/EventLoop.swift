@@ -47,6 +47,7 @@ extension Engine {
         resources.decide()
         slotWatcher.look(at: self)
         resources.decide()
+        background.beginWhatIsLate()
         for run in runs { run.observer?.tick() }
     }
 

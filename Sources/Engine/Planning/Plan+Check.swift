@@ -69,6 +69,7 @@ extension Plan {
             guard model.key.map({ Self.isKey($0) }) ?? true else {
                 throw .planner("model '\(model.name)' has the key '\(Self.short(model.key ?? ""))', which can't be one")
             }
+            for source in model.streamed ?? [] { try Self.check(name: source.table, "a source of '\(model.name)'") }
             guard (model.code ?? "").utf8.count <= Limit.nameBytesMax else {
                 throw .planner("model '\(model.name)' has a key of its code that is too long")
             }

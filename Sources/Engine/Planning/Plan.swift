@@ -79,16 +79,28 @@ public struct Plan: Codable, Sendable {
         public var expectedBytes: UInt64?
         /// The table of the catalog that it writes its input to; nil for all but materializations.
         public var materialize: Materialize?
+        /// The sources that it reads by itself, as its task says: there is no scan of these before it. Nil if there are none.
+        public var streamed: [Streamed]?
         /// The task that its worker reads; the engine passes it on unread.
         public var task: JSONValue
 
         enum CodingKeys: String, CodingKey {
             case kind, name, environment, inputs, network, final, file, line, cache, code, key, because, repeatable,
-                task, materialize
+                task, materialize, streamed
             case expectedBytes = "expected_bytes"
             case memoryBytesMax = "memory_bytes_max"
             case timeoutSeconds = "timeout_s"
         }
+    }
+
+    /// A source that a model reads by itself.
+    public struct Streamed: Codable, Sendable, Equatable {
+        /// The source's name.
+        public var table: String
+        /// How many files it has.
+        public var files: Int
+        /// The bytes of these files.
+        public var bytes: UInt64
     }
 
     /// What becomes of a model's table in the catalog.

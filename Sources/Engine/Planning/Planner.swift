@@ -17,6 +17,10 @@ public struct PlanRequest: Sendable {
     public var isDryRun = false
     /// One more model, as SQL, which is all that is wanted.
     public var query: String?
+    /// Whether SQL models may read sources by themselves.
+    public var mayStream = true
+    /// The most memory that the run may take, in bytes; nil: what an engine takes that is told nothing.
+    public var memoryBytesMax: UInt64?
 
     /// A request for the project as it is.
     public init() {}
@@ -34,6 +38,10 @@ public struct PlanRequest: Sendable {
             arguments += ["--source", "\(parts[0])=\(whole)"]
         }
         if let query { arguments += ["--query", query] }
+        if !mayStream { arguments.append("--no-stream") }
+        if let bytes = memoryBytesMax ?? Engine.memoryBytesMax(EngineOptions()) {
+            arguments += ["--memory", "\(bytes)"]
+        }
         return arguments
     }
 }
@@ -60,6 +68,8 @@ struct Planner {
     var isSandboxed = true
     /// Where signals arrive that end it early, as `EngineError.interrupted`.
     var signals: SignalDescriptor?
+    /// Where an engine may serve that has a warm planner.
+    var servedAt: ServeAddress?
 
     /// Reads the project in `folder`; with `prepares`, makes sources that are missing by the project's own command.
     ///
@@ -120,10 +130,7 @@ struct Planner {
         let environments = EnvironmentResolver(
             installation, environment, isSandboxed: isSandboxed, signals: signals, note: note)
         let catalog = CatalogAnswers(environment)
-        let result = try PlannerProcess(
-            spec: try spec(arguments, folder, limits), limits: limits, environments: environments, signals: signals,
-            catalog: catalog
-        ).run()
+        let result = try run(arguments, folder, limits, environments, catalog)
         switch result.ending {
         case .exited(0): return PlannerOutput(bytes: result.output, pin: catalog.pin, environments: environments)
         case .exited(1):
@@ -135,26 +142,55 @@ struct Planner {
         }
     }
 
-    /// The planner as a process: its program, and the paths that it sees.
-    private func spec(_ arguments: [String], _ folder: String, _ limits: PlannerLimits) throws -> ReaderSpec {
-        // Isolated: neither the current folder nor the caller's variables and packages are searched for modules.
-        let start =
-            "import sys; sys.path.insert(0, sys.argv[1]); from zerrow.plan.__main__ import main; "
-            + "sys.exit(main(sys.argv[2:]))"
+    /// A planner's end: of one that is warm, where an engine serves, else of one that is started.
+    private func run(
+        _ arguments: [String], _ folder: String, _ limits: PlannerLimits, _ environments: EnvironmentResolver,
+        _ catalog: CatalogAnswers
+    ) throws -> PlannerProcess.Result {
         let ignoreFiles = IgnoreFiles(above: folder, environment)
-        let files = ["--files", "3", "--output", "\(PlannerLimits.outputBytesMax)"]
-        let program = [installation.python, "-I", "-X", "utf8", "-c", start, installation.pythonFolder]
+        let own =
+            ["--files", "3", "--output", "\(PlannerLimits.outputBytesMax)"] + ignoreFiles.arguments + arguments
+        let process = PlannerProcess(
+            spec: try spec(own, folder, ignoreFiles.files, limits), limits: limits,
+            environments: environments, signals: signals, catalog: catalog)
+        if isSandboxed, let servedAt, let call = PlannerCall(installation, environment),
+            let result = try process.run(servedAt: servedAt, call, own)
+        {
+            return result
+        }
+        return try process.run()
+    }
+
+    /// The program of a planner, without the planner's own arguments: a line of Python that is given the folder of zerrow's package.
+    ///
+    /// Isolated: neither the current folder nor the caller's variables and packages are searched for modules.
+    static func program(_ installation: Installation, _ start: String) -> [String] {
+        [installation.python, "-I", "-X", "utf8", "-c", start, installation.pythonFolder]
+    }
+
+    /// The variables of a planner, without the project's parameters.
+    static func variables(_ environment: [String: String]) -> [String: String] {
         var variables = ["ARROW_DEFAULT_MEMORY_POOL": "system"]
         for name in ["HOME", "XDG_CONFIG_HOME", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH"] {
             variables[name] = environment[name]
         }
+        return variables
+    }
+
+    /// The planner as a process: its program, and the paths that it sees.
+    private func spec(
+        _ arguments: [String], _ folder: String, _ ignoreFiles: [String], _ limits: PlannerLimits
+    ) throws -> ReaderSpec {
+        let start =
+            "import sys; sys.path.insert(0, sys.argv[1]); from zerrow.plan.__main__ import main; "
+            + "sys.exit(main(sys.argv[2:]))"
         // Values of parameters, which may be secret: they are in no list of arguments.
         let values = environment.filter { $0.key.hasPrefix("ZERROW_PARAM_") || $0.key == "ZERROW_PARAMETERS" }
-        variables.merge(values) { own, _ in own }
         return ReaderSpec(
-            arguments: program + files + ignoreFiles.arguments + arguments, environment: variables,
+            arguments: Self.program(installation, start) + arguments,
+            environment: Self.variables(environment).merging(values) { own, _ in own },
             readPaths: try installation.interpreterFolders(installation.python) + [installation.pythonFolder, folder]
-                + ignoreFiles.files,
+                + ignoreFiles,
             isSandboxed: isSandboxed, memoryBytesMax: limits.memoryBytesMax,
             outputBytesMax: UInt64(PlannerLimits.outputBytesMax))
     }

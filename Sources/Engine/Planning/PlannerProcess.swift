@@ -49,6 +49,11 @@ struct PlannerProcess {
         var errors: [UInt8]
         /// The thing that it was reading at the end.
         var place: String?
+
+        /// Whether it is a plan, or says what is wrong with the project.
+        var isAnswer: Bool {
+            ending == .exited(0) || ending == .exited(1) && PlannerAnswer.problems(output) != nil
+        }
     }
 
     private static let errorBytesMax = 4000
@@ -62,23 +67,47 @@ struct PlannerProcess {
 
     /// Runs it to its end. A signal ends it early, as `EngineError.interrupted`; too much time as `EngineError.project`.
     func run() throws -> Result {
+        let result = try run { (control, output, errors) throws(SandboxError) in
+            try Reader(spec, control: control.descriptor, output: output.descriptor, errors: errors.descriptor)
+        }
+        guard let result else { preconditionFailure("how a child has ended can be told") }
+        return result
+    }
+
+    /// The same with a planner of the engine that serves; nil when there is none, or when it did not end as planners do: then nothing is known.
+    ///
+    /// - Parameter arguments: the planner's own, which those of `spec` end with.
+    func run(servedAt address: ServeAddress, _ call: PlannerCall, _ arguments: [String]) throws -> Result? {
+        let result = try run { (control, output, errors) in
+            ServedPlanner(
+                at: address, call, arguments, spec, control: control.descriptor, output: output.descriptor,
+                errors: errors.descriptor)
+        }
+        guard let result, result.isAnswer else { return nil }
+        return result
+    }
+
+    private func run<Failure: Error>(
+        with start: (_ control: MessageSocket, _ output: DescriptorBox, _ errors: DescriptorBox) throws(Failure) ->
+            (any PlanningProcess)?
+    ) throws -> Result? {
         // Files, not pipes: neither stream can fill up and stop the program.
-        let output = try FileDescriptor.memory(named: "plan-output", bytes: 0, sealable: false)
-        let errors = try FileDescriptor.memory(named: "plan-errors", bytes: 0, sealable: false)
+        let output = DescriptorBox(try FileDescriptor.memory(named: "plan-output", bytes: 0, sealable: false))
+        let errors = DescriptorBox(try FileDescriptor.memory(named: "plan-errors", bytes: 0, sealable: false))
         let (ours, theirs) = try MessageSocket.pair()
-        let reader = try Reader(spec, control: theirs.descriptor, output: output, errors: errors)
+        guard let planner = try start(theirs, output, errors) else { return nil }
         // A planner that is ended leaves nothing of itself: the processes that it started are killed with it.
-        defer { reader.kill() }
-        let place = try attend(reader, ours)
-        reader.kill()
-        let ending = reader.wait()
+        defer { planner.kill() }
+        let place = try attend(planner, ours)
+        planner.kill()
+        guard let ending = planner.end() else { return nil }
         return Result(
-            ending: ending, output: try Self.content(output, bytesMax: PlannerLimits.outputBytesMax),
-            errors: try Self.end(of: errors), place: place)
+            ending: ending, output: try Self.content(output.descriptor, bytesMax: PlannerLimits.outputBytesMax),
+            errors: try Self.end(of: errors.descriptor), place: place)
     }
 
     /// Answers its questions until it has ended. Returns the thing that it was reading then.
-    private func attend(_ reader: Reader, _ socket: MessageSocket) throws -> String? {
+    private func attend(_ planner: any PlanningProcess, _ socket: MessageSocket) throws -> String? {
         var deadline = MonotonicClock.nanoseconds() + UInt64(limits.seconds * 1e9)
         let answers = SourceAnswers(catalog)
         var place: String?
@@ -88,7 +117,7 @@ struct PlannerProcess {
         while true {
             let now = MonotonicClock.nanoseconds()
             guard now < deadline else { throw tookTooLong(place) }
-            var entries: [(raw: Int32, events: Poll.Events)] = [(reader.raw, .read)]
+            var entries: [(raw: Int32, events: Poll.Events)] = [(planner.raw, .read)]
             if let signals { entries.append((signals.raw, .read)) }
             if isOpen { entries.append((socket.raw, message == nil ? .read : .write)) }
             let ready = try Poll.wait(entries, timeoutMilliseconds: Int((deadline - now) / 1_000_000) + 1)

@@ -60,7 +60,7 @@ struct WorkerView: Sendable {
 extension Plan {
     /// The files of its sources, sorted, each once.
     fileprivate var sourceFiles: [BytePath] {
-        let files = models.filter { $0.kind == "scan" }.flatMap { $0.task["files"]?.array ?? [] }
+        let files = models.flatMap(\.sources).flatMap { $0["files"]?.array ?? [] }
         return Set(files.compactMap(\.string).map { BytePath($0) }).sorted()
     }
 }

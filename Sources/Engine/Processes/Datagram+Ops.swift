@@ -84,6 +84,7 @@ enum Op {
         case wants
         case decoded
         case wantsFiles = "wants-files"
+        case wantsRoom = "wants-room"
         case wrote
         case published
         case done
@@ -97,6 +98,7 @@ enum Op {
         case run
         case pieces
         case newFiles = "new-files"
+        case room
         case taken
     }
 
@@ -104,6 +106,7 @@ enum Op {
     enum Client: String {
         case run
         case cancel
+        case planner
     }
 
     /// What a client is told.
@@ -116,6 +119,19 @@ enum Op {
         case modelEnded = "model-ended"
         case memory
         case ended
+    }
+
+    /// What the warm planner says.
+    enum Planner: String {
+        case ready
+        case forked
+        case exited
+    }
+
+    /// What the warm planner is told.
+    enum ToPlanner: String {
+        case client
+        case plan
     }
 
     /// How the bytes of a result travelled: each byte is in exactly one.

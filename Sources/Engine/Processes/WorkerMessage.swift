@@ -13,6 +13,8 @@ enum WorkerMessage {
     case decoded([DecodedPiece])
     /// A materialization wants so many files more to write to.
     case wantsFiles(Int)
+    /// A model whose result is large wants a file to write it to.
+    case wantsRoom
     /// A materialization's account of what it wrote.
     case wrote(WrittenTable)
     /// Its result.
@@ -54,6 +56,7 @@ enum WorkerMessage {
                 throw Malformed("a message 'wants-files' for no number of files")
             }
             self = .wantsFiles(Int(count))
+        case .wantsRoom: self = .wantsRoom
         case .wrote:
             guard files.count == 1 else { throw Malformed("a message 'wrote' without its one file") }
             self = .wrote(try WrittenTable(try ReceivedFile(files[0], bytesMax: Limit.writtenBytesMax)))

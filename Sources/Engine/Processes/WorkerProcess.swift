@@ -47,6 +47,8 @@ final class WorkerProcess {
     private(set) var published: WorkerMessage.Publication?
     /// The files that it was given as a materialization, and its account of them.
     private(set) var written = WrittenFiles()
+    /// Whether it has asked for a file to write its result to.
+    private(set) var hasWantedRoom = false
     /// The text of a preview.
     private(set) var text: String?
     /// The moment at which its present step has taken too long, in nanoseconds of the monotonic clock.
@@ -250,6 +252,21 @@ extension WorkerProcess {
         }
         written.wanted += count
         return true
+    }
+
+    /// It asks for a file to write its result to.
+    ///
+    /// - Returns: false where it may not: it has asked before, or has published.
+    func wantRoom() -> Bool {
+        guard published == nil, !hasWantedRoom else { return false }
+        hasWantedRoom = true
+        return true
+    }
+
+    /// Gives it that file; nil where there is none to be had.
+    func give(room file: DescriptorBox?, as segment: SegmentID?) throws {
+        let number = segment.map { JSONValue.integer(Int64(clamping: $0.rawValue)) } ?? 0
+        try channel.send(Datagram.message(Op.ToWorker.room, ["segment": number]), file.map { [$0] } ?? [])
     }
 
     /// Its account came.

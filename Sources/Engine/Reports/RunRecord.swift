@@ -36,7 +36,7 @@ final class RunRecord {
             RunReport.Model(
                 name: $0.name, status: "cancelled", startMilliseconds: nil, wallMilliseconds: nil, memoryBytesMax: nil,
                 executions: 0, timing: [:], decache: nil, output: nil, isKept: $0.key != nil && usesCache,
-                because: usesCache ? $0.because : Self.saysNoCache)
+                because: usesCache ? $0.because : Self.saysNoCache, streamed: $0.streamed ?? [])
         }
     }
 

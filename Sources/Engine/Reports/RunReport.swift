@@ -87,9 +87,11 @@ public struct RunReport: Codable, Sendable {
         @Nullable public var because: String? = nil
         /// How its result differs from what it declares; of an expectation, that it is not met.
         public var warnings: [String] = []
+        /// The sources that it read by itself, from their files; none where there was a scan before it.
+        public var streamed: [Plan.Streamed] = []
 
         enum CodingKeys: String, CodingKey {
-            case name, status, executions, decache, timing, output, because, warnings
+            case name, status, executions, decache, timing, output, because, warnings, streamed
             case isKept = "cached"
             case startMilliseconds = "start_ms"
             case wallMilliseconds = "wall_ms"

@@ -12,6 +12,7 @@ extension Run {
             if let file { text += file + (line.map { ":\($0)" } ?? "") + ": " }
             text += error.message
             if error.kind == "memory" { text += memoryText(of: index) }
+            if error.kind == "disk" { text += roomText }
             if error.kind == "user" { text += processesText }
             if let traceback = error.traceback { text += "\n" + traceback }
             return text

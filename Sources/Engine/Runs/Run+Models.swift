@@ -69,11 +69,14 @@ extension Run {
         ]
     }
 
-    /// Where a scan gets its files; nil for other models, and without a sandbox, where it opens them by their names.
+    /// Where a model gets the files of sources that it reads by itself; nil for one that reads none, and without a sandbox, where it
+    /// opens them by their names.
     func sources(of model: Int) throws -> DescriptorBox? {
-        guard engine.options.isSandboxed, !isPreview(model), plan.models[model].kind == "scan" else { return nil }
-        let files = plan.models[model].scannedFiles
-        guard files.count == plan.models[model].task["files"]?.array?.count else { return nil }
+        guard engine.options.isSandboxed, !isPreview(model) else { return nil }
+        let sources = plan.models[model].sources
+        guard !sources.isEmpty else { return nil }
+        let files = sources.flatMap(\.fileIdentities)
+        guard files.count == sources.reduce(0, { $0 + ($1["files"]?.array?.count ?? 0) }) else { return nil }
         return try engine.fileBroker.offer(
             files.map { BrokeredFile(path: $0.path, device: $0.device, inode: $0.inode) })
     }

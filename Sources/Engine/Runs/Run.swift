@@ -333,6 +333,7 @@ final class Run {
         case .decoded(let pieces):
             if !decoded(worker, pieces) { misbehaved(worker, "it gave what nobody asked for") }
         case .wantsFiles(let count): wantsFiles(worker, count)
+        case .wantsRoom: wantsRoom(worker)
         case .wrote(let content): wrote(worker, content)
         case .done(let text):
             worker.mustGoOn(within: WorkerProcess.graceSeconds)

@@ -151,8 +151,19 @@ extension Plan.Model {
     }
 
     /// The files that a scan reads, as they were when it was planned; none for other models, or where they are unknown.
-    var scannedFiles: [FileIdentity] {
-        guard let files = task["identities"]?.array else { return [] }
+    var scannedFiles: [FileIdentity] { kind == "scan" ? task.fileIdentities : [] }
+
+    /// The sources that its worker reads by itself, each as the task of a scan: a scan's own, or those of its arguments that are streamed,
+    /// in their order. The worker knows their files by their numbers in all of them together.
+    var sources: [JSONValue] {
+        kind == "scan" ? [task] : (task["arguments"]?.array ?? []).compactMap { $0["source"] }
+    }
+}
+
+extension JSONValue {
+    /// The files of a scan's task, as they were when it was planned; those of which something is unknown are left out.
+    var fileIdentities: [FileIdentity] {
+        guard let files = self["identities"]?.array else { return [] }
         return files.compactMap { file in
             guard let path = file["path"]?.string, let device = file["device"]?.integer,
                 let inode = file["inode"]?.integer, let bytes = file["bytes"]?.integer,

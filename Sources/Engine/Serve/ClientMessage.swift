@@ -4,6 +4,8 @@ import System
 enum ClientMessage {
     /// It wants a plan run: its build, how it would isolate workers, and the call, which is read in the background.
     case run(build: String?, isolationSettings: String?, call: ReceivedFile)
+    /// It wants a planner, to which it has the other end of this socket.
+    case planner(PlannerCall, DescriptorBox)
     /// It wants its run stopped.
     case cancel
 
@@ -15,6 +17,9 @@ enum ClientMessage {
                 build: message.body["build"]?.string, isolationSettings: message.body["isolation_settings"]?.string,
                 call: try ServeMessage.file(message, descriptors))
         case .cancel: self = .cancel
+        case .planner:
+            guard descriptors.count == 1 else { throw Malformed("a message '\(message.op)' without its socket") }
+            self = .planner(PlannerCall(message.body), descriptors[0])
         case nil: throw .unknown(message.op)
         }
     }

@@ -15,6 +15,8 @@ public final class Server {
     /// Locked as long as this engine serves.
     private let lockFile: DescriptorBox
     private let clients: ServedClients
+    /// The planner that clients get forks of; nil where workers, and so planners, are not isolated.
+    private let planner: WarmPlanner?
     private var isEnding = false
     /// Whether clients wait to be taken until the engine may have descriptors again.
     private var isPausing = false
@@ -34,6 +36,8 @@ public final class Server {
         if try folder.status(of: address.name) != nil { try folder.remove(address.name) }
         socket = try LocalSocket(listeningAt: folder.kernelPath(address.name))
         clients = ServedClients(descriptorsMax: FileDescriptor.limit)
+        planner =
+            engine.options.isSandboxed ? WarmPlanner(engine.installation, engine.environment, engine.timers) : nil
         self.engine = engine
         self.address = address
         self.note = note
@@ -60,6 +64,7 @@ public final class Server {
                 watches.append(
                     Watch(client.channel.socket.raw, client.channel.interest) { _ in self.hear(client) })
             }
+            planner?.watch(&watches)
             engine.waitAndHandle(beside: watches)
             clients.cutOffIdle()
             for client in clients.all {
@@ -68,6 +73,7 @@ public final class Server {
             }
             clients.removeGone()
         }
+        planner?.end()
         flush()
         try? folder.remove(address.name)
     }
@@ -123,6 +129,7 @@ public final class Server {
         case .run(let build, let isolationSettings, let call) where !client.isBusy && !client.isRefused:
             begin(build, isolationSettings, call, client)
         case .cancel: client.cancel()
+        case .planner(let call, let socket): if !isEnding { planner?.pass(socket, asked: call) }
         case .run: client.cutOff("it called a second time")
         }
     }

@@ -23,7 +23,7 @@ final class TableMover {
     private let tables: TableRegistry
     private let background: BackgroundWork
     /// The folder that tables are spilled to; nil when there is none.
-    private let spillFolder: SpillFolder?
+    let spillFolder: SpillFolder?
     /// The tables that are being read back from the disk, with the calls that wait for each.
     private var restoring: [TableID: [((any Error)?) -> Void]] = [:]
     /// The calls that wait until a sealed segment has been rewritten.

@@ -28,12 +28,15 @@ struct Collector {
     let made = MadeMemory()
     private let narrowing: (Int) -> Narrowing
     private var lastDictionaries: [Collected?]
+    /// The number of the batch, from 0, that each dictionary was last sent with; nil for one that was not sent.
+    private(set) var dictionaryBatches: [Int?]
 
     /// - Parameter narrowing: how far each column is narrowed to the values that its rows name.
     init(_ schema: Schema, narrowing: @escaping (Int) -> Narrowing = { _ in .none }) {
         shapes = Shapes(schema)
         builder = DescriptorBuilder(schema)
         lastDictionaries = Array(repeating: nil, count: shapes.dictionaries.count)
+        dictionaryBatches = Array(repeating: nil, count: shapes.dictionaries.count)
         self.narrowing = narrowing
         slack = Array(repeating: 0, count: schema.fields.count)
     }
@@ -72,6 +75,13 @@ struct Collector {
         self.columns += owners
     }
 
+    /// Forgets the buffers of the batches so far, which their places are known of, and frees those that were made.
+    mutating func endBatch() {
+        extents.removeAll(keepingCapacity: true)
+        columns.removeAll(keepingCapacity: true)
+        made.free()
+    }
+
     /// The content that was last sent for a dictionary.
     private struct Collected {
         let body: Body
@@ -97,6 +107,7 @@ struct Collector {
         extents += walk.extents
         columns += repeatElement(-1, count: walk.extents.count)
         lastDictionaries[index] = Collected(body: walk.body, extents: walk.extents)
+        dictionaryBatches[index] = Int(builder.batches)
         return true
     }
 }

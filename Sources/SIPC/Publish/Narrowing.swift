@@ -28,7 +28,14 @@ final class MadeMemory {
         return piece
     }
 
-    deinit { for piece in pieces { piece.deallocate() } }
+    /// Frees all buffers that were made so far.
+    func free() {
+        for piece in pieces { piece.deallocate() }
+        pieces = []
+        bytes = 0
+    }
+
+    deinit { free() }
 }
 
 extension BodyWalk {

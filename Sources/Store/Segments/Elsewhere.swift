@@ -5,6 +5,9 @@ import System
 public enum StoreChore: Sendable {
     /// Memory, or room on a disk, is freed.
     case free
+    /// Pages of a segment that stays are freed. It may begin a little later: where the rest of the segment is let go of meanwhile, as
+    /// at the end of a run, the pages are kept for a later output.
+    case punch
     /// Memory is zeroed for a later output.
     case clean
 }
@@ -49,42 +52,70 @@ extension SegmentStore {
     ///   segment, as this one is.
     @discardableResult
     func punch(_ segment: Segment, dead: RangeSet) throws(StoreError) -> Int {
-        guard let (file, plan) = segment.beginPunch(dead: dead) else { return 0 }
-        let outcome = PunchOutcome()
+        guard let work = segment.beginPunch(dead: dead) else { return 0 }
         var failure: StoreError?
         chores(
-            .free,
+            .punch,
             {
                 HoldPoint.free.pass()
-                outcome.note { () throws(SystemError) in try plan.punch(file.descriptor) }
+                work.run()
             }
         ) {
-            segment.endPunch(hasFailed: outcome.error != nil)
-            failure = outcome.error.map { StoreError($0, segment.id, while: "giving back memory") }
+            segment.endPunch(work)
+            failure = work.error.map { StoreError($0, segment.id, while: "giving back memory") }
         }
         if let failure { throw failure }
-        return plan.punched.intersection(dead).bytes
+        return work.punched.intersection(dead).bytes
     }
 
     /// Keeps a file for a later output, and has it zeroed; until then nobody gets it.
-    func keep(_ file: DescriptorBox, bytes: Int, model: String) {
+    ///
+    /// - Parameter segment: the segment that the file was, if pages of it may be about to be freed. These stay then, as far as they are
+    ///   there still, and the file is zeroed when nothing works on it any more: a page that is freed later would be somebody else's.
+    func keep(_ file: DescriptorBox, bytes: Int, model: String, of segment: Segment? = nil) {
         guard let work = pool.add(file, bytes: bytes, model: model) else { return letGo([file]) }
         letGo(pool.takeDropped())
-        chores(.clean, { work.run() }) { [weak self] in
+        let begin = { [weak self] in
             guard let self else { return }
-            pool.finish(work)
-            letGo(pool.takeDropped())
+            chores(.clean, { work.run() }) { [weak self] in
+                guard let self else { return }
+                pool.finish(work)
+                letGo(pool.takeDropped())
+            }
         }
+        if let segment { segment.stopPunching(then: begin) } else { begin() }
     }
 }
 
-/// What came of freeing pages elsewhere.
-private final class PunchOutcome: Sendable {
+/// Pages of a segment on the way to being free: what a thread of its own needs for that.
+final class PunchWork: Sendable {
+    private let file: DescriptorBox
+    private let plan: Trim
+    private let isStopped = Atomic<Bool>(false)
     private let failure = Mutex<SystemError?>(nil)
 
+    init(_ file: DescriptorBox, _ plan: Trim) {
+        self.file = file
+        self.plan = plan
+    }
+
+    /// The ranges to free.
+    var punched: RangeSet { plan.punched }
+    /// What went wrong.
     var error: SystemError? { failure.withLock { $0 } }
 
-    func note(_ body: () throws(SystemError) -> Void) {
-        do throws(SystemError) { try body() } catch { failure.withLock { $0 = error } }
+    /// What isn't free yet may stay.
+    func stop() { isStopped.store(true, ordering: .relaxed) }
+
+    /// Frees the pages. On a thread that may wait; once.
+    func run() {
+        do throws(SystemError) {
+            for range in plan.punched.ranges {
+                if isStopped.load(ordering: .relaxed) { return }
+                try file.descriptor.punchHole(range)
+            }
+        } catch {
+            failure.withLock { $0 = error }
+        }
     }
 }

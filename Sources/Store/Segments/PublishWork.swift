@@ -29,6 +29,8 @@ public final class PublishWork: Sendable {
         var oldFile: DescriptorBox?
         /// What was copied, in bytes.
         var extractedBytes = 0
+        /// The file on a disk that the worker wrote; nil when no table names any of it.
+        var room: WrittenRoom?
     }
 
     /// The segment that the worker calls its output.
@@ -36,6 +38,8 @@ public final class PublishWork: Sendable {
 
     let worker: BorrowerID
     private let output: OutputFile
+    /// The worker's file on a disk.
+    private let room: Room?
     /// What the tables that were lent to the worker name, by segment.
     private let lent: [SegmentID: [RangeSet]]
     /// The sizes of the files that the worker may name.
@@ -45,19 +49,20 @@ public final class PublishWork: Sendable {
     private let result = Mutex<Result<Made, StoreError>?>(nil)
 
     init(
-        worker: BorrowerID, output: OutputFile, lent: [SegmentID: [RangeSet]], fileBytes: [SegmentID: Int],
-        poolBytesMax: Int
+        worker: BorrowerID, output: OutputFile, room: Room?, lent: [SegmentID: [RangeSet]],
+        fileBytes: [SegmentID: Int], poolBytesMax: Int
     ) {
         self.worker = worker
         self.output = output
+        self.room = room
         self.lent = lent
         self.fileBytes = fileBytes
         self.poolBytesMax = poolBytesMax
         outputID = output.id
     }
 
-    /// The size of the file of a segment that the worker may name: its own output, or of a table that was lent to it. Nil for
-    /// any other.
+    /// The size of the file of a segment that the worker may name: its own output, its room, or of a table that was lent to it. Nil
+    /// for any other.
     public func fileBytes(of id: SegmentID) -> Int? { fileBytes[id] }
 
     /// Checks the references of tables, and trims and locks the output. On a thread that may wait; it may be repeated after a failure.
@@ -83,13 +88,23 @@ public final class PublishWork: Sendable {
             Table(descriptor: publication.descriptor, named: coarse(named))
         }
         HoldPoint.trim.pass()
-        guard !own.isEmpty else { return Made(tables: tables) }
+        let written = try room.flatMap { room throws(StoreError) in try take(room, named) }
+        guard !own.isEmpty else { return Made(tables: tables, room: written) }
         if let copy = copyForRecycling(around: own) {
             let reader = try copy.applyLock()
-            return Made(tables: tables, output: copy, reader: reader, oldFile: output.file, extractedBytes: own.bytes)
+            return Made(
+                tables: tables, output: copy, reader: reader, oldFile: output.file, extractedBytes: own.bytes,
+                room: written)
         }
         try output.trim(to: own)
-        return Made(tables: tables, output: output, reader: try output.applyLock())
+        return Made(tables: tables, output: output, reader: try output.applyLock(), room: written)
+    }
+
+    /// Takes in the room; nil where no table names any of it.
+    private func take(_ room: Room, _ named: [[SegmentID: RangeSet]]) throws(StoreError) -> WrittenRoom? {
+        let ranges = named.reduce(RangeSet()) { $0.union($1[room.id] ?? RangeSet()) }
+        guard !ranges.isEmpty, let bytes = fileBytes[room.id] else { return nil }
+        return try room.take(bytes: bytes, naming: ranges)
     }
 
     /// Checks that a table names nothing but the worker's output and what was lent to the worker.
@@ -183,8 +198,13 @@ extension SegmentStore {
         }
         var fileBytes = [output.id: output.bytes]
         for id in lent.keys { fileBytes[id] = segments[id]?.bytes }
+        // Its worker is dead, so that its size stays. A room that can't be measured can't be named.
+        if let room = rooms[worker], let bytes = try? room.bytes() {
+            fileBytes[room.id] = bytes
+            lent[room.id] = [RangeSet([0..<bytes])]
+        }
         return PublishWork(
-            worker: worker, output: file, lent: lent, fileBytes: fileBytes, poolBytesMax: pool.bytesMax)
+            worker: worker, output: file, room: rooms[worker], lent: lent, fileBytes: fileBytes, poolBytesMax: pool.bytesMax)
     }
 
     /// Takes in what a worker has published. All or nothing: after an error no table is there, and what remains of the worker goes with
@@ -203,6 +223,7 @@ extension SegmentStore {
             output.publish(file, reader: reader)
             outputs[work.worker] = nil
         }
+        if let room = made.room { install(room, of: work.worker) }
         if let old = made.oldFile {
             extractedBytes += made.extractedBytes
             keep(old, bytes: output.bytes, model: output.model)

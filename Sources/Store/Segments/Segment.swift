@@ -52,6 +52,10 @@ final class Segment {
     var isBeingRewritten = false
     /// Whether a punch failed: it holds memory that no table names, and the next release tries again over the whole file.
     var owesTrim = false
+    /// The works that free pages of it, on other threads, and are not finished.
+    private var punching: [PunchWork] = []
+    /// What is to be done when they are, if nothing of the segment is needed any more.
+    private var afterPunching: (() -> Void)?
 
     init(
         id: SegmentID, lock: Lock, bytes: Int, growthBytesMax: Int = 0, producer: BorrowerID, model: String,
@@ -149,18 +153,34 @@ final class Segment {
     /// What has to be done to free the pages that no table names any more; nil where the lock doesn't allow it.
     ///
     /// - Parameter dead: what has just ceased to be named.
-    func beginPunch(dead: RangeSet) -> (file: DescriptorBox, plan: Trim)? {
+    func beginPunch(dead: RangeSet) -> PunchWork? {
         guard lock == .readOnlyDescriptor || place == .disk, let writer else { return nil }
         let huge = Machine.hugePageBytes
         let windows = dead.ranges.map { $0.lowerBound & ~(huge - 1)..<($0.upperBound + huge - 1) & ~(huge - 1) }
         // What was published may stay in pages that remain: only whole pages are given back, nothing is zeroed.
         let plan = Trim(named: named, windows: owesTrim ? RangeSet([0..<bytesInHugePages]) : RangeSet(windows))
         owesTrim = false
-        return (writer, plan)
+        let work = PunchWork(writer, plan)
+        punching.append(work)
+        return work
     }
 
     /// The pages are free, or not.
-    func endPunch(hasFailed: Bool) { if hasFailed { owesTrim = true } }
+    func endPunch(_ work: PunchWork) {
+        if work.error != nil { owesTrim = true }
+        punching.removeAll { $0 === work }
+        guard punching.isEmpty, let next = afterPunching else { return }
+        afterPunching = nil
+        next()
+    }
+
+    /// Ends the works that free pages of it, and then does something: at once where there are none. For a segment whose pages are
+    /// wanted again.
+    func stopPunching(then next: @escaping () -> Void) {
+        if punching.isEmpty { return next() }
+        for work in punching { work.stop() }
+        afterPunching = next
+    }
 
     /// The memory that the file takes, in bytes, in RAM and in swap; none when it is on a disk.
     func residentBytes() throws(StoreError) -> Int { place == .memory ? try allocatedBytes() : 0 }

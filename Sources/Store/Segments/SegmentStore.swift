@@ -18,6 +18,8 @@ public final class SegmentStore {
     var lastSegment: UInt64 = 0
     private var lastTable: UInt64 = 0
     var outputs: [BorrowerID: SegmentID] = [:]
+    /// The files on a disk that workers write to.
+    var rooms: [BorrowerID: Room] = [:]
     private(set) var loans: [BorrowerID: Set<TableID>] = [:]
     var residentBytesPeak = 0
     /// What was moved out of outputs of which next to nothing was published, in bytes, since the store was made.
@@ -182,6 +184,7 @@ public final class SegmentStore {
         if let output = outputs.removeValue(forKey: worker), let segment = segments[output] {
             recycle(segment)
         }
+        if let room = rooms.removeValue(forKey: worker) { letGo([room.file]) }
         let lent = loans.removeValue(forKey: worker) ?? []
         for table in lent { tables[table]?.readers.remove(worker) }
         try dropUnneeded(lent.sorted())
@@ -246,7 +249,7 @@ public final class SegmentStore {
             return drop(segment)
         }
         segments[segment.id] = nil
-        keep(writer, bytes: segment.bytesMade, model: segment.model)
+        keep(writer, bytes: segment.bytesMade, model: segment.model, of: segment)
     }
 
     /// Whether a file that can still be written is as its producer was given it, but for its content and for memory that was moved to

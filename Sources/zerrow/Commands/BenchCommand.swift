@@ -5,12 +5,20 @@ import System
 
 /// `zerrow bench`: the benchmarks, each against what one would use otherwise, side by side in one run.
 struct BenchCommand: ParsableCommand {
+    /// Each is a script in bench/.
+    private static let names = ["handoff", "models", "sql", "scan", "start", "pipeline", "paper"]
+    private static let list = names.dropLast().joined(separator: ", ") + " or " + names.last!
+
     static let configuration = CommandConfiguration(
         commandName: "bench",
         abstract: "Measure zerrow against its alternatives, side by side.",
         discussion: """
             handoff   publish, open and read a table of 64 MiB, 1 GiB and 4 GiB: zerrow, an Arrow IPC file in /dev/shm (mapped and read), \
             Ray's warm object store
+            models    models that do next to nothing, in chains of 1 KB and of 100 MB: zerrow, one process, multiprocessing, Ray, Dagster
+            sql       the 22 queries of TPC-H as isolated SQL models, and by DuckDB and DataFusion in one process on the files
+            scan      a Parquet file whole, a hundredth of its rows, one column, its count: zerrow, pyarrow, DuckDB, DataFusion
+            start     a run of one model, cold, served and served from the cache, and as a script in Python
             pipeline  examples/tpch in sandboxed processes, in one process that passes pointers, and through Arrow IPC files
             paper     the evaluation of the Zerrow paper, rebuilt as ratios, with a report and plots; some experiments take root
 
@@ -24,15 +32,15 @@ struct BenchCommand: ParsableCommand {
               zerrow bench paper --scale quick --only 1,4
             """)
 
-    @Argument(help: ArgumentHelp("handoff, pipeline or paper.", valueName: "name"))
+    @Argument(help: ArgumentHelp("\(list).", valueName: "name"))
     var name: String
 
     @Argument(parsing: .captureForPassthrough, help: ArgumentHelp("Options of the benchmark.", valueName: "options"))
     var options: [String] = []
 
     func validate() throws {
-        guard ["handoff", "pipeline", "paper"].contains(name) else {
-            throw ValidationError("there is no benchmark '\(name)': handoff, pipeline or paper")
+        guard Self.names.contains(name) else {
+            throw ValidationError("there is no benchmark '\(name)': \(Self.list)")
         }
     }
 

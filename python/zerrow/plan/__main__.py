@@ -49,6 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--check-filters", action="store_true", help="ask the engine that evaluates filters what it says of them"
     )
+    parser.add_argument("--no-stream", action="store_true", help="have all sources decoded before models read them")
+    parser.add_argument("--memory", type=int, metavar="BYTES", help="the memory that the run may take")
     parser.add_argument("--hand-over", action="store_true", help="put the code that workers run into the plan")
     parser.add_argument(
         "--files", type=int, metavar="DESCRIPTOR", help="ask the engine at this socket what files outside are"
@@ -88,6 +90,8 @@ def main(arguments: list[str] | None = None) -> int:
             hands_over=options.hand_over,
             host=host,
             git=GitSettings(options.excludes, options.ignore_case, options.git_folder),
+            may_stream=not options.no_stream,
+            memory_bytes=options.memory,
         )
     except PlanError as error:
         failure = {

@@ -15,7 +15,7 @@ class TableArgument:
     """A function's argument that is a table. `columns` of None means all; lines are the file's, from 1.
 
     `projection` names the schema whose columns are meant, as the file writes it; `contract` is that schema once it is
-    resolved, and the table that is passed is held to it.
+    resolved, and the table that is passed is held to it. One that `is_streamed` comes as a reader of batches.
     """
 
     argument: str
@@ -26,6 +26,7 @@ class TableArgument:
     filter_line: int
     projection: str | None = None
     contract: Schema | None = None
+    is_streamed: bool = False
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from zerrow.plan.host_files import OWN_FILES
 from zerrow.plan.source_files import shown
+from zerrow.plan.streamable import Streamable
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.footer import Footer, common_schema
 from zerrow.worker.partitions import partition_value, with_partitions
@@ -66,6 +67,7 @@ def read_source(
         "schema": base64.b64encode(schema.serialize()).decode(),
         "bytes": {name: max(0, min(int(size), _BYTES_MAX)) for name, size in table.bytes.items()},
         "dictionary": [name for name in schema.names if table.stored.get(name)],
+        "streamable": table.streamable.columns(schema),
     }
 
 
@@ -82,6 +84,7 @@ class _Table:
         self.bytes: dict[str, float] = {}
         self.stored: dict[str, bool] = {}
         self.repeated: list[int] = []
+        self.streamable = Streamable()
         self._request = request
         self._bad = bad
         self._begin = begin
@@ -108,6 +111,10 @@ class _Table:
             # Where a size can't be told the column may yet be read.
             with contextlib.suppress(Exception):
                 self._measure(footer)
+            try:
+                self.streamable.add(footer.schema, footer.metadata)
+            except Exception:  # what can't be told of a column is left to a scan
+                self.streamable.refuse()
             yield shown(file), footer.schema
 
     def add_partitions(self, schema: pa.Schema) -> None:

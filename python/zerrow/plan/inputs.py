@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @dataclass
 class Input:
     """One table argument of one model. `columns` of None means all; `pushed` is a condition of the model's own query
-    that a scan may apply too, where that costs no scan more."""
+    that a scan may apply too, where that costs no scan more; `is_streamed`: it is wanted as a reader of batches."""
 
     model: str
     argument: str
@@ -26,6 +26,7 @@ class Input:
     columns: tuple[str, ...] | None
     filter: Filter | None
     pushed: Filter | None = None
+    is_streamed: bool = False
 
 
 class InputReader:
@@ -87,7 +88,9 @@ class InputReader:
                         hint=did_you_mean(column, kinds, f"columns of {argument.table}"),
                     )
         filter_ = self._filter(model, argument, kinds) if argument.filter is not None else None
-        return Input(model.name, argument.argument, argument.table, argument.columns, filter_)
+        return Input(
+            model.name, argument.argument, argument.table, argument.columns, filter_, is_streamed=argument.is_streamed
+        )
 
     def _filter(self, model: PythonModel, argument: TableArgument, kinds: Kinds | None) -> Filter | None:
         from zerrow.plan.filter import FilterError, read_filter

@@ -38,7 +38,7 @@ MODEL_OPTIONS = (
 _EXPECTATION_OPTIONS = ("name", "internet_access", "memory", "timeout")
 _PYTHON_OPTIONS = ("version", "pip")
 _RESOURCES_OPTIONS = ("cpus", "memory", "memory_swap", "timeout")
-_INPUT_OPTIONS = ("name", "columns", "filter")
+_INPUT_OPTIONS = ("name", "columns", "filter", "stream")
 _ELSEWHERE = ("ref", "connector", "connector_config_key", "connector_config_uri")
 """Arguments of bauplan.Model that say where a table is; here the project's sources say that."""
 _LEAST_LIMIT = 1 << 20
@@ -217,6 +217,7 @@ class ModelReader:
         table = self._required_name(options, call, model, what)
         columns = calls.option(options, "columns", "a list of texts", model, column_list)
         filter_ = calls.option(options, "filter", "a text", model, text)
+        is_streamed = calls.option(options, "stream", "True or False", model, boolean) or False
         if columns == ():
             calls.error("no-columns", f"the input {argument!r} selects no column", model, options["columns"][1])
             columns = None
@@ -233,7 +234,9 @@ class ModelReader:
             return None
         columns = None if columns and "*" in columns else columns
         filter_line = options["filter"][1] if "filter" in options else call.lineno
-        return TableArgument(argument, table, columns, filter_, call.lineno, filter_line, projection)
+        return TableArgument(
+            argument, table, columns, filter_, call.lineno, filter_line, projection, is_streamed=is_streamed
+        )
 
     def _without_projection(self, call: ast.Call, what: str, model: str) -> tuple[ast.Call, str | None]:
         """A Model(…) without its schema, and the schema's name: by keyword, or second, where columns may be too."""

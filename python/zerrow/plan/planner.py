@@ -66,6 +66,8 @@ def plan_project(
     hands_over: bool = False,
     host: HostFiles = OWN_FILES,
     git: GitSettings = NO_SETTINGS,
+    may_stream: bool = False,
+    memory_bytes: int | None = None,
 ) -> dict[str, Any]:
     """The plan of the project in `folder`, with parameters `given` as texts, or by variables of the `environment`.
 
@@ -78,6 +80,8 @@ def plan_project(
     is in every key. With `checks_filters` filters on sources are also given to the engine that evaluates them; without,
     their scans find what it says of them. With `hands_over`, the plan has the code that workers run. `host` is where
     sources are looked for; `git` has what git's configuration says of the files that it ignores.
+    With `may_stream`, SQL models may read sources by themselves: those that nobody else reads, and those that are large
+    beside `memory_bytes`, which is what the run may take.
     Raises PlanError with all that is wrong. Imports none of the project's code.
     """
     findings = Findings()
@@ -97,6 +101,7 @@ def plan_project(
                 model.promise.is_strict = is_strict
         written = [os.path.realpath(each) for each in written_folders]
         planner = _Planner(project, footers, findings, planned_ns, written, engine, hands_over, host, git)
+        planner.may_stream, planner.memory_bytes = may_stream, memory_bytes
         return planner.plan(checks_filters, publishes=not is_dry_run and query is None)
     except PlanError:
         raise
@@ -133,6 +138,8 @@ class _Planner:
         self.host = host
         self.git = git
         self.hidden = HiddenEntries()
+        self.may_stream = False
+        self.memory_bytes: int | None = None
         self.missing: list[str] = []
         self.targets: dict[str, Target] = {}
         self.environments = Environments(project, findings, host, is_to_run=hands_over)
@@ -255,10 +262,17 @@ class _Planner:
     ) -> list[dict[str, Any]]:
         from zerrow.plan.keys import Keys
         from zerrow.plan.scans import Scan, merge_scans
+        from zerrow.plan.streams import asked_for, stream, streamed_inputs
 
         left_out = [*self.written_folders, *self.hidden.paths.difference(self.hidden.shown)]
         keys = Keys(self.project, sources, self.planned_ns, left_out, self.engine, self.host, self.environments)
-        scans = merge_scans([input_ for model in models for input_ in inputs[model.name]], sources)
+        all_inputs = [input_ for model in models for input_ in inputs[model.name]]
+        streamed: set[int] = set()
+        if self.may_stream:
+            streamed = streamed_inputs(self.project.models, all_inputs, sources, self.memory_bytes)
+        environments = {model.name: self.environments.of(model).id for model in models}
+        streamed |= asked_for(all_inputs, sources, environments, DEFAULT)
+        scans = merge_scans(all_inputs, sources, streamed)
         expectations = {each.name for each in models if isinstance(each, PythonModel) and each.is_expectation}
         # What only expectations read is a last table all the same, and they give none.
         read = {input_.table for group in inputs.values() for input_ in group if input_.model not in expectations}
@@ -272,14 +286,16 @@ class _Planner:
             for input_ in inputs[model.name]:
                 scan = scans.get(id(input_))
                 named.append((input_.table if scan is None else scan.name, scan))
-                if scan is not None and scan.name not in scanned:
+                if scan is not None and not scan.is_streamed and scan.name not in scanned:
                     scanned.add(scan.name)
                     planned.append({**self._scan_entry(scan), **keys.scan(scan)})
                 if scan is not None:
                     input_.filter = None  # its scan has applied it
             entry = self._entry(model, [name for name, _ in named], inputs[model.name], model.name not in read)
             filters = [input_.filter for input_ in inputs[model.name]]
+            # Keys don't tell whether a source is streamed: the result is the same.
             planned.append({**entry, **keys.model(model, entry["task"], named, filters)})
+            stream(planned[-1], [scan for _, scan in named])
             if model.name in self.targets:
                 target = self.targets[model.name]
                 if target.kept is not None:

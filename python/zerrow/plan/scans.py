@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,20 +15,24 @@ if TYPE_CHECKING:
 
 @dataclass
 class Scan:
-    """A scan of a source table. `columns` of None means all."""
+    """A scan of a source table. `columns` of None means all. One that is streamed is no model: its reader does it."""
 
     name: str
     source: Source
     filter: Filter | None
     columns: tuple[str, ...] | None = ()
     readers: list[Input] = field(default_factory=list)
+    is_streamed: bool = False
 
 
-def merge_scans(inputs: list[Input], sources: dict[str, Source]) -> dict[int, Scan]:
+def merge_scans(
+    inputs: list[Input], sources: dict[str, Source], streamed: Container[int] = frozenset()
+) -> dict[int, Scan]:
     """The scan of every input that reads a source, by the input's id().
 
     Inputs of one table and filter share a scan. A condition of a SQL query goes into the scan when no
-    other reader shares it.
+    other reader shares it. The inputs whose id() is in `streamed` have one of their own, with the filter that it would
+    have been.
     """
     readers: dict[tuple[str, Filter | None], list[Input]] = {}
     for input_ in inputs:
@@ -41,6 +46,13 @@ def merge_scans(inputs: list[Input], sources: dict[str, Source]) -> dict[int, Sc
     scans: dict[int, Scan] = {}
     counts: dict[str, int] = {}
     for (table, _), group in by_condition.items():
+        for input_ in group:
+            if id(input_) in streamed:
+                own = Scan(table, sources[table], input_.filter, input_.columns, [input_], is_streamed=True)
+                scans[id(input_)] = own
+        group = [input_ for input_ in group if id(input_) not in streamed]
+        if not group:
+            continue
         counts[table] = counts.get(table, 0) + 1
         name = table if counts[table] == 1 else f"{table}#{counts[table]}"
         scan = Scan(name, sources[table], group[0].filter, _union(group, sources[table]), group)

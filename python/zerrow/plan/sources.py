@@ -24,7 +24,8 @@ class Source:
     string, bool, date, timestamp, timestamptz (with a zone) or other. It is None when the columns can't be known, and
     so is `schema`: the columns as Arrow's own message, in Base64. `dictionary` has the columns that are read
     dictionary-encoded, `partitions` those that folders' names give, as a task has them; `identities` are the files',
-    one each, `file_systems` the kinds of what they are on; `column_bytes` is about what each column takes in memory.
+    one each, `file_systems` the kinds of what they are on; `column_bytes` is about what each column takes in memory;
+    `streamable` has, by the engine of SQL, the columns that it reads by itself as a scan gives them.
     """
 
     declaration: SourceDeclaration
@@ -36,6 +37,7 @@ class Source:
     identities: tuple[dict[str, Any], ...] = ()
     file_systems: tuple[int | None, ...] = ()
     column_bytes: dict[str, int] = field(default_factory=dict)
+    streamable: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def decoded_bytes(self, columns: Iterable[str] | None) -> int:
         """About what columns, all for None, take in memory."""
@@ -107,6 +109,7 @@ def _source(
         tuple(file.identity for file in files),
         tuple(file.file_system for file in files),
         answer["bytes"],
+        {engine: frozenset(columns) for engine, columns in answer["streamable"].items()},
     )
 
 

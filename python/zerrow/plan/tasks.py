@@ -120,6 +120,7 @@ def _table_argument(index: int, input_: Input) -> dict[str, Any]:
         "table": input_.table,
         "columns": columns,
         "filter": None if input_.filter is None else input_.filter.as_json(),
+        **({"stream": True} if input_.is_streamed else {}),
     }
 
 

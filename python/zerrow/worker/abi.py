@@ -189,6 +189,14 @@ class WorkerLibrary:
                 ctypes.c_int,
                 (ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(_Counts), ctypes.POINTER(ctypes.c_int)),
             ),
+            (
+                "zerrow_session_publish_to_disk",
+                ctypes.c_int,
+                (
+                    *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_uint64),
+                    *(ctypes.POINTER(_Counts), ctypes.POINTER(ctypes.c_int)),
+                ),
+            ),
         )
         functions += (
             ("zerrow_fork_prepare", ctypes.c_int, ()),
@@ -335,6 +343,19 @@ class Session:
         reader._export_to_c(ctypes.addressof(stream))
         code = self._library.zerrow_session_publish(
             self._handle, ctypes.byref(stream), ctypes.byref(counts), ctypes.byref(descriptor)
+        )
+        self._check(code, "the result")
+        return Published(*(getattr(counts, name) for name in _COUNTS)), descriptor.value
+
+    def publish_to_disk(self, reader: pa.RecordBatchReader, disk: int, identifier: int) -> tuple[Published, int]:
+        """Publish what `reader` yields batch by batch into the file `disk`, which readers know as that segment.
+
+        The caller keeps `disk`; the rest as `publish`.
+        """
+        stream, counts, descriptor = _Stream(), _Counts(), ctypes.c_int(-1)
+        reader._export_to_c(ctypes.addressof(stream))
+        code = self._library.zerrow_session_publish_to_disk(
+            self._handle, ctypes.byref(stream), disk, identifier, ctypes.byref(counts), ctypes.byref(descriptor)
         )
         self._check(code, "the result")
         return Published(*(getattr(counts, name) for name in _COUNTS)), descriptor.value

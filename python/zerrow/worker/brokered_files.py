@@ -16,6 +16,8 @@ class BrokeredFiles:
 
     def __init__(self, descriptor: int, count: int) -> None:
         """`descriptor` is the socket's, which belongs to this object; the list has `count` files."""
+        self.descriptor = descriptor
+        self.count = count
         self._socket = socket.socket(fileno=descriptor)
         self._count = count
         self._last = -2

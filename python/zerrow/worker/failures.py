@@ -34,7 +34,7 @@ Hides = Callable[[str], bool]
 
 
 class WorkerFailure(ZerrowError):
-    """A failure the worker itself found; `kind` is `user`, `result`, `input`, `memory` or `internal`."""
+    """A failure the worker itself found; `kind` is `user`, `result`, `input`, `memory`, `disk` or `internal`."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message, code=kind)

@@ -25,7 +25,9 @@ from zerrow.worker.results import rows_only, to_stream
 from zerrow.worker.secrets import hide, hide_in_report, hide_in_streams, secrets_of
 from zerrow.worker.source import Opener
 from zerrow.worker.sql_limits import SqlLimits
-from zerrow.worker.tasks import execute, load, prepare_arguments
+from zerrow.worker.streamed import Sources, count_files
+from zerrow.worker.streamed_results import ROOM_PARTS, LargeResult, Room
+from zerrow.worker.tasks import end_streams, execute, load, prepare_arguments, raise_failure
 from zerrow.worker.watch import Watch
 
 _REASONS_MAX = 10
@@ -82,7 +84,7 @@ class _Worker:
         self._kind = "internal"
         self._work = Work()
         # Held until the process ends: an allocator writes into memory that is freed, and readers see the file.
-        self._result: pa.Table | str | None = None
+        self._result: pa.Table | str | LargeResult | None = None
 
     def live(self) -> int:
         """Run one task to its end; the exit status."""
@@ -164,7 +166,7 @@ class _Worker:
             for index, descriptor in enumerate(work.tables)
         ]
         notes: list[str] = []
-        arguments = prepare_arguments(work.task, tables, self._cpus, notes)
+        arguments = prepare_arguments(work.task, tables, self._cpus, notes, self._sources())
         self._channel.send("running")
         cache = self._cache(session)
         self._kind, opened = "user" if work.task["kind"] in ("python", "sql") else "internal", time.perf_counter()
@@ -173,14 +175,22 @@ class _Worker:
         else:
             self._result = result = execute(
                 work.task, arguments, tables, self._cpus, cache, self._library.guard, self._blame, loaded,
-                self._opener(), notes, work.sql,
+                self._opener(), notes, (work.arena_bytes_max // ROOM_PARTS, self._room), work.sql,
             )  # fmt: skip
+        written = None
+        if isinstance(result, LargeResult):
+            try:
+                written = result.publish(session)
+            except BaseException:
+                raise_failure(arguments)
+                raise
+        end_streams(arguments)
         self._kind, done = "internal", time.perf_counter()
         notes = [hide(each, secrets_of(work.task)) for each in notes]
         asked = [*notes, *([] if watch is None else watch.end())]
         if isinstance(result, str):
             return "done", {"text": result}, ()
-        published, descriptor = _publish(session, result)
+        published, descriptor = written or _publish(session, result)
         timing = {
             # The model's file is the user's code too, though it runs before the inputs are opened.
             "open_ms": _ms(started + load_s, opened),
@@ -216,17 +226,36 @@ class _Worker:
         files.tell(written)
         return rows_only(sum(each["rows"] for each in written["files"]))
 
+    def _room(self) -> Room | None:
+        """A file to write a large result to; None where the engine has none to give."""
+        self._channel.send("wants-room")
+        message = self._channel.receive()
+        if message is None:
+            raise ConnectionResetError("the engine is gone")
+        segment = message.body.get("segment")
+        if message.op != "room" or not isinstance(segment, int) or len(message.descriptors) > 1:
+            message.close()
+            raise WorkerFailure("internal", f"the message {message.op!r} does not bring the file that was asked for")
+        return Room(message.descriptors[0], segment) if message.descriptors else None
+
     def _opener(self) -> Opener | None:
         """What opens a scan's files; None where they are opened by their names."""
-        if self._work.files is None:
+        if self._work.files is None or self._work.task["kind"] != "scan":
             return None
         return BrokeredFiles(self._work.files, len(self._work.task.get("files") or ())).open
 
-    def _blame(self, file: str | None) -> None:
-        """Have that file, or none, blamed if a library ends this process from now on."""
+    def _sources(self) -> Sources:
+        """How the sources are reached that the model reads by itself."""
+        sources = Sources(guard=self._library.guard, blame=self._blame)
+        if self._work.files is not None and self._work.task["kind"] != "scan":
+            sources.files = BrokeredFiles(self._work.files, count_files(self._work.task))
+        return sources
+
+    def _blame(self, file: str | None, what: str = "cannot be read as Parquet: reading it ends the reader") -> None:
+        """Have that file, or none, blamed if a library ends this process from now on; `what` says how."""
         message = b""
         if file is not None:
-            failure = WorkerFailure("input", f"{file} cannot be read as Parquet: reading it ends the reader")
+            failure = WorkerFailure("input", f"{file} {what}")
             message = encoded("failed", {"error": report(failure, "input", None)})
         self._library.last_words(self._channel.fileno(), message)
 

@@ -72,6 +72,7 @@ WORKER_OPS = (
     "wants",
     "decoded",
     "wants-files",
+    "wants-room",
     "wrote",
     "published",
     "done",
@@ -83,11 +84,13 @@ TO_WORKER_OPS = (
     "run",
     "pieces",
     "new-files",
+    "room",
     "taken",
 )
 CLIENT_OPS = (
     "run",
     "cancel",
+    "planner",
 )
 TO_CLIENT_OPS = (
     "refused",
@@ -98,6 +101,15 @@ TO_CLIENT_OPS = (
     "model-ended",
     "memory",
     "ended",
+)
+PLANNER_OPS = (
+    "ready",
+    "forked",
+    "exited",
+)
+TO_PLANNER_OPS = (
+    "client",
+    "plan",
 )
 COUNTS = (
     "reshared_bytes",

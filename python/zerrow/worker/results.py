@@ -120,11 +120,7 @@ def _convert(result: Any, inputs: Sequence[pa.Table]) -> pa.Table:
 
 def _from_protocol(result: Any) -> pa.Table:
     if hasattr(result, "__arrow_c_stream__"):
-        try:
-            reader = pa.RecordBatchReader.from_stream(result)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise _failure(f"the {_name(result)} streams something else than a table: {error}; {ADVICE}") from error
-        return reader.read_all()
+        return _reader(result).read_all()
     if hasattr(result, "__arrow_c_array__"):
         return pa.Table.from_batches([pa.record_batch(result)])
     if result is None:
@@ -136,13 +132,40 @@ def _from_protocol(result: Any) -> pa.Table:
     raise _failure(f"the model returned a {_name(result)}, which is no table: {ADVICE}")
 
 
-def _from_duckdb(result: Any) -> pa.Table:
-    """The rows of a relation, or of a connection's last statement, under the name that DuckDB's version has for it."""
+def _reader(result: Any) -> pa.RecordBatchReader:
+    try:
+        return pa.RecordBatchReader.from_stream(result)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise _failure(f"the {_name(result)} streams something else than a table: {error}; {ADVICE}") from error
+
+
+def protocol_reader(result: Any) -> pa.RecordBatchReader | None:
+    """A reader of an object that streams, of a library that isn't known here; None for all else.
+
+    Raises WorkerFailure of kind `result` for one that streams something else than a table.
+    """
+    if _origin(result) != ("", "") or not hasattr(result, "__arrow_c_stream__"):
+        return None
+    return _reader(result)
+
+
+def duckdb_reader(result: Any) -> pa.RecordBatchReader | None:
+    """A reader of a relation of DuckDB, or of a connection's last statement, under the name that DuckDB's version has
+    for it; None for all else."""
+    if _origin(result) not in [
+        (p, n) for p in ("duckdb", "_duckdb") for n in ("DuckDBPyRelation", "DuckDBPyConnection")
+    ]:
+        return None
     for name in ("to_arrow_reader", "fetch_arrow_reader", "fetch_record_batch", "record_batch"):
         reader = getattr(result, name, None)
         if reader is not None:
-            return reader(BATCH_ROWS).read_all()
-    return result.arrow()
+            return reader(BATCH_ROWS)
+    return None
+
+
+def _from_duckdb(result: Any) -> pa.Table:
+    reader = duckdb_reader(result)
+    return result.arrow() if reader is None else reader.read_all()
 
 
 def _from_column(result: pa.Array | pa.ChunkedArray) -> pa.Table:

@@ -85,7 +85,7 @@ def _run(task: dict[str, Any], cpus: int, cache: Cache | None, access: Access) -
     known = task.get("identities") or [None] * len(files)
     dictionary, partitions = task.get("dictionary") or [], task.get("partitions") or {}
     sources = [Source(number, path, dictionary, known[number], access) for number, path in enumerate(files)]
-    schema = _schema(task.get("schema"), sources, partitions)
+    schema = planned_schema(task.get("schema"), sources, partitions)
     for source, constants in zip(sources, read_partitions(partitions, schema, len(files)), strict=True):
         source.constants = constants
     columns = task["columns"] if task.get("columns") is not None else schema.names
@@ -109,7 +109,7 @@ def _run(task: dict[str, Any], cpus: int, cache: Cache | None, access: Access) -
     return rows_only(rows)
 
 
-def _schema(planned: str | None, sources: list[Source], partitions: dict[str, Any]) -> pa.Schema:
+def planned_schema(planned: str | None, sources: list[Source], partitions: dict[str, Any]) -> pa.Schema:
     """The columns of all files together: as the plan has them, or else as their footers say."""
     if planned is not None:
         return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(planned)))

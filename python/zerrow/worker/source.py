@@ -172,6 +172,11 @@ class Source:
         self._identity = found
         return self._descriptor
 
+    def check(self) -> None:
+        """The file must be the one that was planned with, and what it was the last time. It is closed then."""
+        self._open()
+        self.close()
+
     def close(self) -> None:
         """Let go of the descriptor and of what was read. The file must still be what it was when it was opened."""
         self.check_unchanged()
@@ -209,6 +214,44 @@ class Source:
             message = f"{self.path} cannot be read: it has {table.num_rows} rows where its footer says {rows}"
             raise WorkerFailure("input", message)
         return table
+
+    def decode_in_parts(
+        self, groups: Sequence[int], columns: list[str], rows_max: int, threads: bool
+    ) -> Iterator[pa.Table]:
+        """The same a few rows at a time, as tables of `rows_max` rows at most: a row group may be large."""
+        schema = pa.schema([self.schema.field(name) for name in columns])
+        rows = 0
+        try:
+            batches = self._file.iter_batches(rows_max, list(groups), columns, use_threads=threads)
+        except Exception as error:
+            self.check_unchanged()
+            raise self._failure(error, "cannot be read") from error
+        while True:
+            try:
+                self._blame(self.path)
+                batch = next(batches, None)
+                if batch is None:
+                    break
+                table = conform(pa.Table.from_batches([batch]), schema)
+            except WorkerFailure:
+                raise
+            except Exception as error:  # whatever a reader makes of bytes that anybody may have written
+                self.check_unchanged()
+                raise self._failure(error, f"cannot be read{self._culprit(groups, columns)}") from error
+            rows += table.num_rows
+            yield table
+        if rows != sum(self.group_rows[group] for group in groups):
+            self.check_unchanged()
+            raise WorkerFailure(
+                "input", f"{self.path} cannot be read: it has {rows} rows where its footer says more or fewer"
+            )
+
+    def let_go(self) -> None:
+        """Close the descriptor, also where not all was read, without a look at what the file is now."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        self.__dict__.pop("_file", None)
 
     def _culprit(self, groups: Sequence[int], columns: list[str]) -> str:
         """The column that can't be decoded, for a message; nothing where each one can."""

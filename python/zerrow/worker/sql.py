@@ -12,8 +12,19 @@ from zerrow.worker.datafusion_input import partitions
 from zerrow.worker.datafusion_session import configuration, only_queries
 from zerrow.worker.duckdb_input import readable
 from zerrow.worker.failures import WorkerFailure
-from zerrow.worker.sql_limits import SqlLimits
 from zerrow.worker.results import BATCH_ROWS, collect_datafusion, restore_strings
+from zerrow.worker.sql_limits import SqlLimits
+from zerrow.worker.sql_streams import (
+    as_scanned,
+    blaming,
+    datafusion_settings,
+    opened,
+    plain,
+    quoted_part,
+    register_in_datafusion,
+    view_in_duckdb,
+)
+from zerrow.worker.streamed import StreamedSource
 from zerrow.worker.view_types import is_view
 
 DATAFUSION_BATCH_ROWS = 1 << 17
@@ -24,26 +35,29 @@ DUCKDB_QUERIES = ("SELECT", "MULTI")
 """The kinds of statements that are queries; a PIVOT is of several parts."""
 
 
-def run_sql(
-    task: dict[str, Any], arguments: dict[str, Any], cpus: int, limits: SqlLimits | None = None
-) -> pa.Table:
+def run_sql(task: dict[str, Any], arguments: dict[str, Any], cpus: int, limits: SqlLimits | None = None) -> pa.Table:
     """Run a task of kind `sql`: tables among `arguments` are its relations, other values its `$name` parameters, and so
     are the task's secrets. A relation's name may have a namespace. The engine keeps to `limits`.
 
     Errors of the engine pass as they are. Raises WorkerFailure for what is not one query.
     """
-    tables = {name: value for name, value in arguments.items() if isinstance(value, pa.Table)}
+    engine = task.get("engine", "datafusion")
+    streams = opened({name: value for name, value in arguments.items() if isinstance(value, StreamedSource)})
+    # What the engine can't open is decoded first, as a scan does it.
+    tables = {
+        name: value.table(cpus) if isinstance(value, StreamedSource) else value
+        for name, value in arguments.items()
+        if isinstance(value, pa.Table | StreamedSource) and name not in streams
+    }
     # An engine refuses a parameter that the text does not use.
     used = set(re.findall(r"\$(\w+)", task["sql"]))
-    given = {name: value for name, value in arguments.items() if name not in tables} | task.get("secrets", {})
+    given = {name: value for name, value in arguments.items() if name not in tables and name not in streams} | task.get(
+        "secrets", {}
+    )
     values = {name: value for name, value in given.items() if name in used}
-    if task.get("engine", "datafusion") == "duckdb":
-        run = _run_duckdb
-    else:
-        run = _run_datafusion
-    limits = limits or SqlLimits()
-    with limits.explaining():
-        return run(task["sql"], tables, values, cpus, limits)
+    run, limits = _run_duckdb if engine == "duckdb" else _run_datafusion, limits or SqlLimits()
+    with limits.explaining(), blaming(streams, "DuckDB" if engine == "duckdb" else "DataFusion"):
+        return run(task["sql"], tables, streams, values, cpus, limits)
 
 
 def error_line(message: str, first: int) -> int:
@@ -53,23 +67,37 @@ def error_line(message: str, first: int) -> int:
 
 
 def _run_datafusion(
-    sql: str, tables: dict[str, pa.Table], values: dict[str, Any], cpus: int, limits: SqlLimits
+    sql: str,
+    tables: dict[str, pa.Table],
+    streams: dict[str, StreamedSource],
+    values: dict[str, Any],
+    cpus: int,
+    limits: SqlLimits,
 ) -> pa.Table:
     import datafusion
 
     settings = configuration(cpus, DATAFUSION_BATCH_ROWS)
-    for key, value in limits.datafusion_settings().items():
+    for key, value in (datafusion_settings(streams) | limits.datafusion_settings()).items():
         settings = settings.set(key, value)
     context = datafusion.SessionContext(settings, limits.datafusion_runtime())
     limits.limit_datafusion(context)
-    catalog = context.catalog()
     for name, table in tables.items():
-        namespace = name.rpartition(".")[0]
-        if namespace and namespace not in catalog.schema_names():
-            catalog.register_schema(namespace, datafusion.catalog.Schema.memory_schema())
+        _make_namespace(context, name)
         context.register_record_batches(_quoted(name), partitions(table, cpus))
+    for name, source in streams.items():
+        _make_namespace(context, name)
+        register_in_datafusion(context, _quoted(name), source)
     frame = context.sql(sql, only_queries(), values or None)
     table = collect_datafusion(frame)
+    if any(source.schema != plain(source.schema) for source in streams.values()):
+        scanned = datafusion.SessionContext(configuration(cpus, DATAFUSION_BATCH_ROWS))
+        for name, schema in [(name, table.schema) for name, table in tables.items()] + [
+            (name, source.schema) for name, source in streams.items()
+        ]:
+            _make_namespace(scanned, name)
+            scanned.register_record_batches(_quoted(name), partitions(schema.empty_table(), cpus))
+        planned = scanned.sql(sql, only_queries(), values or None)
+        table = as_scanned(table, planned.schema(), frame.schema())
     for index, field in enumerate(table.schema):
         if is_view(field.type):
             column = restore_strings(field.name, table.column(index), list(tables.values()))
@@ -77,8 +105,22 @@ def _run_datafusion(
     return pandas_metadata.without_labels(table)
 
 
+def _make_namespace(context: Any, name: str) -> None:
+    """Make the namespace that a table's name has, where it has one and that is not there."""
+    import datafusion
+
+    namespace, catalog = name.rpartition(".")[0], context.catalog()
+    if namespace and namespace not in catalog.schema_names():
+        catalog.register_schema(namespace, datafusion.catalog.Schema.memory_schema())
+
+
 def _run_duckdb(
-    sql: str, tables: dict[str, pa.Table], values: dict[str, Any], cpus: int, limits: SqlLimits
+    sql: str,
+    tables: dict[str, pa.Table],
+    streams: dict[str, StreamedSource],
+    values: dict[str, Any],
+    cpus: int,
+    limits: SqlLimits,
 ) -> pa.Table:
     with warm_duckdb.connect(cpus) as connection:
         limits.limit_duckdb(connection)
@@ -91,6 +133,10 @@ def _run_duckdb(
                 connection.register(name, readable(name, plain))
             else:
                 _register_in_namespace(connection, name, readable(name, plain))
+        for name, source in streams.items():
+            if "." in name:
+                connection.execute(f"create schema if not exists {_quoted(name).rsplit('.', 1)[0]}")
+            view_in_duckdb(connection, _quoted(name), source)
         statements = connection.extract_statements(sql)
         if len(statements) != 1 or statements[0].type.name not in DUCKDB_QUERIES:
             raise WorkerFailure("user", "a SQL model is one query: a SELECT, nothing before or after it")
@@ -103,12 +149,8 @@ def _register_in_namespace(connection: Any, name: str, table: Any) -> None:
     namespace, own = _quoted(name).rsplit(".", 1)
     connection.register(f"zerrow {name}", table)
     connection.execute(f"create schema if not exists {namespace}")
-    connection.execute(f"create view {namespace}.{own} as select * from {_quoted_part(f'zerrow {name}')}")
+    connection.execute(f"create view {namespace}.{own} as select * from {quoted_part(f'zerrow {name}')}")
 
 
 def _quoted(name: str) -> str:
-    return ".".join(map(_quoted_part, name.split(".")))
-
-
-def _quoted_part(part: str) -> str:
-    return '"' + part.replace('"', '""') + '"'
+    return ".".join(map(quoted_part, name.split(".")))

@@ -1,0 +1,16 @@
+import Sandbox
+import System
+
+/// A planner at work, whoever has started it.
+protocol PlanningProcess: AnyObject {
+    /// Polls readable once it has ended.
+    var raw: Int32 { get }
+    /// Kills it and all that it started; nothing happens when it has ended.
+    func kill()
+    /// Waits until it has ended. nil where nobody can tell how.
+    func end() -> ChildProcess.Ending?
+}
+
+extension Reader: PlanningProcess {
+    func end() -> ChildProcess.Ending? { wait() }
+}
