@@ -149,11 +149,8 @@ def check_fork(message: Message) -> tuple[str, int | None, int]:
     from zerrow.worker.channel import ProtocolError
 
     worker, uid, cpus = message.body.get("worker"), message.body.get("uid"), message.body.get("cpus", 1)
-    if (
-        message.op == "fork"
-        and isinstance(worker, str)
-        and len(message.descriptors) in ((4,) if message.body.get("scratch") is True else (2, 3))
-    ):
+    counts = (4,) if message.body.get("scratch") is True else (2, 3)
+    if message.op == "fork" and isinstance(worker, str) and len(message.descriptors) in counts:
         numbers = [number for number in (uid, cpus) if number is not None]
         if all(type(number) is int and 0 < number < 2**32 - 1 for number in numbers) and cpus is not None:
             return worker, uid, cpus

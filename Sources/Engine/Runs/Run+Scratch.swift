@@ -12,30 +12,32 @@ extension Run {
     /// Makes a worker's folder and has it forked then; without one where that fails or takes too long.
     func provideScratch(_ worker: WorkerProcess, then fork: @escaping (WorkerProcess) -> Void) {
         var isWaiting = true
-        func go(_ folder: ScratchFolder?) {
-            isWaiting = false
-            // It may be over by now: its zygote has died, or the run has.
-            guard workers[worker.id] === worker, worker.zygote.state == .ready, worker.pidfd == nil else {
-                if let folder { engine.scratch.remove(folder.name) }
-                return
-            }
-            worker.scratch = folder
-            if folder == nil { noteScratchProblem() }
-            fork(worker)
-        }
-        engine.scratch.make(worker.name, for: worker.identity) { [weak self] folder in
+        let scratch = engine.scratch
+        scratch.make(worker.name, for: worker.identity) { [weak self] folder in
             guard let self, isWaiting else {
-                if let folder { self?.engine.scratch.remove(folder.name) }
+                if let folder { scratch.remove(folder.name) }
                 return
             }
-            go(folder)
-            engine.resources.decide()
+            isWaiting = false
+            go(on: worker, with: folder, then: fork)
         }
         engine.timers.after(seconds: ScratchFolders.secondsMax) { [weak self] in
             guard let self, isWaiting else { return }
-            go(nil)
-            engine.resources.decide()
+            isWaiting = false
+            go(on: worker, with: nil, then: fork)
         }
+    }
+
+    private func go(on worker: WorkerProcess, with folder: ScratchFolder?, then fork: (WorkerProcess) -> Void) {
+        // It may be over by now: its zygote has died, or the run has.
+        guard workers[worker.id] === worker, worker.zygote.state == .ready, worker.pidfd == nil else {
+            if let folder { engine.scratch.remove(folder.name) }
+            return
+        }
+        worker.scratch = folder
+        if folder == nil { noteScratchProblem() }
+        fork(worker)
+        engine.resources.decide()
     }
 
     private func noteScratchProblem() {

@@ -238,7 +238,8 @@ class WorkerLibrary:
         self._isolate(self._library.zerrow_fork_restore())
 
     def enter(self, uid: int | None, view: View, scratch: int | None = None) -> None:
-        """Isolate this process, for good; it sees `view`, and the mount `scratch`. As user `uid`, or the zygote's own for None.
+        """Isolate this process, for good; it sees `view`, and the mount `scratch`. As user `uid`, or for None the
+        zygote's own.
 
         Raises OSError.
         """

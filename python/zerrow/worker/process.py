@@ -31,8 +31,8 @@ THREAD_SETTINGS = (
 
 
 def place_descriptors(channel: int, output: int, scratch: int | None = None) -> int | None:
-    """Leave exactly these open: 0 reads nothing, 1 and 2 are `output`, CHANNEL_DESCRIPTOR is `channel`, and the one that
-    is returned is `scratch`, if there is one.
+    """Leave exactly these open: 0 reads nothing, 1 and 2 are `output`, CHANNEL_DESCRIPTOR is `channel`, and what is
+    returned is `scratch`, if there is one.
     """
     # Out of the way first: either may have one of the numbers that are about to be taken.
     channel = fcntl.fcntl(channel, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE_DESCRIPTOR)

@@ -24,8 +24,8 @@ ENGINE_BYTES_MIN = 32 << 20
 """No engine is given less: each needs some blocks at once."""
 
 SMALL_BYTES = 1 << 30
-"""A DataFusion with less memory works with SMALL_BATCH_ROWS at once, with RETRY_BATCH_ROWS where that was too little: it
-merges as many batches as it has spilled files."""
+"""A DataFusion with less memory works with SMALL_BATCH_ROWS at once, with RETRY_BATCH_ROWS where that was too little:
+it merges as many batches as it has spilled files."""
 SMALL_BATCH_ROWS = 1 << 14
 RETRY_BATCH_ROWS = 1 << 11
 
