@@ -1,14 +1,15 @@
 """What all processes of a system use together: processor time and memory, from control groups where they can be made.
 
-A system's processes start in a group of their own, and what they fork stays in it or below it: engine, zygotes, planners
-and workers, Ray's daemons, steps of Dagster. `cpu_ms` is what the kernel has charged to the group, so also that of
-processes that have ended. `memory_bytes_max` is the most that was charged to the group but for the file cache, sampled every
-10 ms: private and shared memory, page tables; pools that are kept warm count. Of the file cache the kernel tells up to two
-seconds late, so that the figure is blurred where a system spills to files. Clients that only wait for their turn
-start aside: their processor time counts, their memory does not.
+A system's processes start in a group of their own, and what they fork stays in it or below it: engine, zygotes,
+planners and workers, Ray's daemons, steps of Dagster. `cpu_ms` is what the kernel has charged to the group, so also
+that of processes that have ended. `memory_bytes_max` is the most that was charged to the group but for the file
+cache, sampled every 10 ms: private and shared memory, page tables; pools that are kept warm count. Of the file cache
+the kernel tells up to two seconds late, so that the figure is blurred where a system spills to files. Clients that
+only wait for their turn start aside: their processor time counts, their memory does not.
 
-Without groups (they take root, or a delegated group) processor time is that of the tree of processes in /proc, with that of
-children that were waited for, in steps of 10 ms; and memory is how far the whole machine's rose during the round.
+Without groups (they take root, or a delegated group) processor time is that of the tree of processes in /proc, with
+that of children that were waited for, in steps of 10 ms; and memory is how far the whole machine's rose during the
+round.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ class Account:
 
 
 def own_folders(controller: str) -> list[Path]:
-    """Where a group might be made in the hierarchy of this controller ("" for version 2): this process's own, then those above."""
+    """Where a group might be made in this controller's hierarchy ("": version 2): the own one, then those above."""
     own = None
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         number, controllers, path = line.split(":", 2)
@@ -143,7 +144,7 @@ def own_folders(controller: str) -> list[Path]:
 
 
 def make_groups(janitor: Janitor, name: str) -> list[Path]:
-    """The group's folders: one with version 2; with version 1 that of memory and that of processor time. Empty where there are none."""
+    """The group's folders: one with version 2; with version 1 memory's and processor time's. Empty if it can't be."""
     for folder in own_folders(""):
         with contextlib.suppress(OSError):
             # A group that has processes can't give controllers to groups below it: its ancestors may.

@@ -37,7 +37,12 @@ def chain_systems(scene: Stage, options: argparse.Namespace, size: int) -> tuple
     """The systems that are asked for and can be had, warm, and how many models each runs."""
     counts = {system: max(3, options.count // PARTS.get(system, 1)) for system in options.systems}
     systems: dict[str, Callable] = {}
-    scripts = {"in-process": "in_process.py", "multiprocessing": "processes.py", "ray": "ray_tasks.py", "dagster": "dagster_ops.py"}
+    scripts = {
+        "in-process": "in_process.py",
+        "multiprocessing": "processes.py",
+        "ray": "ray_tasks.py",
+        "dagster": "dagster_ops.py",
+    }
     for system in options.systems:
         if system == "zerrow":
             systems[system] = zerrow_system(scene, projects.chain(counts[system], rows_of(size)), in_one_file=False)

@@ -2,8 +2,8 @@
 
 The models of examples/tpch, three ways, in turn: in sandboxed processes of a warm engine (zerrow), the same functions
 in one process that passes pointers (in-process), and in a process per model that passes Arrow IPC files in /dev/shm
-(ipc-files). Wall time is from the line that starts a round to its answer, the plan read before; processor time and memory
-are those of all processes, engine and zygotes included.
+(ipc-files). Wall time is from the line that starts a round to its answer, the plan read before; processor time and
+memory are those of all processes, engine and zygotes included.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """`zerrow bench scan`: what it costs to read a Parquet file, TPC-H's lineitem.
 
-all      the whole file as a table: zerrow's scan, decoded anew each time (--no-decache), against pyarrow.parquet.read_table
+all      the whole file as a table: zerrow's scan (--no-decache), against pyarrow.parquet.read_table
 rows     the hundredth of the rows that were shipped in 25 days, all columns
 column   one column
 count    count(*)
 
-zerrow-python (filter= and columns=), zerrow-duckdb and zerrow-datafusion (SQL models) run in sandboxed processes of a warm
-engine: their time is that of the whole run, a process for the scan and one for the model (`scan_ms` in the JSON: the scan alone). pyarrow, duckdb and datafusion
-each are one warm process.
+zerrow-python (filter= and columns=), zerrow-duckdb and zerrow-datafusion (SQL models) run in sandboxed processes of a
+warm engine: their time is that of the whole run, a process for the scan and one for the model (`scan_ms` in the JSON:
+the scan alone). pyarrow, duckdb and datafusion each are one warm process.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from measure import HOME
@@ -34,19 +35,27 @@ ASKED = {
     "column": (f"select {PRICE} from lineitem", {"columns": [PRICE]}, f', columns=["{PRICE}"]'),
     "count": ("select count(*) as n from lineitem", {"count": True}, None),
 }
-# A whole file as a table is pyarrow's business. It can't filter texts in views, which is what the generator's files say they hold.
-LEFT_OUT = {("rows", "pyarrow"), ("all", "zerrow-duckdb"), ("all", "duckdb"), ("all", "zerrow-datafusion"), ("all", "datafusion")}
+# A whole file as a table is pyarrow's business. It can't filter texts in views, which the generator's files hold.
+LEFT_OUT = {
+    ("rows", "pyarrow"),
+    ("all", "zerrow-duckdb"),
+    ("all", "duckdb"),
+    ("all", "zerrow-datafusion"),
+    ("all", "datafusion"),
+}
 
 
 def write_project(folder: Path, system: str, case: str, lineitem: Path) -> Path:
     """A project of one model that asks for that."""
     sql, _, argument = ASKED[case]
     folder.mkdir(parents=True)
-    (folder / "zerrow_project.yml").write_text(f"project: {{name: scan}}\nsources:\n  lineitem: {json.dumps(str(lineitem))}\n")
+    (folder / "zerrow_project.yml").write_text(
+        f"project: {{name: scan}}\nsources:\n  lineitem: {json.dumps(str(lineitem))}\n"
+    )
     engine = system.removeprefix("zerrow-")
     if engine == "python":
-        model = f"import zerrow\n\n\n@zerrow.model()\ndef answer(lineitem=zerrow.Model(\"lineitem\"{argument})):\n    return lineitem\n"
-        (folder / "models.py").write_text(model)
+        head = f'def answer(lineitem=zerrow.Model("lineitem"{argument})):'
+        (folder / "models.py").write_text(f"import zerrow\n\n\n@zerrow.model()\n{head}\n    return lineitem\n")
     else:
         (folder / "answer.sql").write_text(f"-- zerrow: engine = {engine}\n{sql}\n")
     return folder
@@ -66,18 +75,18 @@ def cases_of(scene: Stage, names: list[str], asked: list[str], scale: float, rou
     cases = []
     for case in asked:
         sql, arrow, argument = ASKED[case]
-        systems: dict[str, Callable[[], Figures]] = {}
         counts: dict[str, int] = {}
+        systems: dict[str, Callable[[], Figures]] = {}
         for name in names:
             if (case, name) in LEFT_OUT or (name == "zerrow-python" and argument is None):
                 continue
             if name in servers:
                 folder = scene.workspace.private_folder("scan") / "project"
                 client = servers[name].client(write_project(folder, name, case, lineitem), *RUN)
-                systems[name] = lambda client=client, name=name: rows_of_run(client, name, counts)
+                systems[name] = partial(rows_of_run, client, name, counts)
             else:
                 line = json.dumps({"sql": json.dumps({"table": "lineitem", **arrow}) if name == "pyarrow" else sql})
-                systems[name] = lambda p=processes[name], line=line, name=name: rows_of_process(*p, line, name, counts)
+                systems[name] = partial(rows_of_process, *processes[name], line, name, counts)
         cases += take_turns(case, systems, rounds)
         if len(set(counts.values())) > 1:
             raise SystemExit(f"{case}: the systems have different numbers of rows: {counts}")
@@ -113,7 +122,9 @@ def main() -> None:
     """Run all systems and print one JSON object, or a table for people."""
     options_of = parser("scan", __doc__, SYSTEMS, rounds=7)
     options_of.add_argument("--scale", type=float, default=1, help="scale factor of TPC-H (1)")
-    options_of.add_argument("--cases", type=chosen(tuple(ASKED)), default=list(ASKED), help=f"some of {','.join(ASKED)}")
+    options_of.add_argument(
+        "--cases", type=chosen(tuple(ASKED)), default=list(ASKED), help=f"some of {','.join(ASKED)}"
+    )
     options = options_of.parse_args()
     with stage() as scene:
         cases = cases_of(scene, options.systems, options.cases, options.scale, options.rounds)

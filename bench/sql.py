@@ -1,11 +1,11 @@
 """`zerrow bench sql`: the 22 queries of TPC-H as isolated SQL models, against the same engines in one process.
 
-zerrow-duckdb, zerrow-datafusion   a SQL model in a sandboxed process of its own, on a warm engine: each query is a run, and
-                                   then all 22 are one ("in one run")
+zerrow-duckdb, zerrow-datafusion   SQL models in sandboxed processes of a warm engine: each query is a run,
+                                   and then all 22 are one ("in one run")
 duckdb, datafusion                 one warm process straight on the Parquet files, a query after the other
 
-All have as many threads as there are cores. With --memory zerrow's engine has that limit, DuckDB it as memory_limit, and
-DataFusion a fair spill pool of it; all spill to the same file system. Answers are compared.
+All have as many threads as there are cores. With --memory zerrow's engine has that limit, DuckDB it as memory_limit,
+and DataFusion a fair spill pool of it; all spill to the same file system. Answers are compared.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from measure import HOME, ZERROW, log
@@ -35,7 +36,9 @@ class OneProcess:
     def __init__(self, scene: Stage, engine: str, folder: Path, memory: int, spill: Path) -> None:
         self._account = scene.account(engine)
         words = [sys.executable, HOME / "bench/tpch/one_process.py", engine, folder, "--threads", scene.cpus]
-        self._process = self._account.start([*words, "--memory", memory, "--spill", spill], errors=scene.workspace.log())
+        self._process = self._account.start(
+            [*words, "--memory", memory, "--spill", spill], errors=scene.workspace.log()
+        )
 
     def round(self, sql: str, answer: Path | None = None) -> Figures:
         """One statement. Raises RuntimeError when the engine refuses it."""
@@ -49,11 +52,13 @@ class OneProcess:
 class Isolated:
     """zerrow's models of one engine: a project of each query, and one of all.
 
-    Each has a `zerrow serve` of its own as long as it is measured: one that has served 22 projects keeps processes warm for
-    many of them, as no user's would who has 22 models in one.
+    Each has a `zerrow serve` of its own as long as it is measured: one that has served 22 projects keeps processes
+    warm for many of them, as no user's would who has 22 models in one.
     """
 
-    def __init__(self, scene: Stage, engine: str, queries: dict[str, str], tables: dict[str, Path], options: list[str]) -> None:
+    def __init__(
+        self, scene: Stage, engine: str, queries: dict[str, str], tables: dict[str, Path], options: list[str]
+    ) -> None:
         self._scene = scene
         self._engine = engine
         self._account = scene.account(f"{engine}-answers")
@@ -94,7 +99,9 @@ def write_project(folder: Path, engine: str, queries: dict[str, str], tables: di
     return folder
 
 
-def systems_of(scene: Stage, names: list[str], queries: dict[str, str], tables: dict[str, Path], memory: str, spill: Path) -> dict:
+def systems_of(
+    scene: Stage, names: list[str], queries: dict[str, str], tables: dict[str, Path], memory: str, spill: Path
+) -> dict:
     """The systems that are asked for."""
     found: dict[str, OneProcess | Isolated] = {}
     for name in names:
@@ -137,16 +144,15 @@ def cases_of(systems: dict, queries: dict[str, str], rounds: int) -> list[Case]:
     """Each query, their sum, and all in one run."""
     cases: list[Case] = []
     for query, text in queries.items():
-        runs: dict[str, Callable[[], Figures]] = {
-            name: (lambda s=system: s.round(query)) if isinstance(system, Isolated) else lambda s=system: s.round(text)
-            for name, system in systems.items()
-        }
+        runs: dict[str, Callable[[], Figures]] = {}
+        for name, system in systems.items():
+            runs[name] = partial(system.round, query if isinstance(system, Isolated) else text)
         cases += take_turns(query, runs, rounds)
         for system in systems.values():
             if isinstance(system, Isolated):
                 system.leave()
     total = sum_of("sum of all", cases)
-    isolated = {name: lambda s=system: s.round(ALL) for name, system in systems.items() if isinstance(system, Isolated)}
+    isolated = {name: partial(system.round, ALL) for name, system in systems.items() if isinstance(system, Isolated)}
     whole = take_turns(ALL, isolated, rounds)
     for case in total:
         # In one process there is no difference between a run of all and one after the other.

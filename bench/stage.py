@@ -1,4 +1,4 @@
-"""Where a benchmark's systems live: accounts, a folder of its own, and zerrow's servers. All of it ends with the benchmark."""
+"""Where a benchmark's systems live: accounts, a folder, and zerrow's servers. All ends with the benchmark."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ served   `zerrow run` where `zerrow serve` is warm; the model runs, the source i
 cached   the same, with its result from the cache
 script   `python script.py`, which reads the same columns of the same file and calls the same function
 
-The model sums two columns of TPC-H's orders by a text. Planning is part of it. Processor time and memory are those of all
-processes: a served run's include the engine's.
+The model sums two columns of TPC-H's orders by a text. Planning is part of it. Processor time and memory are those of
+all processes: a served run's include the engine's.
 """
 
 from __future__ import annotations
@@ -69,7 +69,12 @@ def main() -> None:
     options = options_of.parse_args()
     with stage() as scene:
         cases = take_turns("one model", systems_of(scene, options.systems, options.scale), options.rounds)
-        print_result(cases, options.output, lambda _case, _system: "script", {"scale": options.scale, "figures_from": scene.source})
+        print_result(
+            cases,
+            options.output,
+            lambda _case, _system: "script",
+            {"scale": options.scale, "figures_from": scene.source},
+        )
 
 
 if __name__ == "__main__":

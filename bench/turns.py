@@ -63,7 +63,7 @@ def take_turns(
                     log(traceback.format_exc())
                 continue
             log(
-                f"{name}, round {number}, {system}: {figures['wall_ms']:.1f} ms, {figures['cpu_ms']:.1f} ms of processor, "
+                f"{name}, round {number}, {system}: {figures['wall_ms']:.1f} ms, {figures['cpu_ms']:.1f} ms of CPU, "
                 f"{int(figures['memory_bytes_max']) >> 20} MiB"
             )
             if number:
@@ -86,7 +86,10 @@ def sum_of(name: str, cases: list[Case]) -> list[Case]:
 
 
 def print_result(cases: list[Case], output: str, base: Callable[[str, str], str], more: dict) -> None:
-    """The result on standard output; ends with 1 when a system failed. `base` names what a system is compared with in a case."""
+    """The result on standard output; ends with 1 when a system failed.
+
+    `base` names what a system is compared with in a case.
+    """
     entries = [case.json() for case in cases]
     with result_on_stdout():
         if output == "json":
@@ -100,7 +103,8 @@ def print_result(cases: list[Case], output: str, base: Callable[[str, str], str]
 def show(entries: list[dict], base: Callable[[str, str], str]) -> None:
     """A table for people: times per model where there are several, and multiples of the base's."""
     width = max([len(entry["case"]) for entry in entries] + [4])
-    print(f"{'case':<{width}} {'system':<18} {'wall ms':>10} {'cpu ms':>10} {'peak MiB':>9}   {'wall':>7} {'cpu':>7}  against")
+    head = f"{'case':<{width}} {'system':<18} {'wall ms':>10} {'cpu ms':>10} {'peak MiB':>9}"
+    print(f"{head}   {'wall':>7} {'cpu':>7}  against")
     for entry in entries:
         head = f"{entry['case']:<{width}} {entry['system']:<18}"
         if "failure" in entry:
@@ -109,9 +113,7 @@ def show(entries: list[dict], base: Callable[[str, str], str]) -> None:
         other = base(entry["case"], entry["system"])
         one = next((e for e in entries if (e["case"], e["system"]) == (entry["case"], other)), {})
         wall, cpu = (("wall_ms_per_model", "cpu_ms_per_model") if "models" in entry else ("wall_ms", "cpu_ms"))[:2]
-        times = "".join(
-            f" {entry[key] / one[key]:>6.2f}x" if one.get(key) else f" {'-':>7}" for key in (wall, cpu)
-        )
+        times = "".join(f" {entry[key] / one[key]:>6.2f}x" if one.get(key) else f" {'-':>7}" for key in (wall, cpu))
         print(
             f"{head} {entry[wall]:>10.1f} {entry[cpu]:>10.1f} {entry['memory_bytes_max'] >> 20:>9}  {times}"
             f"  {other if one else ''}"

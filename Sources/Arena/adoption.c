@@ -80,6 +80,17 @@ static void collect(const struct procmap *map, void *context) {
     }
 }
 
+/* The first address from one on that was recorded. */
+static uint64_t next_recorded(uint64_t address) {
+    uint64_t first = UINT64_MAX;
+    for (uint32_t i = 0; i < range_count; i++) {
+        uint64_t low = ranges[i].low > address ? ranges[i].low : address;
+        if (low < ranges[i].high && low < first)
+            first = low;
+    }
+    return first;
+}
+
 /* How presence is found out: mincore misses what is swapped out, pagemap needs a file that may be forbidden. */
 struct presence {
     int pagemap; /* -1: ask mincore */
@@ -175,7 +186,7 @@ void adoption_run(void) {
         return;
     int saved = errno;
     found_count = 0;
-    if (!procmaps_each(collect, NULL))
+    if (!procmaps_each(collect, NULL, next_recorded))
         found_count = 0;
     for (uint32_t first = 0, end; first < found_count; first = end) {
         /* Neighbours go side by side, since an allocator may use them as one. */

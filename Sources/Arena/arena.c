@@ -183,6 +183,7 @@ static void note_present(void) {
             at = end;
         spans[count++] = (struct span){(uint64_t)data, (uint64_t)at};
         total += (uint64_t)(at - data);
+        huge_note_whole((uint64_t)data, (uint64_t)at);
     }
     if (count == 0)
         return;

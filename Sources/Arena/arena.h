@@ -52,6 +52,7 @@ enum {
 struct extent {
     uint8_t state, order, kind, flags;
     uint32_t previous, next; /* neighbours on the free list */
+    uint32_t cut;            /* from this cell of the block on it is made of blocks of their own; 0: it is whole */
     uint64_t low, high;      /* what its owner may use: [low, high) */
     uint64_t dirty_end;      /* from here on every byte is known to be zero */
     uint64_t resident;       /* pages present, an upper bound */
@@ -66,8 +67,15 @@ unsigned extents_order(uint64_t bytes);
 uint32_t extents_take(unsigned order, bool zero);
 /* Give a block back. The caller has set dirty_end and resident; both 0 means its pages are gone. */
 void extents_give(uint32_t cell);
-/* Take the free neighbours that the block needs to reach the order, without moving it. */
-bool extents_grow(uint32_t cell, unsigned order);
+/* Make a live block hold so many bytes, where it is: with its own end, if that was cut off, and free neighbours. */
+bool extents_grow(uint32_t cell, uint64_t bytes);
+/* Cut off what a live block has beyond so many bytes, where it is much: with its pages it is free for others then. The
+   caller has set dirty_end and resident. */
+void extents_cut(uint32_t cell, uint64_t bytes);
+/* The bytes of a block, less what was cut off. */
+static inline uint64_t extent_bytes(const struct extent *extent) {
+    return extent->cut ? (uint64_t)extent->cut << CELL_SHIFT : CELL_BYTES << extent->order;
+}
 /* Is there a block with pages present to cut a block of this order from? */
 bool extents_present(unsigned order);
 /* Before anything is given back: these parts of the file, in order and apart, have pages, all zero where they are free.
@@ -179,6 +187,8 @@ void huge_fill_whole(uint64_t offset, uint64_t bytes);
 /* Collapse [offset, offset + bytes) whatever is there, both multiples of 2 MiB. The first refusal turns arena.huge off
    and is said once. */
 bool huge_collapse(uint64_t offset, uint64_t bytes);
+/* The chunks in [low, high) were made whole by who had the file before, as far as the kernel did it. */
+void huge_note_whole(uint64_t low, uint64_t high);
 /* The chunks of the range are no longer whole. */
 void huge_forget(uint64_t offset, uint64_t bytes);
 
@@ -223,8 +233,12 @@ struct procmap {
     bool shared;
     bool named; /* heap, stack, a file: anything but plain anonymous memory */
 };
-/* Call for every mapping of this process in address order; false when /proc cannot be read. Needs the lock. */
-bool procmaps_each(void (*visit)(const struct procmap *map, void *context), void *context);
+/*
+ * Call for every mapping of this process in address order; false when /proc cannot be read. Needs the lock. `next` is
+ * NULL, or gives the first address of interest from one on, UINT64_MAX for none: then others may be left out.
+ */
+bool procmaps_each(void (*visit)(const struct procmap *map, void *context), void *context,
+                   uint64_t (*next)(uint64_t address));
 
 /* ---- kernel.c: system calls that bypass the interposed symbols -----------------------------------------------------
  */

@@ -12,6 +12,8 @@
 /* A small request may split a dirty block of up to this order (32 MiB): larger ones wait for a request of their size.
  */
 #define DIRTY_SPLIT_ORDER 9
+/* Less than this is not cut off from a block: records and searches would cost more than the pages are worth. */
+#define CUT_BYTES_MIN ((uint64_t)256 << 10)
 
 enum kind { COLD, CLEAN, DIRTY, KINDS };
 
@@ -132,6 +134,7 @@ uint32_t extents_take(unsigned order, bool zero) {
     }
     extent->state = EXTENT_LIVE;
     extent->flags = 0;
+    extent->cut = 0;
     extent->low = extent->high = 0;
     return cell;
 }
@@ -171,13 +174,83 @@ static void insert(uint32_t cell) {
     list_add(cell);
 }
 
+/* The part [from, to) of [0, end), counted from `from`. */
+static uint64_t part(uint64_t end, uint64_t from, uint64_t to) {
+    return end <= from ? 0 : (end < to ? end : to) - from;
+}
+
+/* Make free blocks of the cells [from, to) of a block at `cell` that is dirty and present as told. Both are whole
+   cells, and one of them is the block's start or its end. */
+static void insert_parts(uint32_t cell, struct extent whole, uint32_t from, uint32_t to) {
+    uint64_t bytes = CELL_BYTES << whole.order;
+    while (from < to) {
+        unsigned order = 0;
+        while ((from & (((uint32_t)2 << order) - 1)) == 0 && from + ((uint32_t)2 << order) <= to)
+            order++;
+        uint64_t low = (uint64_t)from << CELL_SHIFT, high = low + (CELL_BYTES << order);
+        uint64_t dirty = part(whole.dirty_end, low, high), resident = part(whole.resident, low, high);
+        if (whole.dirty_end == 0)
+            resident = round_down(whole.resident / (bytes >> CELL_SHIFT), PAGE_BYTES) << order;
+        table[cell + from] = (struct extent){.order = (uint8_t)order, .dirty_end = dirty, .resident = resident};
+        insert(cell + from);
+        from += (uint32_t)1 << order;
+    }
+}
+
 void extents_give(uint32_t cell) {
-    insert(cell);
+    struct extent whole = table[cell];
+    if (whole.cut)
+        insert_parts(cell, whole, 0, whole.cut);
+    else
+        insert(cell);
     if (arena.idle_bytes > arena.idle_bytes_max)
         extents_reclaim(arena.idle_bytes - arena.idle_bytes_max);
 }
 
-bool extents_grow(uint32_t cell, unsigned order) {
+void extents_cut(uint32_t cell, uint64_t bytes) {
+    struct extent *extent = &table[cell];
+    struct extent whole = *extent;
+    uint64_t kept = round_up(bytes, CELL_BYTES), all = CELL_BYTES << whole.order;
+    if (whole.cut || kept == 0 || kept >= all)
+        return;
+    uint64_t resident = part(whole.resident, 0, kept);
+    if (whole.dirty_end == 0)
+        resident = round_up(whole.resident / (all >> CELL_SHIFT), PAGE_BYTES) * (kept >> CELL_SHIFT);
+    if (whole.resident < resident + CUT_BYTES_MIN)
+        return;
+    extent->cut = (uint32_t)(kept >> CELL_SHIFT);
+    extent->dirty_end = part(whole.dirty_end, 0, kept);
+    extent->resident = resident;
+    insert_parts(cell, whole, extent->cut, (uint32_t)1 << whole.order);
+}
+
+/* Take back what was cut off a live block, if all of it is free. */
+static bool join_cut(uint32_t cell) {
+    struct extent *extent = &table[cell];
+    uint32_t end = cell + ((uint32_t)1 << extent->order);
+    for (uint32_t at = cell + extent->cut; at < end; at += (uint32_t)1 << table[at].order)
+        if (table[at].state != EXTENT_FREE)
+            return false;
+    for (uint32_t at = cell + extent->cut, size; at < end; at += size) {
+        size = (uint32_t)1 << table[at].order;
+        list_remove(at);
+        if (table[at].dirty_end > 0)
+            extent->dirty_end = ((uint64_t)(at - cell) << CELL_SHIFT) + table[at].dirty_end;
+        extent->resident += table[at].resident;
+        table[at].state = EXTENT_INSIDE;
+    }
+    extent->cut = 0;
+    return true;
+}
+
+bool extents_grow(uint32_t cell, uint64_t bytes) {
+    if (bytes <= extent_bytes(&table[cell]))
+        return true;
+    if (table[cell].cut && !join_cut(cell))
+        return false;
+    unsigned order = extents_order(bytes);
+    if (order >= ORDERS)
+        return false;
     for (unsigned at = table[cell].order; at < order; at++) {
         uint64_t size = (uint64_t)1 << at, other = cell + size;
         if ((cell & size) != 0 || other + size > cell_count)
@@ -198,7 +271,7 @@ uint32_t extents_find(uint64_t offset) {
     for (unsigned order = 0; order < ORDERS; order++) {
         uint32_t head = cell & ~(((uint32_t)1 << order) - 1);
         const struct extent *extent = &table[head];
-        if (extent->state != EXTENT_INSIDE && cell - head < (uint64_t)1 << extent->order)
+        if (extent->state != EXTENT_INSIDE && cell - head < extent_bytes(extent) >> CELL_SHIFT)
             return head;
     }
     arena_die("no block holds this offset: the extent table is damaged");

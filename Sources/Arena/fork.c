@@ -69,7 +69,7 @@ static void freeze_without_maps(struct freezing *freezing) {
 
 static void mark_frozen(void) {
     uint32_t cells = (uint32_t)(arena.file_bytes >> CELL_SHIFT);
-    for (uint32_t cell = 0; cell < cells; cell += (uint32_t)1 << extent_at(cell)->order) {
+    for (uint32_t cell = 0; cell < cells; cell += (uint32_t)(extent_bytes(extent_at(cell)) >> CELL_SHIFT)) {
         struct extent *extent = extent_at(cell);
         if (extent->state == EXTENT_LIVE && extent->kind != EXTENT_ADOPTED)
             extent->flags |= EXTENT_FROZEN;
@@ -84,7 +84,7 @@ static void prepare(void) {
     if (!atomic_load(&arena.attached) || arena.detached)
         return;
     struct freezing freezing = {.failed = !arena_descriptor_valid()};
-    if (!freezing.failed && !procmaps_each(freeze_mapping, &freezing))
+    if (!freezing.failed && !procmaps_each(freeze_mapping, &freezing, NULL))
         freeze_without_maps(&freezing);
     if (freezing.failed)
         arena_say("fork: memory cannot be shared with the child (its descriptor was closed, or there are too many "

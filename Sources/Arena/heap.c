@@ -67,6 +67,9 @@ static int take(uint64_t bytes, unsigned order, unsigned headroom, uint32_t *cel
     }
     arena_settle();
     struct extent *extent = extent_at(*cell);
+    /* What is there already is for others, if it isn't needed to grow. */
+    if (headroom == 0 && !arena.strict)
+        extents_cut(*cell, bytes);
     extent->kind = EXTENT_HEAP;
     extent->flags = EXTENT_CHARGED;
     extent->high = bytes;
@@ -163,14 +166,18 @@ static int resize_in_place(uint32_t cell, struct extent *extent, uint64_t rounde
             return 0;
         arena_uncharge(extent->high - rounded);
         extent->high = rounded;
+        if (extent->dirty_end > extent->resident)
+            extent->resident = extent->dirty_end;
+        /* Libraries ask for powers of two and shrink to what they need. */
+        if (!arena.strict && !(extent->flags & EXTENT_FOREIGN))
+            extents_cut(cell, rounded);
         return 0;
     }
     if (extent->flags & (EXTENT_FROZEN | EXTENT_FOREIGN))
         return ENODEV;
-    unsigned order = extents_order(rounded);
-    if (order >= ORDERS)
+    if (extents_order(rounded) >= ORDERS)
         return ENOMEM;
-    if (order > extent->order && !extents_grow(cell, order))
+    if (!extents_grow(cell, rounded))
         return ENODEV;
     if (!arena_charge(rounded - extent->high))
         return ENOMEM;
@@ -198,7 +205,7 @@ int heap_resize(void *address, size_t bytes, void **out) {
     uint64_t before = extent->high;
     int code = resize_in_place(cell, extent, rounded);
     uint64_t clean = extent->dirty_end > before ? extent->dirty_end : before;
-    uint64_t capacity = CELL_BYTES << extent->order;
+    uint64_t capacity = extent_bytes(extent);
     arena_unlock();
     if (code == 0) {
         *out = address;

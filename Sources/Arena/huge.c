@@ -33,8 +33,7 @@ static void note_refusal(int code) {
               "using 4 KiB pages, so large tables take longer to build and to read");
 }
 
-static void note_collapsed(uint64_t offset, uint64_t bytes) {
-    atomic_store(&worked, true);
+static void mark_whole(uint64_t offset, uint64_t bytes) {
     for (uint64_t chunk = offset >> HUGE_SHIFT, end = (offset + bytes) >> HUGE_SHIFT; chunk < end; chunk++) {
         if (!arena.huge_chunks[chunk])
             atomic_fetch_add(&arena.huge_bytes, HUGE_BYTES);
@@ -45,7 +44,8 @@ static void note_collapsed(uint64_t offset, uint64_t bytes) {
 static bool collapse(uint64_t offset, uint64_t bytes) {
     if (kernel_madvise((void *)(arena.base + offset), bytes, MADV_COLLAPSE) != 0)
         return false;
-    note_collapsed(offset, bytes);
+    atomic_store(&worked, true);
+    mark_whole(offset, bytes);
     return true;
 }
 
@@ -86,6 +86,26 @@ void huge_forget(uint64_t offset, uint64_t bytes) {
     }
 }
 
+void huge_note_whole(uint64_t low, uint64_t high) {
+    low = round_up(low, HUGE_BYTES);
+    if (low < round_down(high, HUGE_BYTES))
+        mark_whole(low, round_down(high, HUGE_BYTES) - low);
+}
+
+/* Collapse the chunks of [first, last) that are not whole yet; both are multiples of 2 MiB. */
+static bool collapse_new(uint64_t first, uint64_t last) {
+    bool done = true;
+    while (first < last && arena.huge) {
+        uint64_t end = first;
+        while (end < last && !arena.huge_chunks[end >> HUGE_SHIFT])
+            end += HUGE_BYTES;
+        if (end > first && !huge_collapse(first, end - first))
+            done = false;
+        first = end > first ? end : first + HUGE_BYTES;
+    }
+    return done;
+}
+
 uint64_t huge_fill(uint64_t offset, uint64_t from, uint64_t to, uint64_t capacity) {
     if (!arena.huge || to > arena.collapse_bytes_max || to < TAIL_BYTES_MIN || capacity < HUGE_BYTES)
         return to;
@@ -94,9 +114,7 @@ uint64_t huge_fill(uint64_t offset, uint64_t from, uint64_t to, uint64_t capacit
         last += HUGE_BYTES;
     if (last > capacity)
         last = round_down(capacity, HUGE_BYTES);
-    while (first < last && arena.huge_chunks[(offset + first) >> HUGE_SHIFT])
-        first += HUGE_BYTES;
-    if (first >= last || !huge_collapse(offset + first, last - first))
+    if (first >= last || !collapse_new(offset + first, offset + last))
         return to;
     return last > to ? last : to;
 }
@@ -105,12 +123,5 @@ void huge_fill_whole(uint64_t offset, uint64_t bytes) {
     uint64_t first = round_up(offset, HUGE_BYTES), last = round_down(offset + bytes, HUGE_BYTES);
     if (first >= last || !arena.huge || arena_resident_bytes() + (last - first) > arena.bytes_max / 2)
         return;
-    while (first < last) {
-        uint64_t end = first;
-        while (end < last && !arena.huge_chunks[end >> HUGE_SHIFT])
-            end += HUGE_BYTES;
-        if (end > first && !huge_collapse(first, end - first))
-            return;
-        first = end > first ? end : first + HUGE_BYTES;
-    }
+    collapse_new(first, last);
 }

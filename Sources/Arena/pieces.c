@@ -6,7 +6,7 @@ static struct piece base_piece(uint64_t low, uint64_t high) {
     uint32_t cell = extents_find(offset);
     const struct extent *extent = extent_at(cell);
     uint64_t start = arena.base + ((uint64_t)cell << CELL_SHIFT);
-    uint64_t end = start + (CELL_BYTES << extent->order);
+    uint64_t end = start + extent_bytes(extent);
     struct piece piece = {.kind = PIECE_IDLE, .low = low, .high = end, .offset = offset, .cell = cell};
     bool given = extent->state == EXTENT_LIVE && extent->kind != EXTENT_ADOPTED;
     if (given && low < start + extent->low) {

@@ -78,8 +78,9 @@ static bool has_name(int fd, const struct query *found) {
 }
 
 /* False when the kernel can't be asked, and nothing has been visited; `whole` says whether all have been. */
-static bool ask(int fd, void (*visit)(const struct procmap *map, void *context), void *context, bool *whole) {
-    struct query query = {.size = sizeof query, .flags = QUERY_THIS_OR_NEXT};
+static bool ask(int fd, void (*visit)(const struct procmap *map, void *context), void *context,
+                uint64_t (*next)(uint64_t address), bool *whole) {
+    struct query query = {.size = sizeof query, .flags = QUERY_THIS_OR_NEXT, .address = next ? next(0) : 0};
     bool any = false;
     while (ioctl(fd, QUERY, &query) == 0) {
         uint64_t flags = query.found_flags;
@@ -90,13 +91,19 @@ static bool ask(int fd, void (*visit)(const struct procmap *map, void *context),
         map.named = query.inode != 0 || has_name(fd, &query);
         visit(&map, context);
         any = true;
-        query = (struct query){.size = sizeof query, .flags = QUERY_THIS_OR_NEXT, .address = query.high};
+        uint64_t from = next ? next(query.high) : query.high;
+        if (from == UINT64_MAX) {
+            *whole = true;
+            return true;
+        }
+        query = (struct query){.size = sizeof query, .flags = QUERY_THIS_OR_NEXT, .address = from};
     }
     *whole = errno == ENOENT;
     return any;
 }
 
-bool procmaps_each(void (*visit)(const struct procmap *map, void *context), void *context) {
+bool procmaps_each(void (*visit)(const struct procmap *map, void *context), void *context,
+                   uint64_t (*next)(uint64_t address)) {
     static char buffer[32 * 1024];
     int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -104,7 +111,7 @@ bool procmaps_each(void (*visit)(const struct procmap *map, void *context), void
     int saved = errno;
     size_t held = 0;
     bool whole = true;
-    bool asked = ask(fd, visit, context, &whole);
+    bool asked = ask(fd, visit, context, next, &whole);
     errno = saved;
     if (asked) {
         close(fd);

@@ -22,8 +22,7 @@ static bool grow_in_place(uint64_t high_old, uint64_t high_new) {
     struct extent *extent = piece_extent(&piece, &start);
     if (extent->kind != EXTENT_MAP || start + extent->high != high_old)
         return false;
-    unsigned order = extents_order(high_new - start);
-    if (order >= ORDERS || (order > extent->order && !extents_grow(piece.cell, order)))
+    if (!extents_grow(piece.cell, high_new - start))
         return false;
     bool charged = extent->flags & EXTENT_CHARGED;
     uint64_t bytes = high_new - high_old, offset = high_old - arena.base;

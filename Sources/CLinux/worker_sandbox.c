@@ -33,10 +33,12 @@ static int own_pid_namespace = -1;
 
 EXPORTED const char *zerrow_worker_stage(void) { return stage; }
 
-static int failed(const char *what) {
+int zerrow_worker_failed(const char *what) {
     stage = what;
     return -errno;
 }
+
+static int failed(const char *what) { return zerrow_worker_failed(what); }
 
 /* What is dropped stays dropped in all that is forked from now on; the caller keeps the capabilities that it has. */
 static int drop_bounding_set(void) {

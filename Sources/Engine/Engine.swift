@@ -131,6 +131,14 @@ public final class Engine {
         ).plan(folder: folder, request, prepares: prepares, note: note)
     }
 
+    /// Gets ready for the run of a project that is about to be planned: what all runs need is started meanwhile.
+    ///
+    /// A project whose models all have environments of their own does not need it, which costs no time of the run's.
+    public func expectRun(of folder: String) {
+        guard let folder = Path.resolved(folder) else { return }
+        zygotes.startEarly(ZygoteKey(early: installation, project: folder))
+    }
+
     /// Runs a plan to its end. Failures of models are in the report, not thrown. A signal cancels it.
     public func run(
         _ plan: Plan, _ options: RunOptions = RunOptions(), observer: (any RunObserver)? = nil,

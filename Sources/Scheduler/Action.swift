@@ -19,6 +19,9 @@ extension Scheduler {
 
         /// Fork a worker for a model from the zygote of the model's environment. Answered by `forked` or `forkFailed`.
         case fork(model: Int, worker: WorkerID)
+        /// The worker, which was sent nothing yet, is for this model from now on, which has the environment of the one that it was for. A model may
+        /// get another one's worker before its own is moved, in the next action.
+        case move(worker: WorkerID, model: Int)
         /// Give the worker its limits, its inputs, which are all ready, its output segment, and its task. Once per worker at
         /// most.
         case send(model: Int, worker: WorkerID, grant: Grant)

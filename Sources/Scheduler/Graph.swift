@@ -10,10 +10,10 @@ extension Scheduler {
         public let environments: [String]
 
         /// Every input of a model once, ascending.
-        let inputs: [[Int]]
+        public let inputs: [[Int]]
 
         /// The models that read a model's table, each once, ascending.
-        let readers: [[Int]]
+        public let readers: [[Int]]
 
         /// The models of each environment in a topological order; indexed like `environments`.
         let environmentModels: [[Int]]

@@ -19,7 +19,8 @@
 /// It holds at all times:
 /// - A model runs only with a grant, and asks for one as soon as its inputs are held and its zygote is ready. It gives each grant
 ///   back once: when its worker is over and, if that published, its table is ready or rejected.
-/// - At most `workersAhead` workers without a grant are alive; they are idle and belong to models that soon can run.
+/// - At most `workersAhead` workers without a grant are alive; they are idle and belong to models that soon can run. A model that is granted
+///   and has no worker that waits takes one of these: nothing was sent to it, so it is as good for any model of its environment.
 /// - A worker is sent its inputs when all their tables are held, and they are held and pinned until the grant is given back:
 ///   only then has the model's own table references of its own to what it reshares.
 /// - A model is settled when no worker of it is alive. Of several reasons to end it the first one counts. It is settled once, and
@@ -27,7 +28,7 @@
 /// - A model is to run again if its table was dropped, and a reader that isn't settled lacks nothing but dropped tables; inputs
 ///   of it that aren't there any more are made again with it. It is called off if nobody needs it any more.
 /// - A model that a cache provides, and one that only such models read, doesn't run, unless it is to run again in that sense.
-/// - A model whose table may be found has no worker before it is granted, and none ever if it is found.
+/// - No worker is forked for a model whose table may be found before it is granted, and none ever if it is found.
 /// - A worker that has too little memory is replaced, once each time its model is run; the grant is asked for anew.
 /// - A result that arrived completely counts, however its worker ends, unless the worker sends something after it.
 /// - The run finishes once, when all models are settled and all tables are released.
@@ -50,6 +51,8 @@ public struct Scheduler: Sendable {
     var queue = RankQueue()
     /// Ranks of models for which a worker may be forked ahead; models that no longer need one are skipped.
     var aheadQueue = RankQueue()
+    /// Ranks of models whose inputs could all be granted: a worker may be forked for them when nobody needs one sooner.
+    var farQueue = RankQueue()
     /// Models for `releaseUnneeded` to look at: in this event they were settled or lost their last reader.
     var resting: [Int] = []
     /// Models for `demand` to look at: since this event they may lack nothing but owed tables.
@@ -77,9 +80,12 @@ public struct Scheduler: Sendable {
             let isCached = graph.models[model].isCached
             let isNeeded = graph.isNeeded[model]
             let inputsToMake = graph.inputs[model].count { !graph.models[$0].isCached }
+            let inputsFar = graph.inputs[model].count { input in
+                !graph.models[input].isCached && !graph.inputs[input].allSatisfy { graph.models[$0].isCached }
+            }
             return ModelState(
                 table: isCached ? .held : isNeeded ? .none : .gone, needsInputs: isNeeded,
-                inputsMissing: inputsToMake, inputsUngranted: inputsToMake,
+                inputsMissing: inputsToMake, inputsUngranted: inputsToMake, inputsFar: inputsFar,
                 readersLeft: graph.readers[model].count { graph.isNeeded[$0] }, wasGranted: isCached)
         }
         environments = graph.environments.map { _ in EnvironmentState() }

@@ -13,6 +13,8 @@ extension Scheduler {
         for model in graph.preference where models[model].needsInputs {
             if models[model].inputsUngranted == 0 {
                 forkSoon(model)
+            } else if models[model].inputsFar == 0 {
+                forkSoon(model, isFar: true)
             }
             if models[model].inputsMissing == 0 {
                 enqueue(model)
@@ -37,8 +39,12 @@ extension Scheduler {
         for rank in environments[environment].ahead {
             aheadQueue.push(rank)
         }
+        for rank in environments[environment].farAhead {
+            farQueue.push(rank)
+        }
         environments[environment].queued = []
         environments[environment].ahead = []
+        environments[environment].farAhead = []
     }
 
     /// Queues a model whose inputs are all held.
@@ -82,15 +88,53 @@ extension Scheduler {
         for input in graph.inputs[model] {
             models[input].readersGranted += 1
         }
-        if let worker = models[model].worker {
+        if models[model].worker != nil {
             aheadCount -= 1
-            if worker.isForked, worker.phase == .idle {
+        }
+        if models[model].worker.map({ $0.isUnused && !$0.isReady }) ?? true {
+            takeOver(for: model)
+        }
+        if let worker = models[model].worker {
+            if worker.isReady {
                 send(model)
             }
         } else {
             fork(model)
         }
         noteGranted(model)
+    }
+
+    /// Has a granted model, which has no worker or one that isn't ready, take one that was forked ahead for another model of its environment. That
+    /// one has the other in exchange, or gets a new one.
+    private mutating func takeOver(for model: Int) {
+        let environment = graph.environment[model]
+        environments[environment].forkedAhead.removeAll {
+            models[$0].phase == .granted || models[$0].worker?.isUnused != true
+        }
+        let own = models[model].worker
+        // The least urgent model can do without it for longest.
+        let donor = environments[environment].forkedAhead.max { left, right in
+            let (isLeftReady, isRightReady) = (models[left].worker!.isReady, models[right].worker!.isReady)
+            return isLeftReady == isRightReady ? graph.rank[left] < graph.rank[right] : isRightReady
+        }
+        guard let donor, own == nil || models[donor].worker!.isReady else {
+            return
+        }
+        move(models[donor].worker!, to: model)
+        models[donor].worker = nil
+        if let own {
+            move(own, to: donor)
+        } else {
+            aheadCount -= 1
+            environments[environment].forkedAhead.removeAll { $0 == donor }
+            forkSoon(donor, isFar: models[donor].inputsUngranted > 0)
+        }
+    }
+
+    private mutating func move(_ worker: WorkerState, to model: Int) {
+        models[model].worker = worker
+        workers[worker.id.number] = model
+        actions.append(.move(worker: worker.id, model: model))
     }
 
     /// Notes that a model is granted or needs no grant, so that its readers may soon be ready.
@@ -103,6 +147,20 @@ extension Scheduler {
             models[reader].inputsUngranted -= 1
             if models[reader].inputsUngranted == 0 {
                 forkSoon(reader)
+                noteNear(reader)
+            }
+        }
+    }
+
+    /// Notes that a model could be granted as soon as what it reads is there: its readers may follow. Those of a cached one never waited for it.
+    private mutating func noteNear(_ model: Int) {
+        guard !graph.models[model].isCached else {
+            return
+        }
+        for reader in graph.readers[model] {
+            models[reader].inputsFar -= 1
+            if models[reader].inputsFar == 0, models[reader].inputsUngranted > 0 {
+                forkSoon(reader, isFar: true)
             }
         }
     }
@@ -127,28 +185,39 @@ extension Scheduler {
     }
 
     /// Has a worker forked ahead for a model whose inputs are held or being made: it will soon need one.
-    mutating func forkSoon(_ model: Int) {
+    ///
+    /// - Parameter isFar: whether some input isn't being made yet, but could be as soon as there is a slot.
+    mutating func forkSoon(_ model: Int, isFar: Bool = false) {
         guard workersAhead > 0, !graph.models[model].mayBeFound else {
             return
         }
         let environment = graph.environment[model]
-        if environments[environment].zygote == .ready {
-            aheadQueue.push(graph.rank[model])
-        } else {
-            environments[environment].ahead.append(graph.rank[model])
+        switch (environments[environment].zygote == .ready, isFar) {
+        case (true, false): aheadQueue.push(graph.rank[model])
+        case (true, true): farQueue.push(graph.rank[model])
+        case (false, false): environments[environment].ahead.append(graph.rank[model])
+        case (false, true): environments[environment].farAhead.append(graph.rank[model])
         }
     }
 
-    /// Forks workers for models that have no grant yet.
+    /// Forks workers for models that have no grant yet. One place is left for a model that needs its worker sooner than those far ahead.
     mutating func forkAhead() {
         while aheadCount < workersAhead, let rank = aheadQueue.pop() {
-            let model = graph.preference[rank]
-            let isUngranted = models[model].phase == .waiting || models[model].phase == .queued
-            if isUngranted, models[model].worker == nil {
-                aheadCount += 1
-                fork(model)
-            }
+            forkAhead(graph.preference[rank])
         }
+        while aheadCount < workersAhead - 1, let rank = farQueue.pop() {
+            forkAhead(graph.preference[rank])
+        }
+    }
+
+    private mutating func forkAhead(_ model: Int) {
+        let isUngranted = models[model].phase == .waiting || models[model].phase == .queued
+        guard isUngranted, models[model].isOpen, models[model].worker == nil else {
+            return
+        }
+        aheadCount += 1
+        fork(model)
+        environments[graph.environment[model]].forkedAhead.append(model)
     }
 
     private mutating func fork(_ model: Int) {

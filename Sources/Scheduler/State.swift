@@ -35,6 +35,9 @@ extension Scheduler {
         var inputsOwed = 0
         /// Distinct inputs that were never granted and don't come from a cache. At zero a worker may be forked ahead.
         var inputsUngranted: Int
+        /// Distinct inputs that neither were granted nor could be as soon as there is a slot: some input of theirs was never granted. At zero
+        /// a worker may be forked far ahead.
+        var inputsFar: Int
         /// Distinct readers that need their inputs; each may have the table mapped.
         var readersLeft: Int
         /// Distinct readers that have a grant.
@@ -51,8 +54,8 @@ extension Scheduler {
         var isRetry = false
         /// The status it had before it was to run again, which it keeps unless it fails.
         var earlierStatus: ModelStatus?
-        /// Its worker, from the fork action until the worker is over. A waiting or queued model has one if it was forked
-        /// ahead.
+        /// Its worker, from the fork action until the worker is over, or is another model's. A waiting or queued model has one if it was
+        /// forked ahead.
         var worker: WorkerState?
 
         var isSettled: Bool {
@@ -106,6 +109,12 @@ extension Scheduler {
         /// Whether it must die. The kill action is given at once if it is forked, else as soon as it is.
         var isDoomed = false
 
+        /// Whether another model could have it.
+        var isUnused: Bool { !isDoomed && (phase == .starting || phase == .idle) }
+
+        /// Whether it could be sent inputs now.
+        var isReady: Bool { isForked && !isDoomed && phase == .idle }
+
         var ending: ModelStatus? {
             if case .ending(let status) = phase { status } else { nil }
         }
@@ -133,7 +142,10 @@ extension Scheduler {
         var zygote = Zygote.cold
         /// Ranks of queued models that wait for the zygote.
         var queued: [Int] = []
-        /// Ranks of models for which a worker may be forked ahead, once the zygote is ready.
+        /// Ranks of models for which a worker may be forked ahead, or far ahead, once the zygote is ready.
         var ahead: [Int] = []
+        var farAhead: [Int] = []
+        /// Models that a worker was forked for before they were granted. Those that have none, or are granted, are taken out when somebody looks.
+        var forkedAhead: [Int] = []
     }
 }

@@ -109,8 +109,29 @@ extension FileDescriptor {
     public static func raiseLimit() {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        _ = firstLimit
         limit.rlim_cur = limit.rlim_max
         // If the limit can't be raised, it stays as it is.
         setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+
+    /// The limit that this process was started with, for programs that it starts for others: some can't use more than 1024.
+    private static let firstLimit: rlim_t = {
+        var limit = rlimit()
+        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        return limit.rlim_cur
+    }()
+
+    /// Starts something with the limit that this process was started with. Other threads have it meanwhile.
+    public static func withFirstLimit<Value, Failure: Error>(
+        _ start: () throws(Failure) -> Value
+    ) throws(Failure) -> Value {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return try start() }
+        var first = limit
+        first.rlim_cur = min(firstLimit, limit.rlim_max)
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &first)
+        defer { setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) }
+        return try start()
     }
 }

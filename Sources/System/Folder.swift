@@ -191,6 +191,9 @@ extension FileStatus {
     /// to be read for ever.
     private static let sparsenessMax = 64
 
+    /// Whether next to nothing of the file is there, so that it is far longer than what it takes.
+    public var isNearlyHole: Bool { bytes / Self.sparsenessMax > residentBytes + 1 << 20 }
+
     /// Whether this is a file of this user's alone.
     public var isOwnFile: Bool { unfitness() == nil }
 
@@ -207,8 +210,7 @@ extension FileStatus {
         if owner != geteuid() { return "it belongs to user \(owner)" }
         if mode & 0o022 != 0 { return "others may write to it (mode \(String(mode, radix: 8)))" }
         if links > 1 { return "it has \(links) names" }
-        let bytesMax = Self.sparsenessMax * (residentBytes + 1 << 20)
-        if bytes > bytesMax { return "nearly all of its \(bytes) bytes are a hole" }
+        if isNearlyHole { return "nearly all of its \(bytes) bytes are a hole" }
         return nil
     }
 }

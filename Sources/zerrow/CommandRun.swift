@@ -15,6 +15,8 @@ enum CommandRun {
         var report: RunReport
         var wasInterrupted = false
         var stream: RowStream?
+        // Its end is waited for when the plan can't be made.
+        var early: Engine?
         do {
             // First of all: threads that come later inherit the mask, and Ctrl-C is read from a descriptor.
             let signals = try SignalDescriptor([SIGINT, SIGTERM, SIGHUP])
@@ -29,6 +31,7 @@ enum CommandRun {
             }
             // A job that is to be detached begins in the process that goes on: this one has to have no other thread.
             if !call.isDetached { job.begin() }
+            early = PlannedRun.earlyEngine(call, installation, environment)
             let plan = try plan(call, options, installation, environment, signals, note: job.note)
             job.planned(plan)
             for warning in plan.warnings ?? [] { job.note("warning: " + warning.text) }
@@ -39,7 +42,7 @@ enum CommandRun {
             if call.isDetached { try Detaching.goOn(job, call.output) }
             let planned = PlannedRun(
                 plan: plan, options: options, group: call.engine, installation: installation, environment: environment,
-                observer: job, signals: signals)
+                observer: job, signals: signals, early: early)
             if call.againOnLine { try planned.runOnEachLine(isServed: !call.run.noServe) }
             report = try (call.run.noServe ? nil : planned.runRemotely()) ?? planned.runHere()
             display.finish()
@@ -51,6 +54,7 @@ enum CommandRun {
             if case EngineError.interrupted? = error as? EngineError { wasInterrupted = true }
             report = RunReport(run: job.job.id, failures: failures(of: error))
         }
+        early?.shutDown()
         stream?.remove()
         // One that should have gone on without its terminal and could not.
         job.begin()

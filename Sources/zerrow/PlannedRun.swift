@@ -10,6 +10,24 @@ struct PlannedRun {
     let environment: [String: String]
     let observer: any RunObserver
     let signals: SignalDescriptor
+    /// The engine that got ready while the plan was made; nil where none did.
+    var early: Engine?
+
+    /// Starts an engine that gets ready for the run of a project while that is planned; nil where one serves, or where little may be left to run.
+    ///
+    /// What is wrong with its options is told when it is needed.
+    static func earlyEngine(_ call: RunCall, _ installation: Installation, _ environment: [String: String]) -> Engine? {
+        guard !call.isDetached, !call.againOnLine, call.engine.cacheFolder == nil else { return nil }
+        if !call.run.noServe, let address = try? ServeAddress(nil, environment: environment),
+            RemoteEngine.isThere(at: address)
+        {
+            return nil
+        }
+        let engine = try? Engine(
+            installation: installation, options: call.engine.engineOptions, environment: environment)
+        engine?.expectRun(of: call.project.project)
+        return engine
+    }
 
     /// Has the engine that serves run it; nil when none does, or it refuses.
     func runRemotely() throws -> RunReport? {
@@ -31,7 +49,7 @@ struct PlannedRun {
 
     /// Runs it in an engine of its own.
     func runHere() throws -> RunReport {
-        let engine = try makeEngine()
+        let engine = try early ?? makeEngine()
         if let problem = engine.kernelZeroProblem { observer.note("warning: KernelZero is not used: \(problem)") }
         defer { engine.shutDown() }
         let report = try engine.run(plan, options, observer: observer, signals: signals)

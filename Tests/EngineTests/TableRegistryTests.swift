@@ -10,11 +10,19 @@ import Testing
     private final class Users: TableUsers {
         var runs: Set<Int> = [1]
         var canDrop = true
+        /// How many questions about models were asked.
+        var asked = 0
         var lost: [String] = []
         var gone: [ResourceManager.TableKey] = []
 
-        func isRunning(_ model: ResourceManager.ModelKey) -> Bool { runs.contains(model.run) }
-        func canDrop(_ model: ResourceManager.ModelKey) -> Bool { canDrop }
+        func isRunning(_ model: ResourceManager.ModelKey) -> Bool {
+            asked += 1
+            return runs.contains(model.run)
+        }
+        func canDrop(_ model: ResourceManager.ModelKey) -> Bool {
+            asked += 1
+            return canDrop
+        }
         func secondsToMake(_ model: ResourceManager.ModelKey) -> Double { Double(model.model) }
         func grantsUntilRead(_ model: ResourceManager.ModelKey) -> Int? { model.model }
         func lose(_ table: TableID, _ holder: TableHolding.Holder) { lost.append("\(holder)") }
@@ -75,11 +83,27 @@ import Testing
         let facts = try #require(changes()[.table(run: 1, model: 2)])
         #expect(facts.bytes == 4 << 20 && facts.owner == 1 && facts.nextUse == 2 && facts.recomputeSeconds == 2)
         #expect(changes().isEmpty)
-        registry.noteReaders()
+        registry.noteChange(of: table)
         #expect(changes().isEmpty, "nothing is another than it was")
         users.canDrop = false
-        registry.noteReaders()
+        registry.noteChange(of: table)
         #expect(changes()[.table(run: 1, model: 2)]?.ways == [.spill, .swap])
+    }
+
+    @Test func onlyTablesOfWhichSomethingMayHaveChangedAreLookedAt() throws {
+        let tables = try (0..<40).map { try publish(bytes: 1 << 12, by: "w\($0)") }
+        for (model, table) in tables.enumerated() { registry.add(table, by: .run(1, model: model), seconds: 1) }
+        #expect(changes().count == 40)
+        users.asked = 0
+        _ = store.lend(tables[7], to: "reader")
+        #expect(changes().keys.sorted() == [.table(run: 1, model: 7)])
+        try store.end("reader")
+        #expect(changes().keys.sorted() == [.table(run: 1, model: 7)])
+        #expect(users.asked <= 8, "no question is asked about the others")
+        // What nobody tells of is found in turn.
+        users.canDrop = false
+        for _ in 0..<4 { registry.noteSome(10) }
+        #expect(changes().count == 40)
     }
 
     @Test func aTableOfARunThatIsOverIsNobodysAndKeepsItsPrice() throws {

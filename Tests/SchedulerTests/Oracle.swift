@@ -9,7 +9,7 @@ struct Violation: Error, CustomStringConvertible {
 /// the whole graph anew.
 final class Oracle {
     struct Worker: Equatable {
-        let model: Int
+        var model: Int
         var isForked = false
         var hasStarted = false
         var isSent = false
@@ -126,6 +126,8 @@ final class Oracle {
     var stranded: Set<Int> = []
     /// The model that was granted and didn't ask, in the event at hand, until it gives back.
     var latecomer: Int?
+    /// The model that waits for the worker of another one, to which its own was moved by the last action.
+    var robbed: Int?
     /// Models that were found to be run again, in the event at hand.
     var woken: [Int] = []
     /// Final tables that were released in the event at hand.
@@ -134,6 +136,8 @@ final class Oracle {
     var rerunCount = 0
     /// How often a model that was to run again kept its status without running.
     var callOffCount = 0
+    /// How often a worker was moved to another model.
+    var moveCount = 0
     /// How often a worker had too little memory, and its model got another.
     var retryCount = 0
     var isStarted = false

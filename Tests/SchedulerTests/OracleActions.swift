@@ -16,6 +16,7 @@ extension Oracle {
             nodes[model].isAsking = false
         case .giveBack(let model): try sawGiveBack(model)
         case .fork(let model, let worker): try sawFork(model, worker)
+        case .move(let worker, let model): try sawMove(worker, model)
         case .send(let model, let worker, let grant): try sawSend(model, worker, grant)
         case .kill(let worker): try sawKill(worker)
         case .seal(let model, let worker):
@@ -97,14 +98,41 @@ extension Oracle {
         try require(traits[model].isNeeded || node.earlier != nil, "forks for model \(model), which isn't to run")
         try require(node.table == .absent, "forks for model \(model), whose table is \(node.table)")
         try require(hasZygote(model), "forks from no zygote")
+        func isMade(_ model: Int) -> Bool { traits[model].isCached || nodes[model].wasGranted }
         let isSoon =
             node.grant != nil || node.earlier != nil || node.isRetried
-            || inputs[model].allSatisfy { traits[$0].isCached || nodes[$0].wasGranted }
+            || inputs[model].allSatisfy { isMade($0) || inputs[$0].allSatisfy(isMade) }
         try require(!traits[model].mayBeFound || node.grant != nil, "forks for model \(model), which may be found")
         try require(isSoon, "forks for model \(model) too far ahead")
         workers[worker] = Worker(model: model)
         nodes[model].lastWorker = worker
         open.append(worker)
+    }
+
+    private func sawMove(_ worker: Scheduler.WorkerID, _ model: Int) throws {
+        guard let known = workers[worker], !known.isOver, known.isSound, !known.mustDie, !known.isSent else {
+            throw Violation(description: "moves \(worker), which is of no use any more")
+        }
+        try require(
+            traits[known.model].environment == traits[model].environment, "moves \(worker) to another environment")
+        let isExchange = robbed == model
+        try require(nodes[model].isOpen, "moves \(worker) to model \(model), which is to end")
+        try require((nodes[model].grant != nil) != isExchange, "moves \(worker) to model \(model) for no reason")
+        if !isExchange {
+            try require(nodes[known.model].grant == nil, "moves \(worker) away from a granted model")
+            if let own = living(model) {
+                try require(!own.isForked || !own.hasStarted, "moves \(worker) to a model with a worker that waits")
+                try require(
+                    known.isForked && known.hasStarted, "moves \(worker), which isn't further than the model's own")
+                robbed = known.model
+            }
+        } else {
+            robbed = nil
+        }
+        if nodes[known.model].lastWorker == worker { nodes[known.model].lastWorker = nil }
+        workers[worker]!.model = model
+        nodes[model].lastWorker = worker
+        moveCount += 1
     }
 
     private func sawSend(_ model: Int, _ worker: Scheduler.WorkerID, _ grant: Scheduler.Grant) throws {

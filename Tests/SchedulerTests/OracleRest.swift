@@ -6,6 +6,7 @@ extension Oracle {
         guard outcome == nil else {
             return
         }
+        try require(robbed == nil, "model \(robbed ?? 0) lost its worker for nothing")
         try require(latecomer == nil, "model \(latecomer ?? 0) keeps a grant that it can't use")
         for model in nodes.indices {
             let status = scheduler.status(of: model).map(Status.init)

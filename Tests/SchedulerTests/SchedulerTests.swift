@@ -191,6 +191,48 @@ import Testing
             ])
     }
 
+    @Test func workersAreForkedFarAheadButForOne() throws {
+        let chain = [model(), model(0), model(1), model(2, final: true)]
+        #expect(try Script(chain, slots: 1, ahead: 3).forked == [0, 1, 2])
+        // The last place is for whoever needs it sooner.
+        #expect(try Script(chain, slots: 1, ahead: 1).forked == [0, 1])
+        // Before there is a grant, the first model may have one, and so the second one may be next.
+        #expect(try Script(chain, slots: nil, ahead: 2).forked == [0])
+        #expect(try Script(chain, slots: nil, ahead: 3).forked == [0, 1])
+    }
+
+    @Test func aGrantedModelWithoutAWorkerTakesOneThatWaitsForALaterModel() throws {
+        // There is one worker ahead, for the second model, when the first one is granted again.
+        var script = try Script([model(time: 9), model(time: 5), model(final: true, time: 1)], slots: nil, ahead: 1)
+        #expect(script.forked == [0])
+        script.begin(0)
+        let led = script.feed(.granted(model: 2, Script.grant))
+        #expect(led.prefix(2) == [.move(worker: WorkerID(0), model: 2), send(2, 0)])
+        #expect(led.contains(fork(0, 1)), "the one that lost it gets another")
+        script.publish(0)
+        #expect(script.actions.last == .seal(model: 2, worker: WorkerID(0)))
+    }
+
+    @Test func aGrantedModelWhoseWorkerIsNotReadyExchangesIt() throws {
+        var script = try Script([model(time: 9), model(final: true, time: 5)], slots: nil, ahead: 2)
+        #expect(script.forked == [0, 1])
+        script.begin(1)
+        #expect(
+            script.feed(.granted(model: 0, Script.grant)) == [
+                .move(worker: WorkerID(1), model: 0), .move(worker: WorkerID(0), model: 1), send(0, 1),
+            ])
+        script.begin(0)
+        #expect(script.feed(.granted(model: 1, Script.grant)) == [send(1, 0)])
+    }
+
+    @Test func aWorkerOfAnotherEnvironmentIsNotTaken() throws {
+        let other = Model(inputs: [], environment: "f", isFinal: true)
+        var script = try Script([model(final: true), other], slots: nil, ahead: 1)
+        #expect(script.forked == [0])
+        script.begin(0)
+        #expect(script.feed(.granted(model: 1, Script.grant)) == [fork(1, 1)])
+    }
+
     @Test func aWorkerAheadIsKilledWhenItsInputFails() throws {
         var script = try Script([model(), model(0), model(final: true)], slots: 1, ahead: 1, policy: .keepGoing)
         script.begin(1)

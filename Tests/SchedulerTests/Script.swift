@@ -17,6 +17,9 @@ struct Script {
     private let slots: Int?
     private var asks: [Int: Int] = [:]
     private var used: Set<Int> = []
+    /// The worker that each model had last, and the workers that have come up.
+    private var workers: [Int: Int] = [:]
+    private var begun: Set<Int> = []
 
     /// A run that has started and whose zygotes are warm.
     init(
@@ -55,6 +58,7 @@ struct Script {
         actions += led
         for action in led {
             switch action {
+            case .fork(let model, let worker), .move(let worker, let model): workers[model] = worker.number
             case .ask(let model, let rank, _): asks[rank] = model
             case .withdraw(let model): asks = asks.filter { $0.value != model }
             case .giveBack(let model): used.remove(model)
@@ -78,6 +82,7 @@ struct Script {
     @discardableResult
     mutating func begin(_ worker: Int) -> [Action] {
         let id = WorkerID(worker)
+        begun.insert(worker)
         feed(.forked(id))
         return feed(.started(id))
     }
@@ -95,6 +100,14 @@ struct Script {
         begin(worker)
         publish(worker)
         return feed(.tableReady(model: scheduler.model(of: WorkerID(worker))))
+    }
+
+    /// Lets the worker that a granted model has do all that is left to do.
+    mutating func complete(model: Int) {
+        let worker = workers[model]!
+        if !begun.contains(worker) { begin(worker) }
+        publish(worker)
+        feed(.tableReady(model: model))
     }
 
     /// Lets a worker that was sent its inputs say that it has too little memory, and leave.

@@ -40,6 +40,7 @@ final class World {
         var callOffs = 0
         var retries = 0
         var finds = 0
+        var moves = 0
 
         static func += (sum: inout Counts, other: Counts) {
             sum.drops += other.drops
@@ -49,9 +50,10 @@ final class World {
             sum.callOffs += other.callOffs
             sum.retries += other.retries
             sum.finds += other.finds
+            sum.moves += other.moves
         }
 
-        var least: Int { min(drops, refusals, lateGrants, reruns, retries, finds, 4 * callOffs) }
+        var least: Int { min(drops, refusals, lateGrants, reruns, retries, finds, moves, 4 * callOffs) }
     }
 
     private enum Step {
@@ -125,6 +127,7 @@ final class World {
         }
         counts.callOffs = oracle.callOffCount
         counts.reruns = oracle.rerunCount
+        counts.moves = oracle.moveCount
         counts.retries = oracle.retryCount
         // Answers that an engine may still have in its queue.
         for case .answer(let model) in sources {
@@ -217,6 +220,9 @@ final class World {
             processes[worker] = Process(environment: model.environment, script: script(model.role))
             sources.append(.fork(worker))
             sources.append(.worker(worker))
+        case .move(let worker, let model):
+            let result: Step = workload.graph.models[model].role == .table ? .published : .done
+            processes[worker]!.script = processes[worker]!.script.map { $0 == .published || $0 == .done ? result : $0 }
         case .send(_, let worker, _):
             processes[worker]!.isSent = true
         case .kill(let worker):

@@ -133,6 +133,18 @@ private let page = Machine.pageBytes
         #expect(other.recycledBytes == huge)
     }
 
+    @Test func aModelThatNeedsLittleLeavesALargeFileToOthers() throws {
+        let store = SegmentStore(lock: .readOnlyDescriptor, poolBytesMax: 256 << 20)
+        let output = try store.makeOutputSegment(bytes: 128 << 20, for: "a", model: "of a")
+        let content = [UInt8](repeating: 1, count: 80 << 20)
+        try content.withUnsafeBytes { bytes in try output.file.descriptor.writeAll(bytes, at: 0) }
+        try store.end("a")
+        let small = try store.makeOutputSegment(bytes: 128 << 20, for: "b", expectedBytes: huge, model: "of b")
+        #expect(small.recycledBytes == 0)
+        let own = try store.makeOutputSegment(bytes: 128 << 20, for: "c", expectedBytes: huge, model: "of a")
+        #expect(own.recycledBytes == 80 << 20, "whatever it needs, the same model gets the same memory")
+    }
+
     @Test(arguments: everyLock) func memoryAroundASmallResultIsUsedAgainAtOnce(lock: Lock) throws {
         let store = SegmentStore(lock: lock, poolBytesMax: 64 << 20)
         var producer = try Producer(store, "w1", bytes: 8 * huge)

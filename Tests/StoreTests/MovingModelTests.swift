@@ -119,7 +119,10 @@ private let huge = Machine.hugePageBytes
             }
             for segment in store.segments.values {
                 #expect(!segment.tables.isEmpty, comment)
-                #expect(segment.named == store.naming(segment), comment)
+                let named = segment.tables.reduce(RangeSet()) {
+                    $0.union(store.tables[$1]?.named[segment.id] ?? RangeSet())
+                }
+                #expect(segment.named == named, comment)
                 for table in segment.tables { #expect(store.tables[table]?.named[segment.id] != nil, comment) }
             }
             let charged = store.tables.keys.reduce(0) { $0 + store.chargedBytes(of: $1, inMemory: false) }

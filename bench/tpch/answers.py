@@ -40,7 +40,10 @@ def rows(table: pa.Table) -> list[tuple]:
     """The rows, in an order of their own."""
     found = [tuple(plain(value) for value in row.values()) for row in table.to_pylist()]
     # Numbers that are no integers come last, and rounded: engines give their last digits differently.
-    return sorted(found, key=lambda row: ([str(v) for v in row if not isinstance(v, float)], [v for v in row if isinstance(v, float)]))
+    return sorted(
+        found,
+        key=lambda row: ([str(v) for v in row if not isinstance(v, float)], [v for v in row if isinstance(v, float)]),
+    )
 
 
 def plain(value: Any) -> Any:

@@ -20,7 +20,9 @@ def tables(workspace: Workspace, scale: float) -> dict[str, Path]:
     def write(folder: Path) -> None:
         command = [Path(sys.executable).parent / "tpchgen-cli", "parquet", "--scale-factor", f"{scale:g}"]
         command += ["--output-dir", folder, "--tables", ",".join(TABLES), "--quiet"]
-        subprocess.run([*command, "--compression", "SNAPPY", "--row-group-bytes", "128MB"], check=True, stdout=sys.stderr)
+        subprocess.run(
+            [*command, "--compression", "SNAPPY", "--row-group-bytes", "128MB"], check=True, stdout=sys.stderr
+        )
 
     folder = workspace.kept(f"tpch-all-{scale:g}", write)
     return {name: folder / f"{name}.parquet" for name in TABLES}

@@ -1,7 +1,7 @@
 """DuckDB or DataFusion in one process, straight on Parquet files: what a SQL model is compared with.
 
-Reads a JSON object per line, {"sql": …} or {"sql": …, "answer": file}, runs the statement to an Arrow table, writes it to
-the file if there is one, and answers with {"rows": …}.
+Reads a JSON object per line, {"sql": …} or {"sql": …, "answer": file}, runs the statement to an Arrow table, writes
+it to the file if there is one, and answers with {"rows": …}.
 """
 
 from __future__ import annotations
@@ -64,7 +64,6 @@ class PyArrow:
     """pyarrow's own reader; the statement names a way of reading, and is no SQL."""
 
     def __init__(self, tables: dict[str, str], threads: int, memory: int, spill: str) -> None:
-        import pyarrow.dataset
 
         pa.set_cpu_count(threads)
         self._tables = tables

@@ -1,7 +1,7 @@
 """The chain as ops of Dagster under its multiprocess executor: a process per op, tables as pickles in files.
 
-Processes are forked from a server that has imported this module: Dagster's fastest start. They import it by its name, so that
-its folder has to be in PYTHONPATH, and what are arguments of the other scripts are variables here.
+Processes are forked from a server that has imported this module: Dagster's fastest start. They import it by its name,
+so that its folder has to be in PYTHONPATH, and what are arguments of the other scripts are variables here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The functions of the chain, the same for all systems: the first makes a table of ten columns, the others replace one."""
+"""The functions of the chain, the same for all systems: the first makes a table, the others replace a column."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ func fuzzWorker(_ bytes: [UInt8]) {
         let read = try? WorkerMessage(message, files, descriptorBytesMax: 1 << 20)
     else { return }
     switch read {
-    case .started, .running, .wantsFiles: break
+    case .started, .running, .wantsFiles, .wantsRoom: break
     case .wrote(let table): precondition(table.fault(fileCount: 3) != nil || table.rows >= 0)
     case .wants(let blocks): answer(blocks)
     case .decoded(let pieces): answer(pieces.map(\.block))

@@ -19,7 +19,6 @@ _FOLDER = Path("/tmp")
 
 def main() -> int:
     """Builds in a child that is isolated; the exit status."""
-    from zerrow.worker import process
     from zerrow.worker.abi import View, WorkerLibrary
     from zerrow.zygote import limit_namespace
 
@@ -30,7 +29,7 @@ def main() -> int:
     child = os.fork()
     if child == 0:
         try:
-            process.place_descriptors(OUTPUT_DESCRIPTOR, 1)
+            library.place_descriptors(OUTPUT_DESCRIPTOR, 1)
             library.enter(uid, View(tuple(filter(None, os.environ["ZERROW_BUILD_SHOWN"].split("\n")))))
             build(*sys.argv[1:])
         except BaseException as error:

@@ -53,6 +53,41 @@ def test_a_missing_large_page_costs_its_own_chunk_only(script: Run) -> None:
     assert done.stderr == ""
 
 
+CUT = """
+import arena_client, ctypes
+libc = ctypes.CDLL(None)
+for name in ("malloc", "realloc"):
+    getattr(libc, name).restype = ctypes.c_void_p
+libc.realloc.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+MIB = 1 << 20
+fd = arena_client.attach()
+kept = []
+for number in range(8):
+    at = libc.malloc(16 * MIB)
+    ctypes.memset(at, 1 + number, 16 * MIB)
+    kept.append(libc.realloc(at, 12 * MIB - 100 * number))
+before = arena_client.counts().resident_bytes
+others = [libc.malloc(4 * MIB - 65536 * number) for number in range(8)]
+for number, at in enumerate(others):
+    ctypes.memset(at, 100 + number, 4 * MIB - 65536 * number)
+grown = (arena_client.counts().resident_bytes - before) // MIB
+for number in (1, 3, 5):
+    libc.free(ctypes.c_void_p(others[number]))
+# Some have their own end back where they are, the others move.
+kept = [libc.realloc(at, 15 * MIB) for at in kept]
+for number, at in enumerate(kept):
+    assert ctypes.string_at(at, 12 * MIB - 100 * number) == bytes([1 + number]) * (12 * MIB - 100 * number)
+for number in (0, 2, 4, 6, 7):
+    assert ctypes.string_at(others[number], MIB) == bytes([100 + number]) * MIB
+"""
+
+
+def test_what_a_buffer_does_not_need_after_all_is_for_others(script: Run) -> None:
+    """Libraries take a power of two and shrink: the pages behind a buffer are the next buffers'."""
+    done = script(CUT + "print(grown)\n")
+    assert int(done.stdout) <= 4, "eight buffers of 4 MiB lie where 16 MiB became 12"
+
+
 def test_small_pages_do_where_the_kernel_makes_no_large_ones(script: Run) -> None:
     """Without the kernel's help everything works in 4 KiB pages, which is said once."""
     forbid = "import ctypes\nassert ctypes.CDLL(None).prctl(41, 1, 0, 0, 0) == 0  # PR_SET_THP_DISABLE\n"

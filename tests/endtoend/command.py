@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import textwrap
@@ -268,6 +269,18 @@ def serve(tmp_path_factory: pytest.TempPathFactory):
     for server in servers:
         server.process.kill()
         server.process.wait()
+
+
+def accept_call(listening: socket.socket) -> tuple[socket.socket, bytes, list[int]]:
+    """The connection of a client that calls for a run, and its call; it gets nothing else that it asks for."""
+    while True:
+        peer, _ = listening.accept()
+        message, descriptors, _, _ = socket.recv_fds(peer, 1 << 18, 10)
+        if message.startswith(b'{"') and b'"op":"run"' in message:
+            return peer, message, descriptors
+        for descriptor in descriptors:
+            os.close(descriptor)
+        peer.close()
 
 
 def wait_for_line(process: subprocess.Popen, text: str) -> None:

@@ -180,10 +180,11 @@ def echo(tmp_path: Path):
     listening.listen()
     child = os.fork()
     if child == 0:
-        peer, _ = listening.accept()
-        while data := peer.recv(1 << 17):
-            peer.send(data)
-        os._exit(0)
+        while True:
+            peer, _ = listening.accept()
+            while data := peer.recv(1 << 17):
+                peer.send(data)
+            peer.close()
     yield path
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)

@@ -41,6 +41,19 @@ PRELUDE = """
         _, number = session().publish(table.to_reader())
         return bytearray(os.pread(number, os.fstat(number).st_size, 0))
 
+    def room():
+        send("wants-room")
+        with socket.socket(fileno=os.dup(3)) as peer:
+            data, descriptors, _, _ = socket.recv_fds(peer, 1 << 16, 4)
+        return descriptors[0], json.loads(data)["segment"]
+
+    # A room with a table in it, and the descriptor that names it.
+    def filled_room():
+        number, segment = room()
+        table = pa.table({"a": pa.array(range(100_000))})
+        _, descriptor = session().publish_to_disk(table.to_reader(), number, segment)
+        return number, bytearray(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
+
     # docs/sipc.md: the tables of a descriptor begin at byte 64.
     def parts(content):
         segments, messages, references = struct.unpack_from("<QQQ", content, 24)
@@ -200,6 +213,24 @@ ATTACKS = {
         publish(content)
         leave()""",
     "stops_itself": "os.kill(os.getpid(), signal.SIGKILL)\ntime.sleep(1)\nraise ValueError('still there')",
+    "asks_for_two_rooms": "send('wants-room')\nsend('wants-room')\ntime.sleep(60)",
+    "lengthens_its_room": """
+        number, content = filled_room()
+        os.ftruncate(number, 4 << 20)
+        publish(content)
+        leave()""",
+    "shortens_its_room": """
+        number, content = filled_room()
+        os.ftruncate(number, 4096)
+        struct.pack_into("<Q", content, 64 + 8, 4096)
+        publish(content)
+        leave()""",
+    "makes_a_hole_of_its_room": """
+        number, content = filled_room()
+        os.ftruncate(number, 1 << 40)
+        struct.pack_into("<Q", content, 64 + 8, 1 << 40)
+        publish(content)
+        leave()""",
 }
 # What the user is told. Where a model damages only its own means to speak, all that can be seen is that it left.
 LEFT = "left with status 1"
@@ -260,6 +291,10 @@ WORDS = {
     "lists_a_segment_twice": "lists a segment twice",
     "changes_the_size_of_its_output": "changed the size of its output",
     "stops_itself": "still there",
+    "asks_for_two_rooms": "asked for a file",
+    "lengthens_its_room": "with a size of",
+    "shortens_its_room": "bad SIPC descriptor",
+    "makes_a_hole_of_its_room": "changed the file on the disk",
 }
 # These are no attacks on their own; whether the model succeeds is up to it. The engine must not care.
 ODDITIES = {

@@ -12,7 +12,7 @@ import tempfile
 import time
 
 import pytest
-from command import Project, wait_for_line, wait_until
+from command import Project, accept_call, wait_for_line, wait_until
 from zerrow.worker.ops import CLIENTS_MAX
 
 MODEL = """
@@ -97,8 +97,7 @@ def real_call(project: Project) -> tuple[bytes, dict]:
                 project.command("--no-cache"), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             ) as client:
                 listening.settimeout(60)
-                peer, _ = listening.accept()
-                message, (payload,), _, _ = socket.recv_fds(peer, 1 << 18, 10)
+                peer, message, (payload,) = accept_call(listening)
                 client.kill()
             peer.close()
     try:
@@ -299,7 +298,9 @@ def test_a_client_tells_a_closed_connection_from_an_engine_that_ended(project: P
         """How a run ends whose engine says this, and hangs up."""
         with project.start("--no-cache", env={"ZERROW_SOCKET": str(path)}) as run:
             listening.settimeout(60)
-            peer, _ = listening.accept()
+            peer, _, descriptors = accept_call(listening)
+            for descriptor in descriptors:
+                os.close(descriptor)
             with peer:
                 for message in messages:
                     peer.send(message)

@@ -1,8 +1,11 @@
 """Kill anything at any moment: nothing stays behind, and the command ends by itself."""
 
+import ctypes
+import fcntl
 import json
 import os
 import signal
+import termios
 import time
 
 import pytest
@@ -45,6 +48,7 @@ MODELS = """
         return first.to_pandas()
 """
 LONG = 300
+PIDFD_GETFD = 438
 
 
 class Started:
@@ -82,7 +86,10 @@ def reach(project: Project, step: str) -> Started:
         case "planning":
             run.processes.wait_for("planner")
         case "warming up":
-            stop(run.processes.wait_for("zygote")[0])
+            # One that nobody wants yet can be killed, and another one takes its place.
+            zygote = run.processes.wait_for("zygote")[0]
+            stop(zygote)
+            wait_until(lambda: has_been_told_something(zygote), seconds=60, what="a run that wants the zygote")
         case "forking":
             # A stopped worker comes no further than it is: in the middle of its start, as a rule.
             stop_a_worker(run.processes)
@@ -96,6 +103,17 @@ def reach(project: Project, step: str) -> Started:
             run.wait_for_line("first is publishing")
     run.look()
     return run
+
+
+def has_been_told_something(zygote: int) -> bool:
+    """Whether a message waits in the socket of a stopped zygote."""
+    pidfd = os.pidfd_open(zygote)
+    control = ctypes.CDLL(None, use_errno=True).syscall(PIDFD_GETFD, pidfd, 3, 0)
+    assert control >= 0, os.strerror(ctypes.get_errno())
+    waiting = fcntl.ioctl(control, termios.FIONREAD, b"\0" * 4)
+    os.close(control)
+    os.close(pidfd)
+    return any(waiting)
 
 
 def stop_a_worker(processes: Processes) -> None:
@@ -144,6 +162,13 @@ def test_a_killed_zygote_fails_the_run(any_project: Project, step: str):
     assert run.process.returncode == 1
     assert "zygote" in report["error"]["message"]
     assert report["error"]["model"] in ("numbers", "first", "second")
+
+
+def test_a_zygote_that_is_killed_before_a_run_wants_it_is_not_missed(any_project: Project):
+    run = reach(any_project, "planning")
+    os.kill(run.processes.wait_for("zygote")[0], signal.SIGKILL)
+    report = run.end()
+    assert (run.process.returncode, report["status"]) == (0, "success")
 
 
 @pytest.mark.parametrize("step", ["forking", "running", "waiting", "publishing"])

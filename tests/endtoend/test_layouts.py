@@ -194,7 +194,7 @@ def test_folders_that_are_made_anew_are_read_by_an_engine_that_saw_the_old_ones(
         open_to_others(lake)
         any_project.write("zerrow_project.yml", f"project: {{name: again}}\nsources: {{t: {lake}}}\n")
         any_project.write("rows.sql", f"select count(*) as n, {rows} as expected from t")
-        result = any_project.run(env=server.environment)
+        result = any_project.run("--no-stream", env=server.environment)
         assert result.code == 0, result.err
         assert result.model("t")["output"]["rows"] == rows, result.err
         shutil.rmtree(lake)
@@ -204,7 +204,10 @@ def test_folders_that_are_made_anew_are_read_by_an_engine_that_saw_the_old_ones(
     assert server.says("success")
 
 
-def test_a_folder_that_goes_after_planning_fails_its_own_scan_alone(project: Project, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_a_folder_that_goes_after_planning_fails_its_own_scan_alone(
+    project: Project, tmp_path: Path, is_streamed: bool
+) -> None:
     lake = tmp_path / "lake"
     put(lake / "t.parquet", 3)
     put(project.folder / "inside" / "t.parquet", 3)
@@ -213,6 +216,8 @@ def test_a_folder_that_goes_after_planning_fails_its_own_scan_alone(project: Pro
     for name in ("numbers", "outside", "inside"):
         project.write(f"{name}_rows.sql", f"select count(*) as n from {name}")
     arguments = ["--keep-going", "--no-serve", "--no-cache", "--output", "json"]
+    readers = ("outside_rows", "inside_rows") if is_streamed else ("outside", "inside")
+    arguments += [] if is_streamed else ["--no-stream"]
     # It plans once, and then runs once for each line.
     run = project.start("--again-on-line", *arguments, stdin=subprocess.PIPE)
     run.stdin.write("\n")
@@ -224,10 +229,10 @@ def test_a_folder_that_goes_after_planning_fails_its_own_scan_alone(project: Pro
     out, errors = run.communicate("\n", timeout=300)
     report = json.loads(out)
     models = {model["name"]: model for model in report["models"]}
-    statuses = [models[name]["status"] for name in ("numbers_rows", "outside", "inside")]
+    statuses = [models[name]["status"] for name in ("numbers_rows", *readers)]
     assert statuses == ["success", "failed", "failed"], errors
     messages = {error["model"]: error["message"] for error in report["errors"]}
-    assert all("does not exist" in messages[name] for name in ("outside", "inside")), messages
+    assert all("does not exist" in messages[name] for name in readers), messages
 
 
 def test_the_installation_may_be_anywhere(project: Project, tmp_path: Path) -> None:

@@ -164,11 +164,11 @@ class Engine:
         shown: Path | None = None,
         wrapper: list[str] | None = None,
         preload: str | None = None,
-        modules: str = PRELOADED,
+        modules: str | None = PRELOADED,
         python: str = sys.executable,
     ) -> None:
         """With `shown`, workers are isolated, and that folder is all they see of /tmp. `wrapper` runs the zygote, and
-        `python` is the interpreter of its environment."""
+        `python` is the interpreter of its environment. Without `modules` the zygote waits to be told which."""
         if wrapper is None:
             wrapper = namespaces() if shown else []
         self._shown = [str(shown)] if shown and shown.is_relative_to("/tmp") else []
@@ -178,9 +178,11 @@ class Engine:
             "ZERROW_WORKER_LIBRARY": built("libzerrow_worker.so"),
             "ZERROW_SANDBOX": "1" if shown else "0",
             "ZERROW_TMP_BYTES_MAX": str(64 << 20),
-            "ZERROW_PRELOAD_MODULES": modules,
             "PYTHONPATH": str(ROOT / "python"),
         }
+        environment.pop("ZERROW_PRELOAD_MODULES", None)
+        if modules is not None:
+            environment["ZERROW_PRELOAD_MODULES"] = modules
         if preload:
             environment["LD_PRELOAD"] = preload
         self.process = subprocess.Popen(
@@ -384,10 +386,10 @@ def _drain(read: int, into: list[bytes]) -> None:
             into.append(data)
 
 
-def wait_readable(descriptor: int) -> bool:
+def wait_readable(descriptor: int, seconds: float = PATIENCE_S) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(PATIENCE_S * 1000))
+    return bool(poll.poll(seconds * 1000))
 
 
 def open_table(table: Table) -> Any:

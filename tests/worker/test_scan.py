@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from filters import filter_of
+from zerrow.worker import source
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.scan import scan
 from zerrow.worker.source import WINDOW_ROWS
@@ -43,6 +45,28 @@ def test_a_file_is_read_in_one_chunk_when_it_fits_a_window(tmp_path: Path) -> No
     pq.write_table(sample(), tmp_path / "a.parquet", row_group_size=5000)
     table = run([tmp_path / "a.parquet"])
     assert table.equals(sample()) and table["a"].num_chunks == 1
+
+
+def test_many_rows_are_decoded_in_batches_of_a_power_of_two_and_are_what_pyarrow_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "BATCH_ROWS_MAX", 1 << 10)
+    monkeypatch.setattr(source, "BATCH_ROWS_MIN", 1 << 7)
+    for seed in range(8):
+        random = Random(seed)
+        rows, words = random.randrange(1025, 9000), [f"word {i}" for i in range(random.randrange(1, 300))]
+        table = sample(0, rows).append_column("w", pa.array(random.choices([None, *words], k=rows)))
+        table = table.append_column("l", pa.array([[i] * (i % 4) if i % 5 else None for i in range(rows)]))
+        pq.write_table(table, tmp_path / "a.parquet", row_group_size=random.randrange(100, 4000))
+        for encoded in ([], ["w"]):
+            read = run([tmp_path / "a.parquet"], dictionary=encoded)
+            read.validate(full=True)
+            assert read.equals(pq.read_table(tmp_path / "a.parquet", read_dictionary=encoded).unify_dictionaries()), (
+                seed
+            )
+        chunks = read["a"].chunks
+        assert {len(chunk) for chunk in chunks[:-1]} == {1 << 10}, seed
+        assert all(chunk.buffers()[1].size == 8 << 10 for chunk in chunks[:-1]), "no room is left over"
 
 
 def test_columns_come_in_the_order_asked_for_and_the_filters_own_are_not_kept(tmp_path: Path) -> None:

@@ -96,6 +96,8 @@ def test_scans_over_one_cache_give_what_pyarrow_reads(
 ) -> None:
     chance = random.Random(seed)
     monkeypatch.setattr(source, "WINDOW_ROWS", chance.choice([1, 100, 1000, 1 << 20]))
+    monkeypatch.setattr(source, "BATCH_ROWS_MAX", chance.choice([64, 1024, 1 << 20]))
+    monkeypatch.setattr(source, "BATCH_ROWS_MIN", 64)
     paths = [tmp_path / f"{number}.parquet" for number in range(chance.randrange(1, 4))]
     tables = [make_file(path, chance) for path in paths]
     cache = SmallCache(chance)

@@ -222,3 +222,28 @@ def test_duckdbs_warm_default_connection_works_in_every_worker_with_its_threads(
         outcome = engine.run(project(text), cpus=3)
         assert outcome.error is None, outcome.error
         assert open_table(outcome.table).to_pylist() == [{"x": 1, "threads": 3}]
+
+
+def test_a_zygote_that_was_started_early_imports_what_it_is_told_to(project) -> None:
+    engine = Engine(modules=None)
+    try:
+        assert not wait_readable(engine.control.socket.fileno(), 1.0), "it is ready before it knows what for"
+        engine.control.send({"op": "preload", "modules": ["pyarrow", "pandas", "no_such_module"]})
+        engine.wait_ready()
+        assert engine.ready["modules"] == ["pyarrow", "pandas"]
+        outcome = engine.run(project("import sys\ndef model():\n    return {'a': ['pandas' in sys.modules]}"))
+        assert open_table(outcome.table)["a"].to_pylist() == [True]
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize("message", [{"op": "fork"}, {"op": "preload"}, {"op": "preload", "modules": [1]}, None])
+def test_a_zygote_that_is_told_something_else_ends(message: dict | None) -> None:
+    engine = Engine(modules=None)
+    if message is not None:
+        engine.control.send(message)
+    else:
+        engine.control.socket.close()
+    assert engine.process.wait(PATIENCE_S) == 1
+    engine.process.stderr.close()
+    engine.control.socket.close()

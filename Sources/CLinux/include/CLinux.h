@@ -23,6 +23,7 @@
 #include "system_call_filter.h"
 #include "system_call_table.h"
 #include "trap_report.h"
+#include "warm_memory.h"
 #include "worker_sandbox.h"
 #include "zygote.h"
 

@@ -40,7 +40,23 @@ struct zerrow_worker_spec {
  */
 int zerrow_worker_enter(const struct zerrow_worker_spec *spec);
 
+/*
+ * In the zygote, which has one thread: forks a worker and has it isolate itself as zerrow_worker_enter() does, as the
+ * first process of a new pid namespace; without a spec it only leads a process group of its own. Gives the pid, and a
+ * pidfd that the caller closes. A worker that can't be watched is killed at once.
+ *
+ * In the worker it gives 0, and *pidfd is 0 or a negative errno. The worker has exactly these descriptors: 0 reads
+ * nothing, 1 and 2 are the output, 3 is the channel.
+ */
+int zerrow_fork_worker(const struct zerrow_worker_spec *spec, int channel, int output, int *pidfd);
+
+/* In a forked child: leave exactly these descriptors open. */
+int zerrow_worker_place_descriptors(int channel, int output);
+
 /* What the last of these functions was doing; a static string. */
 const char *zerrow_worker_stage(void);
+
+/* Among these functions: notes what one was doing when it failed, and gives its negative errno. */
+int zerrow_worker_failed(const char *what);
 
 #endif

@@ -19,6 +19,7 @@ final class MemoryMeter {
     /// Measures, when it is time, and reports to the resource manager and to observers.
     func measure(_ engine: Engine) {
         guard !engine.runs.isEmpty, interval.isOver() else { return }
+        engine.tables.noteSome()
         guard let usage = try? engine.store.usage() else { return }
         let workers = engine.runs.map { $0.measureWorkers() }
         let bytes = workers.reduce(UInt64(usage.residentBytes + usage.pooledBytes)) { $0 + $1.bytes }

@@ -123,6 +123,8 @@ extension Run {
 
     /// Gives back the grant of a model that is over.
     func giveBack(_ model: Int) {
+        // Nothing pins its inputs for it any more.
+        for input in inputs(of: model) { noteChange(of: input) }
         engine.tell(.givenBack(number, model: model))
         if let key = sharedKey(of: model) { engine.scans.end(.init(number, model), key: key) }
     }

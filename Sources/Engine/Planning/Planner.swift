@@ -182,8 +182,8 @@ struct Planner {
         _ arguments: [String], _ folder: String, _ ignoreFiles: [String], _ limits: PlannerLimits
     ) throws -> ReaderSpec {
         let start =
-            "import sys; sys.path.insert(0, sys.argv[1]); from zerrow.plan.__main__ import main; "
-            + "sys.exit(main(sys.argv[2:]))"
+            "import sys; sys.path.insert(0, sys.argv[1]); from zerrow.plan.__main__ import main, leave; "
+            + "leave(main(sys.argv[2:]))"
         // Values of parameters, which may be secret: they are in no list of arguments.
         let values = environment.filter { $0.key.hasPrefix("ZERROW_PARAM_") || $0.key == "ZERROW_PARAMETERS" }
         return ReaderSpec(

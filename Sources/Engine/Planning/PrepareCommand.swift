@@ -19,10 +19,12 @@ public final class PrepareCommand {
         executable: String, arguments: [String], environment: [String: String], turn: PrepareTurn
     ) throws(SystemError) {
         let (reading, writing) = try DescriptorBox.pipe()
-        child = try ChildProcess(
-            [executable, "run-prepare", "--"] + arguments, environment: environment,
-            folder: turn.folder.path, output: .descriptor(2), errors: .descriptor(2),
-            inherited: [reading.raw, turn.folder.raw])
+        child = try FileDescriptor.withFirstLimit { () throws(SystemError) in
+            try ChildProcess(
+                [executable, "run-prepare", "--"] + arguments, environment: environment,
+                folder: turn.folder.path, output: .descriptor(2), errors: .descriptor(2),
+                inherited: [reading.raw, turn.folder.raw])
+        }
         pipe = writing
     }
 

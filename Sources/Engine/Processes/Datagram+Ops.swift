@@ -74,6 +74,7 @@ enum Op {
 
     /// What a zygote is told.
     enum ToZygote: String {
+        case preload
         case fork
     }
 

@@ -1,5 +1,3 @@
-import FoundationEssentials
-
 /// Any JSON value, kept as it came: for values that the engine passes on unread, and for the messages of its processes.
 ///
 /// Integers stay integers: a 64-bit row count survives. Object keys are written in sorted order.
@@ -56,10 +54,9 @@ public enum JSONValue: Codable, Sendable, Equatable {
 
     /// The value as UTF-8 JSON text.
     public var utf8: [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        guard let data = try? encoder.encode(self) else { preconditionFailure("a value that JSON cannot hold") }
-        return [UInt8](data)
+        var writer = JSONWriter()
+        writer.write(self)
+        return writer.bytes
     }
 
     /// The member of an object; nil for another kind of value or a missing key.

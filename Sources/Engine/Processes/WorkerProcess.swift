@@ -15,8 +15,8 @@ final class WorkerProcess {
     let id: Scheduler.WorkerID
     /// The zygote's name for it; unique among all runs of the engine.
     let name: String
-    /// Its place in the scheduler's list of models.
-    let model: Int
+    /// Its model's place in the scheduler's list. Before it is sent its inputs, that may become another one of the same environment.
+    private(set) var model: Int
     /// What it is forked from.
     let zygote: ZygoteProcess
     let channel: Channel
@@ -132,6 +132,9 @@ final class WorkerProcess {
     func endEntering() { isEntering = false }
 
     // MARK: Its work
+
+    /// It is for another model than before.
+    func serve(_ model: Int) { self.model = model }
 
     /// Its model may run: limits its memory to the grant.
     func begin(_ grant: Scheduler.Grant) {

@@ -34,6 +34,28 @@ extension ZygoteKey {
         place = view.place
     }
 
+    /// The key of a zygote that is started for a project before its plan is there: the default environment's, of no model yet.
+    init(early installation: Installation, project folder: String) {
+        let (place, name) = (Path.parent(installation.python), installation.python.split(separator: "/").last ?? "")
+        environment = ""
+        python = (Path.resolved(place) ?? place) + "/" + name
+        modules = []
+        hasNetwork = false
+        project = folder
+        self.place = Files.place(folder) ?? "-"
+    }
+
+    /// Whether it is not known yet what the zygote imports.
+    var isEarly: Bool { environment.isEmpty }
+
+    /// The key of the zygote that may have been started early, and can become this one's.
+    var early: ZygoteKey {
+        var early = self
+        early.environment = ""
+        early.modules = []
+        return early
+    }
+
     /// The key as the scheduler's environment; unique.
     var name: String {
         let own = [environment, python, project, place, hasNetwork ? "network" : "", modules.joined(separator: ",")]

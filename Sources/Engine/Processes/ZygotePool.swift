@@ -75,8 +75,20 @@ final class ZygotePool {
     func zygote(
         for key: ZygoteKey, keeping environment: EnvironmentHold? = nil, _ user: any ZygoteUser
     ) throws -> ZygoteProcess {
-        let zygote = try zygotes[key] ?? start(key, environment)
+        let zygote = try zygotes[key] ?? startedEarly(key, environment) ?? start(key, environment)
         zygote.add(user)
+        return zygote
+    }
+
+    /// Starts one before it is known what it imports: what it does until then it does while a project is planned.
+    func startEarly(_ key: ZygoteKey) { _ = try? start(key, nil) }
+
+    /// The zygote that was started early and can be the one that is wanted, if there is one.
+    private func startedEarly(_ key: ZygoteKey, _ environment: EnvironmentHold?) throws -> ZygoteProcess? {
+        guard environment == nil, !key.isEarly, let zygote = zygotes[key.early] else { return nil }
+        zygotes[key.early] = nil
+        try zygote.decide(key)
+        zygotes[key] = zygote
         return zygote
     }
 
@@ -182,7 +194,9 @@ final class ZygotePool {
 
     private func handle(_ message: ZygoteMessage, from zygote: ZygoteProcess) {
         guard let worker = message.worker else {
-            guard zygote.state == .starting else { return fail(zygote, "it said that it is ready, a second time") }
+            guard zygote.state == .starting, !zygote.key.isEarly else {
+                return fail(zygote, "it said that it is ready, a second time or too early")
+            }
             zygote.becomeReady()
             for user in zygote.users { user.ready(zygote) }
             return

@@ -14,7 +14,7 @@ final class ZygoteProcess {
         case dead
     }
 
-    let key: ZygoteKey
+    private(set) var key: ZygoteKey
     let channel: Channel
     let output: LineReader
     private(set) var state = State.spawning
@@ -27,7 +27,7 @@ final class ZygoteProcess {
     /// Its last lines, for the message when it fails.
     private(set) var lastLines: [String] = []
     /// When it is too late to become ready, in nanoseconds of the monotonic clock.
-    let deadline: UInt64
+    private(set) var deadline: UInt64
     /// The right to use its environment; nil for the default one.
     let environment: EnvironmentHold?
 
@@ -72,6 +72,16 @@ final class ZygoteProcess {
 
     /// It is dead, or is killed now.
     func die() { state = .dead }
+
+    /// It was started early, and is told which modules to import.
+    func decide(_ key: ZygoteKey) throws(EngineError) {
+        precondition(self.key == key.early, "a zygote becomes another one's")
+        self.key = key
+        // Until now nobody has waited for it.
+        deadline = Deadline.after(seconds: ZygotePool.secondsMax)
+        let modules = key.modules.map { JSONValue.string($0) }
+        try channel.send(Datagram.message(Op.ToZygote.preload, ["modules": .array(modules)]))
+    }
 
     /// Calls on it to fork a worker.
     ///

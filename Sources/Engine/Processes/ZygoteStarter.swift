@@ -34,7 +34,6 @@ struct ZygoteStarter: Sendable {
         var variables = [
             "ZERROW_WORKER_LIBRARY": installation.workerLibrary,
             "ZERROW_SANDBOX": isSandboxed ? "1" : "0",
-            "ZERROW_PRELOAD_MODULES": key.modules.joined(separator: ","),
             "PYTHONPATH": installation.pythonFolder,
             // The order of a set of texts is the same in every process, so that results can be.
             "PYTHONHASHSEED": "0",
@@ -43,6 +42,8 @@ struct ZygoteStarter: Sendable {
             "PATH": Path.parent(key.python) + ":/usr/local/bin:/usr/bin:/bin",
             "HOME": "/tmp",
         ].merging(handedOn) { own, _ in own }
+        // Without it the zygote waits to be told.
+        if !key.isEarly { variables["ZERROW_PRELOAD_MODULES"] = key.modules.joined(separator: ",") }
         if hasArena { variables["LD_PRELOAD"] = preloadedName }
         var spec = ZygoteSpec(
             arguments: Self.arguments(python: key.python), environment: variables,

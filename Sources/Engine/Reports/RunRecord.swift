@@ -196,7 +196,7 @@ extension Run {
             if case .failed(let failure) = status { observer?.note("\(name(of: model)) failed: \(failure)") }
             return
         }
-        engine.tables.noteReaders()
+        noteChange(around: model)
         var failure: String?
         switch status {
         case .success, .unneeded, .cancelled: break

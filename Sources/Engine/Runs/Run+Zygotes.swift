@@ -24,6 +24,8 @@ extension Run: ZygoteUser {
     /// The workers that were not forked yet are over with that.
     func failed(_ zygote: ZygoteProcess, _ reason: String) {
         feed(.zygoteFailed(environment: zygote.key.name, reason: reason))
+        // What its models made can't be made again.
+        engine.tables.noteChangeOfAll()
     }
 
     func killWorkers(of zygote: ZygoteProcess) -> [ProcessDescriptor] {

@@ -151,6 +151,7 @@ final class Run {
         case .withdraw(let model): withdraw(model)
         case .giveBack(let model): giveBack(model)
         case .fork(let model, let id): fork(model, id)
+        case .move(let id, let model): workers[id]?.serve(model)
         case .send(let model, let id, let grant): send(model, workers[id]!, grant)
         case .kill(let id): workers[id]?.kill()
         case .seal(let model, let id): seal(model, of: workers.removeValue(forKey: id)!)
@@ -401,8 +402,6 @@ final class Run {
             engine.decache.end(worker.storeID)
             engine.answerScans()
         }
-        // The tables that it read are idle now, and its output may be in the pool.
-        engine.tables.noteReaders()
         do {
             try engine.store.end(worker.storeID)
         } catch {

@@ -143,12 +143,34 @@ extension Run {
         engine.scans.add(.init(table: table, output: output, units: report.decache?.wantedUnits ?? 0), key: key)
     }
 
+    // MARK: What is told of them
+
+    /// Notes that the facts of a model's table may have changed, if it is there.
+    func noteChange(of model: Int) {
+        if let table = tables[model] { engine.tables.noteChange(of: table) }
+    }
+
+    /// Notes that a model's state has changed, or its table has come or gone: so may have the next reader of what it reads, and what it takes to
+    /// make again what was made of its table.
+    func noteChange(around model: Int) {
+        noteChange(of: model)
+        for input in scheduler.graph.inputs[model] { noteChange(of: input) }
+        var passed: Set = [model]
+        var next = scheduler.graph.readers[model]
+        while let reader = next.popLast() {
+            guard !isPreview(reader), succeeded.contains(reader), passed.insert(reader).inserted else { continue }
+            // A table that is there is what its readers would be made of; of one that isn't, they would need this model as well.
+            if tables[reader] != nil { noteChange(of: reader) } else { next += scheduler.graph.readers[reader] }
+        }
+    }
+
     // MARK: Their end
 
     /// Notes that the model's table was dropped to free memory, and released.
     func drop(_ model: Int) {
         tables.forget(model)
         feed(.dropped(model: model))
+        noteChange(around: model)
     }
 
     /// Releases a model's table, which nobody will read any more; a final one is written to `<export folder>/<model>.arrows` before, and
@@ -179,6 +201,7 @@ extension Run {
             // The table is gone for its readers all the same; its memory goes with the engine at the latest.
             observer?.note("memory of '\(name(of: model))' was not given back: \(error)")
         }
+        noteChange(around: model)
     }
 
     private func path(ofExporting model: Int, to folder: String) -> String {

@@ -113,7 +113,6 @@ extension Engine {
             run.answer(worker, answer.pieces)
         }
         for table in decache.takeReleased() { tables.evict(table, from: .piece) }
-        tables.noteReaders()
     }
 
     /// The worker of that name, and its run; nil when it is over.

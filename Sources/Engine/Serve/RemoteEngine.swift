@@ -16,11 +16,19 @@ public final class RemoteEngine {
         case refused(String)
     }
 
+    /// Whether an engine serves at the address.
+    public static func isThere(at address: ServeAddress) -> Bool { RemoteEngine(at: address) != nil }
+
     /// Connects to the engine that serves at the address; nil when none does.
     public init?(at address: ServeAddress) {
         // A socket in a folder that others can write to may be anybody's, and so may one that another user listens at.
         guard let folder = try? address.privateFolder(),
-            let connection = try? MessageSocket.connect(to: folder.kernelPath(address.name))
+            // The path goes through the folder's descriptor.
+            let connection = try? withExtendedLifetime(
+                folder,
+                {
+                    try MessageSocket.connect(to: folder.kernelPath(address.name))
+                })
         else { return nil }
         channel = Channel(connection.socket)
         process = connection.process

@@ -147,7 +147,6 @@ final class TableMover {
         } then: { [weak self] in
             guard let self else { return }
             let outcome = store.finish(work)
-            tables.noteReaders()
             // Closing the files takes a while where pages are small.
             background.begin(.free) { work.letGo() }
             then(outcome)

@@ -33,8 +33,12 @@ final class TableRegistry {
     private let ways: Set<ResourceManager.Way>
     private var holdings: [TableID: TableHolding] = [:]
     private var tables: [ResourceManager.TableKey: TableID] = [:]
-    /// Whether tables, or readers of them, have come or gone since the last `changedFacts`.
-    private var isStale = false
+    /// The tables whose facts may have changed since the last `changedFacts`. What changes in the store, the store tells.
+    private var stale: Set<TableID> = []
+    /// The tables that `noteSome` comes to next, the last one first.
+    private var waitingForLook: [TableID] = []
+    /// The free bytes of swap; nil when they are to be looked up again.
+    private var swapBytesFree: Int?
 
     /// Tables below this size are not worth a move, in bytes.
     private static let movedBytesMin = 1 << 20
@@ -68,7 +72,7 @@ final class TableRegistry {
         holdings[table] = TableHolding(
             table: table, key: key, maker: maker, holders: [holder], seconds: seconds, cgroup: cgroup)
         tables[key] = table
-        isStale = true
+        stale.insert(table)
     }
 
     /// Adds a holder to a table.
@@ -84,7 +88,6 @@ final class TableRegistry {
         guard holding.holders.count == 1 else {
             return change(table) { $0.holders.remove(holder) }
         }
-        isStale = true
         holdings[table] = nil
         tables[holding.key] = nil
         defer { users?.gone(table, key: holding.key, isKnown: holding.toldFacts != nil) }
@@ -135,12 +138,27 @@ final class TableRegistry {
 
     // MARK: Changes
 
-    /// Notes that readers have come or gone, so that facts may have changed.
-    func noteReaders() { isStale = true }
+    /// Notes that facts of a table may have changed that its users know, not the store: who will read it, or what making it again takes.
+    func noteChange(of table: TableID) { stale.insert(table) }
+
+    /// Notes the same of all tables.
+    func noteChangeOfAll() { stale.formUnion(holdings.keys) }
+
+    /// Has the next tables looked at, in turn: what the kernel has of them, and of swap, changes without notice.
+    ///
+    /// - Parameter count: how many; the work is the same however many tables are held.
+    func noteSome(_ count: Int = 128) {
+        swapBytesFree = nil
+        if waitingForLook.isEmpty { waitingForLook = Array(holdings.keys) }
+        stale.formUnion(waitingForLook.suffix(count))
+        waitingForLook.removeLast(min(count, waitingForLook.count))
+    }
 
     /// Records that a table begins to move, or where it lies now. The table may be gone meanwhile.
     func setPlace(_ place: TableHolding.Place, of table: TableID) {
-        guard holdings[table] != nil else { return isStale = true }
+        // What was moved, or is going to be, changes what is free.
+        swapBytesFree = nil
+        guard holdings[table] != nil else { return }
         change(table) { $0.place = place }
     }
 
@@ -155,22 +173,26 @@ final class TableRegistry {
     private func change(_ table: TableID, _ body: (inout TableHolding) -> Void) {
         guard holdings[table] != nil else { preconditionFailure("table \(table) is held by nobody") }
         body(&holdings[table]!)
-        isStale = true
+        stale.insert(table)
     }
 
     // MARK: Facts
 
-    /// The facts that differ from those last reported; the caller reports them to the resource manager now.
+    /// The facts that differ from those last reported; the caller reports them to the resource manager now. Only tables are looked at of which
+    /// something may have changed: the time doesn't depend on how many are held.
     ///
-    /// - Parameter swapBytesFree: the free bytes of swap; asked for only if something may have changed.
+    /// - Parameter swapBytesFree: the free bytes of swap; asked for from time to time.
     func changedFacts(
         swapBytesFree: () -> Int
     ) -> [(key: ResourceManager.TableKey, facts: ResourceManager.TableFacts)] {
-        guard isStale else { return [] }
-        isStale = false
-        let free = swapBytesFree()
+        stale.formUnion(store.takeChangedTables())
+        guard !stale.isEmpty else { return [] }
+        defer { stale = [] }
+        let free = self.swapBytesFree ?? swapBytesFree()
+        self.swapBytesFree = free
         var changed: [(key: ResourceManager.TableKey, facts: ResourceManager.TableFacts)] = []
-        for holding in holdings.values where holding.place != .moving {
+        for table in stale.sorted() {
+            guard let holding = holdings[table], holding.place != .moving else { continue }
             let facts = facts(of: holding, swapBytesFree: free)
             guard holding.toldFacts != facts else { continue }
             holdings[holding.table]!.toldFacts = facts

@@ -163,6 +163,7 @@ extension SegmentStore {
         let pin = BorrowerID(rawValue: "\(purpose) \(nextSegmentID())")
         let movers = movers(of: table, files: entry.named.keys.sorted(), pin: pin)
         tables[table]?.readers.insert(pin)
+        changedTables.insert(table)
         return movers
     }
 
@@ -190,6 +191,7 @@ extension SegmentStore {
     /// - Returns: whether the table is unchanged and nobody reads it: only then may it move.
     func unpin(_ movers: MovingTables) throws(StoreError) -> Bool {
         if let pin = movers.pin { tables[movers.table]?.readers.remove(pin) }
+        changedTables.insert(movers.table)
         try dropUnneeded([movers.table])
         guard let entry = tables[movers.table] else { return false }
         return entry.readers.isEmpty && entry.descriptor === movers.box
@@ -210,12 +212,15 @@ extension SegmentStore {
         let current = current(new)
         let affected = Set(current.keys.flatMap { tables[$0].map { Array($0.named.keys) } ?? [] })
         for (table, rewritten) in current {
-            for id in tables[table]?.named.keys ?? [:].keys { segments[id]?.tables.remove(table) }
-            for id in rewritten.named.keys { segments[id]?.tables.insert(table) }
+            for (id, ranges) in tables[table]?.named ?? [:] {
+                if let segment = segments[id] { remove(table, naming: ranges, from: segment) }
+            }
+            for (id, ranges) in rewritten.named {
+                if let segment = segments[id] { add(table, naming: ranges, to: segment) }
+            }
             tables[table]?.descriptor = rewritten.new
             tables[table]?.named = rewritten.named
         }
-        segment.named = naming(segment)
         if segment.tables.isEmpty { drop(segment) }
         // What can't be punched now is owed, and goes with the next release on the segment.
         let freed = affected.sorted().reduce(0) { sum, id in

@@ -174,18 +174,19 @@ extension SegmentStore {
     ///
     /// - Returns: the work, for a thread that may wait.
     public func beginSwap(_ table: TableID) -> SwapWork {
-        guard tables[table] != nil else { preconditionFailure("table \(table) is gone") }
+        guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
         let pin = BorrowerID(rawValue: "swap \(nextSegmentID())")
         var pages: [SegmentID: RangeSet] = [:]
         var files: [(id: SegmentID, file: DescriptorBox)] = []
         for id in memorySegments(of: table) {
-            guard let file = segments[id]?.reader, let own = sharing(of: id).exclusive[table], !own.isEmpty else {
-                continue
-            }
+            guard let segment = segments[id], let file = segment.reader, let ranges = entry.named[id] else { continue }
+            let own = segment.sharing.exclusive(of: ranges)
+            if own.isEmpty { continue }
             pages[id] = own
             files.append((id, file))
         }
         tables[table]?.readers.insert(pin)
+        changedTables.insert(table)
         return SwapWork(table: table, pin: pin, pages: pages, files: PinnedFiles(files))
     }
 
@@ -194,6 +195,7 @@ extension SegmentStore {
     /// - Parameter work: from `beginSwap`, when its `pageOut` or `dropLimit` has returned, or neither was called.
     public func finishSwap(_ work: SwapWork) -> SwapOutcome {
         tables[work.table]?.readers.remove(work.pin)
+        changedTables.insert(work.table)
         let (outcome, swapped) = work.take() ?? (.noWay("nothing was done"), [:])
         let isLent = tables[work.table]?.readers.isEmpty == false
         for (id, bytes) in swapped where !isLent { segments[id]?.swappedBytes = bytes }

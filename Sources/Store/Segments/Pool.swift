@@ -75,14 +75,19 @@ struct Pool {
     /// The most suitable file, of the given size and all zero; nil when there is none.
     ///
     /// The file that the same model had last is preferred, because it will want the same places of it again. Then the smallest
-    /// that holds `expectedBytes`, else the largest.
+    /// that holds `expectedBytes`, else the largest; but none that is far too large, which another model needs more, and which would have
+    /// to be zeroed again for nothing.
     mutating func take(bytes: Int, expectedBytes: Int, model: String) -> Entry? {
         func rank(_ entry: Entry) -> (Int, Int) {
             let suffices = entry.residentBytes >= expectedBytes && expectedBytes > 0
             return (entry.model == model ? 1 : 0, suffices ? Int.max - entry.residentBytes : entry.residentBytes)
         }
         while true {
-            let clean = entries.indices.filter { entries[$0].cleaning == nil }
+            let clean = entries.indices.filter { place in
+                let entry = entries[place]
+                let isFarTooLarge = expectedBytes > 0 && entry.residentBytes > max(64 << 20, 8 * expectedBytes)
+                return entry.cleaning == nil && (entry.model == model || !isFarTooLarge)
+            }
             guard let best = clean.max(by: { rank(entries[$0]) < rank(entries[$1]) }) else { return nil }
             var entry = entries[best]
             do throws(SystemError) {

@@ -204,7 +204,8 @@ extension SegmentStore {
             lent[room.id] = [RangeSet([0..<bytes])]
         }
         return PublishWork(
-            worker: worker, output: file, room: rooms[worker], lent: lent, fileBytes: fileBytes, poolBytesMax: pool.bytesMax)
+            worker: worker, output: file, room: rooms[worker], lent: lent, fileBytes: fileBytes,
+            poolBytesMax: pool.bytesMax)
     }
 
     /// Takes in what a worker has published. All or nothing: after an error no table is there, and what remains of the worker goes with

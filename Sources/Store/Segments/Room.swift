@@ -39,7 +39,7 @@ extension Room {
         let status = try onSegment(id, "checking the file on the disk") { () throws(SystemError) in
             try file.descriptor.status()
         }
-        guard status.bytes == bytes, status.mode == 0o600, status.owner == geteuid() else {
+        guard status.bytes == bytes, status.mode == 0o600, status.owner == geteuid(), !status.isNearlyHole else {
             throw StoreError(.tampered, id, "the worker changed the file on the disk that it was given")
         }
         do throws(SystemError) {
@@ -53,8 +53,11 @@ extension Room {
 
     /// Zeroes a range. What is zero already, as between buffers, is not written again.
     private func zero(_ range: Range<Int>) throws(SystemError) {
-        for start in stride(from: range.lowerBound, to: range.upperBound, by: Self.windowBytes) {
+        var place = range.lowerBound
+        // A hole may be far longer than what is there.
+        while let start = try file.descriptor.nextDataStart(from: place), start < range.upperBound {
             let window = start..<min(start + Self.windowBytes, range.upperBound)
+            place = window.upperBound
             guard try file.descriptor.bytes(window).contains(where: { $0 != 0 }) else { continue }
             let zeros = [UInt8](repeating: 0, count: window.count)
             try zeros.withUnsafeBufferPointer { (zeros) throws(SystemError) in

@@ -41,9 +41,9 @@ final class Segment {
     /// The bytes that tables name.
     var named = RangeSet()
     /// The tables that name parts of it.
-    var tables: Set<TableID> = [] { didSet { sharing = nil } }
-    /// Which table names which bytes alone; nil when that isn't known since `tables` has changed.
-    var sharing: Sharing?
+    var tables: Set<TableID> = []
+    /// Which of them names which bytes.
+    var sharing = Sharing()
     /// An object kept alive as long as its memory: the owner of the control group that the memory is charged to.
     var companion: AnyObject?
     /// The bytes known to be in swap and not in RAM. Readers bring them back without notice.

@@ -21,7 +21,11 @@ public final class SegmentStore {
     /// The files on a disk that workers write to.
     var rooms: [BorrowerID: Room] = [:]
     private(set) var loans: [BorrowerID: Set<TableID>] = [:]
+    /// The tables that `takeChangedTables` is to tell of.
+    var changedTables: Set<TableID> = []
     var residentBytesPeak = 0
+    /// How many tables were published since memory was last measured.
+    var unmeasured = 0
     /// What was moved out of outputs of which next to nothing was published, in bytes, since the store was made.
     public internal(set) var extractedBytes = 0
     /// What was read back from a disk so that it could be lent, in bytes, since the store was made.
@@ -112,8 +116,7 @@ public final class SegmentStore {
         let id = TableID(rawValue: lastTable)
         for (segment, ranges) in table.named {
             guard let segment = segments[segment] else { preconditionFailure("a checked segment is gone") }
-            segment.tables.insert(id)
-            segment.named = segment.named.union(ranges)
+            add(id, naming: ranges, to: segment)
         }
         tables[id] = table
         return id
@@ -128,6 +131,7 @@ public final class SegmentStore {
         precondition(!mustRestore(table), "table \(table) is on a disk, where workers could change it")
         entry.readers.insert(worker)
         tables[table] = entry
+        changedTables.insert(table)
         loans[worker, default: []].insert(table)
         let files = entry.named.keys.sorted().map { id in
             guard let segment = segments[id], let file = segment.reader else {
@@ -187,6 +191,7 @@ public final class SegmentStore {
         if let room = rooms.removeValue(forKey: worker) { letGo([room.file]) }
         let lent = loans.removeValue(forKey: worker) ?? []
         for table in lent { tables[table]?.readers.remove(worker) }
+        changedTables.formUnion(lent)
         try dropUnneeded(lent.sorted())
     }
 
@@ -198,9 +203,9 @@ public final class SegmentStore {
             guard let table = tables[id], table.isReleased, table.readers.isEmpty else { continue }
             tables[id] = nil
             descriptors.append(table.descriptor)
-            for segment in table.named.keys {
-                segments[segment]?.tables.remove(id)
-                affected.insert(segment)
+            for (number, ranges) in table.named {
+                if let segment = segments[number] { remove(id, naming: ranges, from: segment) }
+                affected.insert(number)
             }
         }
         var failure: StoreError?
@@ -227,16 +232,11 @@ public final class SegmentStore {
             return bytes
         }
         let before = segment.named
-        segment.named = naming(segment)
+        segment.named = segment.sharing.named
         let dead = before.subtracting(segment.named)
         guard !dead.isEmpty || segment.owesTrim else { return 0 }
         let freed = try punch(segment, dead: dead)
         return segment.place == .memory ? freed : 0
-    }
-
-    /// The bytes of a segment that its tables name.
-    func naming(_ segment: Segment) -> RangeSet {
-        segment.tables.reduce(RangeSet()) { $0.union(tables[$1]?.named[segment.id] ?? RangeSet()) }
     }
 
     /// Keeps the memory of a segment that is wholly free for a later output, where its file can still be written.

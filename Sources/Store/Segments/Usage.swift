@@ -44,11 +44,18 @@ extension SegmentStore {
     /// Starts a new measurement of the peak.
     public func restartPeak() { residentBytesPeak = 0 }
 
-    /// Takes the peak just before a trim, when an output is at its largest.
+    /// Takes the peak just before a trim, when an output is at its largest. Of many segments that isn't done each time, as the kernel is asked
+    /// about each: what is published costs the same however much is held.
     func noteResidentPeak() {
+        unmeasured += 1
+        guard unmeasured * Self.segmentsMeasuredMax >= segments.count else { return }
+        unmeasured = 0
         // The peak is a figure for people: if it can't be measured, publishing goes on.
         _ = try? usage()
     }
+
+    /// How many segments are measured for each table that is published, on average.
+    private static let segmentsMeasuredMax = 64
 
     /// The bytes a table names, each once.
     public func namedBytes(of table: TableID) -> Int {
@@ -62,7 +69,7 @@ extension SegmentStore {
     public func chargedBytes(of table: TableID, inMemory: Bool) -> Int {
         guard let entry = tables[table] else { preconditionFailure("table \(table) is gone") }
         let ids = entry.named.keys.filter { !inMemory || segments[$0]?.place == .memory }
-        return ids.reduce(0) { $0 + (sharing(of: $1).chargedBytes[table] ?? 0) }
+        return ids.reduce(0) { $0 + (segments[$1]?.sharing.chargedBytes[table] ?? 0) }
     }
 
     /// Whether a worker may be reading the table, or it is being moved.

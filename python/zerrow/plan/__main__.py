@@ -7,7 +7,7 @@ import gc
 import json
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 # The planner reads names and types from Parquet footers and nothing else: pyarrow does that without numpy, whose import
 # would take most of the time.
@@ -113,6 +113,13 @@ def main(arguments: list[str] | None = None) -> int:
         hint = "make several projects of it, or sources of fewer, larger files"
         return _fail(ZerrowError(message, code="plan-too-long", hint=hint))
     return 0
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with what was printed, and without taking apart what ends with it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _pairs(parser: argparse.ArgumentParser, option: str, pairs: list[str]) -> dict[str, str]:

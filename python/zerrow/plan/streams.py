@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sqlglot import exp
+
 from zerrow.plan.declarations import Declaration, SqlModel
 from zerrow.plan.inputs import Input
 from zerrow.plan.scans import Scan
@@ -17,6 +19,11 @@ MEMORY_SHARE = 2
 """A source whose columns take more than one part in so many of the memory is decoded for nobody who can stream it."""
 _TELLING = re.compile(r"typeof|arrow_metadata|sample", re.IGNORECASE)
 """Words by which a query could tell how a table came to it: of types, and samples, which go by the batches of rows."""
+_ADDING = (exp.Sum, exp.Avg, exp.Count)
+_JUDGING = (exp.Where, exp.Filter, exp.Window, exp.Distinct, exp.Case, exp.If, exp.Predicate)
+_LIST_MIN = 5
+BYTES_AT_ONCE = 128 << 20
+"""About the most that an engine holds of sources while it streams them, as long as nothing better is known."""
 FILES_MAX = 1000
 """The most files of a source that an engine is told of: it opens each one when it plans its query."""
 
@@ -64,8 +71,30 @@ def _may_stream(model: Declaration, input_: Input, source: Source) -> bool:
     if len(source.files) > FILES_MAX or _TELLING.search(model.text):
         return False
     columns = source.kinds if input_.columns is None else input_.columns
-    # A condition that can be pushed into a scan is on columns of the query.
-    return source.streamable.get(model.engine, frozenset()).issuperset(columns or ())
+    if not source.streamable.get(model.engine, frozenset()).issuperset(columns or ()):
+        return False
+    if model.engine == "duckdb" and _has_long_list(model):
+        return False
+    # DuckDB takes statistics for all that is in a row group, which tell nothing of NaNs.
+    floats = {name for name in columns or () if (source.kinds or {}).get(name) == "float"}
+    return model.engine != "duckdb" or not floats or _only_adds_up(model, floats)
+
+
+def _has_long_list(model: SqlModel) -> bool:
+    """Whether rows may be picked by a list that DuckDB makes a table of, and joins in no order of the rows."""
+    return any(len(each.expressions) >= _LIST_MIN for each in model.tree.find_all(exp.In))
+
+
+def _only_adds_up(model: SqlModel, columns: set[str]) -> bool:
+    """Whether a query does nothing with such columns but to add them up and the like: it sorts and compares none."""
+    tree, names = model.tree, {name.lower() for name in columns}
+    if len(list(tree.find_all(exp.Select, exp.Star, exp.SetOperation))) != 1:
+        return False
+    return all(
+        isinstance(column.find_ancestor(*_ADDING, *_JUDGING), _ADDING)
+        for column in tree.find_all(exp.Column)
+        if column.name.lower() in names
+    )
 
 
 def _is_large(table: str, inputs: list[Input], sources: Mapping[str, Source], memory_bytes: int | None) -> bool:
@@ -96,6 +125,10 @@ def stream(entry: dict[str, Any], scans: list[Scan | None]) -> None:
         arguments.append(argument)
     entry["task"]["arguments"] = arguments
     entry["inputs"] = [entry["inputs"][index] for index in kept]
+    # Its need of memory is another one than that of the same code over tables.
+    entry["code"] = f"{entry['code']}-streamed"
+    decoded = sum(scan.source.decoded_bytes(scan.columns) for scan in scans if scan is not None and scan.is_streamed)
+    entry["expected_bytes"] = min(decoded, BYTES_AT_ONCE)
     entry["streamed"] = [
         {
             "table": scan.source.declaration.name,

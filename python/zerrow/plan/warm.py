@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from zerrow.errors import ZerrowError
+from zerrow.plan.__main__ import leave
 from zerrow.plan.__main__ import main as plan
 from zerrow.worker.channel import Channel, Message, ProtocolError
 
@@ -174,7 +175,7 @@ def become_planner(library: Library, message: Message, life: int) -> NoReturn:
         sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
         _settle()
         code = plan(work["arguments"])
-        sys.stdout.flush()
+        leave(code)
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else 1
     except BaseException:

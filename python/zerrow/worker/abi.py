@@ -41,6 +41,9 @@ class _Stream(ctypes.Structure):
     )
 
 
+_HELD = ("zerrow_fork_worker", "zerrow_warm_memory_fill", "zerrow_warm_memory_join")
+"""Functions that are called with the interpreter held: a fork copies it as it is, and its allocator asks for that."""
+
 _COUNTS = ("rows", "batches", "bytes", *COUNTS)
 
 
@@ -125,6 +128,30 @@ def _texts(paths: Sequence[str]) -> ctypes.Array[ctypes.c_char_p]:
     return (ctypes.c_char_p * (len(paths) + 1))(*map(os.fsencode, paths), None)
 
 
+class Isolation:
+    """What a worker that sees `view` is isolated by, as the library reads it; made once for many workers."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        environment = os.environ
+        folders = [_RebuiltFolder(os.fsencode(folder), _texts(shown)) for folder, shown in view.rebuilt]
+        self.spec = _WorkerSpec(
+            0,
+            int(environment.get("ZERROW_NETWORK", "0")),
+            int(environment["ZERROW_TMP_BYTES_MAX"]),
+            _texts(view.tmp),
+            (_RebuiltFolder * (len(folders) + 1))(*folders),
+            _texts(view.covered),
+            _texts(view.overlaid),
+            0,
+        )
+
+    def of(self, uid: int | None, scratch: int | None = None) -> Isolation:
+        """The same for another worker, which is that user, or the zygote's own for None, and has the mount `scratch`."""
+        self.spec.uid, self.spec.scratch = uid or 0, scratch or 0
+        return self
+
+
 class _Layout(ctypes.Structure):
     """A zerrow_layout: a struct of the library's, or a field of one."""
 
@@ -162,6 +189,7 @@ class WorkerLibrary:
         """Load it from `path`; raises LibraryError."""
         try:
             self._library = ctypes.CDLL(path)
+            self._held = ctypes.PyDLL(path)
         except OSError as error:
             raise LibraryError(f"the worker library {path} does not load: {error}") from error
         functions = (
@@ -199,6 +227,15 @@ class WorkerLibrary:
             ),
         )
         functions += (
+            ("zerrow_warm_memory_gather", None, ()),
+            ("zerrow_warm_memory_fill", None, ()),
+            ("zerrow_warm_memory_join", ctypes.c_int, (ctypes.c_int,)),
+            (
+                "zerrow_fork_worker",
+                ctypes.c_int,
+                (ctypes.POINTER(_WorkerSpec), ctypes.c_int, ctypes.c_int, ctypes.POINTER(ctypes.c_int)),
+            ),
+            ("zerrow_worker_place_descriptors", ctypes.c_int, (ctypes.c_int, ctypes.c_int)),
             ("zerrow_fork_prepare", ctypes.c_int, ()),
             ("zerrow_fork_restore", ctypes.c_int, ()),
             ("zerrow_worker_enter", ctypes.c_int, (ctypes.POINTER(_WorkerSpec),)),
@@ -212,6 +249,9 @@ class WorkerLibrary:
             except AttributeError:
                 raise LibraryError(f"{path} has no function {name}: it is not the library of this zerrow") from None
             function.restype, function.argtypes = result, list(arguments)
+            if name in _HELD:
+                function = getattr(self._held, name)
+                function.restype, function.argtypes = result, list(arguments)
         version = self._library.zerrow_abi_version()
         if version != ABI_VERSION:
             raise LibraryError(f"{path} speaks worker ABI {version}, this package {ABI_VERSION}: rebuild both")
@@ -229,33 +269,46 @@ class WorkerLibrary:
             if theirs.get((struct, field)) != ours.get((struct, field)):
                 raise LibraryError(f"{path} has another layout of {struct} {field}: rebuild it with this package")
 
+    def fork(self, isolation: Isolation | None, channel: int, output: int) -> tuple[int, int]:
+        """Fork a worker from this process, which has one thread: its pid and a pidfd of it.
+
+        In the worker: 0, and what `check` is to be asked about. The worker is isolated, and has no descriptors but the
+        usual three and the `channel`; without an isolation it leads a process group. Handlers that were registered with
+        os.register_at_fork don't run. Raises OSError, but not in the worker.
+        """
+        pidfd = ctypes.c_int(0)
+        spec = isolation.spec if isolation is not None else None
+        pid: int = self._held.zerrow_fork_worker(spec, channel, output, ctypes.byref(pidfd))
+        self.check(min(pid, 0))
+        return pid, pidfd.value
+
+    def place_descriptors(self, channel: int, output: int) -> None:
+        """Leave exactly these open: 0 reads nothing, 1 and 2 are `output`, 3 is `channel`. Raises OSError."""
+        self.check(self._library.zerrow_worker_place_descriptors(channel, output))
+
+    def fill_memory(self) -> None:
+        """Take what is free between the objects that there are, once all is imported."""
+        self._held.zerrow_warm_memory_fill()
+
+    def join_memory(self, most: int) -> int:
+        """Make up to so many huge pages of memory that is in use, so that forks copy less; the number that was made."""
+        made: int = self._held.zerrow_warm_memory_join(most)
+        return made
+
     def fork_prepare(self) -> None:
         """The next fork makes the first process of a pid namespace. Raises OSError."""
-        self._isolate(self._library.zerrow_fork_prepare())
+        self.check(self._library.zerrow_fork_prepare())
 
     def fork_restore(self) -> None:
         """Later forks stay in this process's pid namespace. Raises OSError."""
-        self._isolate(self._library.zerrow_fork_restore())
+        self.check(self._library.zerrow_fork_restore())
 
-    def enter(self, uid: int | None, view: View, scratch: int | None = None) -> None:
-        """Isolate this process, for good; it sees `view`, and the mount `scratch`. As user `uid`, or for None the
-        zygote's own.
+    def enter(self, uid: int | None, view: View) -> None:
+        """Isolate this process, for good; it sees `view`. As user `uid`, or the zygote's own for None.
 
         Raises OSError.
         """
-        environment = os.environ
-        folders = [_RebuiltFolder(os.fsencode(folder), _texts(shown)) for folder, shown in view.rebuilt]
-        spec = _WorkerSpec(
-            uid or 0,
-            int(environment.get("ZERROW_NETWORK", "0")),
-            int(environment["ZERROW_TMP_BYTES_MAX"]),
-            _texts(view.tmp),
-            (_RebuiltFolder * (len(folders) + 1))(*folders),
-            _texts(view.covered),
-            _texts(view.overlaid),
-            scratch or 0,
-        )
-        self._isolate(self._library.zerrow_worker_enter(ctypes.byref(spec)))
+        self.check(self._library.zerrow_worker_enter(Isolation(view).of(uid).spec))
 
     def guard(self, mapping: pa.Buffer) -> None:
         """Have a mapped file that is made shorter read as zeros, instead of ending this process. Raises OSError.
@@ -275,7 +328,8 @@ class WorkerLibrary:
         if code:
             raise OSError(-code, f"preparing a last message: {os.strerror(-code)}")
 
-    def _isolate(self, code: int) -> None:
+    def check(self, code: int) -> None:
+        """Raise OSError for what isn't 0, a negative errno of one of the functions that isolate."""
         if code:
             raise OSError(-code, f"{self._library.zerrow_worker_stage().decode()}: {os.strerror(-code)}")
 

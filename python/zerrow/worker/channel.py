@@ -5,12 +5,17 @@ import errno
 import json
 import os
 import socket
+import struct
 import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from zerrow.errors import ZerrowError
 from zerrow.worker.ops import DESCRIPTORS_MAX, MESSAGE_BYTES_MAX
+
+# Made once in the zygote for it and for all its workers: a new one for each message would be mapped, and unmapped.
+_received = bytearray(MESSAGE_BYTES_MAX + 1)
+_DESCRIPTORS_BYTES = socket.CMSG_SPACE(DESCRIPTORS_MAX * struct.calcsize("i"))
 
 RETRY_S = 0.02
 """How long to wait until the kernel may have room for descriptors again."""
@@ -51,11 +56,13 @@ class Channel:
         Raises ProtocolError for anything malformed, after closing the descriptors that came with it.
         """
         try:
-            data, descriptors, flags, _ = socket.recv_fds(
-                self._socket, MESSAGE_BYTES_MAX + 1, DESCRIPTORS_MAX, socket.MSG_CMSG_CLOEXEC
+            count, beside, flags, _ = self._socket.recvmsg_into(
+                (_received,), _DESCRIPTORS_BYTES, socket.MSG_CMSG_CLOEXEC
             )
         except ConnectionResetError:
             return None
+        data = _received[:count]
+        descriptors = [number for level, kind, content in beside for number in _descriptors(level, kind, content)]
         if not data and not descriptors:
             return None
         try:
@@ -80,6 +87,9 @@ class Channel:
             time.sleep(RETRY_S)
 
     def _send_descriptors(self, data: bytes, descriptors: list[int]) -> bool:
+        if not descriptors:
+            self._socket.send(data)
+            return True
         try:
             socket.send_fds(self._socket, [data], descriptors)
         except OSError as error:
@@ -112,7 +122,13 @@ def encoded(op: str, fields: dict[str, Any] | None = None) -> bytes:
     return data
 
 
-def _decode(data: bytes) -> tuple[str, dict[str, Any]]:
+def _descriptors(level: int, kind: int, content: bytes) -> tuple[int, ...]:
+    if level != socket.SOL_SOCKET or kind != socket.SCM_RIGHTS:
+        return ()
+    return struct.unpack(f"{len(content) // 4}i", content[: len(content) // 4 * 4])
+
+
+def _decode(data: bytes | bytearray) -> tuple[str, dict[str, Any]]:
     try:
         body = json.loads(data)
     except (ValueError, RecursionError) as error:

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import pyarrow as pa
 
-from zerrow.worker import pandas_metadata
+from zerrow.worker import pandas_metadata, watch
 from zerrow.worker.abi import LibraryError, Session, View, WorkerLibrary
 from zerrow.worker.brokered_files import BrokeredFiles
 from zerrow.worker.channel import Channel, Message, encoded
@@ -154,11 +154,11 @@ class _Worker:
         if work.kernelzero is not None:
             session.kernelzero(work.kernelzero)
         hide_in_streams(secrets_of(work.task))
-        watch = self._watch()
+        watching = self._watch()
         self._kind, prepared = "user", time.perf_counter()
         loaded = load(work.task, work.code)
-        if watch is not None:
-            watch.look_again()
+        if watching is not None:
+            watching.look_again()
         self._kind, load_s = "input", time.perf_counter() - prepared
         names = {each["input"]: each.get("table") for each in work.task.get("arguments", ()) if "input" in each}
         tables = [
@@ -187,7 +187,7 @@ class _Worker:
         end_streams(arguments)
         self._kind, done = "internal", time.perf_counter()
         notes = [hide(each, secrets_of(work.task)) for each in notes]
-        asked = [*notes, *([] if watch is None else watch.end())]
+        asked = [*notes, *([] if watching is None else watching.end())]
         if isinstance(result, str):
             return "done", {"text": result}, ()
         published, descriptor = written or _publish(session, result)
@@ -203,7 +203,9 @@ class _Worker:
         fields = {"rows": published.rows, "counts": published.counts(), "timing": timing}
         planned_ns = work.task.get("planned_ns")
         if self._folder is not None and planned_ns is not None:
-            fields["changed"] = files_changed(self._folder, planned_ns, [] if watch is None else sorted(watch.opened))
+            fields["changed"] = files_changed(
+                self._folder, planned_ns, [] if watching is None else sorted(watching.opened)
+            )
         if work.sql is not None and (spilled := work.sql.spilled_bytes()) is not None:
             fields["spilled_bytes"] = spilled
         if asked or "changed" in fields:
@@ -263,9 +265,7 @@ class _Worker:
         """The watch over a model whose result could be kept."""
         if self._folder is None or self._work.task.get("watched") is not True:
             return None
-        watch = Watch(self._folder)
-        watch.begin()
-        return watch
+        return watch.begin(self._folder)
 
     def _cache(self, session: Session) -> Exchange | None:
         limit = self._work.decache_bytes_max

@@ -65,7 +65,10 @@ ZYGOTE_OPS = (
     "fork-failed",
     "exited",
 )
-TO_ZYGOTE_OPS = ("fork",)
+TO_ZYGOTE_OPS = (
+    "preload",
+    "fork",
+)
 WORKER_OPS = (
     "started",
     "running",

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import os
 import random
-import signal
 import sys
+from typing import Any
 
 import pyarrow as pa
 
 CHANNEL_DESCRIPTOR = 3
-FIRST_FREE_DESCRIPTOR = 4
-DESCRIPTOR_MAX = 2**31 - 1
 
 THREAD_SETTINGS = (
     "OMP_NUM_THREADS",
@@ -30,44 +27,62 @@ THREAD_SETTINGS = (
 )
 
 
-def place_descriptors(channel: int, output: int, scratch: int | None = None) -> int | None:
-    """Leave exactly these open: 0 reads nothing, 1 and 2 are `output`, CHANNEL_DESCRIPTOR is `channel`, and what is
-    returned is `scratch`, if there is one.
-    """
-    # Out of the way first: either may have one of the numbers that are about to be taken.
-    channel = fcntl.fcntl(channel, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE_DESCRIPTOR)
-    output = fcntl.fcntl(output, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE_DESCRIPTOR)
-    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    os.dup2(nothing, 0)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.dup2(channel, CHANNEL_DESCRIPTOR, inheritable=False)
-    if scratch is None:
-        os.closerange(FIRST_FREE_DESCRIPTOR, DESCRIPTOR_MAX)
-        return None
-    os.dup2(scratch, FIRST_FREE_DESCRIPTOR, inheritable=False)
-    os.closerange(FIRST_FREE_DESCRIPTOR + 1, DESCRIPTOR_MAX)
-    return FIRST_FREE_DESCRIPTOR
-
-
 def open_streams() -> None:
-    """New Python streams over descriptors 0 to 2: what a model prints is out at the end of each line."""
+    """New Python streams over descriptors 0 to 2: what a model prints is out at the end of each line.
+
+    The zygote makes them for its workers, which have other files under these numbers.
+    """
     sys.stdin = sys.__stdin__ = os.fdopen(0, encoding="utf-8", closefd=False)
     sys.stdout = sys.__stdout__ = os.fdopen(1, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)
     sys.stderr = sys.__stderr__ = os.fdopen(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
-def settle(cpus: int) -> None:
-    """Forget the zygote's signal handling, use `cpus` threads, and have random numbers unlike the other workers'."""
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+def use_threads(cpus: int) -> None:
+    """Have libraries use `cpus` threads, in this process and those that it forks; none is started."""
     for name in THREAD_SETTINGS:
         os.environ[name] = str(cpus)
     pa.set_cpu_count(cpus)
+
+
+_NUMPY_KEY_BYTES = 624 * 4
+_numpy_generator: Any = None
+_numpy_key: int | None = None
+"""Where numpy's global generator, a Mersenne Twister, has its key; None where that isn't known for certain."""
+
+
+def find_numpy_key() -> None:
+    """In the zygote, once numpy is imported: have workers write numpy's numbers by themselves.
+
+    Seeding by numpy's own function takes a worker as long as all of a small model.
+    """
+    global _numpy_generator, _numpy_key
+    numpy_random = sys.modules["numpy.random"]
+    numpy_random.seed()
+    state = numpy_random.get_state(legacy=False)
+    address = numpy_random.mtrand._rand._bit_generator.ctypes.state_address
+    key, position = state["state"]["key"].tobytes(), state["state"]["pos"]
+    # The key, and how much of it is used up: nearly all, once it is seeded.
+    written = key + position.to_bytes(4, sys.byteorder)
+    is_known = state["bit_generator"] == "MT19937" and len(key) == _NUMPY_KEY_BYTES and state["has_gauss"] == 0
+    if is_known and position >= 623 and ctypes.string_at(address, len(written)) == written:
+        _numpy_generator, _numpy_key = numpy_random.mtrand._rand._bit_generator, address
+
+
+def numpy_numbers(numpy_random: Any) -> bytes | None:
+    """What numpy's global generator is at, if that is still the one whose place is known."""
+    generator = numpy_random.mtrand._rand._bit_generator
+    if _numpy_key is None or generator is not _numpy_generator:
+        return None
+    return ctypes.string_at(_numpy_key, _NUMPY_KEY_BYTES + 4)
+
+
+def draw_own_numbers() -> None:
+    """Have random numbers unlike those of the zygote's other workers."""
     random.seed()
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        numpy_random.seed()
+    if _numpy_key is not None:
+        ctypes.memmove(_numpy_key, os.urandom(_NUMPY_KEY_BYTES), _NUMPY_KEY_BYTES)
+    elif "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
 
 
 HARMLESS_THREADS = ("polars-ooc-clea",)

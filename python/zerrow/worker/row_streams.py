@@ -88,7 +88,7 @@ class RowStream:
     def close(self) -> None:
         """End reading, whether all was read or not. Raises what failed, also what the model has caught."""
         if self.failure is not None:
-            raise self.failure
+            raise self.failure.with_traceback(None) from None
         self._check_end()
         self._batches.close()
 

@@ -1,8 +1,8 @@
 """Reading a source table: Parquet files → one table of large chunks, columns and rows left out as early as can be.
 
-Row groups are read in windows of about a million rows through a mapping of the file. Measured on TPC-H `lineitem`
-against `read_table` and `dataset.to_table`, this took the least time and memory, and every buffer of the result is
-large enough to be born in the arena.
+Rows are decoded about a million at a time through a mapping of the file; for a filter, whole row groups. Measured on
+TPC-H `lineitem` against `read_table` and `dataset.to_table`, this took the least time and memory, and every buffer of
+the result is large enough to be born in the arena.
 
 Where there is a cache, its columns are used as they lie, and only the rest is decoded: whole columns of row groups, as
 a filter is applied after that. Row groups that a filter rules out by the file's statistics are neither read nor wanted.
@@ -195,8 +195,7 @@ class _Scan:
 
     def _read(self, file: _File) -> Iterator[pa.Table]:
         if self._predicate is None:
-            for groups in file.source.windows(file.groups):
-                file.decode(groups)
+            file.decode(file.groups)
             # As one, so that a dictionary that is made one for the cache is the result's as well.
             file.merge()
             if file.groups:

@@ -18,6 +18,7 @@ from zerrow.worker.sql_streams import (
     as_scanned,
     blaming,
     datafusion_settings,
+    decodes_late,
     opened,
     plain,
     quoted_part,
@@ -29,6 +30,8 @@ from zerrow.worker.view_types import is_view
 
 DATAFUSION_BATCH_ROWS = 1 << 17
 """Measured: fewer rows cost calls and give buffers too small for the arena, more leave the processor's cache."""
+STREAMED_BATCH_ROWS = 1 << 15
+"""The same where the rows are decoded for the query: these buffers are new each time."""
 
 
 DUCKDB_QUERIES = ("SELECT", "MULTI")
@@ -73,14 +76,16 @@ def _run_datafusion(
     values: dict[str, Any],
     cpus: int,
     limits: SqlLimits,
+    is_late: bool | None = None,
 ) -> pa.Table:
+    """Run a query. `is_late` says whether conditions are evaluated while streams are decoded; None: where it pays."""
+    is_late = decodes_late(streams) if is_late is None else is_late
     import datafusion
 
-    settings = configuration(cpus, DATAFUSION_BATCH_ROWS)
-    for key, value in (datafusion_settings(streams) | limits.datafusion_settings()).items():
+    settings = configuration(cpus, STREAMED_BATCH_ROWS if streams else DATAFUSION_BATCH_ROWS)
+    for key, value in (datafusion_settings(streams, is_late) | limits.datafusion_settings(cpus)).items():
         settings = settings.set(key, value)
-    context = datafusion.SessionContext(settings, limits.datafusion_runtime())
-    limits.limit_datafusion(context)
+    context = limits.datafusion_session(settings)
     for name, table in tables.items():
         _make_namespace(context, name)
         context.register_record_batches(_quoted(name), partitions(table, cpus))
@@ -88,21 +93,35 @@ def _run_datafusion(
         _make_namespace(context, name)
         register_in_datafusion(context, _quoted(name), source)
     frame = context.sql(sql, only_queries(), values or None)
-    table = collect_datafusion(frame)
-    if any(source.schema != plain(source.schema) for source in streams.values()):
-        scanned = datafusion.SessionContext(configuration(cpus, DATAFUSION_BATCH_ROWS))
-        for name, schema in [(name, table.schema) for name, table in tables.items()] + [
-            (name, source.schema) for name, source in streams.items()
-        ]:
-            _make_namespace(scanned, name)
-            scanned.register_record_batches(_quoted(name), partitions(schema.empty_table(), cpus))
-        planned = scanned.sql(sql, only_queries(), values or None)
-        table = as_scanned(table, planned.schema(), frame.schema())
+    try:
+        table = collect_datafusion(frame)
+    except Exception as error:
+        if is_late and not limits.is_short(error):
+            return _run_datafusion(sql, tables, streams, values, cpus, limits, is_late=False)
+        raise
+    if streams:
+        planned = frame.schema()
+        if any(source.schema != plain(source.schema) for source in streams.values()):
+            planned = _schema_over_scans(sql, tables, streams, values)
+        table = as_scanned(table, planned, frame.schema())
     for index, field in enumerate(table.schema):
         if is_view(field.type):
             column = restore_strings(field.name, table.column(index), list(tables.values()))
             table = table.set_column(index, field.with_type(column.type), column)
     return pandas_metadata.without_labels(table)
+
+
+def _schema_over_scans(
+    sql: str, tables: dict[str, pa.Table], streams: dict[str, StreamedSource], values: dict[str, Any]
+) -> pa.Schema:
+    """The schema that the query has where all its tables are given."""
+    import datafusion
+
+    context = datafusion.SessionContext(configuration(1, DATAFUSION_BATCH_ROWS))
+    for name, relation in (tables | streams).items():
+        _make_namespace(context, name)
+        context.register_record_batches(_quoted(name), partitions(relation.schema.empty_table(), 1))
+    return context.sql(sql, only_queries(), values or None).schema()
 
 
 def _make_namespace(context: Any, name: str) -> None:

@@ -27,7 +27,8 @@ SMALL_BYTES = 1 << 30
 """A DataFusion with less memory works with SMALL_BATCH_ROWS at once, with RETRY_BATCH_ROWS where that was too little:
 it merges as many batches as it has spilled files."""
 SMALL_BATCH_ROWS = 1 << 14
-RETRY_BATCH_ROWS = 1 << 11
+RETRY_BATCH_ROWS = 1 << 13
+RETRY_PARTITIONS = 2
 
 _FULL = re.compile(
     r"No space left on device|max_temp_directory_size|disk usage limit|Disk quota exceeded|os error 28\b|os error 122\b"
@@ -45,7 +46,8 @@ class SqlLimits:
     scratch: str | None = None
     scratch_bytes_max: int = 0
     place: str | None = None
-    _written_before: int = field(default_factory=lambda: written_bytes(), repr=False)
+    # What was written before, or is not the engine's rows.
+    _written_else: list[int] = field(default_factory=lambda: [written_bytes()], repr=False, compare=False)
 
     @staticmethod
     def of(body: Mapping[str, Any]) -> SqlLimits:
@@ -68,7 +70,7 @@ class SqlLimits:
 
     def spilled_bytes(self) -> int | None:
         """The bytes that were written to the folder since this was made; None where there is no folder."""
-        return None if self.scratch is None else max(0, written_bytes() - self._written_before)
+        return None if self.scratch is None else max(0, written_bytes() - sum(self._written_else))
 
     # DuckDB
 
@@ -89,7 +91,7 @@ class SqlLimits:
 
     # DataFusion
 
-    def datafusion_settings(self) -> dict[str, str]:
+    def datafusion_settings(self, cpus: int) -> dict[str, str]:
         """Settings of a session beside those that all sessions have.
 
         DataFusion's hash joins hold one of their sides in memory and do not spill; where that was too much, a second
@@ -98,17 +100,34 @@ class SqlLimits:
         memory = self.engine_bytes(DATAFUSION_TENTHS)
         settings = {}
         if memory is not None:
-            # What each sort keeps for merging what it has spilled.
-            settings["datafusion.execution.sort_spill_reservation_bytes"] = str(min(10 << 20, memory // 16))
+            # What each sort keeps for merging: it holds its keys once more, and fails where another sort has taken what
+            # that needs. A join may sort both its sides in each partition, which leaves half of the memory for rows.
+            partitions = RETRY_PARTITIONS if self.is_retry else cpus
+            settings["datafusion.execution.sort_spill_reservation_bytes"] = str(memory // (4 * max(partitions, 1)))
             if memory < SMALL_BYTES:
                 settings["datafusion.execution.batch_size"] = str(SMALL_BATCH_ROWS)
         if self.is_retry and self.scratch is not None:
             settings["datafusion.optimizer.prefer_hash_join"] = "false"
+            # It joins no sorted tables where there is one partition only.
+            settings["datafusion.execution.target_partitions"] = str(RETRY_PARTITIONS)
             settings["datafusion.execution.batch_size"] = str(RETRY_BATCH_ROWS)
         return settings
 
-    def datafusion_runtime(self) -> Any:
-        """The RuntimeEnvBuilder of a session; None for the one that it has by itself."""
+    def datafusion_session(self, settings: Any) -> Any:
+        """A session with these settings that keeps to the limits."""
+        import datafusion
+
+        before = written_bytes()
+        context = datafusion.SessionContext(settings, self._datafusion_runtime())
+        if self.scratch is not None:
+            size = max(1, self.scratch_bytes_max >> 10)
+            context.sql(f"SET datafusion.runtime.max_temp_directory_size = '{size}K'")
+        # It makes a folder, and the kernel counts that, too.
+        self._written_else.append(written_bytes() - before)
+        return context
+
+    def _datafusion_runtime(self) -> Any:
+        """The RuntimeEnvBuilder of a session."""
         import datafusion
 
         builder, memory = datafusion.RuntimeEnvBuilder(), self.engine_bytes(DATAFUSION_TENTHS)
@@ -117,12 +136,6 @@ class SqlLimits:
         else:
             builder = builder.with_disk_manager_specified(self.scratch)
         return builder if memory is None else builder.with_fair_spill_pool(memory)
-
-    def limit_datafusion(self, context: Any) -> None:
-        """Have a session that was made with these settings keep to the folder's size, too."""
-        if self.scratch is not None:
-            size = max(1, self.scratch_bytes_max >> 10)
-            context.sql(f"SET datafusion.runtime.max_temp_directory_size = '{size}K'")
 
     # Failures
 
@@ -140,6 +153,10 @@ class SqlLimits:
             if not is_in_memory(error):
                 raise
             raise WorkerFailure("memory", f"out of memory: {said}{self._advice()}") from error
+
+    def is_short(self, error: BaseException) -> bool:
+        """Whether an error of the engine is for want of memory, or of room in the folder."""
+        return is_memory(error) or self._is_full(error)
 
     def _is_full(self, error: BaseException) -> bool:
         if self.scratch is None:

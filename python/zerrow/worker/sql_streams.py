@@ -16,6 +16,8 @@ from zerrow.worker.streamed import StreamedSource
 
 SPEAKS_OF_FILES = ("parquet", "io error", "object store", "objectstore", "decompress", "snappy", "thrift")
 """Words of an engine's message that can be about a file, and not about the query."""
+CLASSES_OF_FILES = ("Error", "InvalidInputException", "SerializationException", "InternalException", "PanicException")
+"""The classes of an engine's errors over what it did not expect, a file's bytes among that."""
 
 
 def opened(streams: dict[str, StreamedSource]) -> dict[str, StreamedSource]:
@@ -38,15 +40,16 @@ def blaming(streams: dict[str, StreamedSource], engine: str) -> Iterator[None]:
         raise
     except BaseException as error:
         text = f"{type(error).__name__} {error}".lower()
-        if any(word in text for word in SPEAKS_OF_FILES) or "panic" in text:
+        if type(error).__name__ in CLASSES_OF_FILES or any(word in text for word in SPEAKS_OF_FILES):
             for source in sources:
                 source.check()
                 source.look_for_damage()
             raise _named(error, sources, engine) from error
         raise
     finally:
-        if sources:
-            sources[0].blame(None)
+        for source in sources:
+            source.blame(None)
+            source.remove_folders()
     for source in sources:
         source.check()
 
@@ -67,7 +70,6 @@ def _named(error: BaseException, sources: list[StreamedSource], engine: str) -> 
 
 _UNJUDGED = (
     "datafusion.execution.collect_statistics",
-    "datafusion.execution.parquet.pruning",
     "datafusion.execution.parquet.enable_page_index",
     "datafusion.execution.parquet.bloom_filter_on_read",
     "datafusion.optimizer.enable_dynamic_filter_pushdown",
@@ -75,17 +77,33 @@ _UNJUDGED = (
 """What uses statistics, which tell nothing of NaNs: to DataFusion these are the largest of all."""
 
 
-def datafusion_settings(streams: dict[str, StreamedSource]) -> dict[str, str]:
+LATE_COLUMNS_MIN = 8
+LATE_TEXTS_MIN = 2
+"""Columns of a source, or texts among them, from which it pays to decode them only where a WHERE keeps rows."""
+
+
+def decodes_late(streams: dict[str, StreamedSource]) -> bool:
+    """Whether DataFusion shall evaluate conditions while it decodes. It evaluates each by itself then, so that one may
+    fail for rows which another one would have left out."""
+    schemas = [plain(source.schema) for source in streams.values()]
+    return any(
+        len(schema) >= LATE_COLUMNS_MIN or sum(map(kinds.is_string, schema.types)) >= LATE_TEXTS_MIN
+        for schema in schemas
+    )
+
+
+def datafusion_settings(streams: dict[str, StreamedSource], is_late: bool) -> dict[str, str]:
     """The settings of a session that reads these."""
     if not streams:
         return {}
     settings = {
         "datafusion.execution.parquet.schema_force_view_types": "false",
-        "datafusion.execution.parquet.pushdown_filters": "true",
+        "datafusion.execution.parquet.pushdown_filters": "true" if is_late else "false",
         # The rows of a file come in its order, as those of a table do.
         "datafusion.execution.enable_file_stream_work_stealing": "false",
+        "datafusion.optimizer.enable_round_robin_repartition": "false",
     }
-    if any(kinds.is_floating(field.type) for source in streams.values() for field in source.schema or ()):
+    if any(map(_has_floats, streams.values())):
         settings |= dict.fromkeys(_UNJUDGED, "false")
     return settings
 
@@ -94,7 +112,11 @@ def register_in_datafusion(context: Any, name: str, source: StreamedSource) -> N
     """Make a source the table of that name, quoted."""
     paths = source.paths() or []
     place = paths[0] if len(paths) == 1 else _folder_of(source, paths)
-    context.register_parquet(name, place, schema=plain(source.schema))
+    context.register_parquet(name, place, schema=plain(source.schema), parquet_pruning=not _has_floats(source))
+
+
+def _has_floats(source: StreamedSource) -> bool:
+    return any(kinds.is_floating(field.type) for field in source.schema or ())
 
 
 def _folder_of(source: StreamedSource, paths: list[str]) -> str:
@@ -104,8 +126,10 @@ def _folder_of(source: StreamedSource, paths: list[str]) -> str:
     for number, path in enumerate(paths, source.first):
         name = f"{folder}{number:0{width}}.parquet"
         if source.is_brokered:
-            # The name is what opens the file; this one is only there to be listed.
-            os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            # The name is what opens the file, so it can't make one: this is only there to be listed.
+            empty = f"{folder}empty"
+            os.close(os.open(empty, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            os.rename(empty, name)
         else:
             os.symlink(path, name)
     return folder
@@ -125,6 +149,9 @@ def as_scanned(table: pa.Table, planned: pa.Schema, streamed: pa.Schema) -> pa.T
     `planned` is the schema that the engine gives the query over scanned tables, `streamed` the one over these.
     """
     for index, (field, own) in enumerate(zip(planned, streamed, strict=True)):
+        if own.nullable and not table.schema.field(index).nullable:
+            # What statistics have answered is a constant, which is never null.
+            table = table.set_column(index, table.schema.field(index).with_nullable(True), table.column(index))
         if field.type != own.type and table.schema.field(index).type == own.type:
             column = table.column(index)
             is_text = kinds.is_dictionary(field.type) and field.type.value_type == own.type

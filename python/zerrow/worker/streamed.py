@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import ctypes
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -77,6 +78,7 @@ class StreamedSource:
         self.task = task
         self.first = first
         self.reached = sources
+        self._folders: list[str] = []
         known = task.get("identities") or [None] * len(task["files"])
         access = Access(sources.guard, sources.blame, self.opener)
         dictionary = task.get("dictionary") or []
@@ -121,7 +123,14 @@ class StreamedSource:
 
     def new_folder(self) -> str:
         """A folder of its own with a slash at its end, in which names N.parquet open files as in that of `paths`."""
-        return tempfile.mkdtemp(prefix="zerrow-sources-", dir=self.reached.folder()) + "/"
+        folder = tempfile.mkdtemp(prefix="zerrow-sources-", dir=self.reached.folder()) + "/"
+        self._folders.append(folder)
+        return folder
+
+    def remove_folders(self) -> None:
+        """Remove the folders that were made for it: without a sandbox they lie where they would stay."""
+        while self._folders:
+            shutil.rmtree(self._folders.pop(), ignore_errors=True)
 
     def check(self) -> None:
         """The files must be those that were planned with, and what they were when they were checked before.

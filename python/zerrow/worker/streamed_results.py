@@ -1,7 +1,8 @@
 """Results that come batch by batch: a table where they stay small, else a file that is written as they come.
 
-Whether a result is large shows as it comes. Up to a bound its batches are gathered, and are a table like any other. Then
-they go to a file on a disk, each before the next one is asked for, so that the model's memory stays as it is.
+Whether a result is large shows as it comes. Up to a bound its batches are gathered, and are a table like any other.
+From there on they go to a file on a disk, each before the next one is asked for, so that the model's memory stays as it
+is.
 """
 
 from __future__ import annotations

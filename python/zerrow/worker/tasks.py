@@ -157,7 +157,8 @@ def raise_failure(arguments: dict[str, Any]) -> None:
     """Raise what failed while a stream was read, if something has, also where the model's code has caught it."""
     for value in arguments.values():
         if isinstance(value, RowStream) and value.failure is not None:
-            raise value.failure
+            # It is the file's, and not the code's that read it.
+            raise value.failure.with_traceback(None) from None
 
 
 def end_streams(arguments: dict[str, Any]) -> None:

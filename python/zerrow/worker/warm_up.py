@@ -39,7 +39,7 @@ def warm_up(modules: Iterable[str]) -> list[str]:
         if thread_count() > before:
             raise StartsThreads(name)
         loaded.append(name)
-    _use_pyarrow()
+    use_pyarrow()
     for name in loaded:
         if name not in FIRST_USES:
             continue
@@ -53,7 +53,7 @@ def warm_up(modules: Iterable[str]) -> list[str]:
     return loaded
 
 
-def _use_pyarrow() -> None:
+def use_pyarrow() -> None:
     """Compute functions are registered, and their Python wrappers made, at first use."""
     import pyarrow as pa
     import pyarrow.acero

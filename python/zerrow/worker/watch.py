@@ -18,11 +18,12 @@ import random
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
 from zerrow.tool_folders import in_tool_folder
+from zerrow.worker import process
 
 _CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "thread_time")
 _FUNCTIONS = {
@@ -38,6 +39,7 @@ _STARTED_ELSEWHERE = (
     "loky.backend.popen_loky_posix",
 )
 """Modules that are loaded when processes are started that read the project's files anew."""
+_NUMPY_SEEDS = ("seed", "set_state")
 _OWN_CHANCE = ("multiprocessing", "tempfile")
 """Modules whose random numbers are in no result: keys, and names of files."""
 _OWN_TIME = (
@@ -52,16 +54,22 @@ _SEEDED = re.compile(r"RandomState\(\s*(?:seed\s*=\s*)?(?:(\d+)|(\w+))\s*\)\Z")
 """A generator that draws entropy before it takes the seed that it is given: a number or what a name stands for."""
 
 
+@functools.cache
+def installed_folders() -> tuple[str, ...]:
+    """The folders of what is installed, and of what is a worker's own; found out once, in the zygote."""
+    found = (sys.prefix, sys.base_prefix, os.path.dirname(os.__file__), "/usr", "/lib", "/lib64", "/tmp", "/dev/shm")
+    return tuple(os.path.join(each, "") for each in (*map(os.path.realpath, found), *found))
+
+
 class Watch:
     """The things that one model's process asked the world for."""
 
-    def __init__(self, folder: str) -> None:
-        """`folder` is the project's."""
+    def __init__(self, folder: str = "") -> None:
+        """`folder` is the project's. What will be put in place of functions is made here: in the zygote, for all its
+        workers."""
         self._below = os.path.join(folder, "")
         self._library = os.path.dirname(os.__file__)
-        installed = (sys.prefix, sys.base_prefix, self._library, "/usr", "/lib", "/lib64", "/tmp", "/dev/shm")
-        self._inside = tuple(os.path.join(os.path.realpath(each), "") for each in installed)
-        self._inside += tuple(os.path.join(each, "") for each in installed)
+        self._inside = installed_folders()
         self._asked: dict[str, None] = {}
         self._is_over = False
         self.opened: set[str] = set()
@@ -69,34 +77,47 @@ class Watch:
         self._chance: dict[str, Any] = {}
         self._modules_count = len(sys.modules)
         self._replaced: set[str] = set()
+        self._stand_ins: list[tuple[Any, str, Any]] = list(self._make_stand_ins())
+        self._seeds = {"random": self._make_seeds("random", random, ("seed", "setstate"))}
+        if "numpy.random" in sys.modules:
+            self._seeds["numpy.random"] = self._make_seeds("numpy.random", sys.modules["numpy.random"], _NUMPY_SEEDS)
 
-    def begin(self) -> None:
-        """Watch from now on; before the project's code is run."""
+    def _make_stand_ins(self) -> Iterator[tuple[Any, str, Any]]:
         for name in _CLOCKS:
             for clock in (name, f"{name}_ns"):
-                setattr(time, clock, self._clock(clock, getattr(time, clock)))
-        os.urandom = random._urandom = self._entropy(os.urandom)  # type: ignore[attr-defined]
-        self._watch_chance("random", random.getstate, random, ("seed", "setstate"))
+                yield time, clock, self._clock(clock, getattr(time, clock))
+        entropy = self._entropy(os.urandom)
+        yield from ((os, "urandom", entropy), (random, "_urandom", entropy))
         for module in (builtins, io):
-            module.open = self._reading(io.open)  # type: ignore[assignment]
+            yield module, "open", self._reading(io.open)
         for name in ("open", "listdir", "scandir"):
-            original = getattr(os, name)
-            reading = self._reading(original)
-            setattr(os, name, reading)
-            for able in (os.supports_fd, os.supports_dir_fd):
-                if original in able:
-                    able.add(reading)
+            yield os, name, self._reading(getattr(os, name))
         for module_name, functions in _FUNCTIONS.items():
             module = sys.modules[module_name]
             for name in functions:
-                setattr(module, name, self._asking(f"{module_name}.{name}", getattr(module, name)))
+                yield module, name, self._asking(f"{module_name}.{name}", getattr(module, name))
+
+    def begin(self, folder: str | None = None) -> None:
+        """Watch from now on, the project in `folder` if it wasn't named before; before the project's code is run."""
+        if folder is not None:
+            self._below = os.path.join(folder, "")
+        for module, name, stand_in in self._stand_ins:
+            original = getattr(module, name)
+            setattr(module, name, stand_in)
+            if module is os:
+                for able in (os.supports_fd, os.supports_dir_fd):
+                    if original in able:
+                        able.add(stand_in)
+        self._watch_chance("random", random.getstate)
         self.look_again()
 
     def look_again(self) -> None:
         """Watches what has been imported since."""
         module = sys.modules.get("numpy.random")
         if module is not None and "numpy.random" not in self._chance:
-            self._watch_chance("numpy.random", lambda: _numpy_state(module), module, ("seed", "set_state"))
+            if "numpy.random" not in self._seeds:
+                self._seeds["numpy.random"] = self._make_seeds("numpy.random", module, _NUMPY_SEEDS)
+            self._watch_chance("numpy.random", lambda: _numpy_state(module))
         for module_name, kind, methods in _METHODS:
             if module_name in sys.modules and module_name not in self._replaced:
                 self._replaced.add(module_name)
@@ -148,12 +169,12 @@ class Watch:
     # MARK: Clocks and chance
 
     def _clock(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-        is_known, below = False, self._below
+        is_known = False
 
         def clock() -> Any:
             nonlocal is_known
             # A library's own use, such as a log's, is none of the model's.
-            if not is_known and (frame := self._caller(sys._getframe(1))).f_code.co_filename.startswith(below):
+            if not is_known and (frame := self._caller(sys._getframe(1))).f_code.co_filename.startswith(self._below):
                 is_known = self._note(f"time.{name}", frame)
                 if getattr(time, name) is clock:  # nobody else has put another one there
                     setattr(time, name, original)
@@ -191,9 +212,15 @@ class Watch:
 
         return urandom
 
-    def _watch_chance(self, name: str, now: Callable[[], Any], module: Any, seeds: tuple[str, ...]) -> None:
+    def _watch_chance(self, name: str, now: Callable[[], Any]) -> None:
         """Compares the state of a generator with what it was; one that is seeded before it is used has no chance."""
         self._chance[name] = {"now": now, "first": now()}
+        for module, seed, stand_in in self._seeds[name]:
+            setattr(module, seed, stand_in)
+
+    def _make_seeds(self, name: str, module: Any, seeds: tuple[str, ...]) -> list[tuple[Any, str, Any]]:
+        """What stands in for functions of the module that seed its generator."""
+        made = []
         for seed in seeds:
             original = getattr(module, seed)
 
@@ -204,7 +231,8 @@ class Watch:
                     self._chance[name] = None
                 return _original(*arguments, **named)
 
-            setattr(module, seed, seeded)
+            made.append((module, seed, seeded))
+        return made
 
     # MARK: Files, processes, the network
 
@@ -243,6 +271,22 @@ class Watch:
         return file[:1] == "<" or (file.startswith(self._library) and "site-packages" not in file)
 
 
+_made: Watch | None = None
+
+
+def make() -> None:
+    """In the zygote, once all is imported: make the watch that each worker needs at most one of."""
+    global _made
+    _made = Watch()
+
+
+def begin(folder: str) -> Watch:
+    """Watch the project in `folder` from now on."""
+    watch = _made or Watch()
+    watch.begin(folder)
+    return watch
+
+
 def _is_seeded(frame: FrameType) -> bool:
     """Whether the call that a frame is making has a seed, as far as that can be told."""
     found = _SEEDED.search(_call_text(frame))
@@ -273,6 +317,8 @@ def _only_call(line: str) -> str:
 
 def _numpy_state(module: Any) -> Any:
     try:
+        if (seen := process.numpy_numbers(module)) is not None:
+            return seen
         state = module.get_state(legacy=False)
         return state["state"]["key"].tobytes(), state["state"]["pos"], state["gauss"], state["has_gauss"]
     except Exception:  # another generator has been put in its place
