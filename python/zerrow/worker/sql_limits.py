@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import resource
 from collections.abc import Callable, Iterator, Mapping
@@ -46,8 +47,7 @@ class SqlLimits:
     scratch: str | None = None
     scratch_bytes_max: int = 0
     place: str | None = None
-    # What was written before, or is not the engine's rows.
-    _written_else: list[int] = field(default_factory=lambda: [written_bytes()], repr=False, compare=False)
+    _written_before: int = field(default_factory=lambda: written_bytes(), repr=False)
 
     @staticmethod
     def of(body: Mapping[str, Any]) -> SqlLimits:
@@ -70,7 +70,7 @@ class SqlLimits:
 
     def spilled_bytes(self) -> int | None:
         """The bytes that were written to the folder since this was made; None where there is no folder."""
-        return None if self.scratch is None else max(0, written_bytes() - sum(self._written_else))
+        return None if self.scratch is None else max(0, written_bytes() - self._written_before)
 
     # DuckDB
 
@@ -117,25 +117,18 @@ class SqlLimits:
         """A session with these settings that keeps to the limits."""
         import datafusion
 
-        before = written_bytes()
-        context = datafusion.SessionContext(settings, self._datafusion_runtime())
-        if self.scratch is not None:
-            size = max(1, self.scratch_bytes_max >> 10)
-            context.sql(f"SET datafusion.runtime.max_temp_directory_size = '{size}K'")
-        # It makes a folder, and the kernel counts that, too.
-        self._written_else.append(written_bytes() - before)
-        return context
-
-    def _datafusion_runtime(self) -> Any:
-        """The RuntimeEnvBuilder of a session."""
-        import datafusion
-
         builder, memory = datafusion.RuntimeEnvBuilder(), self.engine_bytes(DATAFUSION_TENTHS)
+        if memory is not None:
+            builder = builder.with_fair_spill_pool(memory)
         if self.scratch is None:
-            builder = builder.with_disk_manager_disabled()
-        else:
-            builder = builder.with_disk_manager_specified(self.scratch)
-        return builder if memory is None else builder.with_fair_spill_pool(memory)
+            return datafusion.SessionContext(settings, builder.with_disk_manager_disabled())
+        # Setting the size would undo the choice of a folder, and the other way round. By itself it takes the system's,
+        # when it first spills.
+        os.environ["TMPDIR"] = self.scratch
+        context = datafusion.SessionContext(settings, builder.with_disk_manager_os())
+        size = max(1, self.scratch_bytes_max >> 10)
+        context.sql(f"SET datafusion.runtime.max_temp_directory_size = '{size}K'")
+        return context
 
     # Failures
 
