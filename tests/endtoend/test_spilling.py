@@ -169,7 +169,8 @@ def test_a_full_disk_is_an_error_that_names_model_and_folder(
         pytest.skip("no file can be mounted here")
     try:
         os.chown(disk, any_project.caller.uid, -1)
-        fill(any_project, events, engine, answer=summed(QUERIES["sort"]))
+        # Where rows are sorted, so much is held when the disk is full that the kernel may be the first to end it.
+        fill(any_project, events, engine, answer=summed(QUERIES["aggregate" if engine == "datafusion" else "sort"]))
         result = run(any_project, disk)
         assert result.code == 1
         failure = result.report["error"]

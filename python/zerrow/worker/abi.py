@@ -147,7 +147,7 @@ class Isolation:
         )
 
     def of(self, uid: int | None, scratch: int | None = None) -> Isolation:
-        """The same for another worker, which is that user, or the zygote's own for None, and has the mount `scratch`."""
+        """The same for another worker, as that user, or the zygote's own for None; it has the mount `scratch`."""
         self.spec.uid, self.spec.scratch = uid or 0, scratch or 0
         return self
 

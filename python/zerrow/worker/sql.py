@@ -80,8 +80,6 @@ def _run_datafusion(
 ) -> pa.Table:
     """Run a query. `is_late` says whether conditions are evaluated while streams are decoded; None: where it pays."""
     is_late = decodes_late(streams) if is_late is None else is_late
-    import datafusion
-
     settings = configuration(cpus, STREAMED_BATCH_ROWS if streams else DATAFUSION_BATCH_ROWS)
     for key, value in (datafusion_settings(streams, is_late) | limits.datafusion_settings(cpus)).items():
         settings = settings.set(key, value)
