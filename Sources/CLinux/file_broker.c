@@ -124,8 +124,8 @@ static _Noreturn void serve_worker(int file, int socket) {
 }
 
 /*
- * A mount of one folder and nothing else: from its descriptor no name leads out of it. What is on it can be written, but
- * is no device, and nothing of it is executed with other rights. A negative errno where there is none.
+ * A mount of one folder and nothing else: from its descriptor no name leads out of it. What is on it can be written,
+ * but is no device, and nothing of it is executed with other rights. A negative errno where there is none.
  */
 static int clone_folder(const char *path) {
     struct mount_attr attributes = {

@@ -14,7 +14,8 @@
 #define CHANNEL_DESCRIPTOR 3
 #define FIRST_FREE_DESCRIPTOR 4
 
-/* Leaves open what zerrow_worker_place_descriptors does, and FIRST_FREE_DESCRIPTOR for `scratch`, if that is above 0. */
+/* Leaves open what zerrow_worker_place_descriptors does, and FIRST_FREE_DESCRIPTOR for `scratch`, if that is above 0.
+ */
 static int place_descriptors(int channel, int output, int scratch) {
     /* Out of the way first: either may have one of the numbers that are about to be taken. */
     channel = fcntl(channel, F_DUPFD_CLOEXEC, FIRST_FREE_DESCRIPTOR);
@@ -32,9 +33,7 @@ static int place_descriptors(int channel, int output, int scratch) {
     return 0;
 }
 
-EXPORTED int zerrow_worker_place_descriptors(int channel, int output) {
-    return place_descriptors(channel, output, 0);
-}
+EXPORTED int zerrow_worker_place_descriptors(int channel, int output) { return place_descriptors(channel, output, 0); }
 
 /* Isolates a worker whose mount `spec` names by its place among the descriptors, which is closed again. */
 static int enter(const struct zerrow_worker_spec *spec) {
