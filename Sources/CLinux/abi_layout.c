@@ -41,6 +41,7 @@ static const struct zerrow_layout layout[] = {
     FIELD(zerrow_worker_spec, rebuilt),
     FIELD(zerrow_worker_spec, covered),
     FIELD(zerrow_worker_spec, overlaid),
+    FIELD(zerrow_worker_spec, scratch),
     {NULL, NULL, 0, 0},
 };
 

@@ -123,6 +123,39 @@ static _Noreturn void serve_worker(int file, int socket) {
     }
 }
 
+/*
+ * A mount of one folder and nothing else: from its descriptor no name leads out of it. What is on it can be written,
+ * but is no device, and nothing of it is executed with other rights. A negative errno where there is none.
+ */
+static int clone_folder(const char *path) {
+    struct mount_attr attributes = {
+        .attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+        .propagation = MS_PRIVATE,
+    };
+    int folder = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+    if (folder < 0)
+        return -errno;
+    if (syscall(SYS_mount_setattr, folder, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) == 0)
+        return folder;
+    int error = errno;
+    close(folder);
+    return -error;
+}
+
+/* Clones the folder that a file names; in a process of its own, as its disk may not answer. */
+static _Noreturn void serve_folder(int file, int socket) {
+    struct stat status;
+    if (fstat(file, &status) < 0 || status.st_size < 2)
+        _exit(1);
+    const char *path = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, file, 0);
+    if (path == MAP_FAILED || path[status.st_size - 1] != 0)
+        _exit(1);
+    int folder = clone_folder(path);
+    int32_t error = folder < 0 ? -folder : 0;
+    (void)zerrow_message_send(socket, &error, sizeof(error), &folder, folder < 0 ? 0 : 1, 1);
+    _exit(0);
+}
+
 static _Noreturn void serve(int control) {
     for (;;) {
         char byte;
@@ -135,6 +168,8 @@ static _Noreturn void serve(int control) {
             _exit(0);
         if (count == 2 && syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) == 0) {
             close(control);
+            if (byte == ZERROW_BROKER_FOLDER)
+                serve_folder(descriptors[0], descriptors[1]);
             serve_worker(descriptors[0], descriptors[1]);
         }
         /* Where it could not be forked, the worker sees its socket's end. */

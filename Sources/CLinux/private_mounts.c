@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -171,6 +172,13 @@ static int leave_stage(void) {
     return umount2(STAGE, MNT_DETACH);
 }
 
+/* It lies in the worker's own /tmp, where it may write as far as Landlock goes. */
+static int attach_scratch(int scratch) {
+    if (mkdir(ZERROW_SCRATCH, 0700) < 0)
+        return -1;
+    return (int)syscall(SYS_move_mount, scratch, "", AT_FDCWD, ZERROW_SCRATCH, MOVE_MOUNT_F_EMPTY_PATH);
+}
+
 int zerrow_private_mounts_make(const struct zerrow_private_mounts *mounts, const char **stage) {
     char options[96];
     snprintf(options, sizeof(options), "mode=1777,nr_inodes=" TMP_FILES_MAX ",size=%llu",
@@ -188,6 +196,9 @@ int zerrow_private_mounts_make(const struct zerrow_private_mounts *mounts, const
         return -errno;
     *stage = "mounting /tmp, with what is shown below it";
     if (rebuild("/tmp", mounts->tmp_entries, options) < 0)
+        return -errno;
+    *stage = "mounting the worker's folder on a disk";
+    if (mounts->scratch > 0 && attach_scratch(mounts->scratch) < 0)
         return -errno;
     overlay_all(mounts->overlaid);
     *stage = "hiding what the model may not see";

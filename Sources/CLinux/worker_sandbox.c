@@ -174,6 +174,7 @@ EXPORTED int zerrow_worker_enter(const struct zerrow_worker_spec *spec) {
         .rebuilt = spec->rebuilt,
         .covered = spec->covered,
         .overlaid = spec->overlaid,
+        .scratch = spec->scratch,
     };
     int code = zerrow_private_mounts_make(&mounts, &stage);
     if (code == 0)

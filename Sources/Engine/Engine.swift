@@ -16,10 +16,12 @@ public final class Engine {
     let store: SegmentStore
     let cgroups: CgroupTree?
     let identities: WorkerUsers?
-    let janitor: Janitor?
+    private(set) var janitor: Janitor?
     let background: BackgroundWork
     /// Opens sources for scans.
     let fileBroker = FileBroker()
+    /// Folders on a disk for workers whose engines spill.
+    let scratch: ScratchFolders
     /// The kernel module, opened once; `absent` also when the options turn it off.
     let kernelZero: KernelZero.Presence
     let zygotes: ZygotePool
@@ -81,6 +83,8 @@ public final class Engine {
             })
         saved = try options.cacheFolder.map { try SavedResults($0) }
         let spillFolder = try Self.spillFolder(options, environment)
+        scratch = ScratchFolders(
+            in: spillFolder?.path, background, fileBroker, isSandboxed: options.isSandboxed)
         tables = TableRegistry(
             store, ways: spillFolder == nil ? options.eviction.ways.subtracting([.spill]) : options.eviction.ways)
         mover = TableMover(store, tables, background, spillFolder: spillFolder)
@@ -97,6 +101,12 @@ public final class Engine {
         cgroups?.elsewhere = { work, then in background.begin(.free, work, then: then) }
         if let bytes = options.memoryBytesMax { cgroups?.setMemoryMax(bytes) }
         janitor = try cgroups.map { try Janitor.start(executable: installation.executable, cgroups: $0) }
+        let executable = installation.executable
+        scratch.onPlace = { [weak self] path in
+            guard let self else { return }
+            if janitor == nil { janitor = try? Janitor.start(executable: executable, cgroups: nil) }
+            janitor?.remember(scratch: path)
+        }
         tables.users = self
         mover.delegate = self
         resources.user = self
@@ -202,6 +212,7 @@ public final class Engine {
         environments.shutDown()
         zygotes.shutDown()
         fileBroker.stop()
+        scratch.shutDown()
         cgroups?.remove()
         janitor?.dismiss()
     }

@@ -19,7 +19,7 @@ public struct BrokeredFile: Sendable {
     }
 }
 
-/// The process that opens sources for scans, which see no folder that a source is in.
+/// The process that opens sources for scans, which see no folder that a source is in, and that mounts folders for workers that write.
 ///
 /// It is started when the first scan needs it, and again when it has died. It ends with the thread that started it.
 public final class FileBroker {
@@ -39,14 +39,41 @@ public final class FileBroker {
     public func offer(_ files: [BrokeredFile]) throws -> DescriptorBox {
         let list = try FileDescriptor.sealedMemory(named: "files", Self.list(files))
         let (ours, theirs) = try MessageSocket.pair()
-        let descriptors = [list.raw, theirs.raw]
+        try ask(ZERROW_BROKER_FILES, list, theirs)
+        return DescriptorBox(try ours.descriptor.duplicate())
+    }
+
+    /// A mount of one folder that is nowhere yet: no name leads out of it. The answer is to be waited for on another thread, since
+    /// the folder's disk may not answer.
+    ///
+    /// - Parameter path: its absolute path, without links.
+    /// - Throws: `SandboxError` where no broker can be started, or `SystemError`; so does the answer.
+    public func mount(folder path: String) throws -> @Sendable () throws -> DescriptorBox {
+        let file = try FileDescriptor.sealedMemory(named: "folder", [UInt8](path.utf8) + [0])
+        let (ours, theirs) = try MessageSocket.pair()
+        try ask(ZERROW_BROKER_FOLDER, file, theirs)
+        return {
+            guard case .message(let answer) = try ours.receive(bytesMax: 4, descriptorsMax: 1),
+                answer.bytes.count == 4
+            else { throw SystemError("open_tree", errno: EPIPE, context: "\(path): the file broker has died") }
+            let error = answer.bytes.withUnsafeBytes { $0.loadUnaligned(as: Int32.self) }
+            guard error == 0, let mount = answer.descriptors.first else {
+                throw SystemError("open_tree", errno: error, context: path)
+            }
+            return mount
+        }
+    }
+
+    private func ask(
+        _ what: some BinaryInteger, _ file: borrowing FileDescriptor, _ socket: MessageSocket
+    ) throws {
+        let descriptors = [file.raw, socket.raw]
         do {
-            try started().send([1], descriptors: descriptors, wait: false)
+            try started().send([UInt8(what)], descriptors: descriptors, wait: false)
         } catch let error as SystemError where error.errno == EPIPE || error.errno == ECONNRESET {
             stop()
-            try started().send([1], descriptors: descriptors, wait: false)
+            try started().send([UInt8(what)], descriptors: descriptors, wait: false)
         }
-        return DescriptorBox(try ours.descriptor.duplicate())
     }
 
     private func started() throws -> MessageSocket {

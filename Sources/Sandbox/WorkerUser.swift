@@ -38,6 +38,11 @@ struct UserMap {
 public struct WorkerUser: Sendable, Equatable {
     /// User and group id inside.
     public let uid: UInt32
+
+    /// The same user and group outside of all sandboxes.
+    public var outside: (user: UInt32, group: UInt32) {
+        (UserMap.available.userFirst + uid, UserMap.available.groupFirst + uid)
+    }
 }
 
 /// Hands out users, so that no two workers that live at the same time share one.

@@ -8,6 +8,9 @@ extension Scheduler {
         models[model].readersGranted > 0
     }
 
+    /// Whether an earlier worker of the model had too little memory.
+    public func isRetry(_ model: Int) -> Bool { models[model].isRetry }
+
     /// Whether the model has asked, and has no answer yet.
     public func isAsking(_ model: Int) -> Bool {
         models[model].isAsking

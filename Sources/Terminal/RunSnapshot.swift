@@ -114,6 +114,8 @@ public struct ModelResult: Equatable, Sendable {
     public var travel: Travel?
     /// The most memory that its worker held.
     public var memoryBytesMax: UInt64?
+    /// The bytes that its SQL engine wrote to a disk.
+    public var spilledBytes: UInt64?
     /// Why it wasn't a success, in a few words.
     public var reason: String?
     /// Whether it was warned about: it is not as it was declared to be.
@@ -124,7 +126,8 @@ public struct ModelResult: Equatable, Sendable {
     /// A result.
     public init(
         name: String, status: Status, time: Duration? = nil, rows: Int64? = nil, travel: Travel? = nil,
-        memoryBytesMax: UInt64? = nil, reason: String? = nil, isDoubtful: Bool = false, streamedBytes: UInt64 = 0
+        memoryBytesMax: UInt64? = nil, spilledBytes: UInt64? = nil, reason: String? = nil, isDoubtful: Bool = false,
+        streamedBytes: UInt64 = 0
     ) {
         self.name = name
         self.status = status
@@ -132,6 +135,7 @@ public struct ModelResult: Equatable, Sendable {
         self.rows = rows
         self.travel = travel
         self.memoryBytesMax = memoryBytesMax
+        self.spilledBytes = spilledBytes
         self.reason = reason
         self.isDoubtful = isDoubtful
         self.streamedBytes = streamedBytes

@@ -52,11 +52,14 @@ public struct Summary: Equatable, Sendable {
         let streamedBytes = results.reduce(0) { ModelResult.Travel.sum($0, $1.streamedBytes) }
         if streamedBytes > 0 { text += ". \(Quantity.bytes(streamedBytes)) of source files streamed" }
         let total = total
-        guard total.totalBytes > 0 else {
-            return text + "."
+        text += "."
+        if total.totalBytes > 0 {
+            text +=
+                " \(Quantity.bytes(total.totalBytes)) of tables: \(Self.words(total)), "
+                + (total.copiedBytes == 0 ? "nothing copied." : "\(Quantity.bytes(total.copiedBytes)) copied.")
         }
-        return text + ". \(Quantity.bytes(total.totalBytes)) of tables: \(Self.words(total)), "
-            + (total.copiedBytes == 0 ? "nothing copied." : "\(Quantity.bytes(total.copiedBytes)) copied.")
+        let spilled = results.reduce(0) { ModelResult.Travel.sum($0, $1.spilledBytes ?? 0) }
+        return spilled > 0 ? text + " SQL engines spilled \(Quantity.bytes(spilled))." : text
     }
 
     /// All ways but copying: `71% reshared, 29% born shared, 12.0 KiB packed`. If there is little room, packed bytes are left out

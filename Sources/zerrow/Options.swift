@@ -113,7 +113,7 @@ struct EngineOptionGroup: ParsableArguments {
     @Option(
         name: .customLong("spill-dir"),
         help: ArgumentHelp(
-            "The folder on disk that tables are spilled to: TMPDIR, else /var/tmp. Nothing is left there.",
+            "The folder on disk that tables, and SQL engines, spill to: TMPDIR, else /var/tmp. Nothing is left there.",
             valueName: "dir"))
     var spillFolder: String?
 

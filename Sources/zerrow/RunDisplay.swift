@@ -96,7 +96,8 @@ extension ModelResult {
                     resharedBytes: $0.resharedBytes, bornSharedBytes: $0.bornSharedBytes,
                     deanonymizedBytes: $0.deanonymizedBytes, packedBytes: $0.packedBytes, copiedBytes: $0.copiedBytes)
             },
-            memoryBytesMax: model.memoryBytesMax, reason: reason, isDoubtful: !model.warnings.isEmpty,
+            memoryBytesMax: model.memoryBytesMax, spilledBytes: model.spilledBytes, reason: reason,
+            isDoubtful: !model.warnings.isEmpty,
             streamedBytes: status == .success
                 ? model.streamed.reduce(0) { $0.addingReportingOverflow($1.bytes).partialValue } : 0)
     }

@@ -14,6 +14,15 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* What the engine asks of it, in the first byte of a message. */
+enum {
+    /* Files of a list, for the worker at the other end of the socket. */
+    ZERROW_BROKER_FILES = 1,
+    /* A mount of one folder, whose absolute path, closed by a zero byte, is in the file: it can be written, and no name
+     * leads out of it. The answer on the socket is one errno of 32 bits, and where that is 0 the mount's descriptor. */
+    ZERROW_BROKER_FOLDER = 2,
+};
+
 /* The most files that are asked for at once. */
 #define ZERROW_FILES_MAX 64
 
@@ -24,7 +33,7 @@ struct zerrow_file_request {
 
 /*
  * Starts a broker in namespaces of its own; it ends when `control` does, which is a socket of whole messages, or when
- * the calling thread does. Each message has one byte, and beside it a list and the socket of the worker that it is for.
+ * the calling thread does. Each message has one byte, and beside it a file and the socket that the answer is for.
  *
  * 0, with the process id that is the caller's to wait for; or a negative errno.
  */

@@ -32,7 +32,12 @@ struct zerrow_private_mounts {
      * with them nobody outside sees. Nothing may be mounted below them. Where the kernel can't, they stay as they are.
      */
     const char *const *overlaid;
+    /* A mount that is nowhere yet, to be attached at ZERROW_SCRATCH; none if it is not above 0. */
+    int scratch;
 };
+
+/* Where a worker has the folder on a disk that is its own. */
+#define ZERROW_SCRATCH "/tmp/scratch"
 
 /* Whether this process's user can have overlaid folders; it tries in a process of its own. */
 int zerrow_overlay_is_possible(void);

@@ -30,6 +30,8 @@ struct zerrow_worker_spec {
     const struct zerrow_rebuilt_folder *rebuilt;
     const char *const *covered;
     const char *const *overlaid;
+    /* As in zerrow_private_mounts. */
+    int32_t scratch;
 };
 
 /*

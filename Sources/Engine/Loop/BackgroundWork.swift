@@ -32,6 +32,8 @@ final class BackgroundWork {
         case publish
         /// Zeroing memory for later outputs.
         case clean
+        /// Making folders on a disk for workers, which wait for them.
+        case scratch
         /// Giving back memory, files and control groups.
         case free
         /// Putting workers into their control groups, which the workers wait for.
@@ -50,7 +52,7 @@ final class BackgroundWork {
             switch self {
             case .export, .publish: 8
             case .prepare: 8
-            case .spill, .restore, .cgroup, .spawn, .environment, .catalog: 4
+            case .spill, .restore, .scratch, .cgroup, .spawn, .environment, .catalog: 4
             case .free, .compact: 2
             case .save, .clean, .history, .measure, .longCall: 1
             }

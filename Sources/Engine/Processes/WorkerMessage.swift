@@ -82,6 +82,8 @@ extension WorkerMessage {
         let asked: String?
         /// How the result differs from what its model declares, or that an expectation is not met.
         let warnings: [String]
+        /// The bytes that its SQL engine wrote to its folder on a disk; nil where it had none.
+        let spilledBytes: UInt64?
         /// Where its time went, in milliseconds, by the names of the protocol.
         let timing: [String: Double]
 
@@ -106,6 +108,7 @@ extension WorkerMessage {
             decache = DeCacheReport(body["decache"])
             changedFile = body["changed"]?.array?.first.map { $0.text ?? "a file" }
             asked = body["asked"]?.array?.first.map { $0.text ?? "something" }
+            spilledBytes = body["spilled_bytes"]?.integer.map { UInt64(clamping: $0) }
             warnings = (body["warnings"]?.array ?? []).compactMap(\.text)
             let times = Op.Timing.allCases.compactMap { key in
                 body["timing"]?[key.rawValue]?.number.map { (key.rawValue, $0) }

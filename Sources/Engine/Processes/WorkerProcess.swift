@@ -31,6 +31,8 @@ final class WorkerProcess {
     private(set) var pidfd: ProcessDescriptor?
     /// Whether it is being put into its control group; the scheduler does not know yet that it is there.
     private(set) var isEntering = false
+    /// Its folder on a disk; nil where it has none.
+    var scratch: ScratchFolder?
     /// The grant of its model; nil as long as it only waits.
     private(set) var grant: Scheduler.Grant?
     /// When it was sent its inputs, in nanoseconds of the monotonic clock.
@@ -367,9 +369,10 @@ extension WorkerProcess {
     ///   - code: the project's code, if it needs that.
     ///   - sources: a socket on which a scan gets its files.
     ///   - device: KernelZero's, where it is used.
+    ///   - sql: what its SQL engine may use, if it has one.
     func run(
         _ task: JSONValue, writingTo output: OutputSegment, bytesMax: UInt64, decacheBytesMax: UInt64?,
-        code: DescriptorBox?, sources: DescriptorBox?, device: DescriptorBox?
+        code: DescriptorBox?, sources: DescriptorBox?, device: DescriptorBox?, sql: SQLLimits?
     ) throws {
         recycledBytes = UInt64(output.recycledBytes)
         var members: [String: JSONValue] = [
@@ -382,6 +385,7 @@ extension WorkerProcess {
             members["decache"] = true
             members["decache_bytes_max"] = .integer(Int64(clamping: decacheBytesMax))
         }
+        if let sql { members.merge(sql.members) { _, new in new } }
         let task = DescriptorBox(try FileDescriptor.sealedMemory(named: "task", task.utf8))
         try channel.send(
             Datagram.message(Op.ToWorker.run, members),

@@ -85,11 +85,13 @@ final class ZygoteProcess {
 
     /// Calls on it to fork a worker.
     ///
-    /// - Parameter descriptors: the worker's ends of its socket and its output, and what it sees, in a sandbox.
+    /// - Parameter descriptors: the worker's ends of its socket and its output, and what it sees, in a sandbox, and then its
+    ///   folder on a disk, if it has one.
     func fork(_ worker: WorkerProcess, _ descriptors: [DescriptorBox]) throws(EngineError) {
         var members: [String: JSONValue] = [
             "worker": .string(worker.name), "cpus": .integer(Int64(Machine.processorCount())),
         ]
+        if worker.scratch?.mount != nil { members["scratch"] = true }
         if let identity = worker.identity { members["uid"] = .integer(Int64(identity.uid)) }
         try channel.send(Datagram.message(Op.ToZygote.fork, members), descriptors)
     }

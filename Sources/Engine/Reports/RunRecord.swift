@@ -75,6 +75,7 @@ final class RunRecord {
         models[model].wallMilliseconds = now - (models[model].startMilliseconds ?? now)
         models[model].timing = timing(of: worker, published.timing)
         models[model].decache = published.decache
+        models[model].spilledBytes = published.spilledBytes
         models[model].warnings = published.warnings
         models[model].output = RunReport.Output(
             rows: Int64(clamping: rows), counts: published.counts, moves: published.moves)

@@ -71,6 +71,8 @@ public struct RunReport: Codable, Sendable {
         @Nullable public var wallMilliseconds: Double?
         /// The most memory its worker held.
         @Nullable public var memoryBytesMax: UInt64?
+        /// The bytes that its SQL engine wrote to a disk, as they didn't fit into its memory; null for other models.
+        @Nullable public var spilledBytes: UInt64? = nil
         /// How often it was run: more than once where its table was dropped, or its worker had too little memory.
         public var executions: Int
         /// Where the time went, by the worker's own clock.
@@ -94,6 +96,7 @@ public struct RunReport: Codable, Sendable {
             case startMilliseconds = "start_ms"
             case wallMilliseconds = "wall_ms"
             case memoryBytesMax = "memory_bytes_max"
+            case spilledBytes = "spilled_bytes"
         }
     }
 

@@ -47,6 +47,8 @@ final class Run {
     private var modelsOutcome: Scheduler.Outcome?
     /// The scans that have a column of a file in common with another scan of the plan.
     private(set) lazy var overlappingScans = plan.overlappingScans
+    /// Whether its user knows that SQL models can't spill.
+    var hasNotedScratch = false
     /// How many grants its models were given.
     private(set) var grantCount = 0
 
@@ -182,11 +184,24 @@ final class Run {
                 in: cgroup?.makeWorker(name, memoryBytesMax: nil))
             workers[id] = worker
             let view = engine.options.isSandboxed ? [try files.view(for: zygote.key, process)] : []
-            try zygote.fork(worker, [DescriptorBox(try theirs.descriptor.duplicate()), writing] + view)
+            let descriptors = [DescriptorBox(try theirs.descriptor.duplicate()), writing] + view
+            guard hasScratch(model) else { return try zygote.fork(worker, descriptors) }
+            provideScratch(worker) { [unowned self] worker in
+                do {
+                    try zygote.fork(worker, descriptors + [worker.scratch?.mount].compactMap(\.self))
+                    worker.scratch?.mount = nil
+                } catch {
+                    forkFailed(id, error)
+                }
+            }
         } catch {
-            if let worker = workers.removeValue(forKey: id) { end(worker) }
-            feed(.forkFailed(id, reason: "\(error)"))
+            forkFailed(id, error)
         }
+    }
+
+    private func forkFailed(_ id: Scheduler.WorkerID, _ error: any Error) {
+        if let worker = workers.removeValue(forKey: id) { end(worker) }
+        feed(.forkFailed(id, reason: "\(error)"))
     }
 
     private func forked(_ worker: WorkerProcess, _ pidfd: DescriptorBox) {
@@ -258,7 +273,7 @@ final class Run {
         try worker.run(
             task(of: model), writingTo: output, bytesMax: limits.bytesMax,
             decacheBytesMax: usesDeCache(model) ? decacheBytesMax : nil, code: code, sources: sources,
-            device: engine.kernelZeroDevice)
+            device: engine.kernelZeroDevice, sql: sqlLimits(of: model, worker))
     }
 
     // MARK: What it says
@@ -382,6 +397,7 @@ final class Run {
     func end(_ worker: WorkerProcess) {
         worker.leave()
         if let identity = worker.identity { engine.identities?.give(back: identity) }
+        if let scratch = worker.scratch { engine.scratch.remove(scratch.name) }
         if worker.scan != nil {
             engine.decache.end(worker.storeID)
             engine.answerScans()

@@ -7,7 +7,7 @@ struct JanitorCommand: ParsableCommand {
         commandName: "janitor", abstract: "Removes what a killed engine left.", shouldDisplay: false)
 
     @Argument var version: String
-    @Argument var folders: [String]
+    @Argument var folders: [String] = []
 
     func run() {
         Janitor.serve(version: version == "v2" ? .v2 : .v1, folders: folders)

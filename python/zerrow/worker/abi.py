@@ -95,6 +95,7 @@ class _WorkerSpec(ctypes.Structure):
         ("rebuilt", ctypes.POINTER(_RebuiltFolder)),
         ("covered", ctypes.POINTER(ctypes.c_char_p)),
         ("overlaid", ctypes.POINTER(ctypes.c_char_p)),
+        ("scratch", ctypes.c_int32),
     )
 
 
@@ -142,11 +143,12 @@ class Isolation:
             (_RebuiltFolder * (len(folders) + 1))(*folders),
             _texts(view.covered),
             _texts(view.overlaid),
+            0,
         )
 
-    def of(self, uid: int | None) -> Isolation:
-        """The same for another worker, which is that user, or the zygote's own for None."""
-        self.spec.uid = uid or 0
+    def of(self, uid: int | None, scratch: int | None = None) -> Isolation:
+        """The same for another worker, as that user, or the zygote's own for None; it has the mount `scratch`."""
+        self.spec.uid, self.spec.scratch = uid or 0, scratch or 0
         return self
 
 

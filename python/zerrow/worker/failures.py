@@ -105,12 +105,17 @@ def _describe(error: BaseException, kind: str, folder: str | None) -> dict[str, 
     return {"kind": kind, "message": message, "traceback": trace, "file": file, "line": line}
 
 
+# DataFusion says first what it was about to do, where it knows.
+_EXHAUSTED = "Resources exhausted: "
+
+
 def is_memory(error: BaseException) -> bool:
     """Does this exception, of whatever library, say that memory ran out?"""
     package = type(error).__module__.partition(".")[0]
     if isinstance(error, MemoryError) or (type(error).__name__ == "OutOfMemoryException" and "duckdb" in package):
         return True
-    return package == "builtins" and _summary(error).startswith("Exception: DataFusion error: Resources exhausted")
+    said = _summary(error)
+    return package == "builtins" and said.startswith("Exception: DataFusion error: ") and _EXHAUSTED in said
 
 
 def _advise(error: BaseException) -> str:

@@ -96,7 +96,8 @@ class Zygote:
         worker, uid, cpus = check_fork(message)
         channel, output, *seen = message.descriptors
         try:
-            isolation = self._isolation_for(uid, *seen)
+            scratch = seen.pop() if message.body.get("scratch") is True else None
+            isolation = self._isolation_for(uid, scratch, *seen)
             if cpus != self._cpus:
                 # Here, as nearly all workers of a zygote are given as many.
                 process.use_threads(cpus)
@@ -117,7 +118,7 @@ class Zygote:
         self._poll.register(descriptor, select.POLLIN)
         self._channel.send("forked", {"worker": worker}, (descriptor,))
 
-    def _isolation_for(self, uid: int | None, file: int | None = None) -> Isolation | None:
+    def _isolation_for(self, uid: int | None, scratch: int | None, file: int | None = None) -> Isolation | None:
         """What isolates a worker that sees what the file says; all forks of a run send the same. None without a
         sandbox."""
         # By offsets: all forks of a run share one open file.
@@ -126,13 +127,14 @@ class Zygote:
             self._view = View() if file is None else read_view(text)
             self._isolation = Isolation(self._view) if self._sandboxed else None
             self._seen = text
-        return None if self._isolation is None else self._isolation.of(uid)
+        return None if self._isolation is None else self._isolation.of(uid, scratch)
 
 
 def check_fork(message: Message) -> tuple[str, int | None, int]:
     """The worker's name, uid and cpus; raises ProtocolError for anything else than a proper `fork`."""
     worker, uid, cpus = message.body.get("worker"), message.body.get("uid"), message.body.get("cpus", 1)
-    if message.op == "fork" and isinstance(worker, str) and len(message.descriptors) in (2, 3):
+    counts = (4,) if message.body.get("scratch") is True else (2, 3)
+    if message.op == "fork" and isinstance(worker, str) and len(message.descriptors) in counts:
         numbers = [number for number in (uid, cpus) if number is not None]
         if all(type(number) is int and 0 < number < 2**32 - 1 for number in numbers) and cpus is not None:
             return worker, uid, cpus

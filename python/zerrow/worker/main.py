@@ -24,6 +24,7 @@ from zerrow.worker.project import files_changed
 from zerrow.worker.results import rows_only, to_stream
 from zerrow.worker.secrets import hide, hide_in_report, hide_in_streams, secrets_of
 from zerrow.worker.source import Opener
+from zerrow.worker.sql_limits import SqlLimits
 from zerrow.worker.streamed import Sources, count_files
 from zerrow.worker.streamed_results import ROOM_PARTS, LargeResult, Room
 from zerrow.worker.tasks import end_streams, execute, load, prepare_arguments, raise_failure
@@ -46,6 +47,7 @@ class Work:
     arena_file_bytes: int = 0
     arena_bytes_max: int = 0
     decache_bytes_max: int | None = None
+    sql: SqlLimits | None = None
 
 
 def run(channel: Channel, library: WorkerLibrary, cpus: int, view: View | None = None) -> NoReturn:
@@ -139,6 +141,8 @@ class _Worker:
             file.seek(0)
             self._work.task = json.load(file)
         self._work.arena_file_bytes, self._work.arena_bytes_max = sizes
+        if self._work.task.get("kind") == "sql":
+            self._work.sql = SqlLimits.of(message.body)
         if message.body.get("decache") is True:
             limit = message.body.get("decache_bytes_max", sizes[1] // 2)
             self._work.decache_bytes_max = limit if type(limit) is int and limit >= 0 else 0
@@ -171,7 +175,7 @@ class _Worker:
         else:
             self._result = result = execute(
                 work.task, arguments, tables, self._cpus, cache, self._library.guard, self._blame, loaded,
-                self._opener(), notes, (work.arena_bytes_max // ROOM_PARTS, self._room),
+                self._opener(), notes, (work.arena_bytes_max // ROOM_PARTS, self._room), work.sql,
             )  # fmt: skip
         written = None
         if isinstance(result, LargeResult):
@@ -202,6 +206,8 @@ class _Worker:
             fields["changed"] = files_changed(
                 self._folder, planned_ns, [] if watching is None else sorted(watching.opened)
             )
+        if work.sql is not None and (spilled := work.sql.spilled_bytes()) is not None:
+            fields["spilled_bytes"] = spilled
         if asked or "changed" in fields:
             # A message has an end, and one reason is enough.
             fields["asked"] = [each[:_REASON_LENGTH_MAX] for each in asked[:_REASONS_MAX]]

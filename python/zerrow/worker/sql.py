@@ -13,6 +13,7 @@ from zerrow.worker.datafusion_session import configuration, only_queries
 from zerrow.worker.duckdb_input import readable
 from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.results import BATCH_ROWS, collect_datafusion, restore_strings
+from zerrow.worker.sql_limits import SqlLimits
 from zerrow.worker.sql_streams import (
     as_scanned,
     blaming,
@@ -37,9 +38,9 @@ DUCKDB_QUERIES = ("SELECT", "MULTI")
 """The kinds of statements that are queries; a PIVOT is of several parts."""
 
 
-def run_sql(task: dict[str, Any], arguments: dict[str, Any], cpus: int) -> pa.Table:
+def run_sql(task: dict[str, Any], arguments: dict[str, Any], cpus: int, limits: SqlLimits | None = None) -> pa.Table:
     """Run a task of kind `sql`: tables among `arguments` are its relations, other values its `$name` parameters, and so
-    are the task's secrets. A relation's name may have a namespace.
+    are the task's secrets. A relation's name may have a namespace. The engine keeps to `limits`.
 
     Errors of the engine pass as they are. Raises WorkerFailure for what is not one query.
     """
@@ -57,9 +58,9 @@ def run_sql(task: dict[str, Any], arguments: dict[str, Any], cpus: int) -> pa.Ta
         "secrets", {}
     )
     values = {name: value for name, value in given.items() if name in used}
-    run = _run_duckdb if engine == "duckdb" else _run_datafusion
-    with blaming(streams, "DuckDB" if engine == "duckdb" else "DataFusion"):
-        return run(task["sql"], tables, streams, values, cpus)
+    run, limits = _run_duckdb if engine == "duckdb" else _run_datafusion, limits or SqlLimits()
+    with limits.explaining(), blaming(streams, "DuckDB" if engine == "duckdb" else "DataFusion"):
+        return run(task["sql"], tables, streams, values, cpus, limits)
 
 
 def error_line(message: str, first: int) -> int:
@@ -74,16 +75,15 @@ def _run_datafusion(
     streams: dict[str, StreamedSource],
     values: dict[str, Any],
     cpus: int,
+    limits: SqlLimits,
     is_late: bool | None = None,
 ) -> pa.Table:
     """Run a query. `is_late` says whether conditions are evaluated while streams are decoded; None: where it pays."""
     is_late = decodes_late(streams) if is_late is None else is_late
-    import datafusion
-
     settings = configuration(cpus, STREAMED_BATCH_ROWS if streams else DATAFUSION_BATCH_ROWS)
-    for key, value in datafusion_settings(streams, is_late).items():
+    for key, value in (datafusion_settings(streams, is_late) | limits.datafusion_settings(cpus)).items():
         settings = settings.set(key, value)
-    context = datafusion.SessionContext(settings)
+    context = limits.datafusion_session(settings)
     for name, table in tables.items():
         _make_namespace(context, name)
         context.register_record_batches(_quoted(name), partitions(table, cpus))
@@ -93,9 +93,9 @@ def _run_datafusion(
     frame = context.sql(sql, only_queries(), values or None)
     try:
         table = collect_datafusion(frame)
-    except Exception:
-        if is_late:
-            return _run_datafusion(sql, tables, streams, values, cpus, is_late=False)
+    except Exception as error:
+        if is_late and not limits.is_short(error):
+            return _run_datafusion(sql, tables, streams, values, cpus, limits, is_late=False)
         raise
     if streams:
         planned = frame.schema()
@@ -132,9 +132,15 @@ def _make_namespace(context: Any, name: str) -> None:
 
 
 def _run_duckdb(
-    sql: str, tables: dict[str, pa.Table], streams: dict[str, StreamedSource], values: dict[str, Any], cpus: int
+    sql: str,
+    tables: dict[str, pa.Table],
+    streams: dict[str, StreamedSource],
+    values: dict[str, Any],
+    cpus: int,
+    limits: SqlLimits,
 ) -> pa.Table:
     with warm_duckdb.connect(cpus) as connection:
+        limits.limit_duckdb(connection)
         # Replacement scans would let a statement read this function's variables.
         connection.execute("set python_enable_replacements = false")
         for name, table in tables.items():

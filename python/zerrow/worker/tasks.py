@@ -26,6 +26,7 @@ from zerrow.worker.row_streams import RowStream, source_stream, table_stream
 from zerrow.worker.scan import Cache, scan
 from zerrow.worker.source import Blame, Opener
 from zerrow.worker.sql import run_sql
+from zerrow.worker.sql_limits import SqlLimits
 from zerrow.worker.streamed import Sources, StreamedSource, streamed_sources
 from zerrow.worker.streamed_results import LargeResult, Room, batches_of, collected
 from zerrow.worker.widening import widened
@@ -96,13 +97,15 @@ def execute(
     opener: Opener | None = None,
     notes: list[str] | None = None,
     room: tuple[int, Callable[[], Room | None]] | None = None,
+    limits: SqlLimits | None = None,
 ) -> pa.Table | str | LargeResult:
     """Run the task and give its table, or its text for a preview.
 
     `tables` are the task's inputs as they came; `cache`, `guard`, `blame` and `opener` are a scan's; `loaded` is what
     `load` gave, where that was called; `notes` gets what is to be warned about. Of a Python model's result that comes
     batch by batch and takes more bytes than `room` says, what is given is still to be written to the file that `room`
-    gives; `end_streams` comes after that. Exceptions of user code pass; WorkerFailure for what zerrow found.
+    gives; `end_streams` comes after that. `limits` are a SQL model's. Exceptions of user code pass; WorkerFailure for
+    what zerrow found.
     """
     match task["kind"]:
         case "scan":
@@ -119,7 +122,7 @@ def execute(
                 raise_failure(arguments)
                 raise
         case "sql":
-            return _checked(to_table(run_sql(task, arguments, cpus), list(tables)), task, notes)
+            return _checked(to_table(run_sql(task, arguments, cpus, limits), list(tables)), task, notes)
         case "filter":
             # With what models left for others: it comes from further up.
             return give_objects(arguments["table"])

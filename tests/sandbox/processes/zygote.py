@@ -30,6 +30,7 @@ class WorkerSpec(ctypes.Structure):
         ("rebuilt", ctypes.POINTER(RebuiltFolder)),
         ("covered", ctypes.POINTER(ctypes.c_char_p)),
         ("overlaid", ctypes.POINTER(ctypes.c_char_p)),
+        ("scratch", ctypes.c_int32),
     )
 
 
