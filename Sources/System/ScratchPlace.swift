@@ -75,10 +75,11 @@ public final class ScratchPlace: Sendable {
     /// What is no folder of this user's is none that was left behind.
     private static func removeAbandoned(in place: Folder) {
         for name in (try? place.names()) ?? [] where name.hasPrefix(prefix) {
-            guard let folder = try? place.folder(name), (try? folder.sharing()) == .some(nil),
-                (try? folder.lockIfFree()) == true
-            else { continue }
-            try? FolderTree.remove(place.kernelPath(name))
+            do {
+                let folder = try place.folder(name)
+                guard try folder.sharing() == nil, try folder.lockIfFree() else { continue }
+                try FolderTree.remove(place.kernelPath(name))
+            } catch { continue }
         }
     }
 }

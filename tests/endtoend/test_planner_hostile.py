@@ -393,14 +393,16 @@ def write_liar(path: Path, values: int) -> None:
 def test_a_footer_that_lies_gives_a_plan_or_a_message(project: Project, values: int):
     project.write("reader.sql", "SELECT a FROM numbers")
     write_liar(project.folder / "data" / "numbers.parquet", values)
-    done = plan(project, "-O", "json")
-    if done.returncode == 0:
-        (scan,) = (each for each in json.loads(done.stdout)["models"] if each["kind"] == "scan")
-        assert 0 <= scan["expected_bytes"] <= 1 << 60
-    else:
-        assert done.returncode == 1
-        assert "numbers.parquet" in done.stderr
-        assert "JSON" not in done.stderr
+    for words in ([], ["--no-stream"]):
+        done = plan(project, "-O", "json", *words)
+        if done.returncode == 0:
+            models = json.loads(done.stdout)["models"]
+            assert all(0 <= each["expected_bytes"] <= 1 << 60 for each in models if each["kind"] == "scan" or not words)
+            assert [each["name"] for each in models] == [*(["numbers"] if words else []), "reader"]
+        else:
+            assert done.returncode == 1
+            assert "numbers.parquet" in done.stderr
+            assert "JSON" not in done.stderr
 
 
 # ---- What the planner's process may do. ----

@@ -231,7 +231,8 @@ def test_a_warm_planner_that_is_killed_at_any_moment_costs_no_plan(project: Proj
             text=True,
             env=project.environment(server.environment),
         )
-        with pytest.raises(subprocess.TimeoutExpired):
+        # The longest waits may be longer than the plan takes.
+        with contextlib.suppress(subprocess.TimeoutExpired):
             client.wait(0.001 + delay * 0.006)
         os.kill(pid, signal.SIGKILL)
         out, err = client.communicate(timeout=60)

@@ -142,7 +142,7 @@ class SqlLimits:
         except Exception as error:
             if not self._is_full(error) and not is_in_memory(error):
                 raise
-            # What runs on for the query ends with the frames that hold it: it would take what is left of the memory.
+            # The frames hold the query, and with it memory that telling of the failure may need.
             error.with_traceback(None)
             said = str(error).split("\n\nPossible solutions", 1)[0].strip()
             if self._is_full(error):
