@@ -85,8 +85,7 @@ def _run_datafusion(
         settings = settings.set(key, value)
     context = limits.datafusion_session(settings)
     for name, table in tables.items():
-        _make_namespace(context, name)
-        context.register_record_batches(_quoted(name), partitions(table, cpus))
+        _register_in_datafusion(context, name, table, cpus)
     for name, source in streams.items():
         _make_namespace(context, name)
         register_in_datafusion(context, _quoted(name), source)
@@ -117,9 +116,14 @@ def _schema_over_scans(
 
     context = datafusion.SessionContext(configuration(1, DATAFUSION_BATCH_ROWS))
     for name, relation in (tables | streams).items():
-        _make_namespace(context, name)
-        context.register_record_batches(_quoted(name), partitions(relation.schema.empty_table(), 1))
+        _register_in_datafusion(context, name, relation.schema.empty_table(), 1)
     return context.sql(sql, only_queries(), values or None).schema()
+
+
+def _register_in_datafusion(context: Any, name: str, table: pa.Table, cpus: int) -> None:
+    """Make a table the relation of that name."""
+    _make_namespace(context, name)
+    context.register_record_batches(_quoted(name), partitions(table, cpus))
 
 
 def _make_namespace(context: Any, name: str) -> None:
@@ -152,7 +156,7 @@ def _run_duckdb(
                 _register_in_namespace(connection, name, readable(name, plain))
         for name, source in streams.items():
             if "." in name:
-                connection.execute(f"create schema if not exists {_quoted(name).rsplit('.', 1)[0]}")
+                _make_namespace_in_duckdb(connection, name)
             view_in_duckdb(connection, _quoted(name), source)
         statements = connection.extract_statements(sql)
         if len(statements) != 1 or statements[0].type.name not in DUCKDB_QUERIES:
@@ -163,10 +167,14 @@ def _run_duckdb(
 
 def _register_in_namespace(connection: Any, name: str, table: Any) -> None:
     """A table with a namespace: a view of that name, for what is registered lies in none."""
-    namespace, own = _quoted(name).rsplit(".", 1)
     connection.register(f"zerrow {name}", table)
-    connection.execute(f"create schema if not exists {namespace}")
-    connection.execute(f"create view {namespace}.{own} as select * from {quoted_part(f'zerrow {name}')}")
+    _make_namespace_in_duckdb(connection, name)
+    connection.execute(f"create view {_quoted(name)} as select * from {quoted_part(f'zerrow {name}')}")
+
+
+def _make_namespace_in_duckdb(connection: Any, name: str) -> None:
+    """Make the namespace that a table's name has, where that is not there."""
+    connection.execute(f"create schema if not exists {_quoted(name).rsplit('.', 1)[0]}")
 
 
 def _quoted(name: str) -> str:
