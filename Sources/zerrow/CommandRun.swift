@@ -10,10 +10,14 @@ enum CommandRun {
         var call = call
         let environment = Environment.variables
         let display = RunDisplay(isQuery: call.query != nil)
+        let events = call.showsEvents ? EventLines(forwarding: display) : nil
         let job = JobRecorder(
-            call.job(Job.newID()), in: call.againOnLine ? nil : JobFolder.path(environment), forwarding: display)
+            call.job(Job.newID()), in: call.againOnLine ? nil : JobFolder.path(environment),
+            forwarding: events ?? display)
         var report: RunReport
         var wasInterrupted = false
+        // Prints a report with the rows in it.
+        var showWithRows: ((String) throws -> Void)?
         var stream: RowStream?
         // Its end is waited for when the plan can't be made.
         var early: Engine?
@@ -49,24 +53,36 @@ enum CommandRun {
             if let stream, report.status == "success", call.output == .tty {
                 try stream.show(plan, isOnly: call.query != nil, columns: Output.columns(1), signals: signals)
             }
+            if let stream, report.status == "success", call.output == .json {
+                showWithRows = { try stream.show(plan, in: $0, signals: signals) }
+            }
         } catch {
             display.finish()
             if case EngineError.interrupted? = error as? EngineError { wasInterrupted = true }
             report = RunReport(run: job.job.id, failures: failures(of: error))
         }
         early?.shutDown()
-        stream?.remove()
         // One that should have gone on without its terminal and could not.
         job.begin()
         if let problem = job.end(report, wasInterrupted: wasInterrupted) {
             Output.note("this job is not remembered: \(problem)")
         }
-        if call.output == .json {
+        if let showWithRows {
+            do { try showWithRows(report.json) } catch {
+                stream?.remove()
+                Output.error("\(error)")
+                Output.leave(1)
+            }
+        } else if call.output == .json {
             Output.result(report.json)
+            for failure in report.errors { Output.error(failure.text) }
+        } else if call.showsEvents {
+            events?.ended(report)
             for failure in report.errors { Output.error(failure.text) }
         } else {
             show(report, onlyRows: call.query != nil)
         }
+        stream?.remove()
         Output.leave(report.status == "success" ? 0 : 1)
     }
 
@@ -76,11 +92,14 @@ enum CommandRun {
     ) throws -> Plan {
         var request = call.project.request(query: call.query, isDryRun: call.isDryRun)
         request.memoryBytesMax = options.memoryBytesMax
+        request.exportFormat = call.export.plannedFormat
         // What opens the files for an engine of SQL comes with the arena's library.
         request.mayStream = request.mayStream && (!call.engine.noArena || call.engine.noSandbox)
         return try Engine.plan(
             installation: installation, environment: environment, folder: call.project.project, request,
-            writtenFolders: [options.exportFolder, call.engine.cacheFolder, call.engine.spillFolder].compactMap(\.self),
+            writtenFolders: [
+                options.exportFolder, options.sinkFolder, call.engine.cacheFolder, call.engine.spillFolder,
+            ].compactMap(\.self),
             prepares: true, isSandboxed: !call.engine.noSandbox,
             servedAt: call.run.noServe || call.engine.ownEngineOption != nil
                 ? nil : try? ServeAddress(nil, environment: environment),

@@ -19,10 +19,14 @@ struct RunCall {
     var engine: EngineOptionGroup
     let run: RunOptionGroup
     let output: OutputFormat
+    /// How rows are written piece by piece.
+    var rowFormat = RowReader.Format.table
+    /// Whether its events are printed as JSON lines.
+    var showsEvents = false
     var rows = Rows.preview(0, isTail: false)
     /// The statement; nil for a run of the whole project.
     var query: String?
-    var exportFolder: String?
+    var export = ExportOptions()
     var isDryRun = false
     /// Whether its tables are published together at its end.
     var isTransactional = true
@@ -47,9 +51,8 @@ struct RunCall {
         options.previewRows = rows.previewRows
         if case .preview(_, let isTail) = rows { options.previewsTail = isTail }
         options.previewWidth = Output.columns(1)
-        options.exportFolder = try exportFolder.map {
-            try FolderOption(option: "--export", path: $0, madeWithMode: 0o755).checked()
-        }
+        let folder = try export.checkedFolder()
+        if export.format == .arrow { options.exportFolder = folder } else { options.sinkFolder = folder }
         return options
     }
 

@@ -19,6 +19,8 @@ public struct PlanRequest: Sendable {
     public var query: String?
     /// Whether SQL models may read sources by themselves.
     public var mayStream = true
+    /// The format that workers write the last tables' files in, as the planner calls it; nil: they write none.
+    public var exportFormat: String?
     /// The most memory that the run may take, in bytes; nil: what an engine takes that is told nothing.
     public var memoryBytesMax: UInt64?
 
@@ -39,6 +41,7 @@ public struct PlanRequest: Sendable {
         }
         if let query { arguments += ["--query", query] }
         if !mayStream { arguments.append("--no-stream") }
+        if let exportFormat { arguments += ["--export-format", exportFormat] }
         if let bytes = memoryBytesMax ?? Engine.memoryBytesMax(EngineOptions()) {
             arguments += ["--memory", "\(bytes)"]
         }

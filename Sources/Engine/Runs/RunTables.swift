@@ -84,8 +84,10 @@ extension Run {
         do {
             if let failure { throw failure }
             let written = try writtenTable(of: model, worker)
+            let sunk = try sinkFile(of: model, worker)
             let made = try engine.store.finish(result.publish)
             if let written { materializations.add(written, of: model) }
+            if let sunk { name(sunk, of: model) }
             let seconds = Double(MonotonicClock.nanoseconds() - worker.sentAt) / 1e9
             worker.cgroup?.allowSwap()
             tables.add(made[0], of: model, by: worker, seconds: seconds)
@@ -185,12 +187,19 @@ extension Run {
         exports.begin(table, of: model, to: path) { outcome in
             self.giveUpTable(of: model)
             guard let outcome else { return }
-            switch outcome {
-            case .written: if self.options.notesExports { self.observer?.note("\(self.name(of: model)) → \(path)") }
-            case .stopped: self.noteFailure(ofExporting: model, "the run was cancelled")
-            case .failed(let reason): self.noteFailure(ofExporting: model, reason)
-            }
+            self.noteExport(of: model, path, outcome)
             self.endIfOver()
+        }
+    }
+
+    /// Notes what became of a file that a model's table was to be in.
+    func noteExport(of model: Int, _ path: String, _ outcome: ExportWork.Outcome) {
+        switch outcome {
+        case .written:
+            let table = plan.models[model].sink == nil ? name(of: model) : plan.models[model].inputs[0]
+            if options.notesExports || plan.models[model].sink != nil { observer?.note("\(table) → \(path)") }
+        case .stopped: noteFailure(ofExporting: model, "the run was cancelled")
+        case .failed(let reason): noteFailure(ofExporting: model, reason)
         }
     }
 
@@ -205,11 +214,12 @@ extension Run {
     }
 
     private func path(ofExporting model: Int, to folder: String) -> String {
-        "\(folder)/\(plan.models[model].name).arrows"
+        "\(folder)/\(plan.models[model].sink?.file ?? "\(plan.models[model].name).arrows")"
     }
 
     private func noteFailure(ofExporting model: Int, _ reason: String) {
-        let path = path(ofExporting: model, to: options.exportFolder ?? "")
+        let folder = plan.models[model].sink == nil ? options.exportFolder : options.sinkFolder
+        let path = path(ofExporting: model, to: folder ?? "")
         record.fail(name(of: model), "its table could not be written to \(path): \(reason)")
     }
 

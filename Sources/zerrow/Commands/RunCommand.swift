@@ -39,8 +39,17 @@ struct RunCommand: ParsableCommand {
             """)
     var noTransaction = false
 
-    @Option(name: [.customShort("O"), .long], help: "tty: a table for people. json: one JSON object on stdout.")
-    var output = OutputFormat.tty
+    @Option(
+        name: [.customShort("O"), .long],
+        help: """
+            tty: a table for people. json: one JSON object on stdout. jsonl: what happens, as it happens, a JSON object per line.
+            """)
+    var output = Format.tty
+
+    /// How the run is told on standard output.
+    enum Format: String, ExpressibleByArgument, CaseIterable {
+        case tty, json, jsonl
+    }
 
     @Option(
         help: ArgumentHelp(
@@ -52,10 +61,7 @@ struct RunCommand: ParsableCommand {
         name: .long, parsing: .unconditional, help: ArgumentHelp("Rows of each final table to show.", valueName: "n"))
     var rows = 10
 
-    @Option(
-        name: .long,
-        help: ArgumentHelp("Write the final tables into this folder, as Arrow IPC streams.", valueName: "dir"))
-    var export: String?
+    @OptionGroup var export: ExportOptions
 
     @Flag(
         name: [.customShort("d"), .long],
@@ -77,14 +83,19 @@ struct RunCommand: ParsableCommand {
     func validate() throws {
         try Self.check(rows: rows)
         if detach, againOnLine { throw ValidationError("--detach leaves no line to read") }
+        if detach, output == .jsonl {
+            throw ValidationError("--detach leaves nothing to watch: 'zerrow job get ID -O json' says how far it is")
+        }
     }
 
     func run() throws {
-        var call = RunCall(project: project, engine: engineOptions, run: runOptions, output: output)
+        var call = RunCall(
+            project: project, engine: engineOptions, run: runOptions, output: output == .json ? .json : .tty)
+        call.showsEvents = output == .jsonl
         let hasRows = !dryRun && !detach && output == .tty && preview != .off
         call.rows = .preview(hasRows ? rows : 0, isTail: preview == .tail)
         call.preview = preview.rawValue
-        call.exportFolder = export
+        call.export = export
         call.isDryRun = dryRun
         call.isTransactional = !noTransaction
         call.isDetached = detach

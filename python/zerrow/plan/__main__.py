@@ -20,6 +20,7 @@ from zerrow.plan.host_files import OWN_FILES, AskedFiles, HostFiles  # noqa: E40
 from zerrow.plan.ignored import GitSettings  # noqa: E402
 from zerrow.plan.place import tell_of_places  # noqa: E402
 from zerrow.plan.planner import plan_project  # noqa: E402
+from zerrow.plan.sinks import FORMATS  # noqa: E402
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--check-filters", action="store_true", help="ask the engine that evaluates filters what it says of them"
     )
     parser.add_argument("--no-stream", action="store_true", help="have all sources decoded before models read them")
+    parser.add_argument("--export-format", choices=sorted(FORMATS), help="have the last tables written to files")
     parser.add_argument("--memory", type=int, metavar="BYTES", help="the memory that the run may take")
     parser.add_argument("--hand-over", action="store_true", help="put the code that workers run into the plan")
     parser.add_argument(
@@ -92,6 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
             git=GitSettings(options.excludes, options.ignore_case, options.git_folder),
             may_stream=not options.no_stream,
             memory_bytes=options.memory,
+            export_format=options.export_format,
         )
     except PlanError as error:
         failure = {

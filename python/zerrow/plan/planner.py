@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ from zerrow.plan.place import now_at, place
 from zerrow.plan.places import hidden
 from zerrow.plan.project import Project, read_project
 from zerrow.plan.project_file import SourceDeclaration, read_project_file
+from zerrow.plan.sinks import check_sinks, sink_entries
 from zerrow.plan.sources import Source, read_sources
 from zerrow.plan.tasks import HIDDEN, hide_secrets, model_task, scan_task
 
@@ -68,6 +70,7 @@ def plan_project(
     git: GitSettings = NO_SETTINGS,
     may_stream: bool = False,
     memory_bytes: int | None = None,
+    export_format: str | None = None,
 ) -> dict[str, Any]:
     """The plan of the project in `folder`, with parameters `given` as texts, or by variables of the `environment`.
 
@@ -81,7 +84,8 @@ def plan_project(
     their scans find what it says of them. With `hands_over`, the plan has the code that workers run. `host` is where
     sources are looked for; `git` has what git's configuration says of the files that it ignores.
     With `may_stream`, SQL models may read sources by themselves: those that nobody else reads, and those that are large
-    beside `memory_bytes`, which is what the run may take.
+    beside `memory_bytes`, which is what the run may take. With an `export_format`, workers write the last tables to
+    files.
     Raises PlanError with all that is wrong. Imports none of the project's code.
     """
     findings = Findings()
@@ -102,6 +106,7 @@ def plan_project(
         written = [os.path.realpath(each) for each in written_folders]
         planner = _Planner(project, footers, findings, planned_ns, written, engine, hands_over, host, git)
         planner.may_stream, planner.memory_bytes = may_stream, memory_bytes
+        planner.export_format = export_format
         return planner.plan(checks_filters, publishes=not is_dry_run and query is None)
     except PlanError:
         raise
@@ -139,6 +144,7 @@ class _Planner:
         self.git = git
         self.hidden = HiddenEntries()
         self.may_stream = False
+        self.export_format: str | None = None
         self.memory_bytes: int | None = None
         self.missing: list[str] = []
         self.targets: dict[str, Target] = {}
@@ -311,6 +317,11 @@ class _Planner:
                 entry["task"]["modules"] = self.code.modules(keys.codes[model.name])
         planned = with_filter_nodes(planned, DEFAULT, keys.filtered)
         self._note_what_is_not_kept(planned)
+        if self.export_format is not None:
+            sinks = sink_entries(planned, self.export_format, partial(_model_entry, limits=Limits()))
+            check_sinks(sinks, self.written_folders, self.project.file, self.findings)
+            self.findings.raise_errors()
+            materializations += sinks
         planned += materializations
         if self.code is None:
             hide_secrets(planned)
