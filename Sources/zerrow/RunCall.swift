@@ -23,6 +23,8 @@ struct RunCall {
     /// The statement; nil for a run of the whole project.
     var query: String?
     var exportFolder: String?
+    /// The models that are wanted, with what they need; empty: all.
+    var selected: [String] = []
     var isDryRun = false
     /// Whether its tables are published together at its end.
     var isTransactional = true
@@ -44,6 +46,7 @@ struct RunCall {
         options.usesCache = !run.noCache
         options.usesDeCache = !run.noDeCache
         options.isTransactional = isTransactional
+        options.handsTables = run.handTables != nil
         options.previewRows = rows.previewRows
         if case .preview(_, let isTail) = rows { options.previewsTail = isTail }
         options.previewWidth = Output.columns(1)
@@ -62,6 +65,7 @@ struct RunCall {
             "ref": .string(run.ref ?? RunOptionGroup.branch), "strict": project.strict.map { .bool($0) } ?? .null,
             "transaction": .bool(isTransactional),
         ]
+        if !selected.isEmpty { options["select"] = .array(selected.map { .string($0) }) }
         if let query { options["sql"] = .string(query) }
         if !run.arguments.isEmpty { options["args"] = .array(run.arguments.map { .string($0) }) }
         return Job(id: id, kind: query == nil ? .run : .query, folder: project.project, options: options)

@@ -20,6 +20,8 @@ public struct RunOptions: Codable, Sendable, Equatable {
     public var isTransactional = true
     /// Where final tables are written to, absolute; nil: nowhere.
     public var exportFolder: String?
+    /// Whether its observer is handed the final tables themselves.
+    public var handsTables = false
     /// Whether its user is told where they were written to.
     public var notesExports = true
     /// Rows of each final table that the report's preview shows; 0: no preview.
@@ -43,6 +45,7 @@ public struct RunOptions: Codable, Sendable, Equatable {
         case memoryBytesMax = "memory_bytes_max"
         case usesCache = "uses_cache"
         case usesDeCache = "uses_decache"
+        case handsTables = "hands_tables"
         case notesExports = "notes_exports"
         case isTransactional = "is_transactional"
         case exportFolder = "export_folder"

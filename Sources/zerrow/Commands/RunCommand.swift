@@ -20,6 +20,7 @@ struct RunCommand: ParsableCommand {
               zerrow run -p examples/tpch
               zerrow run -p examples/tpch --param segment=MACHINERY
               zerrow run -p examples/tpch --output json | jq .wall_ms
+              zerrow run -p examples/tpch --select revenue
               zerrow run -p examples/tpch --preview tail --rows 3
               zerrow run -p examples/tpch --detach     prints a job's id; 'zerrow job logs ID' has what it said
             """)
@@ -27,6 +28,13 @@ struct RunCommand: ParsableCommand {
     @OptionGroup var project: ProjectOptions
     @OptionGroup var engineOptions: EngineOptionGroup
     @OptionGroup var runOptions: RunOptionGroup
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Run this model, and those that it needs, and no others; repeat for more. Its table is one of the final ones.",
+            valueName: "model"))
+    var select: [String] = []
 
     @Flag(name: .customLong("dry-run"), help: "Run all models but publish and show no result but the summary.")
     var dryRun = false
@@ -76,6 +84,9 @@ struct RunCommand: ParsableCommand {
 
     func validate() throws {
         try Self.check(rows: rows)
+        if detach, runOptions.handTables != nil {
+            throw ValidationError("--detach leaves nobody to hand tables to")
+        }
         if detach, againOnLine { throw ValidationError("--detach leaves no line to read") }
     }
 
@@ -85,6 +96,7 @@ struct RunCommand: ParsableCommand {
         call.rows = .preview(hasRows ? rows : 0, isTail: preview == .tail)
         call.preview = preview.rawValue
         call.exportFolder = export
+        call.selected = select
         call.isDryRun = dryRun
         call.isTransactional = !noTransaction
         call.isDetached = detach

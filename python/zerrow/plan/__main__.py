@@ -38,6 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--source", action="append", default=[], metavar="NAME=PATH", help="a source table; may be repeated"
     )
+    parser.add_argument(
+        "--replace", action="append", default=[], metavar="NAME=PATH", help="a table to read instead of making it"
+    )
+    parser.add_argument("--select", action="append", default=[], metavar="NAME", help="a model to plan for")
     parser.add_argument("--dry-run", action="store_true", help="plan to publish no table")
     parser.add_argument("--tables", action="store_true", help="print the tables that there are, instead of a plan")
     parser.add_argument("--table", metavar="NAME", help="print one of them")
@@ -65,6 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
         asked = AskedFiles(options.files)
         tell_of_places(asked.note)
         host = asked
+    replaced = _pairs(parser, "--replace", options.replace)
     given, sources = _pairs(parser, "--param", options.param), _pairs(parser, "--source", options.source)
     try:
         if options.tables or options.table is not None:
@@ -92,6 +97,8 @@ def main(arguments: list[str] | None = None) -> int:
             git=GitSettings(options.excludes, options.ignore_case, options.git_folder),
             may_stream=not options.no_stream,
             memory_bytes=options.memory,
+            selected=options.select,
+            replaced=replaced,
         )
     except PlanError as error:
         failure = {

@@ -68,6 +68,8 @@ def plan_project(
     git: GitSettings = NO_SETTINGS,
     may_stream: bool = False,
     memory_bytes: int | None = None,
+    selected: Sequence[str] = (),
+    replaced: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The plan of the project in `folder`, with parameters `given` as texts, or by variables of the `environment`.
 
@@ -82,6 +84,9 @@ def plan_project(
     sources are looked for; `git` has what git's configuration says of the files that it ignores.
     With `may_stream`, SQL models may read sources by themselves: those that nobody else reads, and those that are large
     beside `memory_bytes`, which is what the run may take.
+    With models `selected`, the plan has these, what they need, and the expectations that read nothing else; their tables
+    are final ones. `replaced` are paths of Parquet files by the names of tables that are read there instead of being
+    made.
     Raises PlanError with all that is wrong. Imports none of the project's code.
     """
     findings = Findings()
@@ -96,12 +101,15 @@ def plan_project(
         values = given_values(project_file.folder, given or {}, environment or {}, findings)
         project = read_project(project_file, values, findings, query, namespace, git, host)
         check_given(project, values, findings)
+        project.replace(replaced or {}, findings)
+        project.keep_what_is_selected(selected, findings)
         if is_strict is not None:
             for model in project.models.values():
                 model.promise.is_strict = is_strict
         written = [os.path.realpath(each) for each in written_folders]
         planner = _Planner(project, footers, findings, planned_ns, written, engine, hands_over, host, git)
         planner.may_stream, planner.memory_bytes = may_stream, memory_bytes
+        planner.selected = frozenset(selected)
         return planner.plan(checks_filters, publishes=not is_dry_run and query is None)
     except PlanError:
         raise
@@ -140,6 +148,7 @@ class _Planner:
         self.hidden = HiddenEntries()
         self.may_stream = False
         self.memory_bytes: int | None = None
+        self.selected: frozenset[str] = frozenset()
         self.missing: list[str] = []
         self.targets: dict[str, Target] = {}
         self.environments = Environments(project, findings, host, is_to_run=hands_over)
@@ -291,7 +300,8 @@ class _Planner:
                     planned.append({**self._scan_entry(scan), **keys.scan(scan)})
                 if scan is not None:
                     input_.filter = None  # its scan has applied it
-            entry = self._entry(model, [name for name, _ in named], inputs[model.name], model.name not in read)
+            is_final = model.name not in read or model.name in self.selected and model.name not in expectations
+            entry = self._entry(model, [name for name, _ in named], inputs[model.name], is_final)
             filters = [input_.filter for input_ in inputs[model.name]]
             # Keys don't tell whether a source is streamed: the result is the same.
             planned.append({**entry, **keys.model(model, entry["task"], named, filters)})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import glob
 import io
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import decode_source
 from pathlib import Path, PurePath
@@ -22,7 +23,7 @@ from zerrow.plan.names import namespace_of
 from zerrow.plan.namespaces import DEFAULT, Namespaces
 from zerrow.plan.parameters import Given, Value, parameter_values
 from zerrow.plan.place import now_at
-from zerrow.plan.project_file import BAUPLAN_NAMES, ProjectFile, no_project
+from zerrow.plan.project_file import BAUPLAN_NAMES, ProjectFile, SourceDeclaration, no_project
 from zerrow.plan.python_file import FILE_BYTES_MAX, PythonFile, SourceText
 from zerrow.plan.source_files import shown
 from zerrow.plan.text_files import Unreadable, is_within, read_file
@@ -53,18 +54,56 @@ class Project:
         """The names of parameters whose values are shown nowhere."""
         return frozenset(name for name, each in self.file.parameters.items() if each.is_secret)
 
+    def replace(self, tables: Mapping[str, str], findings: Findings) -> None:
+        """Has tables read from Parquet files, at paths by their names, instead of being made by their models."""
+        read = {table for model in self.models.values() for table in tables_read(model)}
+        for name, path in tables.items():
+            if name not in self.models and name not in self.file.sources and name not in read:
+                findings.error("unknown-table", f"nothing reads a table {name!r}", hint=_one_of(name, read))
+                continue
+            self.models.pop(name, None)
+            self.file.sources[name] = SourceDeclaration(name, path, (), None)
+
+    def keep_what_is_selected(self, names: Sequence[str], findings: Findings) -> None:
+        """Forgets the models that none of `names` reads, itself or through others; all stay if there are no names.
+
+        Expectations stay that read nothing but what stays.
+        """
+        for name in names:
+            if name not in self.models:
+                hint = _one_of(name, self.models)
+                findings.error("unknown-model", f"there is no model {name!r} to select", hint=hint)
+        if not names:
+            return
+        every = self.models
+        self._keep(names)
+        for name, model in every.items():
+            if isinstance(model, PythonModel) and model.is_expectation and name not in self.models:
+                read = [table for table in tables_read(model) if table in every]
+                if read and all(table in self.models for table in read):
+                    self.models[name] = model
+        self.models = {name: model for name, model in every.items() if name in self.models}
+
     def keep_what_the_query_needs(self) -> None:
         """Forgets the models that the query, if this run is one, reads neither itself nor through others."""
-        if self.query is None:
-            return
+        if self.query is not None:
+            self._keep([self.query])
+
+    def _keep(self, names: Sequence[str]) -> None:
         needed: set[str] = set()
-        pending = [self.query]
+        pending = list(names)
         while pending:
             name = pending.pop()
             if name in self.models and name not in needed:
                 needed.add(name)
                 pending += tables_read(self.models[name])
         self.models = {name: model for name, model in self.models.items() if name in needed}
+
+
+def _one_of(name: str, names: Iterable[str]) -> str:
+    """A hint for a name that there is not."""
+    close = difflib.get_close_matches(name, names, 1)
+    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(sorted(names)[:20]) or 'none'}"
 
 
 def read_project(
