@@ -185,7 +185,8 @@ extension Run {
             do {
                 if let failure { throw failure }
                 let name = self.name(of: model)
-                let handed = try self.engine.leases.lend(table, as: name, rows: self.record.models[model].output?.rows ?? 0)
+                let handed = try self.engine.leases.lend(
+                    table, as: name, rows: self.record.models[model].output?.rows ?? 0)
                 self.observer?.handedOver(handed)
             } catch {
                 self.record.fail(self.name(of: model), "its table could not be handed over: \(error)")

@@ -54,7 +54,8 @@ class Call:
         self._segments: dict[int, int] = {}
         self._ended = threading.Event()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._out, self._said = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+        # They are closed when the call has been waited for.
+        self._out, self._said = (tempfile.TemporaryFile() for _ in range(2))  # noqa: SIM115
         self._process: subprocess.Popen[bytes] | None = None
         try:
             with theirs:

@@ -151,7 +151,7 @@ def graph_svg(states: Sequence[ModelState]) -> str:
         colour = _COLOURS.get(state.status, _GREY)
         about = state.name if state.rows is None else f"{state.name}: {state.rows:,} rows"
         parts.append(
-            f'<g><title>{escape(about)}, {escape(state.status)}</title>'
+            f"<g><title>{escape(about)}, {escape(state.status)}</title>"
             f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="4" fill="{colour}33" stroke="{colour}"/>'
             f'<text x="{x + 8}" y="{y + 17}" font-size="11" fill="currentColor">{_cut(state.name, 20)}</text></g>'
         )

@@ -43,9 +43,9 @@ def run(
     `sources` are paths of Parquet files by the names of source tables, beside those of the project file. `strict` says
     whether an expectation that isn't met, or a result that differs from what its model declares, fails the run. In a
     `dry_run` nothing is published. Without `cache` all models are run. With `keep_going`, what doesn't need a failed
-    model is still run. At most `jobs` models run at once, and the run takes no more than `memory`: bytes, or a text such
-    as "4GiB". A model without a timeout of its own may run `timeout` seconds. Runs of a higher `priority`, 1 to 10, go
-    first.
+    model is still run. At most `jobs` models run at once, and the run takes no more than `memory`: bytes, or a text
+    such as "4GiB". A model without a timeout of its own may run `timeout` seconds. Runs of a higher `priority`, from 1
+    to 10, go first.
 
     Its progress is shown in notebooks and terminals, or as `progress` says. KeyboardInterrupt stops the run, and leaves
     nothing of it. An engine that serves (`zerrow serve`) does the work where there is one.

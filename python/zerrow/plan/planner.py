@@ -84,9 +84,9 @@ def plan_project(
     sources are looked for; `git` has what git's configuration says of the files that it ignores.
     With `may_stream`, SQL models may read sources by themselves: those that nobody else reads, and those that are large
     beside `memory_bytes`, which is what the run may take.
-    With models `selected`, the plan has these, what they need, and the expectations that read nothing else; their tables
-    are final ones. `replaced` are paths of Parquet files by the names of tables that are read there instead of being
-    made.
+    With models `selected`, the plan has these, what they need, and the expectations that read nothing else; their
+    tables are final ones. `replaced` are paths of Parquet files by the names of tables that are read there instead of
+    being made.
     Raises PlanError with all that is wrong. Imports none of the project's code.
     """
     findings = Findings()
@@ -300,7 +300,7 @@ class _Planner:
                     planned.append({**self._scan_entry(scan), **keys.scan(scan)})
                 if scan is not None:
                     input_.filter = None  # its scan has applied it
-            is_final = model.name not in read or model.name in self.selected and model.name not in expectations
+            is_final = model.name not in read or (model.name in self.selected and model.name not in expectations)
             entry = self._entry(model, [name for name, _ in named], inputs[model.name], is_final)
             filters = [input_.filter for input_ in inputs[model.name]]
             # Keys don't tell whether a source is streamed: the result is the same.
