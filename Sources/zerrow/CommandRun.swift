@@ -9,11 +9,15 @@ enum CommandRun {
     static func run(_ call: RunCall) -> Never {
         var call = call
         let environment = Environment.variables
-        let display = RunDisplay(isQuery: call.query != nil)
+        let display = RunDisplay(
+            isQuery: call.query != nil, isSilent: call.run.handTables != nil && isatty(2) == 0)
         let events = call.showsEvents ? EventLines(forwarding: display) : nil
+        let shown: any RunObserver = events ?? display
+        let script = scriptClient(call, forwarding: shown)
         let job = JobRecorder(
             call.job(Job.newID()), in: call.againOnLine ? nil : JobFolder.path(environment),
-            forwarding: events ?? display)
+            forwarding: script ?? shown)
+        var wanted: SignalDescriptor?
         var report: RunReport
         var wasInterrupted = false
         // Prints a report with the rows in it.
@@ -23,10 +27,11 @@ enum CommandRun {
         var early: Engine?
         do {
             // First of all: threads that come later inherit the mask, and Ctrl-C is read from a descriptor.
-            let signals = try SignalDescriptor([SIGINT, SIGTERM, SIGHUP])
-            Output.stopWaiting(on: signals)
+            let signals = try arrivingSignals()
+            wanted = signals
             try call.engine.checkFolders()
             let installation = try Installation.find(environment: environment)
+            script?.greet(job: job.job.id, installation)
             stream = try RowStream(call, installation, environment)
             var options = try call.runOptions(job.job.id)
             if let stream, options.exportFolder == nil {
@@ -61,6 +66,7 @@ enum CommandRun {
             if case EngineError.interrupted? = error as? EngineError { wasInterrupted = true }
             report = RunReport(run: job.job.id, failures: failures(of: error))
         }
+        script?.finish(unless: wanted)
         early?.shutDown()
         // One that should have gone on without its terminal and could not.
         job.begin()
@@ -86,11 +92,30 @@ enum CommandRun {
         Output.leave(report.status == "success" ? 0 : 1)
     }
 
+    /// The signals that stop a run, read from a descriptor from now on.
+    private static func arrivingSignals() throws -> SignalDescriptor {
+        let signals = try SignalDescriptor([SIGINT, SIGTERM, SIGHUP])
+        Output.stopWaiting(on: signals)
+        return signals
+    }
+
+    /// The script that called, if one did; ends the process where it can't be reached.
+    private static func scriptClient(_ call: RunCall, forwarding display: any RunObserver) -> ScriptClient? {
+        guard let number = call.run.handTables else { return nil }
+        do {
+            return try ScriptClient(number, forwarding: display)
+        } catch {
+            Output.error("\(error)")
+            Output.leave(2)
+        }
+    }
+
     private static func plan(
         _ call: RunCall, _ options: RunOptions, _ installation: Installation, _ environment: [String: String],
         _ signals: SignalDescriptor, note: @escaping (String) -> Void
     ) throws -> Plan {
         var request = call.project.request(query: call.query, isDryRun: call.isDryRun)
+        call.selection.narrow(&request)
         request.memoryBytesMax = options.memoryBytesMax
         request.exportFormat = call.export.plannedFormat
         // What opens the files for an engine of SQL comes with the arena's library.
@@ -134,11 +159,15 @@ enum CommandRun {
     }
 
     /// Reads a project without running or making anything.
-    static func plan(_ project: ProjectOptions, noSandbox: Bool) throws -> Plan {
+    static func plan(
+        _ project: ProjectOptions, _ selection: SelectionOptions = SelectionOptions(), noSandbox: Bool
+    ) throws -> Plan {
+        var request = project.request()
+        selection.narrow(&request)
         let environment = Environment.variables
         return try Engine.plan(
             installation: try Installation.find(environment: environment), environment: environment,
-            folder: project.project, project.request(), isSandboxed: !noSandbox,
+            folder: project.project, request, isSandboxed: !noSandbox,
             servedAt: try? ServeAddress(nil, environment: environment), note: Output.note)
     }
 

@@ -27,6 +27,8 @@ struct RunCall {
     /// The statement; nil for a run of the whole project.
     var query: String?
     var export = ExportOptions()
+    /// The models that are wanted.
+    var selection = SelectionOptions()
     var isDryRun = false
     /// Whether its tables are published together at its end.
     var isTransactional = true
@@ -48,6 +50,7 @@ struct RunCall {
         options.usesCache = !run.noCache
         options.usesDeCache = !run.noDeCache
         options.isTransactional = isTransactional
+        options.handsTables = run.handTables != nil
         options.previewRows = rows.previewRows
         if case .preview(_, let isTail) = rows { options.previewsTail = isTail }
         options.previewWidth = Output.columns(1)
@@ -65,6 +68,9 @@ struct RunCall {
             "ref": .string(run.ref ?? RunOptionGroup.branch), "strict": project.strict.map { .bool($0) } ?? .null,
             "transaction": .bool(isTransactional),
         ]
+        let selectors = selection.models + selection.select
+        if !selectors.isEmpty { options["select"] = .array(selectors.map { .string($0) }) }
+        if !selection.exclude.isEmpty { options["exclude"] = .array(selection.exclude.map { .string($0) }) }
         if let query { options["sql"] = .string(query) }
         if !run.arguments.isEmpty { options["args"] = .array(run.arguments.map { .string($0) }) }
         return Job(id: id, kind: query == nil ? .run : .query, folder: project.project, options: options)

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 from shop_project import Shop
-
 from zerrow.plan.findings import Findings
 from zerrow.plan.project import read_project
 from zerrow.plan.project_file import read_project_file
-from zerrow.plan.selectors import SelectorError, selected_models
+from zerrow.plan.selectors import Selection, SelectorError
 
 MODELS = """
 import zerrow
@@ -63,7 +62,7 @@ def project(shop: Shop):
 
 def select(project, *selectors: str, exclude: tuple[str, ...] = ()) -> set[str]:
     """What selectors mean in the project."""
-    return set(selected_models(project.models, project.file.sources, "bauplan", selectors, exclude))
+    return set(Selection(project.models, set(project.file.sources), "bauplan").select(selectors, exclude).names)
 
 
 EVERYTHING = {"stg_sales", "stg_shops", "mart.joined", "report", "sales_are_there", "cities", "lone", "deep"}

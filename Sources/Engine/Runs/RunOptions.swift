@@ -22,6 +22,8 @@ public struct RunOptions: Codable, Sendable, Equatable {
     public var exportFolder: String?
     /// Where the plan's sinks write their files, absolute; nil: nowhere.
     public var sinkFolder: String?
+    /// Whether its observer is handed the final tables themselves.
+    public var handsTables = false
     /// Whether its user is told where they were written to.
     public var notesExports = true
     /// Rows of each final table that the report's preview shows; 0: no preview.
@@ -45,6 +47,7 @@ public struct RunOptions: Codable, Sendable, Equatable {
         case memoryBytesMax = "memory_bytes_max"
         case usesCache = "uses_cache"
         case usesDeCache = "uses_decache"
+        case handsTables = "hands_tables"
         case notesExports = "notes_exports"
         case isTransactional = "is_transactional"
         case exportFolder = "export_folder"

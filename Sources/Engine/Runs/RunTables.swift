@@ -179,6 +179,28 @@ extension Run {
     /// the run is not over until that is done.
     func release(_ model: Int) {
         guard let table = tables[model] else { preconditionFailure("a table is released twice") }
+        guard options.handsTables, !isCancelled, plan.models[model].final else { return export(model) }
+        handing.insert(model)
+        // A table on a disk may have to be read back first.
+        engine.mover.restore([table]) { failure in
+            self.handing.remove(model)
+            do {
+                if let failure { throw failure }
+                let name = self.name(of: model)
+                let handed = try self.engine.leases.lend(
+                    table, as: name, rows: self.record.models[model].output?.rows ?? 0)
+                self.observer?.handedOver(handed)
+            } catch {
+                self.record.fail(self.name(of: model), "its table could not be handed over: \(error)")
+            }
+            self.export(model)
+            self.endIfOver()
+        }
+    }
+
+    /// Writes a final table to its file, if the run exports them, and gives it up.
+    private func export(_ model: Int) {
+        guard let table = tables[model] else { preconditionFailure("a table is released twice") }
         guard let folder = options.exportFolder, !isCancelled, plan.models[model].final else {
             return giveUpTable(of: model)
         }

@@ -16,6 +16,8 @@ struct PlanCommand: ParsableCommand {
 
     @OptionGroup var project: ProjectOptions
 
+    @OptionGroup var selection: SelectionOptions
+
     @Option(
         name: [.customShort("O"), .long], help: "tty: a tree for people. json: the plan as one JSON object on stdout.")
     var output = OutputFormat.tty
@@ -27,7 +29,7 @@ struct PlanCommand: ParsableCommand {
 
     func run() throws {
         do {
-            let plan = try CommandRun.plan(project, noSandbox: noSandbox)
+            let plan = try CommandRun.plan(project, selection, noSandbox: noSandbox)
             for warning in plan.warnings ?? [] { Output.note("warning: " + warning.text) }
             switch output {
             case .json: Output.result(plan.json)

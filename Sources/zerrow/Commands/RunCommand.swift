@@ -20,6 +20,8 @@ struct RunCommand: ParsableCommand {
               zerrow run -p examples/tpch
               zerrow run -p examples/tpch --param segment=MACHINERY
               zerrow run -p examples/tpch --output json | jq .wall_ms
+              zerrow run -p examples/tpch revenue
+              zerrow run --select tag:daily +report --exclude 'stg_*'
               zerrow run -p examples/tpch --preview tail --rows 3
               zerrow run -p examples/tpch --detach     prints a job's id; 'zerrow job logs ID' has what it said
             """)
@@ -27,6 +29,8 @@ struct RunCommand: ParsableCommand {
     @OptionGroup var project: ProjectOptions
     @OptionGroup var engineOptions: EngineOptionGroup
     @OptionGroup var runOptions: RunOptionGroup
+
+    @OptionGroup var selection: SelectionOptions
 
     @Flag(name: .customLong("dry-run"), help: "Run all models but publish and show no result but the summary.")
     var dryRun = false
@@ -82,6 +86,9 @@ struct RunCommand: ParsableCommand {
 
     func validate() throws {
         try Self.check(rows: rows)
+        if detach, runOptions.handTables != nil {
+            throw ValidationError("--detach leaves nobody to hand tables to")
+        }
         if detach, againOnLine { throw ValidationError("--detach leaves no line to read") }
         if detach, output == .jsonl {
             throw ValidationError("--detach leaves nothing to watch: 'zerrow job get ID -O json' says how far it is")
@@ -96,6 +103,7 @@ struct RunCommand: ParsableCommand {
         call.rows = .preview(hasRows ? rows : 0, isTail: preview == .tail)
         call.preview = preview.rawValue
         call.export = export
+        call.selection = selection
         call.isDryRun = dryRun
         call.isTransactional = !noTransaction
         call.isDetached = detach

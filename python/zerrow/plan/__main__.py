@@ -39,6 +39,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--source", action="append", default=[], metavar="NAME=PATH", help="a source table; may be repeated"
     )
+    parser.add_argument(
+        "--replace", action="append", default=[], metavar="NAME=PATH", help="a table to read instead of making it"
+    )
+    parser.add_argument(
+        "--select", action="append", default=[], metavar="SELECTOR", help="the models to plan for; may be repeated"
+    )
+    parser.add_argument(
+        "--exclude", action="append", default=[], metavar="SELECTOR", help="models not to plan for; may be repeated"
+    )
     parser.add_argument("--dry-run", action="store_true", help="plan to publish no table")
     parser.add_argument("--tables", action="store_true", help="print the tables that there are, instead of a plan")
     parser.add_argument("--table", metavar="NAME", help="print one of them")
@@ -67,6 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
         asked = AskedFiles(options.files)
         tell_of_places(asked.note)
         host = asked
+    replaced = _pairs(parser, "--replace", options.replace)
     given, sources = _pairs(parser, "--param", options.param), _pairs(parser, "--source", options.source)
     try:
         if options.tables or options.table is not None:
@@ -95,6 +105,9 @@ def main(arguments: list[str] | None = None) -> int:
             may_stream=not options.no_stream,
             memory_bytes=options.memory,
             export_format=options.export_format,
+            selectors=options.select,
+            excluded=options.exclude,
+            replaced=replaced,
         )
     except PlanError as error:
         failure = {

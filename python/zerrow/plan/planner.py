@@ -71,6 +71,9 @@ def plan_project(
     may_stream: bool = False,
     memory_bytes: int | None = None,
     export_format: str | None = None,
+    selectors: Sequence[str] = (),
+    excluded: Sequence[str] = (),
+    replaced: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The plan of the project in `folder`, with parameters `given` as texts, or by variables of the `environment`.
 
@@ -86,6 +89,9 @@ def plan_project(
     With `may_stream`, SQL models may read sources by themselves: those that nobody else reads, and those that are large
     beside `memory_bytes`, which is what the run may take. With an `export_format`, workers write the last tables to
     files.
+    With `selectors`, or some models `excluded`, the plan has the models that these mean, what they need, and the
+    expectations that read nothing else; only their tables are published, and are final ones. `replaced` are paths of
+    Parquet files by the names of tables that are read there instead of being made.
     Raises PlanError with all that is wrong. Imports none of the project's code.
     """
     findings = Findings()
@@ -100,6 +106,8 @@ def plan_project(
         values = given_values(project_file.folder, given or {}, environment or {}, findings)
         project = read_project(project_file, values, findings, query, namespace, git, host)
         check_given(project, values, findings)
+        project.replace(replaced or {}, findings)
+        project.keep_what_is_selected(selectors, excluded, findings)
         if is_strict is not None:
             for model in project.models.values():
                 model.promise.is_strict = is_strict
@@ -155,7 +163,8 @@ class _Planner:
         self.project.keep_what_the_query_needs()
         models = order(self.project, self.findings)
         if publishes:
-            self.targets = find_targets(self.project, self.findings)
+            targets = find_targets(self.project, self.findings)
+            self.targets = {name: each for name, each in targets.items() if self.project.is_selected(name)}
         self._check_engines()
         check_read(self.project, self.findings)
         self.environments.resolve()
@@ -283,6 +292,7 @@ class _Planner:
         # What only expectations read is a last table all the same, and they give none.
         read = {input_.table for group in inputs.values() for input_ in group if input_.model not in expectations}
         read |= expectations
+        shown = self._shown(inputs, expectations)
         planned: list[dict[str, Any]] = []
         scanned: set[str] = set()
         materializations: list[dict[str, Any]] = []
@@ -297,7 +307,8 @@ class _Planner:
                     planned.append({**self._scan_entry(scan), **keys.scan(scan)})
                 if scan is not None:
                     input_.filter = None  # its scan has applied it
-            entry = self._entry(model, [name for name, _ in named], inputs[model.name], model.name not in read)
+            is_final = model.name not in read or (model.name in shown and model.name not in expectations)
+            entry = self._entry(model, [name for name, _ in named], inputs[model.name], is_final)
             filters = [input_.filter for input_ in inputs[model.name]]
             # Keys don't tell whether a source is streamed: the result is the same.
             planned.append({**entry, **keys.model(model, entry["task"], named, filters)})
@@ -326,6 +337,19 @@ class _Planner:
         if self.code is None:
             hide_secrets(planned)
         return planned
+
+    def _shown(self, inputs: dict[str, list[Input]], expectations: set[str]) -> set[str]:
+        """The selected models whose tables a user wants to see: those that were named, and the last ones."""
+        selected = self.project.selected
+        if selected is None:
+            return set()
+        read = {
+            input_.table
+            for name, group in inputs.items()
+            if name in selected.names and name not in expectations
+            for input_ in group
+        }
+        return {name for name in selected.names if name in selected.named or name not in read}
 
     def _scan_entry(self, scan: Scan) -> dict[str, Any]:
         entry = _model_entry(scan.name, "scan", [], Limits())

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from zerrow.plan.declarations import Declaration, PythonModel, SqlModel, tables_read
@@ -31,44 +31,53 @@ class SelectorError(Exception):
         self.hint = hint
 
 
+@dataclass(frozen=True)
+class Selected:
+    """The names of the models that a run is for, and of those among them that the selectors name themselves."""
+
+    names: frozenset[str]
+    named: frozenset[str] = frozenset()
+
+
 @dataclass
 class Selection:
     """The models of a project that selectors can name. `sources` are the names of its sources."""
 
     models: Mapping[str, Declaration]
-    sources: Collection[str]
+    sources: Set[str]
     namespace: str
 
-    def select(self, selectors: Iterable[str], excluded: Iterable[str] = ()) -> list[str]:
-        """The names that the selectors mean, all if there are none, but for those excluded; in the project's order.
+    def select(self, selectors: Iterable[str], excluded: Iterable[str] = ()) -> Selected:
+        """What the selectors mean, all if there are none, but for what is excluded.
 
         Raises SelectorError for one that means nothing: a mistyped name must not look like a run with nothing to do.
         """
         wanted = list(selectors)
-        chosen = self._union(wanted) if wanted else set(self.models)
-        chosen -= self._union(excluded)
+        chosen, named = self._union(wanted) if wanted else (set(self.models), set())
+        chosen -= self._union(excluded)[0]
         if not chosen:
             raise SelectorError("the selectors leave no model", "widen --select, or narrow --exclude")
-        return [name for name in self.models if name in chosen]
+        return Selected(frozenset(chosen), frozenset(chosen & named))
 
-    def _union(self, selectors: Iterable[str]) -> set[str]:
+    def _union(self, selectors: Iterable[str]) -> tuple[set[str], set[str]]:
+        """All that is meant, and what of it is named itself."""
         found: set[str] = set()
+        named: set[str] = set()
         for selector in selectors:
             groups = selector.split()
             if not groups:
                 raise SelectorError("a selector is empty", "name a model, as in --select orders")
             for group in groups:
-                found |= self._intersection(group)
-        return found
+                terms = group.split(",")
+                if not all(terms):
+                    raise SelectorError(f"{group!r} has a comma with nothing beside it", "write tag:a,tag:b")
+                sets = [self._term(term) for term in terms]
+                both = set.intersection(*(meant for meant, _ in sets))
+                found |= both
+                named |= both.intersection(*(own for _, own in sets))
+        return found, named
 
-    def _intersection(self, group: str) -> set[str]:
-        terms = group.split(",")
-        if not all(terms):
-            raise SelectorError(f"{group!r} has a comma with nothing beside it", "write tag:a,tag:b")
-        sets = [self._term(term) for term in terms]
-        return set.intersection(*sets)
-
-    def _term(self, term: str) -> set[str]:
+    def _term(self, term: str) -> tuple[set[str], set[str]]:
         found = _TERM.match(term)
         if found is None or found["words"] in ("+", "@"):
             raise SelectorError(f"{term!r} is no selector", "write orders, +orders, orders+ or tag:daily")
@@ -79,13 +88,13 @@ class Selection:
         named = self._named(found["words"], term)
         if found["all"]:
             below = self._walk(named, self._readers(), None)
-            return below | self._walk(below, self._read(), None)
+            return below | self._walk(below, self._read(), None), named
         result = set(named)
         if found["up"]:
             result |= self._walk(named, self._read(), _steps(found["up"]))
         if found["down"]:
             result |= self._walk(named, self._readers(), _steps(found["down"]))
-        return result
+        return result, named
 
     def _named(self, words: str, term: str) -> set[str]:
         method, colon, value = words.partition(":")
@@ -159,17 +168,6 @@ class Selection:
             found |= last
             steps += 1
         return found
-
-
-def selected_models(
-    models: Mapping[str, Declaration],
-    sources: Collection[str],
-    namespace: str,
-    selectors: Sequence[str],
-    excluded: Sequence[str] = (),
-) -> list[str]:
-    """The names of models that selectors mean. Raises SelectorError."""
-    return Selection(models, set(sources), namespace).select(selectors, excluded)
 
 
 def _steps(plus: str) -> int | None:
