@@ -115,7 +115,7 @@ enum CommandRun {
         _ signals: SignalDescriptor, note: @escaping (String) -> Void
     ) throws -> Plan {
         var request = call.project.request(query: call.query, isDryRun: call.isDryRun)
-        call.selection.narrow(&request)
+        call.selection?.narrow(&request)
         request.memoryBytesMax = options.memoryBytesMax
         request.exportFormat = call.export.plannedFormat
         // What opens the files for an engine of SQL comes with the arena's library.
@@ -160,7 +160,7 @@ enum CommandRun {
 
     /// Reads a project without running or making anything.
     static func plan(
-        _ project: ProjectOptions, _ selection: SelectionOptions = SelectionOptions(), noSandbox: Bool
+        _ project: ProjectOptions, _ selection: SelectionOptions, noSandbox: Bool
     ) throws -> Plan {
         var request = project.request()
         selection.narrow(&request)

@@ -26,9 +26,10 @@ struct RunCall {
     var rows = Rows.preview(0, isTail: false)
     /// The statement; nil for a run of the whole project.
     var query: String?
-    var export = ExportOptions()
-    /// The models that are wanted.
-    var selection = SelectionOptions()
+    /// Where its tables are written to.
+    let export: ExportOptions
+    /// The models that are wanted; nil: all.
+    var selection: SelectionOptions?
     var isDryRun = false
     /// Whether its tables are published together at its end.
     var isTransactional = true
@@ -68,9 +69,11 @@ struct RunCall {
             "ref": .string(run.ref ?? RunOptionGroup.branch), "strict": project.strict.map { .bool($0) } ?? .null,
             "transaction": .bool(isTransactional),
         ]
-        let selectors = selection.models + selection.select
-        if !selectors.isEmpty { options["select"] = .array(selectors.map { .string($0) }) }
-        if !selection.exclude.isEmpty { options["exclude"] = .array(selection.exclude.map { .string($0) }) }
+        if let selection {
+            let selectors = selection.models + selection.select
+            if !selectors.isEmpty { options["select"] = .array(selectors.map { .string($0) }) }
+            if !selection.exclude.isEmpty { options["exclude"] = .array(selection.exclude.map { .string($0) }) }
+        }
         if let query { options["sql"] = .string(query) }
         if !run.arguments.isEmpty { options["args"] = .array(run.arguments.map { .string($0) }) }
         return Job(id: id, kind: query == nil ? .run : .query, folder: project.project, options: options)

@@ -309,7 +309,7 @@ def test_arguments_that_cant_be_meant(script: Scripts):
     )
     kinds = " ".join(kind for kind, _ in found)
     assert kinds == "RunError ValueError RunError TypeError RunError RunError ValueError ValueError"
-    assert "there is no model 'doubbled' to select" in found[0][1] and "did you mean 'doubled'?" in found[0][1]
+    assert "'doubbled' means no model" in found[0][1] and "did you mean 'doubled'?" in found[0][1]
     assert "--priority must be a number from 1 to 10" in found[1][1]
     assert "mist" in found[2][1]
     assert "nowhere" in found[4][1]

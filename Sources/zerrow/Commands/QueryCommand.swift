@@ -75,9 +75,9 @@ struct QueryCommand: ParsableCommand {
     func run() throws {
         let output = output ?? Self.format(ofFile: Self.standardOutputPath)
         var call = RunCall(
-            project: project, engine: engineOptions, run: runOptions, output: output == .json ? .json : .tty)
+            project: project, engine: engineOptions, run: runOptions, output: output == .json ? .json : .tty,
+            export: export)
         call.query = try file.map(Self.statement) ?? sql
-        call.export = export
         switch output {
         case .tty, .table:
             let rows = rows ?? Self.tableRows

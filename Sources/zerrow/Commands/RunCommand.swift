@@ -97,12 +97,12 @@ struct RunCommand: ParsableCommand {
 
     func run() throws {
         var call = RunCall(
-            project: project, engine: engineOptions, run: runOptions, output: output == .json ? .json : .tty)
+            project: project, engine: engineOptions, run: runOptions, output: output == .json ? .json : .tty,
+            export: export)
         call.showsEvents = output == .jsonl
         let hasRows = !dryRun && !detach && output == .tty && preview != .off
         call.rows = .preview(hasRows ? rows : 0, isTail: preview == .tail)
         call.preview = preview.rawValue
-        call.export = export
         call.selection = selection
         call.isDryRun = dryRun
         call.isTransactional = !noTransaction
