@@ -40,6 +40,7 @@ struct Command: ParsableCommand {
         Output.takeWriteSignals()
         do {
             let arguments = try CommandLineArguments(Array(CommandLine.arguments.dropFirst()))
+            try CommandSuggestion.check(arguments.words, of: Self.self)
             var command = try parseAsRoot(arguments.words)
             for note in arguments.notes { Output.note(note) }
             try command.run()
