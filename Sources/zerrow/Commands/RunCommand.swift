@@ -32,6 +32,11 @@ struct RunCommand: ParsableCommand {
 
     @OptionGroup var selection: SelectionOptions
 
+    @Flag(
+        name: .customLong("retry-failed"),
+        help: "Run the models that failed, or were not run, in the project's last run, with what they need.")
+    var retryFailed = false
+
     @Flag(name: .customLong("dry-run"), help: "Run all models but publish and show no result but the summary.")
     var dryRun = false
 
@@ -89,6 +94,9 @@ struct RunCommand: ParsableCommand {
         if detach, runOptions.handTables != nil {
             throw ValidationError("--detach leaves nobody to hand tables to")
         }
+        if retryFailed, !selection.models.isEmpty || !selection.select.isEmpty {
+            throw ValidationError("--retry-failed says itself which models are run")
+        }
         if detach, againOnLine { throw ValidationError("--detach leaves no line to read") }
         if detach, output == .jsonl {
             throw ValidationError("--detach leaves nothing to watch: 'zerrow job get ID -O json' says how far it is")
@@ -104,6 +112,13 @@ struct RunCommand: ParsableCommand {
         call.rows = .preview(hasRows ? rows : 0, isTail: preview == .tail)
         call.preview = preview.rawValue
         call.selection = selection
+        if retryFailed {
+            call.selection?.models += try FailedModels.ofLastRun(in: project.project, Environment.variables)
+            if call.selection?.models.isEmpty ?? true {
+                Output.note("nothing failed in the project's last run")
+                return
+            }
+        }
         call.isDryRun = dryRun
         call.isTransactional = !noTransaction
         call.isDetached = detach
