@@ -36,6 +36,7 @@ struct Command: ParsableCommand {
     /// Parses and runs. Wrong usage is exit code 2, as DESIGN's command line has it; the library's own is 64.
     static func main() {
         TrapReport.begin()
+        ParentLife.follow()
         Output.openMissingStreams()
         Output.takeWriteSignals()
         do {

@@ -160,15 +160,16 @@ enum CommandRun {
 
     /// Reads a project without running or making anything.
     static func plan(
-        _ project: ProjectOptions, _ selection: SelectionOptions, noSandbox: Bool
+        _ project: ProjectOptions, _ selection: SelectionOptions?, noSandbox: Bool,
+        note: @escaping (String) -> Void = Output.note
     ) throws -> Plan {
         var request = project.request()
-        selection.narrow(&request)
+        selection?.narrow(&request)
         let environment = Environment.variables
         return try Engine.plan(
             installation: try Installation.find(environment: environment), environment: environment,
             folder: project.project, request, isSandboxed: !noSandbox,
-            servedAt: try? ServeAddress(nil, environment: environment), note: Output.note)
+            servedAt: try? ServeAddress(nil, environment: environment), note: note)
     }
 
     /// The reasons why nothing was run.

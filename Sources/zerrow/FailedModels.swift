@@ -26,6 +26,7 @@ enum FailedModels {
             throw ValidationError("the last run, job \(last.id), is not over: 'zerrow job stop \(last.id)' ends it")
         }
         let own: Set = ["python", "sql", "expectation"]
-        return last.models.filter { own.contains($0.kind) && !["success", "cached", "unneeded"].contains($0.status) }.map(\.name)
+        return last.models.filter { own.contains($0.kind) && !["success", "cached", "unneeded"].contains($0.status) }
+            .map(\.name)
     }
 }

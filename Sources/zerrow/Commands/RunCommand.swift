@@ -33,6 +33,12 @@ struct RunCommand: ParsableCommand {
     @OptionGroup var selection: SelectionOptions
 
     @Flag(
+        help: """
+            Run again whenever a file of the project, or of its sources, changes, until Ctrl-C. What did not change is not made again.
+            """)
+    var watch = false
+
+    @Flag(
         name: .customLong("retry-failed"),
         help: "Run the models that failed, or were not run, in the project's last run, with what they need.")
     var retryFailed = false
@@ -97,6 +103,9 @@ struct RunCommand: ParsableCommand {
         if retryFailed, !selection.models.isEmpty || !selection.select.isEmpty {
             throw ValidationError("--retry-failed says itself which models are run")
         }
+        if watch, detach || againOnLine || retryFailed {
+            throw ValidationError("--watch goes on in this terminal, with all models that are selected")
+        }
         if detach, againOnLine { throw ValidationError("--detach leaves no line to read") }
         if detach, output == .jsonl {
             throw ValidationError("--detach leaves nothing to watch: 'zerrow job get ID -O json' says how far it is")
@@ -123,6 +132,7 @@ struct RunCommand: ParsableCommand {
         call.isTransactional = !noTransaction
         call.isDetached = detach
         call.againOnLine = againOnLine
+        if watch { Watch.run(call, words: CommandLine.arguments.dropFirst().filter { $0 != "--watch" }) }
         CommandRun.run(call)
     }
 
