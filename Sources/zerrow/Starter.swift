@@ -25,6 +25,14 @@ struct Starter {
         self.files = files
     }
 
+    /// A project for data that is there.
+    init(for found: FoundSources, in path: String) {
+        files = [
+            ("zerrow_project.yml", found.projectFile(named: Self.projectName(for: path))),
+            ("first_look.sql", found.firstQuery),
+        ]
+    }
+
     /// Writes them into a folder, which is made if it is not there.
     ///
     /// - Throws: `EngineError.options` where one of them, or another project file, is there already: then nothing is written.

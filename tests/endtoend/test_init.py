@@ -80,3 +80,37 @@ def test_what_can_not_be_a_folder_is_named(ordinary: Caller, folder: Path, path:
     made = call(ordinary, "init", path, cwd=folder)
     assert made.returncode == 1
     assert path in made.stderr
+
+
+def test_a_folder_of_data_becomes_a_project_with_these_sources(ordinary: Caller, folder: Path):
+    data = folder / "lake"
+    for name in (
+        "Räume 2026.parquet",
+        "sales/part-0-ab12.parquet",
+        "sales/part-1-cd34.parquet",
+        "days/day=1/x.parquet",
+    ):
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        duckdb.sql("select 1 as n, 'a' as s").write_parquet(str(data / name))
+    for name in ("one/order.parquet", "one/shops.parquet", "two/shops.parquet", ".hidden/x.parquet", "README.md"):
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        duckdb.sql("select 2 as n, 'b' as s").write_parquet(str(data / name))
+    for path in [data, *data.rglob("*")]:
+        path.chmod(0o777 if path.is_dir() else 0o666)
+    made = call(ordinary, "init", "lake", cwd=folder)
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.split() == ["lake/zerrow_project.yml", "lake/first_look.sql"]
+    file = (data / "zerrow_project.yml").read_text()
+    expected = {
+        "r_ume_2026": '"Räume 2026.parquet"', "days": "days", "sales": "sales", "t_order": "one/order.parquet",
+        "shops": "one/shops.parquet", "shops_2": "two/shops.parquet",
+    }  # fmt: skip
+    lines = file.split("sources:\n")[1].splitlines()
+    assert dict(line.strip().split(": ", 1) for line in lines) == expected
+    run = call(ordinary, "run", "-p", "lake", cwd=folder)
+    assert run.returncode == 0, run.stderr
+    counts = call(ordinary, "query", "-p", "lake", "select count(*) as n from sales", "-O", "csv", cwd=folder)
+    assert counts.stdout == "n\n2\n"
+    again = call(ordinary, "init", "lake", cwd=folder)
+    assert again.returncode == 1
+    assert "nothing was written" in again.stderr
