@@ -42,9 +42,10 @@ def ended(pid: int) -> int:
 
 
 def wait_for_warmth(project: Project, server: Server) -> int:
-    """The warm planner, which has planned once."""
+    """The warm planner, which has planned and has reaped what it forked: no command waits for that."""
     pid = warm_planner(server)
     wait_until(lambda: plan(project, **server.environment) and ended(pid) > 0, seconds=60, what="a warm plan")
+    wait_until(lambda: not descendants(pid), what="the end of warm planners")
     return pid
 
 

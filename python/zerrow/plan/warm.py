@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 from zerrow.errors import ZerrowError
 from zerrow.plan.__main__ import leave
 from zerrow.plan.__main__ import main as plan
+from zerrow.plan.surroundings import own_code
 from zerrow.worker.channel import Channel, Message, ProtocolError
 
 _CONTROL = 3
@@ -30,7 +31,7 @@ _READER_ONLY = ("cloudpickle", *(f"pyarrow._{name}" for name in ("azurefs", "gcs
 """Modules that the reader of footers does without (zerrow.plan.footer_reader)."""
 _LATER = (
     "conditions", "constants", "filter", "filter_nodes", "footers", "keys", "listing", "project_reader", "pruning",
-    "pushdown", "scans", "sql_columns", "sql_file", "sql_world", "surroundings",
+    "pushdown", "scans", "sql_columns", "sql_file", "sql_world", "streams", "surroundings",
 )  # fmt: skip
 """Modules of the planner's that it imports when it needs them."""
 
@@ -212,8 +213,10 @@ def _import_all() -> None:
         sys.modules.setdefault(module, None)  # type: ignore[arg-type]
     for name in _LATER:
         importlib.import_module(f"zerrow.plan.{name}")
-    importlib.import_module("shlex")
-    importlib.import_module("faulthandler")
+    for name in ("encodings.ascii", "encodings.utf_8_sig", "faulthandler", "fcntl", "shlex"):
+        importlib.import_module(name)
+    # Forks look whether its files are as they were, and read them where they aren't.
+    own_code()
     # As a planner that has just been started has them.
     for module in _READER_ONLY:
         if sys.modules[module] is None:
