@@ -1,4 +1,4 @@
-"""An engine that serves keeps what it has shown of a kept result: shown again it needs no worker, and is never another result's.
+"""An engine that serves keeps what it has shown of a kept result: shown again it needs no worker.
 
 A run without an engine that serves, which makes each preview anew, is the judge.
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import site
@@ -146,8 +145,8 @@ def own_code() -> str:
         for name in sorted(states):
             found.update(f"{name}\0".encode() + (home / name).read_bytes())
         # Only what was not changed a moment ago, nor meanwhile, can't have changed without a new state.
-        is_settled = all(is_settled(state, now_ns) for state in states.values()) and _own_states() == states
-        _own_code = (states if is_settled else None, found.hexdigest())
+        is_known = all(is_settled(state, now_ns) for state in states.values()) and _own_states() == states
+        _own_code = (states if is_known else None, found.hexdigest())
     return _own_code[1]
 
 
@@ -160,8 +159,10 @@ def _own_states() -> dict[str, dict[str, Any]]:
     home = str(Path(__file__).resolve().parents[2])
     states = {}
     for folder in _WORKER_FOLDERS:
-        with contextlib.suppress(OSError), os.scandir(os.path.join(home, folder)) as entries:
-            for entry in entries:
-                if entry.name.endswith(".py"):
-                    states[f"{folder}/{entry.name}"] = identity(entry.path)
+        try:
+            names = [name for name in os.listdir(os.path.join(home, folder)) if name.endswith(".py")]
+        except FileNotFoundError:
+            continue
+        for name in names:
+            states[f"{folder}/{name}"] = identity(os.path.join(home, folder, name))
     return states
