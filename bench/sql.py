@@ -85,7 +85,19 @@ class Isolated:
 
     def answer(self, name: str, folder: Path) -> None:
         """Writes the answer into the folder."""
-        words = [ZERROW, "run", "-p", self._projects[name], "--no-serve", *RUN, *self._options, "--export", folder]
+        words = [
+            ZERROW,
+            "run",
+            "-p",
+            self._projects[name],
+            "--no-serve",
+            *RUN,
+            *self._options,
+            "--format",
+            "arrow",
+            "--export",
+            folder,
+        ]
         run_once(self._account, words, dict(os.environ))
 
 

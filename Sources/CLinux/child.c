@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "child.h"
+#include <sys/prctl.h>
 
 #include <unistd.h>
 
@@ -8,3 +9,5 @@ int zerrow_spawn_in(posix_spawn_file_actions_t *actions, const char *folder) {
 }
 
 pid_t zerrow_fork(void) { return fork(); }
+
+int zerrow_signal_with_parent(int signal) { return prctl(PR_SET_PDEATHSIG, signal); }

@@ -35,6 +35,8 @@ public final class Engine {
     let notes = Notes()
     /// The most memory that is kept for later outputs, in bytes.
     let poolBytesMax: Int
+    /// The tables that programs outside the engine have.
+    let leases: TableLeases
     /// The way to the resource manager, which decides which models may run, and which tables go when memory is short.
     let resources: ResourceBridge
     /// The tables that the engine holds, for its runs and its caches.
@@ -53,7 +55,7 @@ public final class Engine {
     private(set) var runs: [Run] = []
     private var runCount = 0
     /// What is to be called from the loop later.
-    let timers = Timers()
+    let timers: Timers
     /// When memory is measured.
     let memoryMeter = MemoryMeter()
     /// Which models keep their slots without getting on.
@@ -87,7 +89,10 @@ public final class Engine {
             in: spillFolder?.path, background, fileBroker, isSandboxed: options.isSandboxed)
         tables = TableRegistry(
             store, ways: spillFolder == nil ? options.eviction.ways.subtracting([.spill]) : options.eviction.ways)
+        let timers = Timers()
+        self.timers = timers
         mover = TableMover(store, tables, background, spillFolder: spillFolder)
+        leases = TableLeases(store, tables, mover, timers)
         resources = ResourceBridge(
             .init(
                 memoryBytesMax: Self.memoryBytesMax(options).map { Int(clamping: $0) }, slots: options.slots,

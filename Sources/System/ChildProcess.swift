@@ -35,10 +35,10 @@ public struct ChildProcess {
     ///
     /// Descriptors other than the three standard streams are closed in the child by their close-on-exec flag, which every
     /// descriptor of this process has; those that are `inherited` become its descriptors 3, 4 and so on. `defaultSignals` are those
-    /// that this process ignores and the program does not. Source: posix_spawn(3).
+    /// that this process ignores and the program does not. With a group of its own it gets no signal of a terminal's. Source: posix_spawn(3).
     public init(
         _ arguments: [String], environment: [String: String]?, folder: String, output: Stream, errors: Stream,
-        inherited: [Int32] = [], defaultSignals: [Int32] = []
+        inherited: [Int32] = [], defaultSignals: [Int32] = [], hasOwnGroup: Bool = false
     ) throws(SystemError) {
         precondition(!arguments.isEmpty, "a program has a name")
         var actions = posix_spawn_file_actions_t()
@@ -72,7 +72,8 @@ public struct ChildProcess {
         sigemptyset(&defaults)
         for number in defaultSignals { sigaddset(&defaults, number) }
         posix_spawnattr_setsigdefault(&attributes, &defaults)
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
+        let group = hasOwnGroup ? POSIX_SPAWN_SETPGROUP : 0
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | group))
 
         // A copy is needed until the program has started.
         defer { withExtendedLifetime(copies) {} }

@@ -51,7 +51,7 @@ public struct PlanTree: Equatable, Sendable {
     }
 
     /// `12 models: 4 scan, 6 python, 2 sql`.
-    private var counts: String {
+    var counts: String {
         var kinds: [(kind: String, count: Int)] = []
         for node in nodes {
             if let index = kinds.firstIndex(where: { $0.kind == node.kind }) {

@@ -36,10 +36,12 @@ struct Command: ParsableCommand {
     /// Parses and runs. Wrong usage is exit code 2, as DESIGN's command line has it; the library's own is 64.
     static func main() {
         TrapReport.begin()
+        ParentLife.follow()
         Output.openMissingStreams()
         Output.takeWriteSignals()
         do {
             let arguments = try CommandLineArguments(Array(CommandLine.arguments.dropFirst()))
+            try CommandSuggestion.check(arguments.words, of: Self.self)
             var command = try parseAsRoot(arguments.words)
             for note in arguments.notes { Output.note(note) }
             try command.run()

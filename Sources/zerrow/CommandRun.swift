@@ -9,20 +9,29 @@ enum CommandRun {
     static func run(_ call: RunCall) -> Never {
         var call = call
         let environment = Environment.variables
-        let display = RunDisplay(isQuery: call.query != nil)
+        let display = RunDisplay(
+            isQuery: call.query != nil, isSilent: call.run.handTables != nil && isatty(2) == 0)
+        let events = call.showsEvents ? EventLines(forwarding: display) : nil
+        let shown: any RunObserver = events ?? display
+        let script = scriptClient(call, forwarding: shown)
         let job = JobRecorder(
-            call.job(Job.newID()), in: call.againOnLine ? nil : JobFolder.path(environment), forwarding: display)
+            call.job(Job.newID()), in: call.againOnLine ? nil : JobFolder.path(environment),
+            forwarding: script ?? shown)
+        var wanted: SignalDescriptor?
         var report: RunReport
         var wasInterrupted = false
+        // Prints a report with the rows in it.
+        var showWithRows: ((String) throws -> Void)?
         var stream: RowStream?
         // Its end is waited for when the plan can't be made.
         var early: Engine?
         do {
             // First of all: threads that come later inherit the mask, and Ctrl-C is read from a descriptor.
-            let signals = try SignalDescriptor([SIGINT, SIGTERM, SIGHUP])
-            Output.stopWaiting(on: signals)
+            let signals = try arrivingSignals()
+            wanted = signals
             try call.engine.checkFolders()
             let installation = try Installation.find(environment: environment)
+            script?.greet(job: job.job.id, installation)
             stream = try RowStream(call, installation, environment)
             var options = try call.runOptions(job.job.id)
             if let stream, options.exportFolder == nil {
@@ -53,25 +62,56 @@ enum CommandRun {
             if let stream, report.status == "success", call.output == .tty {
                 try stream.show(plan, isOnly: call.query != nil, columns: Output.columns(1), signals: signals)
             }
+            if let stream, report.status == "success", call.output == .json {
+                showWithRows = { try stream.show(plan, in: $0, signals: signals) }
+            }
         } catch {
             display.finish()
             if case EngineError.interrupted? = error as? EngineError { wasInterrupted = true }
             report = RunReport(run: job.job.id, failures: failures(of: error))
         }
+        script?.finish(unless: wanted)
         early?.shutDown()
-        stream?.remove()
         // One that should have gone on without its terminal and could not.
         job.begin()
         if let problem = job.end(report, wasInterrupted: wasInterrupted) {
             Output.note("this job is not remembered: \(problem)")
         }
-        if call.output == .json {
+        if let showWithRows {
+            do { try showWithRows(report.json) } catch {
+                stream?.remove()
+                Output.error("\(error)")
+                Output.leave(1)
+            }
+        } else if call.output == .json {
             Output.result(report.json)
+            for failure in report.errors { Output.error(failure.text) }
+        } else if call.showsEvents {
+            events?.ended(report)
             for failure in report.errors { Output.error(failure.text) }
         } else {
             show(report, onlyRows: call.query != nil)
         }
+        stream?.remove()
         Output.leave(report.status == "success" ? 0 : 1)
+    }
+
+    /// The signals that stop a run, read from a descriptor from now on.
+    private static func arrivingSignals() throws -> SignalDescriptor {
+        let signals = try SignalDescriptor([SIGINT, SIGTERM, SIGHUP])
+        Output.stopWaiting(on: signals)
+        return signals
+    }
+
+    /// The script that called, if one did; ends the process where it can't be reached.
+    private static func scriptClient(_ call: RunCall, forwarding display: any RunObserver) -> ScriptClient? {
+        guard let number = call.run.handTables else { return nil }
+        do {
+            return try ScriptClient(number, forwarding: display)
+        } catch {
+            Output.error("\(error)")
+            Output.leave(2)
+        }
     }
 
     private static func plan(
@@ -79,12 +119,16 @@ enum CommandRun {
         _ signals: SignalDescriptor, note: @escaping (String) -> Void
     ) throws -> Plan {
         var request = call.project.request(query: call.query, isDryRun: call.isDryRun)
+        call.selection?.narrow(&request)
         request.memoryBytesMax = options.memoryBytesMax
+        request.exportFormat = call.export.plannedFormat
         // What opens the files for an engine of SQL comes with the arena's library.
         request.mayStream = request.mayStream && (!call.engine.noArena || call.engine.noSandbox)
         return try Engine.plan(
             installation: installation, environment: environment, folder: call.project.project, request,
-            writtenFolders: [options.exportFolder, call.engine.cacheFolder, call.engine.spillFolder].compactMap(\.self),
+            writtenFolders: [
+                options.exportFolder, options.sinkFolder, call.engine.cacheFolder, call.engine.spillFolder,
+            ].compactMap(\.self),
             prepares: true, isSandboxed: !call.engine.noSandbox,
             servedAt: call.run.noServe || call.engine.ownEngineOption != nil
                 ? nil : try? ServeAddress(nil, environment: environment),
@@ -119,12 +163,17 @@ enum CommandRun {
     }
 
     /// Reads a project without running or making anything.
-    static func plan(_ project: ProjectOptions, noSandbox: Bool) throws -> Plan {
+    static func plan(
+        _ project: ProjectOptions, _ selection: SelectionOptions?, noSandbox: Bool,
+        note: @escaping (String) -> Void = Output.note
+    ) throws -> Plan {
+        var request = project.request()
+        selection?.narrow(&request)
         let environment = Environment.variables
         return try Engine.plan(
             installation: try Installation.find(environment: environment), environment: environment,
-            folder: project.project, project.request(), isSandboxed: !noSandbox,
-            servedAt: try? ServeAddress(nil, environment: environment), note: Output.note)
+            folder: project.project, request, isSandboxed: !noSandbox,
+            servedAt: try? ServeAddress(nil, environment: environment), note: note)
     }
 
     /// The reasons why nothing was run.

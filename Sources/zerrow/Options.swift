@@ -41,11 +41,15 @@ struct ProjectOptions: ParsableArguments {
         help: "Decode all sources before models read them: let no SQL model read the files by itself.")
     var noStream = false
 
+    // For tests of single models: tables that are read from files instead of being made.
+    @Option(name: .customLong("replace"), help: .hidden)
+    var replaced: [String] = []
+
     func validate() throws {
         for parameter in parameters where !parameter.dropFirst().contains("=") {
             throw ValidationError("'--param \(parameter)' is not name=value")
         }
-        for source in sources where !source.dropFirst().contains("=") {
+        for source in sources + replaced where !source.dropFirst().contains("=") {
             throw ValidationError("'--source \(source)' is not name=path")
         }
     }
@@ -59,6 +63,7 @@ struct ProjectOptions: ParsableArguments {
         request.isStrict = strict
         request.sources = sources
         request.mayStream = !noStream
+        request.replaced = replaced
         request.query = query
         return request
     }
@@ -201,6 +206,10 @@ struct RunOptionGroup: ParsableArguments {
         help: ArgumentHelp(
             "An argument for Bauplan's engine, as name=value: noted, and ignored.", valueName: "name=value"))
     var arguments: [String] = []
+
+    // For the Python package: a socket on which tables are handed over.
+    @Option(name: .customLong("hand-tables"), help: .hidden)
+    var handTables: Int32?
 
     /// The one branch.
     static let branch = "main"

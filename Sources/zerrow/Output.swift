@@ -58,6 +58,14 @@ enum Output {
         if hasResult { resultError.store(write(text + "\n", to: 1), ordering: .relaxed) }
     }
 
+    /// Prints a part of a result as it is.
+    ///
+    /// - Returns: whether standard output takes more.
+    static func result(bytes: [UInt8]) -> Bool {
+        if hasResult { resultError.store(bytes.withUnsafeBytes { write($0, to: 1) }, ordering: .relaxed) }
+        return hasResult
+    }
+
     /// Whether colours are welcome on a descriptor: it is a terminal, and neither NO_COLOR nor a dumb TERM speaks against it.
     static func isColoured(_ descriptor: Int32) -> Bool {
         guard isatty(descriptor) == 1, getenv("NO_COLOR") == nil else { return false }
@@ -116,25 +124,22 @@ enum Output {
     @discardableResult
     static func write(_ text: String, to descriptor: Int32) -> Int32 {
         var text = text
-        var failure: Int32 = 0
-        text.withUTF8 { bytes in
-            var rest = UnsafeRawBufferPointer(bytes)
-            while !rest.isEmpty {
-                guard waitForRoom(descriptor) else {
-                    failure = EINTR
-                    return
-                }
-                // What is polled writable takes so much at once without waiting (pipe(7)).
-                let count = Glibc.write(descriptor, rest.baseAddress!, min(rest.count, Int(PIPE_BUF)))
-                if count < 0 {
-                    if errno == EINTR || errno == EAGAIN { continue }
-                    failure = errno
-                    return
-                }
-                rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+        return text.withUTF8 { write(UnsafeRawBufferPointer($0), to: descriptor) }
+    }
+
+    private static func write(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Int32 {
+        var rest = bytes
+        while !rest.isEmpty {
+            guard waitForRoom(descriptor) else { return EINTR }
+            // What is polled writable takes so much at once without waiting (pipe(7)).
+            let count = Glibc.write(descriptor, rest.baseAddress!, min(rest.count, Int(PIPE_BUF)))
+            if count < 0 {
+                if errno == EINTR || errno == EAGAIN { continue }
+                return errno
             }
+            rest = UnsafeRawBufferPointer(rebasing: rest[count...])
         }
-        return failure
+        return 0
     }
 
     /// Waits until a descriptor takes bytes, or fails; false when a signal arrives before that, or has arrived before.

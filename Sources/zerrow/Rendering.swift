@@ -31,8 +31,8 @@ extension RunReport.PublishedTable {
 }
 
 extension Plan {
-    /// The DAG as a tree.
-    func tree(columns: Int, style: Style) -> String {
+    /// The DAG.
+    var tree: PlanTree {
         let index = Dictionary(models.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
         return PlanTree(
             nodes: models.map { model in
@@ -40,8 +40,7 @@ extension Plan {
                     name: model.name, kind: model.task["expectation"] == nil ? model.kind : "expectation",
                     place: model.file.map { file in file + (model.line.map { ":\($0)" } ?? "") },
                     details: details(of: model), inputs: model.inputs.compactMap { index[$0] })
-            }
-        ).text(columns: columns, style: style)
+            })
     }
 
     /// Facts worth knowing about a model beside its inputs.

@@ -14,6 +14,7 @@ struct RowStream {
     let folder: String
     private let rows: Int?
     private let isWhole: Bool
+    private let format: RowReader.Format
     private let reader: RowReader
     /// Keeps its lock.
     private let open: Folder
@@ -22,17 +23,16 @@ struct RowStream {
 
     /// The folder for a call; nil where its rows are not shown this way.
     init?(_ call: RunCall, _ installation: Installation, _ environment: [String: String]) throws {
-        guard case .stream(let rows, let isWhole) = call.rows, call.output == .tty, !call.isDetached else { return nil }
+        guard case .stream(let rows, let isWhole) = call.rows, !call.isDetached else { return nil }
+        format = call.rowFormat
         self.rows = rows
         self.isWhole = isWhole
         reader = RowReader(installation, isSandboxed: !call.engine.noSandbox, environment: environment)
-        isOwn = call.exportFolder == nil
+        let exportFolder = call.export.format == .arrow ? try call.export.checkedFolder() : nil
+        isOwn = exportFolder == nil
         let parent = environment["TMPDIR"].flatMap { $0.isEmpty ? nil : $0 } ?? "/var/tmp"
         do {
-            folder =
-                try call.exportFolder.map {
-                    try FolderOption(option: "--export", path: $0, madeWithMode: 0o755).checked()
-                } ?? Self.makeFolder(in: parent)
+            folder = try exportFolder ?? Self.makeFolder(in: parent)
             open = try Folder(folder)
             if isOwn { _ = try open.lockIfFree() }
         } catch let error as SystemError {
@@ -67,6 +67,32 @@ struct RowStream {
     /// Takes the folder away.
     func remove() { if isOwn { Self.remove(open) } }
 
+    /// Prints the end of a report: its rows as an array of objects.
+    ///
+    /// - Parameter report: the report as a JSON object.
+    func show(_ plan: Plan, in report: String, signals: SignalDescriptor) throws {
+        guard let model = plan.models.last(where: \.final) else { return }
+        _ = Output.result(bytes: Array("\(report.dropLast()),\"rows\":[".utf8))
+        // A line ends an object, and nothing else: what is in a text is escaped.
+        var isBetween = false
+        try reader.read(
+            "\(folder)/\(model.name).arrows", rows: rows, format: .json, columns: nil, isWhole: true, signals: signals
+        ) { piece in
+            var text: [UInt8] = []
+            for byte in piece {
+                if byte == UInt8(ascii: "\n") {
+                    isBetween = true
+                    continue
+                }
+                if isBetween { text.append(UInt8(ascii: ",")) }
+                isBetween = false
+                text.append(byte)
+            }
+            return Output.result(bytes: text)
+        }
+        Output.result("]}")
+    }
+
     /// Prints the rows of a plan's final tables.
     ///
     /// - Parameter isOnly: whether nothing else is printed beside them.
@@ -79,8 +105,10 @@ struct RowStream {
             var rest: [UInt8] = []
             let isClipped = !isWhole && isatty(1) == 1
             try reader.read(
-                path, rows: rows, columns: isClipped ? columns : nil, isWhole: isWhole, signals: signals
+                path, rows: rows, format: format, columns: isClipped ? columns : nil, isWhole: isWhole,
+                signals: signals
             ) { piece in
+                if format != .table { return Output.result(bytes: piece) }
                 rest += piece
                 guard let end = rest.lastIndex(of: UInt8(ascii: "\n")) else { return Output.hasResult }
                 let text = String(decoding: rest[..<end], as: UTF8.self)

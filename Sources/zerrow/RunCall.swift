@@ -19,10 +19,17 @@ struct RunCall {
     var engine: EngineOptionGroup
     let run: RunOptionGroup
     let output: OutputFormat
+    /// How rows are written piece by piece.
+    var rowFormat = RowReader.Format.table
+    /// Whether its events are printed as JSON lines.
+    var showsEvents = false
     var rows = Rows.preview(0, isTail: false)
     /// The statement; nil for a run of the whole project.
     var query: String?
-    var exportFolder: String?
+    /// Where its tables are written to.
+    let export: ExportOptions
+    /// The models that are wanted; nil: all.
+    var selection: SelectionOptions?
     var isDryRun = false
     /// Whether its tables are published together at its end.
     var isTransactional = true
@@ -44,12 +51,12 @@ struct RunCall {
         options.usesCache = !run.noCache
         options.usesDeCache = !run.noDeCache
         options.isTransactional = isTransactional
+        options.handsTables = run.handTables != nil
         options.previewRows = rows.previewRows
         if case .preview(_, let isTail) = rows { options.previewsTail = isTail }
         options.previewWidth = Output.columns(1)
-        options.exportFolder = try exportFolder.map {
-            try FolderOption(option: "--export", path: $0, madeWithMode: 0o755).checked()
-        }
+        let folder = try export.checkedFolder()
+        if export.format == .arrow { options.exportFolder = folder } else { options.sinkFolder = folder }
         return options
     }
 
@@ -62,6 +69,11 @@ struct RunCall {
             "ref": .string(run.ref ?? RunOptionGroup.branch), "strict": project.strict.map { .bool($0) } ?? .null,
             "transaction": .bool(isTransactional),
         ]
+        if let selection {
+            let selectors = selection.models + selection.select
+            if !selectors.isEmpty { options["select"] = .array(selectors.map { .string($0) }) }
+            if !selection.exclude.isEmpty { options["exclude"] = .array(selection.exclude.map { .string($0) }) }
+        }
         if let query { options["sql"] = .string(query) }
         if !run.arguments.isEmpty { options["args"] = .array(run.arguments.map { .string($0) }) }
         return Job(id: id, kind: query == nil ? .run : .query, folder: project.project, options: options)

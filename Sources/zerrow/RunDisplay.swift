@@ -7,6 +7,8 @@ import Terminal
 final class RunDisplay: RunObserver {
     private var display: ProgressDisplay
     private let isQuiet: Bool
+    /// Whether nothing at all is shown, because a script shows it.
+    private let isSilent: Bool
     private let beganAt = MonotonicClock.nanoseconds()
     private var modelCount = 0
     /// The models that have ended; one that is run again, because its table was dropped, has not.
@@ -17,12 +19,15 @@ final class RunDisplay: RunObserver {
     private var running: [(name: String, beganAt: UInt64)] = []
 
     /// A query shows no progress where lines can't be redrawn: its rows are what its user waits for.
-    init(isQuery: Bool) {
+    ///
+    /// - Parameter isSilent: whether a script is told of the run, which shows what it wants.
+    init(isQuery: Bool, isSilent: Bool = false) {
         let isTerminal = isatty(2) == 1
         let environment = Environment.variables
         let isLive = Style.isLive(isTerminal: isTerminal, environment: environment)
         display = ProgressDisplay(isLive: isLive, style: Style(isTerminal: isTerminal, environment: environment))
-        isQuiet = isQuery && !isLive
+        isQuiet = isSilent || isQuery && !isLive
+        self.isSilent = isSilent
     }
 
     func runBegan(_ plan: Plan) {
@@ -45,10 +50,12 @@ final class RunDisplay: RunObserver {
     }
 
     func printed(_ model: String, lines: [String]) {
-        Output.write(lines.map { display.printed(model, $0) }.joined(), to: 2)
+        if !isSilent { Output.write(lines.map { display.printed(model, $0) }.joined(), to: 2) }
     }
 
-    func note(_ text: String) { Output.write(display.log(text), to: 2) }
+    func note(_ text: String) {
+        if !isSilent { Output.write(display.log(text), to: 2) }
+    }
 
     func memory(_ status: MemoryStatus) { held = status }
 

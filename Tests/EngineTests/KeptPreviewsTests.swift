@@ -43,7 +43,9 @@ struct KeptPreviewsTests {
         var previews = KeptPreviews()
         let text = String(repeating: "x", count: KeptPreviews.textBytesMax)
         let countMax = KeptPreviews.bytesMax / KeptPreviews.textBytesMax
-        func keptCount() -> Int { (0..<3 * countMax).count { previews.text(of: table(UInt64($0)), as: format()) != nil } }
+        func keptCount() -> Int {
+            (0..<3 * countMax).count { previews.text(of: table(UInt64($0)), as: format()) != nil }
+        }
         for number in 0..<3 * countMax {
             previews.add(text, of: table(UInt64(number)), as: format())
             #expect(previews.text(of: table(UInt64(number)), as: format()) == text)

@@ -38,6 +38,7 @@ def model(
     materialization_strategy: str | None = None,
     partitioned_by: str | Sequence[str] | None = None,
     overwrite_filter: str | None = None,
+    tags: str | Sequence[str] | None = None,
     **others: Any,
 ) -> Callable[[Function], Function]:
     """Declares the function below as a model: a table made from its inputs.
@@ -47,7 +48,8 @@ def model(
     as a text such as "2G"; `timeout` limits its time, in seconds; `cache_strategy="NONE"` has it run in every run; by
     default its result is kept, and given again while nothing that it depends on has changed.
     `materialization_strategy` ("NONE", "REPLACE", "APPEND" or "OVERWRITE_PARTITIONS"), `partitioned_by` and
-    `overwrite_filter` say how its table is kept for others than the run.
+    `overwrite_filter` say how its table is kept for others than the run. `tags` are words to select it by
+    (`zerrow run --select tag:daily`).
 
     All arguments have to be literals.
     """

@@ -120,7 +120,7 @@ class Round:
             arguments += ["--no-serve", *self.engine_options]
         export = self.folder / "export" if exports else None
         if export:
-            arguments += ["--export", str(export)]
+            arguments += ["--format", "arrow", "--export", str(export)]
         return Client(self._start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE), export)
 
     # -- the round

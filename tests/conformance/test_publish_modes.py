@@ -89,7 +89,19 @@ def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     export = folder / "export"
     export.mkdir()
     os.chown(export, caller.uid, -1)
-    command = [*caller.words, "run", "-p", folder / "project", "--output", "json", "--export", export, *setting.flags]
+    command = [
+        *caller.words,
+        "run",
+        "-p",
+        folder / "project",
+        "--output",
+        "json",
+        "--format",
+        "arrow",
+        "--export",
+        export,
+        *setting.flags,
+    ]
     command += ["--param", f"overwrite={str(setting.overwrites).lower()}"]
     environment = {**os.environ, **caller.environment}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=1800)

@@ -73,7 +73,7 @@ def test_queries_and_functions_read_each_other(bauplan: Project):
     bauplan.write("gpt_utils.py", "import a_package_that_no_model_has\n")
     bauplan.write("nothing.py", "")
     bauplan.write("dashboard.py", "import bauplan\nimport streamlit\n\nclient = bauplan.Client()\n")
-    result = bauplan.run("--export", str(bauplan.folder / "out"))
+    result = bauplan.run("--format", "arrow", "--export", str(bauplan.folder / "out"))
     assert result.code == 0, result.err
     assert "joined 20 990" in result.err
     assert warnings(result.err) == ["the model declares the columns a, b, c, d, e, but the result has a, b, s"]
@@ -272,7 +272,7 @@ TYPED = """
 def test_typed_models_are_held_to_their_schemas(bauplan: Project):
     bauplan.write("bauplan_project.yml", "parameters: {factor: {type: int, default: 2}}\n")
     bauplan.write("models.py", TYPED.replace("{kind}", "bauplan.Int64"))
-    result = bauplan.run("--export", str(bauplan.folder / "out"))
+    result = bauplan.run("--format", "arrow", "--export", str(bauplan.folder / "out"))
     assert result.code == 0, result.err
     assert exported(bauplan, "classic")["double"].to_pylist() == [0, 2, 4]
     bauplan.write("models.py", TYPED.replace("{kind}", "bauplan.String | None"))
@@ -302,7 +302,7 @@ def test_decimals_are_held_to_their_digits(bauplan: Project):
             return pa.table({name: pa.array(numbers["a"].to_pylist(), kind) for name, kind in kinds.items()})
     """
     bauplan.write("models.py", text.replace("{scale}", "2"))
-    result = bauplan.run("--export", str(bauplan.folder / "out"))
+    result = bauplan.run("--format", "arrow", "--export", str(bauplan.folder / "out"))
     assert result.code == 0, result.err
     assert exported(bauplan, "fares").schema.types == [pa.decimal128(5, 2), pa.decimal128(38, 10)]
     bauplan.write("models.py", text.replace("{scale}", "3"))
@@ -341,7 +341,7 @@ MOMENTS = """
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 def test_moments_come_in_the_unit_that_a_schema_promises(bauplan: Project, unit: str):
     bauplan.write("models.py", MOMENTS.format(last=-1, unit=unit, zone="UTC"))
-    result = bauplan.run("--export", str(bauplan.folder / "out"))
+    result = bauplan.run("--format", "arrow", "--export", str(bauplan.folder / "out"))
     assert result.code == 0, result.err
     assert "found timestamp[ns, tz=UTC]" in result.err and "taken timestamp[ns, tz=UTC]" in result.err
     wanted = pa.array([0, None, -1], pa.timestamp(unit, "UTC")).cast(pa.timestamp("ns", "UTC"))
@@ -398,7 +398,7 @@ def test_namespaces_and_sources_without_a_project_file(bauplan: Project):
         """,
     )
     source = f"--source=lake.Trips={bauplan.folder / 'data' / 'trips.parquet'}"
-    result = bauplan.run(source, "-n", "lake", "--export", str(bauplan.folder / "out"))
+    result = bauplan.run(source, "-n", "lake", "--format", "arrow", "--export", str(bauplan.folder / "out"))
     assert result.code == 0, result.err
     assert "rows 100 20" in result.err and exported(bauplan, "mart.all_trips").num_rows == 100
     failed = bauplan.run(source, "--namespace", "pond")

@@ -41,7 +41,7 @@ def looked(project: Project, tmp_path: Path, *arguments: str, network: bool = Fa
     out = tmp_path / "found"
     out.mkdir(exist_ok=True)
     out.chmod(0o777)
-    result = project.run("--export", str(out), *arguments)
+    result = project.run("--format", "arrow", "--export", str(out), *arguments)
     assert result.code == 0, result.err
     return json.loads(pa.ipc.open_stream(out / "looks.arrows").read_all()["found"][0].as_py())
 
@@ -133,7 +133,7 @@ def test_tables_that_runs_have_written_are_nobodys_to_read(any_project, home, tm
         if any_project.caller.uid:
             os.chown(folder / name, any_project.caller.uid, -1)
     any_project.write("salaries.sql", "select a as salary from sales")
-    arguments = ("--cache-dir", str(folder / "cache"), "--export", str(folder / "out"))
+    arguments = ("--cache-dir", str(folder / "cache"), "--format", "arrow", "--export", str(folder / "out"))
     assert any_project.run(*arguments).code == 0
     names = [f"{each.parent.name}/{each.name}" for name in ("cache", "out") for each in (folder / name).iterdir()]
     assert "out/salaries.arrows" in names and any(name.startswith("cache/") for name in names)
@@ -145,7 +145,7 @@ def test_tables_that_runs_have_written_are_nobodys_to_read(any_project, home, tm
 
 def test_the_projects_own_folder_is_no_place_for_results(project):
     project.write("q.sql", "select a from numbers")
-    result = project.run("--export", str(project.folder))
+    result = project.run("--format", "arrow", "--export", str(project.folder))
     assert result.code == 1 and "project's folder itself" in result.err, result.err
 
 

@@ -71,7 +71,7 @@ def test_a_changed_source_is_never_served_stale(chain: Project, serve):
     folder = chain.folder / "out"
     folder.mkdir(mode=0o777)
     folder.chmod(0o777)
-    again = chain.run("--export", str(folder), env=server.environment)
+    again = chain.run("--format", "arrow", "--export", str(folder), env=server.environment)
     assert again.code == 0, again.err
     with pa.OSFile(str(folder / "second.arrows")) as file:
         assert pa.ipc.open_stream(file).read_all().to_pylist() == [{"rows": rows, "last": rows}]
@@ -166,7 +166,7 @@ def test_a_folder_keeps_results_from_engine_to_engine(chain: Project, tmp_path: 
     out = tmp_path / "out"
     out.mkdir(mode=0o777)
     out.chmod(0o777)
-    again = chain.run("--cache-dir", str(folder), "--export", str(out))
+    again = chain.run("--cache-dir", str(folder), "--format", "arrow", "--export", str(out))
     assert again.code == 0, again.err
     assert statuses(again) == {"numbers": "unneeded", "first": "cached", "second": "cached"}
     with pa.OSFile(str(out / "second.arrows")) as file:
@@ -229,7 +229,7 @@ def test_a_flipped_bit_of_a_kept_result_is_found_wherever_it_is(project: Project
     open_to_others(project.folder)
     grow_old()
     cache, out = own_folder(project, tmp_path / "cache"), open_folder(tmp_path / "out")
-    options = ("--cache-dir", str(cache), "--export", str(out), "--rows", "0")
+    options = ("--cache-dir", str(cache), "--format", "arrow", "--export", str(out), "--rows", "0")
 
     def exported() -> dict[str, pa.Table]:
         return {path.stem: pa.ipc.open_stream(path.read_bytes()).read_all() for path in out.glob("*.arrows")}
@@ -294,7 +294,7 @@ def test_a_model_reads_a_kept_result(chain: Project, tmp_path: Path):
 def test_what_a_run_writes_into_the_project_changes_no_key(chain: Project, tmp_path: Path):
     open_folder(chain.folder / "out")
     own_folder(chain, chain.folder / "cache")
-    options = ("--export", str(chain.folder / "out"), "--cache-dir", str(chain.folder / "cache"))
+    options = ("--format", "arrow", "--export", str(chain.folder / "out"), "--cache-dir", str(chain.folder / "cache"))
     assert chain.run(*options).code == 0
     assert statuses(chain.run(*options))["second"] == "cached"
 

@@ -61,7 +61,7 @@ def test_what_asks_the_world_is_made_anew_and_the_rest_is_kept(project: Project,
     project.write("rates.csv", "1\n")
     project.write("queried.sql", "select uuid() as x from numbers limit 1")
     open_to_others(project.folder)
-    options = ("--cache-dir", str(own_folder(project, tmp_path / "cache")), "--export")
+    options = ("--cache-dir", str(own_folder(project, tmp_path / "cache")), "--format", "arrow", "--export")
     runs = [project.run(*options, str(open_folder(tmp_path / f"out{number}"))) for number in (1, 2)]
     assert [run.code for run in runs] == [0, 0], runs[0].err
     first, second = values(tmp_path / "out1"), values(tmp_path / "out2")
@@ -98,7 +98,7 @@ def test_what_is_made_of_what_asks_the_world_is_made_anew_too(project: Project, 
         return {"x": [time.time_ns()]}
     """,
     )
-    options = ("--cache-dir", str(own_folder(project, tmp_path / "cache")), "--export")
+    options = ("--cache-dir", str(own_folder(project, tmp_path / "cache")), "--format", "arrow", "--export")
     runs = [project.run(*options, str(open_folder(tmp_path / f"out{number}"))) for number in (1, 2)]
     first, second = values(tmp_path / "out1"), values(tmp_path / "out2")
     assert first["second"] != second["second"] and first["kept"] == second["kept"]
@@ -126,7 +126,12 @@ def test_a_compiled_file_of_another_text_is_neither_run_nor_kept(chain: Project,
     path.write_text(text)
     open_to_others(chain.folder / "__pycache__")
     out = open_folder(tmp_path / "out")
-    assert chain.run("--cache-dir", str(own_folder(chain, tmp_path / "cache")), "--export", str(out)).code == 0
+    assert (
+        chain.run(
+            "--cache-dir", str(own_folder(chain, tmp_path / "cache")), "--format", "arrow", "--export", str(out)
+        ).code
+        == 0
+    )
     with pa.OSFile(str(out / "second.arrows")) as file:
         assert pa.ipc.open_stream(file).read_all()["rows"].to_pylist() == [1000]
 
@@ -151,7 +156,7 @@ def test_a_file_saved_during_a_run_is_of_the_next_run(project: Project, tmp_path
     project.write("models.py", text)
     rate = project.write("rate.py", "RATE = 1\n")
     cache, out = own_folder(project, tmp_path / "cache"), open_folder(tmp_path / "out")
-    run = project.start("--cache-dir", str(cache), "--export", str(out), "--rows", "0")
+    run = project.start("--cache-dir", str(cache), "--format", "arrow", "--export", str(out), "--rows", "0")
     wait_for_line(run, "first is running")
     project.write("models.py", text.replace("text 1", "text 2"))
     rate.unlink()
@@ -159,7 +164,10 @@ def test_a_file_saved_during_a_run_is_of_the_next_run(project: Project, tmp_path
     assert run.wait(60) == 0, run.stderr.read()
     assert values(out) == {"second": "1 1 text 1"}
     # And it is kept for when that text comes back.
-    assert project.run("--cache-dir", str(cache), "--export", str(out)).model("second")["status"] == "success"
+    assert (
+        project.run("--cache-dir", str(cache), "--format", "arrow", "--export", str(out)).model("second")["status"]
+        == "success"
+    )
     assert values(out) == {"second": "2 2 text 2"}
 
 

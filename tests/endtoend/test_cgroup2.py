@@ -443,7 +443,7 @@ def test_tables_go_to_swap_on_kernels_without_reclaim_on_request(
     folder.mkdir()
     project.write("models.py", pressure())
     result = project.run(
-        *("--memory", "400MiB", "--evict", way, "--export", str(folder)),
+        *("--memory", "400MiB", "--evict", way, "--format", "arrow", "--export", str(folder)),
         env={"LD_PRELOAD": str(library), "HIDING_LOG": str(log)},
     )
     assert result.code == 0, result.err
@@ -477,7 +477,9 @@ def test_runs_of_one_server_share_its_limit(tmp_path: Path, project: Project, to
     peak = limit.with_name("memory.peak")
 
     def run(project: Project) -> Result:
-        return project.run("--export", str(project.folder / "out"), env=server.environment, timeout=600)
+        return project.run(
+            "--format", "arrow", "--export", str(project.folder / "out"), env=server.environment, timeout=600
+        )
 
     with ThreadPoolExecutor() as threads:
         results = list(threads.map(run, projects))

@@ -93,7 +93,7 @@ def has_memory_groups() -> bool:
 
 
 SLOW = {
-    "a disk that tables are exported to": Slow("export", run=["--export", "{folder}/exports"]),
+    "a disk that tables are exported to": Slow("export", run=["--format", "arrow", "--export", "{folder}/exports"]),
     "a disk that results are saved to": Slow("save", serve=["--cache-dir", "{folder}/cache"]),
     "a disk that saved results are read from": Slow("saved", serve=["--cache-dir", "{folder}/cache"]),
     "a disk that tables are spilled to": Slow(
@@ -352,7 +352,9 @@ def test_ctrl_c_stops_an_export_to_a_disk_that_does_not_answer(project: Project,
     (tmp_path / "exports").mkdir(mode=0o755)
     server, _, holds = stopwatch()
     (holds / "export").touch()
-    run = project.start("--no-cache", "--export", str(tmp_path / "exports"), env=server.environment)
+    run = project.start(
+        "--no-cache", "--format", "arrow", "--export", str(tmp_path / "exports"), env=server.environment
+    )
     held = holds / "export.held"
     wait_until(held.exists, seconds=120, what="a held export")
     run.send_signal(signal.SIGINT)

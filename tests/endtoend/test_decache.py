@@ -163,7 +163,7 @@ def test_a_changed_source_is_decoded_anew(scans: Project, serve):
     out = scans.folder / "out"
     out.mkdir(mode=0o777)
     out.chmod(0o777)
-    result = scans.run("--no-cache", "--export", str(out), env=server.environment)
+    result = scans.run("--no-cache", "--format", "arrow", "--export", str(out), env=server.environment)
     assert result.code == 0, result.err
     assert units(result, "reused") == 0 or units(result, "decoded") == 30
     with pa.OSFile(str(out / "two.arrows")) as file:

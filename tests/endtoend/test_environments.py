@@ -47,7 +47,7 @@ def values(project: Project, result: Result, name: str) -> list:
 
 def run(project: Project, *arguments: str, **options) -> Result:
     """A run whose final tables are written out."""
-    return project.run("--export", str(project.folder.parent / "out"), *arguments, **options)
+    return project.run("--format", "arrow", "--export", str(project.folder.parent / "out"), *arguments, **options)
 
 
 def command(project: Project, *words: str, env: dict | None = None) -> subprocess.CompletedProcess:
@@ -424,7 +424,10 @@ def test_a_build_that_fails_or_makes_something_else_is_said_before_anything_runs
 def test_a_umask_that_hides_all_from_others_hides_nothing_from_workers(project: Project, fresh: Path, tmp_path: Path):
     write(project, model("only", "import six\nreturn {'v': [six.__version__]}", "3.11", {"six": "1.16.0"}))
     done = subprocess.run(
-        [*project.caller.words, "run", "-p", str(project.folder), "--export", str(tmp_path / "out")],
+        [
+            *project.caller.words,
+            *("run", "-p", str(project.folder), "--format", "arrow", "--export", str(tmp_path / "out")),
+        ],
         env=project.environment({"UV_CACHE_DIR": str(tmp_path / "cache")}),
         capture_output=True, text=True, timeout=300, umask=0o077, check=False,
     )  # fmt: skip

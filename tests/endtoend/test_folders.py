@@ -40,7 +40,7 @@ def answer(project: Project, tmp_path: Path, *options: str) -> tuple[Result, lis
     if not out.exists():
         out.mkdir()
         out.chmod(0o777)
-    result = project.run(*options, "--export", str(out), timeout=120)
+    result = project.run(*options, "--format", "arrow", "--export", str(out), timeout=120)
     assert result.code == 0, result.err
     return result, pa.ipc.open_stream((out / "total.arrows").read_bytes()).read_all().to_pylist()
 
@@ -208,7 +208,7 @@ def test_an_export_replaces_what_has_its_name_and_follows_no_link(project: Proje
 def test_an_export_that_finds_a_folder_in_its_place_fails_and_names_it(project: Project, tmp_path: Path):
     project.write("models.py", MODEL)
     (tmp_path / "out" / "total.arrows").mkdir(parents=True)
-    result = project.run("--export", str(tmp_path / "out"))
+    result = project.run("--format", "arrow", "--export", str(tmp_path / "out"))
     assert result.code == 1 and result.report["status"] == "failed"
     assert str(tmp_path / "out" / "total.arrows") in result.report["error"]["message"]
     assert "error: model 'total': its table could not be written to" in result.err, result.err
@@ -229,7 +229,7 @@ def test_an_export_to_a_full_disk_fails_names_the_file_and_leaves_no_half(
     try:
         if is_there:
             (out / "total.arrows").write_text("the last one")
-        result = project.run("--export", str(out))
+        result = project.run("--format", "arrow", "--export", str(out))
         assert result.code == 1 and result.report["status"] == "failed"
         message = result.report["error"]["message"]
         assert f"{out}/total.arrows" in message and "No space left" in message and "that disk" in message, message

@@ -34,7 +34,9 @@ def test_what_it_writes_runs_and_gives_what_another_engine_gives(ordinary: Calle
     assert made.returncode == 0, made.stderr
     assert {line.removeprefix("my-shop/") for line in made.stdout.split()} == FILES
     assert {path.name for path in (folder / "my-shop").iterdir()} == FILES
-    run = call(ordinary, "run", "-p", "my-shop", "--export", "out", "--param", "price_min=10", cwd=folder)
+    run = call(
+        ordinary, "run", "-p", "my-shop", "--format", "arrow", "--export", "out", "--param", "price_min=10", cwd=folder
+    )
     assert run.returncode == 0, run.stderr
     with ipc.open_stream(folder / "out" / "revenue.arrows") as stream:
         got = stream.read_all()

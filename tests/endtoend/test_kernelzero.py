@@ -119,7 +119,7 @@ def test_the_example_copies_nothing_but_edges_and_small_buffers(tmp_path: Path):
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("data", ".data-*", "__pycache__"))
     python = os.environ.get("ZERROW_PYTHON", sys.executable)
     subprocess.run([python, folder / "make_data.py", "0.05"], check=True)
-    command = [ZERROW, "run", "-p", folder, "--export", tmp_path, "--output", "json", "--no-arena"]
+    command = [ZERROW, "run", "-p", folder, "--format", "arrow", "--export", tmp_path, "--output", "json", "--no-arena"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=3600)
     assert done.returncode == 0, done.stderr + done.stdout
     result = Result(0, done.stdout, done.stderr, json.loads(done.stdout))

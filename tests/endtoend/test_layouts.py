@@ -51,7 +51,7 @@ def exported(project: Project, tmp_path: Path) -> dict[str, list[dict]]:
     out = tmp_path / "out"
     out.mkdir()
     out.chmod(0o777)
-    result = project.run("--export", str(out))
+    result = project.run("--format", "arrow", "--export", str(out))
     assert result.code == 0, result.err
     return {file.stem: pa.ipc.open_stream(file).read_all().to_pylist() for file in out.iterdir()}
 

@@ -35,7 +35,7 @@ def test_replaced_tables_are_read_by_later_runs_and_by_other_libraries(parametri
     other.folder.mkdir()
     other.write("zerrow_project.yml", f"catalog: {warehouse(parametrised)}\n")
     other.write("few.sql", "select a from out where b > 40")
-    report = succeed(other, "--export", str(other.folder / "out"))
+    report = succeed(other, "--format", "arrow", "--export", str(other.folder / "out"))
     assert [model["name"] for model in report["models"]] == ["few"]
     assert [each["table"] for each in report["models"][0]["streamed"]] == ["bauplan.out"]
     exported = pa.ipc.open_stream(other.folder / "out" / "few.arrows").read_all()
@@ -276,7 +276,7 @@ def test_types_come_back_as_pyarrow_reads_them(project: Project):
             return frame
         """,
     )
-    succeed(reader, "--export", str(reader.folder / "out"))
+    succeed(reader, "--format", "arrow", "--export", str(reader.folder / "out"))
     same = pa.ipc.open_stream(reader.folder / "out" / "same.arrows").read_all()
     for name in nested.column_names:
         expected = nested[name].cast(pa.string()) if name == "cat" else nested[name]

@@ -105,7 +105,7 @@ def test_an_engine_does_not_begin_to_serve_with_a_folder_it_cannot_use(project: 
 
 def test_folders_that_may_be_made_are_made(project: Project, tmp_path: Path):
     project.write("models.py", MODEL)
-    result = project.run("--cache-dir", str(tmp_path / "cache"), "--export", str(tmp_path / "out"))
+    result = project.run("--cache-dir", str(tmp_path / "cache"), "--format", "arrow", "--export", str(tmp_path / "out"))
     assert result.code == 0, result.err
     assert os.listdir(tmp_path / "out") == ["all_of_it.arrows"]
     assert (tmp_path / "cache").is_dir()

@@ -108,7 +108,7 @@ def test_ctrl_c_ends_a_query_whose_reader_does_not_read(project: Project, tmp_pa
 def test_a_query_is_exported_as_a_stream(project: Project, tmp_path) -> None:
     folder = tmp_path / "out"
     done = call(
-        project, "query", "-p", str(project.folder), "--export", str(folder), "-O", "json",
+        project, "query", "-p", str(project.folder), "--format", "arrow", "--export", str(folder), "-O", "json",
         "-- a comment first\nselect a, s from numbers where a < 3",
     )  # fmt: skip
     assert json.loads(done.stdout)["status"] == "success", done.stderr

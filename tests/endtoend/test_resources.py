@@ -91,7 +91,7 @@ def test_a_run_with_little_memory_has_the_same_result(
     folder.mkdir(mode=0o777)
     folder.chmod(0o777)
     memory = "400MiB" if way != "none" else "1GiB"
-    result = any_project.run("--memory", memory, "--evict", way, "--export", str(folder))
+    result = any_project.run("--memory", memory, "--evict", way, "--format", "arrow", "--export", str(folder))
     assert result.code == 0, result.err
     rows = 12 << 20
     expected = sum(rows * number + rows * (rows - 1) // 2 for number in range(TABLES))

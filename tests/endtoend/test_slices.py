@@ -35,7 +35,7 @@ def test_a_few_rows_cost_a_few_rows_everywhere(any_project: Project, tmp_path: P
     for folder in (out, cache):
         folder.mkdir()
         os.chown(folder, any_project.caller.uid, -1)
-    result = any_project.run("--export", str(out), "--cache-dir", str(cache))
+    result = any_project.run("--format", "arrow", "--export", str(out), "--cache-dir", str(cache))
     assert result.code == 0, result.err
     for name in ("few", "passed_on"):
         output = result.model(name)["output"]
@@ -52,5 +52,5 @@ def test_a_few_rows_cost_a_few_rows_everywhere(any_project: Project, tmp_path: P
     assert exported.stat().st_size < 4000
     saved = [file.stat().st_size for file in cache.iterdir() if file.suffix == ".arrow"]
     assert saved and max(saved) < 60_000  # the source's columns, where they are kept, and the rest
-    again = any_project.run("--export", str(out), "--cache-dir", str(cache))
+    again = any_project.run("--format", "arrow", "--export", str(out), "--cache-dir", str(cache))
     assert again.code == 0 and pa.ipc.open_stream(exported).read_all().equals(table)

@@ -103,7 +103,7 @@ def test_what_needs_more_memory_than_there_is_is_spilled_and_right(
     any_project: Project, events: Path, spill: Path, out: Path, engine: str, query: str
 ):
     fill(any_project, events, engine, answer=summed(QUERIES[query]))
-    result = run(any_project, spill, "--export", str(out))
+    result = run(any_project, spill, "--format", "arrow", "--export", str(out))
     assert result.code == 0, result.err
     # DuckDB without a limit says what is right.
     expected = without_limit(summed(QUERIES[query]), events)
@@ -120,7 +120,7 @@ def test_what_is_sorted_on_a_disk_is_in_its_order(
     query = "select k, lag(k) over (order by s, k) as before from {source}"
     total = f"select count(*) as n, sum(k * before) as product from ({query}) as t"
     fill(any_project, events, engine, answer=total.format(source="events"))
-    result = run(any_project, spill, "--export", str(out))
+    result = run(any_project, spill, "--format", "arrow", "--export", str(out))
     assert result.code == 0, result.err
     expected = duckdb.execute(total.format(source=f"'{events}'")).fetchone()
     assert [int(value) % 2**64 for value in exported(out, "answer")] == [int(value) % 2**64 for value in expected]
@@ -146,7 +146,18 @@ def test_nothing_is_left_when_a_model_fails(any_project: Project, events: Path, 
 
 def test_two_models_spill_at_once(any_project: Project, events: Path, spill: Path, out: Path):
     fill(any_project, events, "duckdb", one=summed(QUERIES["join"]), two=summed(QUERIES["aggregate"]))
-    arguments = ("--memory", "700MiB", "--spill-dir", str(spill), "--jobs", "2", "--export", str(out))
+    arguments = (
+        "--memory",
+        "700MiB",
+        "--spill-dir",
+        str(spill),
+        "--jobs",
+        "2",
+        "--format",
+        "arrow",
+        "--export",
+        str(out),
+    )
     result = any_project.run(*arguments)
     assert result.code == 0, result.err
     expected = without_limit(summed("select k, s from events"), events)

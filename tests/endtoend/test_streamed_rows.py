@@ -68,7 +68,7 @@ def expected_total(groups: int, rows: int = 1 << 20) -> dict[str, int]:
 def test_a_stream_gives_what_a_table_gives(project: Project) -> None:
     numbers(project, 3, 100_000)
     project.write("models.py", MODELS)
-    streamed = project.run("--export", str(project.folder / "out"))
+    streamed = project.run("--format", "arrow", "--export", str(project.folder / "out"))
     assert streamed.code == 0, streamed.err
     assert exported(project, "total").to_pylist() == [expected_total(3, 100_000)]
     assert streamed.model("doubled")["streamed"][0]["table"] == "numbers"
@@ -78,7 +78,7 @@ def test_a_stream_gives_what_a_table_gives(project: Project) -> None:
         .replace("in numbers:", "in numbers.to_batches():")
         .replace("in even:", "in even.to_batches():"),
     )
-    tables = project.run("--export", str(project.folder / "out"), "--no-cache")
+    tables = project.run("--format", "arrow", "--export", str(project.folder / "out"), "--no-cache")
     assert tables.code == 0, tables.err
     assert exported(project, "total").to_pylist() == [expected_total(3, 100_000)]
     assert tables.model("numbers")["status"] == "success"
@@ -93,7 +93,9 @@ def test_a_pipeline_larger_than_memory_runs_through(project: Project) -> None:
     spill = project.folder.parent / "spill"
     spill.mkdir()
     out = str(project.folder / "out")
-    result = project.run("--memory", "512MiB", "--spill-dir", str(spill), "--export", out, timeout=900)
+    result = project.run(
+        "--memory", "512MiB", "--spill-dir", str(spill), "--format", "arrow", "--export", out, timeout=900
+    )
     assert result.code == 0, result.err
     assert exported(project, "total").to_pylist() == [expected_total(groups)]
     assert result.model("doubled")["output"]["bytes"] > 3 * 512 * MIB
@@ -111,7 +113,16 @@ def test_a_large_result_is_a_table_like_any_other(any_project: Project) -> None:
     for folder in (spill, any_project.folder / "out"):
         folder.mkdir()
         os.chown(folder, any_project.caller.uid, -1)
-    options = ("--memory", "900MiB", "--spill-dir", str(spill), "--export", str(any_project.folder / "out"))
+    options = (
+        "--memory",
+        "900MiB",
+        "--spill-dir",
+        str(spill),
+        "--format",
+        "arrow",
+        "--export",
+        str(any_project.folder / "out"),
+    )
     result = any_project.run(*options, timeout=600)
     assert result.code == 0, result.err
     k = np.arange(8 << 20)

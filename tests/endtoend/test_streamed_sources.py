@@ -35,7 +35,7 @@ def test_a_sole_reader_gets_the_files_and_gives_the_same(streaming: Project, tmp
     tables = {}
     for way in ([], ["--no-stream"], ["--no-arena"]):
         out = tmp_path / f"out{len(tables)}"
-        result = streaming.run("--no-serve", "--no-cache", "--export", str(out), *way)
+        result = streaming.run("--no-serve", "--no-cache", "--format", "arrow", "--export", str(out), *way)
         assert result.code == 0, result.err
         streamed = [(each["table"], each["files"]) for each in result.model("q")["streamed"]]
         assert streamed == ([] if way else [("t", 12)])
@@ -50,7 +50,7 @@ def test_a_sole_reader_gets_the_files_and_gives_the_same(streaming: Project, tmp
 @pytest.mark.parametrize("engine", ENGINES)
 def test_rows_come_in_the_order_of_the_files(streaming: Project, tmp_path: Path, engine: str) -> None:
     streaming.write("q.sql", f"-- zerrow: engine = {engine}\nselect n from t where n % 7 < 5")
-    result = streaming.run("--no-serve", "--no-cache", "--export", str(tmp_path / "out"))
+    result = streaming.run("--no-serve", "--no-cache", "--format", "arrow", "--export", str(tmp_path / "out"))
     assert result.code == 0 and result.model("q")["streamed"], result.err
     with pa.ipc.open_stream(tmp_path / "out" / "q.arrows") as reader:
         assert reader.read_all()["n"].to_pylist() == [n for n in range(12000) if n % 7 < 5]

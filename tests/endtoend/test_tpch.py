@@ -21,7 +21,7 @@ def module(path):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("answers")
-    command = [ZERROW, "run", "-p", EXAMPLE, "--export", folder, "--output", "json"]
+    command = [ZERROW, "run", "-p", EXAMPLE, "--format", "arrow", "--export", folder, "--output", "json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return folder, json.loads(done.stdout)

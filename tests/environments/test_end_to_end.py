@@ -98,7 +98,7 @@ def exported(folder: Path, name: str) -> pa.Table:
 
 def test_models_of_several_pythons_pass_tables_to_each_other(project: Project, tmp_path: Path) -> None:
     project.write("models.py", MODELS)
-    result = run(project, "--export", str(tmp_path / "out"))
+    result = run(project, "--format", "arrow", "--export", str(tmp_path / "out"))
     assert exported(tmp_path, "noted")["x"].to_pylist() == [0, 2, 4]
     assert exported(tmp_path, "children")["x"].to_pylist() == [41, 1, 2, 1, 2, 1, 2]
     base = result.model("base")["output"]

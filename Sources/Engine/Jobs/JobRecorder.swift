@@ -142,6 +142,9 @@ public final class JobRecorder: RunObserver {
         append(.init(model: nil, stream: .system, text: "stopped by \(signal == SIGINT ? "its user" : "a signal")"))
     }
 
+    /// A final table; it is not kept.
+    public func handedOver(_ table: HandedTable) { observer.handedOver(table) }
+
     /// What is held; it is not kept.
     public func memory(_ status: MemoryStatus) { observer.memory(status) }
 

@@ -6,6 +6,7 @@ import Scheduler
 extension Run {
     /// A worker wants files to write to.
     func wantsFiles(_ worker: WorkerProcess, _ count: Int) {
+        if !isPreview(worker.model), plan.models[worker.model].sink != nil { return wantsSink(worker, count) }
         guard !isPreview(worker.model), plan.models[worker.model].target != nil, worker.want(files: count) else {
             return misbehaved(worker, "it asked for files that it can't have")
         }

@@ -52,9 +52,11 @@ extension Plan {
         let known = Set(environments.map(\.id))
         var seen: Set<String> = []
         var written: Set<TableName> = []
+        var sinks: Set<String> = []
         for model in models {
             try Self.check(name: model.name, "a model")
             if let target = model.materialize { try check(target, of: model, &written) }
+            if let sink = model.sink { try check(sink, of: model, &sinks) }
             guard known.contains(model.environment) else {
                 throw .planner(
                     "model '\(model.name)' names an unknown environment '\(Self.short(model.environment))'")
@@ -85,6 +87,16 @@ extension Plan {
             throw .planner("model '\(model.name)' writes to '\(Self.short(target.table))', which can't be")
         }
         guard written.insert(table).inserted else { throw .planner("two models write to the table '\(table)'") }
+    }
+
+    private func check(_ sink: Sink, of model: Model, _ files: inout Set<String>) throws(EngineError) {
+        try Self.check(name: sink.file, "the file of a sink")
+        guard !sink.file.utf8.contains(UInt8(ascii: "/")), sink.file != ".", sink.file != "..", model.inputs.count == 1,
+            model.materialize == nil
+        else { throw .planner("model '\(model.name)' writes to '\(Self.short(sink.file))', which can't be") }
+        guard files.insert(sink.file).inserted else {
+            throw .planner("two models write to the file '\(Self.short(sink.file))'")
+        }
     }
 
     private static func check(name: String, _ what: String) throws(EngineError) {

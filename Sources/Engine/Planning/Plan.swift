@@ -79,6 +79,8 @@ public struct Plan: Codable, Sendable {
         public var expectedBytes: UInt64?
         /// The table of the catalog that it writes its input to; nil for all but materializations.
         public var materialize: Materialize?
+        /// The file that it writes its input to; nil for all but sinks.
+        public var sink: Sink?
         /// The sources that it reads by itself, as its task says: there is no scan of these before it. Nil if there are none.
         public var streamed: [Streamed]?
         /// The task that its worker reads; the engine passes it on unread.
@@ -86,7 +88,7 @@ public struct Plan: Codable, Sendable {
 
         enum CodingKeys: String, CodingKey {
             case kind, name, environment, inputs, network, final, file, line, cache, code, key, because, repeatable,
-                task, materialize, streamed
+                task, materialize, sink, streamed
             case expectedBytes = "expected_bytes"
             case memoryBytesMax = "memory_bytes_max"
             case timeoutSeconds = "timeout_s"
@@ -101,6 +103,12 @@ public struct Plan: Codable, Sendable {
         public var files: Int
         /// The bytes of these files.
         public var bytes: UInt64
+    }
+
+    /// A file for others to read that a model's table is written to.
+    public struct Sink: Codable, Sendable, Equatable {
+        /// Its name in the folder of the run's exports.
+        public var file: String
     }
 
     /// What becomes of a model's table in the catalog.

@@ -13,12 +13,20 @@ public struct PlanRequest: Sendable {
     public var isStrict: Bool?
     /// Source tables beside the project file's, each as `name=path`.
     public var sources: [String] = []
+    /// Tables that are read from Parquet files instead of being made, each as `name=path`.
+    public var replaced: [String] = []
+    /// Selectors of the models that are wanted, with what they need; empty: all.
+    public var selectors: [String] = []
+    /// Selectors of models that are not wanted.
+    public var excluded: [String] = []
     /// Whether no table is published.
     public var isDryRun = false
     /// One more model, as SQL, which is all that is wanted.
     public var query: String?
     /// Whether SQL models may read sources by themselves.
     public var mayStream = true
+    /// The format that workers write the last tables' files in, as the planner calls it; nil: they write none.
+    public var exportFormat: String?
     /// The most memory that the run may take, in bytes; nil: what an engine takes that is told nothing.
     public var memoryBytesMax: UInt64?
 
@@ -31,14 +39,19 @@ public struct PlanRequest: Sendable {
         if let namespace { arguments += ["--namespace", namespace] }
         if let isStrict { arguments.append(isStrict ? "--strict" : "--no-strict") }
         if isDryRun { arguments.append("--dry-run") }
-        for source in sources {
-            let parts = source.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            let path = parts.count > 1 ? String(parts[1]) : ""
-            let whole = path.hasPrefix("/") || path.hasPrefix("~") ? path : (Path.resolved(".") ?? ".") + "/" + path
-            arguments += ["--source", "\(parts[0])=\(whole)"]
+        for (option, sources) in [("--source", sources), ("--replace", replaced)] {
+            for source in sources {
+                let parts = source.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+                let path = parts.count > 1 ? String(parts[1]) : ""
+                let whole = path.hasPrefix("/") || path.hasPrefix("~") ? path : (Path.resolved(".") ?? ".") + "/" + path
+                arguments += [option, "\(parts[0])=\(whole)"]
+            }
         }
+        // A selector may begin with anything.
+        arguments += selectors.map { "--select=\($0)" } + excluded.map { "--exclude=\($0)" }
         if let query { arguments += ["--query", query] }
         if !mayStream { arguments.append("--no-stream") }
+        if let exportFormat { arguments += ["--export-format", exportFormat] }
         if let bytes = memoryBytesMax ?? Engine.memoryBytesMax(EngineOptions()) {
             arguments += ["--memory", "\(bytes)"]
         }

@@ -119,7 +119,21 @@ enum Op {
         case note
         case modelEnded = "model-ended"
         case memory
+        case segments
+        case table
         case ended
+    }
+
+    /// What a script is told.
+    enum ToScript: String {
+        case hello
+        case began
+        case modelStarted = "model-started"
+        case printed
+        case note
+        case modelEnded = "model-ended"
+        case segments
+        case table
     }
 
     /// What the warm planner says.

@@ -4,6 +4,16 @@ import System
 
 /// Makes text of the rows of a table in a file, in a process without any right: what is in the file was made by a stranger's code.
 public struct RowReader {
+    /// How rows are written.
+    public enum Format: String, Sendable {
+        /// Aligned, for people.
+        case table
+        /// With a line of names.
+        case csv
+        /// An object per line.
+        case json
+    }
+
     private static let memoryBytesMax: UInt64 = 4 << 30
     private static let errorBytesMax = 2000
 
@@ -22,17 +32,19 @@ public struct RowReader {
     ///
     /// - Parameters:
     ///   - rows: how many of the first rows; nil: all.
-    ///   - columns: the longest line; nil: any.
-    ///   - isWhole: whether no cell is cut.
+    ///   - format: how they are written.
+    ///   - columns: the longest line of a table; nil: any.
+    ///   - isWhole: whether no cell of a table is cut.
     ///   - show: takes text, piece by piece, which may end anywhere; nothing more is read before it returns. False ends it.
     /// - Throws: `EngineError.interrupted` when a signal arrives, `EngineError.planner` when the rows can't be read.
     public func read(
-        _ path: String, rows: Int?, columns: Int?, isWhole: Bool, signals: SignalDescriptor,
+        _ path: String, rows: Int?, format: Format, columns: Int?, isWhole: Bool, signals: SignalDescriptor,
         show: ([UInt8]) -> Bool
     ) throws {
         let start =
             "import sys; sys.path.insert(0, sys.argv[1]); from zerrow.worker.rows import main; sys.exit(main(sys.argv[2:]))"
         var arguments = [installation.python, "-I", "-X", "utf8", "-c", start, installation.pythonFolder, path]
+        arguments += ["--format", format.rawValue]
         if let rows { arguments += ["--rows", "\(rows)"] }
         if let columns { arguments += ["--width", "\(columns)"] }
         if isWhole { arguments.append("--whole") }

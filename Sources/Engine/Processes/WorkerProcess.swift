@@ -240,6 +240,8 @@ extension WorkerProcess {
     struct WrittenFiles {
         /// The files that it was given.
         fileprivate(set) var files: [StagedFile] = []
+        /// The one file that it was given as a sink.
+        fileprivate(set) var sink: PendingFile?
         /// How many it has asked for.
         fileprivate(set) var wanted = 0
         /// Its account; nil before it came.
@@ -255,6 +257,12 @@ extension WorkerProcess {
         }
         written.wanted += count
         return true
+    }
+
+    /// Gives it the one file of a sink.
+    func give(sink file: PendingFile) throws {
+        written.sink = file
+        try channel.send(Datagram.message(Op.ToWorker.newFiles, ["first": 0]), [file.file])
     }
 
     /// It asks for a file to write its result to.

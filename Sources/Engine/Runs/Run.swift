@@ -30,6 +30,8 @@ final class Run {
     let tables: RunTables
     /// The tables that are being written to files.
     let exports: TableExports
+    /// The models whose tables are read back to be handed over.
+    var handing: Set<Int> = []
     /// The tables that are on their way to the catalog.
     let materializations: Materializations
     /// What the report will say.
@@ -121,7 +123,7 @@ final class Run {
 
     /// Ends the run when its models are over and their tables are where they are to be.
     func endIfOver() {
-        guard exports.isEmpty, outcome == nil, let modelsOutcome else { return }
+        guard exports.isEmpty, handing.isEmpty, outcome == nil, let modelsOutcome else { return }
         if materializations.isCommitting || beginCommit(after: modelsOutcome) { return }
         outcome =
             isCancelled && modelsOutcome.status == .success && !isCommitted ? .cancelled(modelsOutcome) : modelsOutcome

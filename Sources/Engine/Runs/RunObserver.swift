@@ -14,6 +14,8 @@ public protocol RunObserver: AnyObject {
     func printed(_ model: String, lines: [String])
     /// The engine has a message for the user.
     func note(_ text: String)
+    /// A final table, where the run's options want them to be handed over. It is locked against changes.
+    func handedOver(_ table: HandedTable)
     /// The memory held now; about twice a second.
     func memory(_ status: MemoryStatus)
     /// About ten times a second while the run lasts.
@@ -27,6 +29,9 @@ extension RunObserver {
     public func noteStop(by signal: Int32) {
         note("\(signal == SIGINT ? "interrupted" : "terminated"): stopping all models")
     }
+
+    /// Nothing to do: the table is given back at once.
+    public func handedOver(_ table: HandedTable) {}
 
     /// Nothing to do.
     public func memory(_ status: MemoryStatus) {}

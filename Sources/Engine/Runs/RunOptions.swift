@@ -18,8 +18,12 @@ public struct RunOptions: Codable, Sendable, Equatable {
     public var priority = 5
     /// Whether the tables that it publishes are published together at its end, or else each as soon as it may be.
     public var isTransactional = true
-    /// Where final tables are written to, absolute; nil: nowhere.
+    /// Where final tables are written to as Arrow IPC streams, absolute; nil: nowhere.
     public var exportFolder: String?
+    /// Where the plan's sinks write their files, absolute; nil: nowhere.
+    public var sinkFolder: String?
+    /// Whether its observer is handed the final tables themselves.
+    public var handsTables = false
     /// Whether its user is told where they were written to.
     public var notesExports = true
     /// Rows of each final table that the report's preview shows; 0: no preview.
@@ -43,9 +47,11 @@ public struct RunOptions: Codable, Sendable, Equatable {
         case memoryBytesMax = "memory_bytes_max"
         case usesCache = "uses_cache"
         case usesDeCache = "uses_decache"
+        case handsTables = "hands_tables"
         case notesExports = "notes_exports"
         case isTransactional = "is_transactional"
         case exportFolder = "export_folder"
+        case sinkFolder = "sink_folder"
         case timeoutSeconds = "timeout_s"
         case previewRows = "preview_rows"
         case previewsTail = "previews_tail"
@@ -58,7 +64,7 @@ public struct RunOptions: Codable, Sendable, Equatable {
         guard memoryBytesMax ?? 1 >= 1 else { throw Malformed("a run without memory") }
         guard id.map({ Job.isID($0) }) ?? true else { throw Malformed("a run whose id can't be one") }
         guard Self.priorities.contains(priority) else { throw Malformed("a run with a priority that there is not") }
-        guard exportFolder?.hasPrefix("/") ?? true else {
+        guard [exportFolder, sinkFolder].allSatisfy({ $0?.hasPrefix("/") ?? true }) else {
             throw Malformed("a folder to export to that is not absolute")
         }
     }

@@ -84,8 +84,10 @@ extension Run {
         do {
             if let failure { throw failure }
             let written = try writtenTable(of: model, worker)
+            let sunk = try sinkFile(of: model, worker)
             let made = try engine.store.finish(result.publish)
             if let written { materializations.add(written, of: model) }
+            if let sunk { name(sunk, of: model) }
             let seconds = Double(MonotonicClock.nanoseconds() - worker.sentAt) / 1e9
             worker.cgroup?.allowSwap()
             tables.add(made[0], of: model, by: worker, seconds: seconds)
@@ -177,6 +179,28 @@ extension Run {
     /// the run is not over until that is done.
     func release(_ model: Int) {
         guard let table = tables[model] else { preconditionFailure("a table is released twice") }
+        guard options.handsTables, !isCancelled, plan.models[model].final else { return export(model) }
+        handing.insert(model)
+        // A table on a disk may have to be read back first.
+        engine.mover.restore([table]) { failure in
+            self.handing.remove(model)
+            do {
+                if let failure { throw failure }
+                let name = self.name(of: model)
+                let handed = try self.engine.leases.lend(
+                    table, as: name, rows: self.record.models[model].output?.rows ?? 0)
+                self.observer?.handedOver(handed)
+            } catch {
+                self.record.fail(self.name(of: model), "its table could not be handed over: \(error)")
+            }
+            self.export(model)
+            self.endIfOver()
+        }
+    }
+
+    /// Writes a final table to its file, if the run exports them, and gives it up.
+    private func export(_ model: Int) {
+        guard let table = tables[model] else { preconditionFailure("a table is released twice") }
         guard let folder = options.exportFolder, !isCancelled, plan.models[model].final else {
             return giveUpTable(of: model)
         }
@@ -185,12 +209,19 @@ extension Run {
         exports.begin(table, of: model, to: path) { outcome in
             self.giveUpTable(of: model)
             guard let outcome else { return }
-            switch outcome {
-            case .written: if self.options.notesExports { self.observer?.note("\(self.name(of: model)) → \(path)") }
-            case .stopped: self.noteFailure(ofExporting: model, "the run was cancelled")
-            case .failed(let reason): self.noteFailure(ofExporting: model, reason)
-            }
+            self.noteExport(of: model, path, outcome)
             self.endIfOver()
+        }
+    }
+
+    /// Notes what became of a file that a model's table was to be in.
+    func noteExport(of model: Int, _ path: String, _ outcome: ExportWork.Outcome) {
+        switch outcome {
+        case .written:
+            let table = plan.models[model].sink == nil ? name(of: model) : plan.models[model].inputs[0]
+            if options.notesExports || plan.models[model].sink != nil { observer?.note("\(table) → \(path)") }
+        case .stopped: noteFailure(ofExporting: model, "the run was cancelled")
+        case .failed(let reason): noteFailure(ofExporting: model, reason)
         }
     }
 
@@ -205,11 +236,12 @@ extension Run {
     }
 
     private func path(ofExporting model: Int, to folder: String) -> String {
-        "\(folder)/\(plan.models[model].name).arrows"
+        "\(folder)/\(plan.models[model].sink?.file ?? "\(plan.models[model].name).arrows")"
     }
 
     private func noteFailure(ofExporting model: Int, _ reason: String) {
-        let path = path(ofExporting: model, to: options.exportFolder ?? "")
+        let folder = plan.models[model].sink == nil ? options.exportFolder : options.sinkFolder
+        let path = path(ofExporting: model, to: folder ?? "")
         record.fail(name(of: model), "its table could not be written to \(path): \(reason)")
     }
 

@@ -1,3 +1,4 @@
+import Store
 import System
 
 /// The client's side of an engine that serves.
@@ -8,6 +9,8 @@ public final class RemoteEngine {
     private let process: ProcessDescriptor?
     /// Whether the engine has said that the run began.
     private var hasBegun = false
+    /// The segments of the table that comes next.
+    private var segments: [SegmentID: DescriptorBox] = [:]
 
     /// The engine's answer to a call.
     public enum Answer {
@@ -113,6 +116,11 @@ public final class RemoteEngine {
         case .modelEnded(let end): observer.modelEnded(end.model, failure: end.failure)
         case .printed(let model, let lines): observer.printed(model, lines: lines)
         case .memory(let status): observer.memory(status)
+        case .segments(let files): segments.merge(files) { $1 }
+        case .table(let model, let rows, let ids, let descriptor):
+            let files = ids.compactMap { id in segments[id].map { (id: id, file: $0) } }
+            segments = [:]
+            observer.handedOver(HandedTable(model: model, rows: rows, descriptor: descriptor, segments: files))
         case .note(let text): observer.note(text)
         case .refused, .ended: break
         }

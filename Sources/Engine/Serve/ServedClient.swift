@@ -131,6 +131,16 @@ final class ServedClient: RunObserver {
         String(decoding: text.utf8.prefix(Limit.noteBytesMax), as: UTF8.self)
     }
 
+    func handedOver(_ table: HandedTable) {
+        do {
+            for (message, descriptors) in table.messages(Op.ToClient.segments, Op.ToClient.table) {
+                try channel.send(message, descriptors)
+            }
+        } catch {
+            cutOff("it can't be handed a table: \(error)")
+        }
+    }
+
     func memory(_ status: MemoryStatus) {
         if channel.waitingCount == 0 { send(.memory, encoded: status) }
     }

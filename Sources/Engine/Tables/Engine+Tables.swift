@@ -22,7 +22,7 @@ extension Engine: TableUsers, TableMoverDelegate {
 
     func lose(_ table: TableID, _ holder: TableHolding.Holder) {
         switch holder {
-        case .run, .scan, .save: break
+        case .run, .scan, .save, .lease: break
         case .result(let key): results.remove(key)
         case .piece: decache.remove(table)
         }

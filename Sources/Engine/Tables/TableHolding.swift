@@ -16,6 +16,8 @@ struct TableHolding {
         case piece
         /// A scan's worker that is going to be lent the table.
         case scan(String)
+        /// A program outside the engine that was handed the table, by the lease's number.
+        case lease(Int)
         /// The saving of results, while the table is written under this key.
         case save(String)
     }
@@ -49,6 +51,9 @@ struct TableHolding {
 
     /// Whether a scan's worker is going to be lent it.
     var isPromised: Bool { holders.contains { if case .scan = $0 { true } else { false } } }
+
+    /// Whether a program outside the engine has it.
+    var isLeased: Bool { holders.contains { if case .lease = $0 { true } else { false } } }
 
     /// Whether it is being saved.
     var isSaving: Bool { holders.contains { if case .save = $0 { true } else { false } } }

@@ -127,7 +127,8 @@ final class TableRegistry {
 
     /// Whether the table can be dropped: nobody reads it, and all its models could do without it until it is made again.
     func canDrop(_ holding: TableHolding) -> Bool {
-        !store.isRead(holding.table) && !holding.isPromised && running(holding).allSatisfy { users!.canDrop($0) }
+        !store.isRead(holding.table) && !holding.isPromised && !holding.isLeased
+            && running(holding).allSatisfy { users!.canDrop($0) }
     }
 
     /// The models that have the table and whose run is not over.
@@ -222,7 +223,9 @@ final class TableRegistry {
         for holding: TableHolding, _ models: [ResourceManager.ModelKey], _ bytes: Int, _ swapBytesFree: Int
     ) -> Set<ResourceManager.Way> {
         // A worker may be reading it, or is going to. A table that is only being saved can go a little later.
-        guard holding.isSaving || !store.isRead(holding.table), !holding.isPromised else { return [] }
+        guard holding.isSaving || !store.isRead(holding.table), !holding.isPromised, !holding.isLeased else {
+            return []
+        }
         var ways = ways
         // Bytes that another table names as well stay when this one is dropped.
         if store.exclusiveBytes(of: holding.table) < bytes / 10 * 9 || !models.allSatisfy({ users!.canDrop($0) }) {

@@ -12,13 +12,25 @@ struct PlanCommand: ParsableCommand {
             filters, parameters, cycles), and shows each model with what it reads.
 
               zerrow plan -p examples/tpch
+              zerrow plan -p examples/tpch +revenue -O svg > revenue.svg
             """)
 
     @OptionGroup var project: ProjectOptions
 
+    @OptionGroup var selection: SelectionOptions
+
     @Option(
-        name: [.customShort("O"), .long], help: "tty: a tree for people. json: the plan as one JSON object on stdout.")
-    var output = OutputFormat.tty
+        name: [.customShort("O"), .long],
+        help: """
+            tty: a tree for people. json: the plan, or what is wrong, as one JSON object on stdout. svg: a picture. mermaid: a flowchart for \
+            Markdown.
+            """)
+    var output = Format.tty
+
+    /// How the DAG is shown.
+    enum Format: String, ExpressibleByArgument, CaseIterable {
+        case tty, json, svg, mermaid
+    }
 
     @Flag(
         name: .customLong("no-sandbox"),
@@ -27,14 +39,24 @@ struct PlanCommand: ParsableCommand {
 
     func run() throws {
         do {
-            let plan = try CommandRun.plan(project, noSandbox: noSandbox)
+            let plan = try CommandRun.plan(project, selection, noSandbox: noSandbox)
             for warning in plan.warnings ?? [] { Output.note("warning: " + warning.text) }
             switch output {
             case .json: Output.result(plan.json)
-            case .tty: Output.result(plan.tree(columns: Output.columns(1), style: Style(for: 1)))
+            case .tty: Output.result(plan.tree.text(columns: Output.columns(1), style: Style(for: 1)))
+            case .svg: Output.result(plan.tree.svg())
+            case .mermaid: Output.result(plan.tree.mermaid())
             }
         } catch {
             let failures = CommandRun.failures(of: error)
+            if output == .json {
+                let errors = failures.map { failure in
+                    JSONValue.object([
+                        "model": failure.model.map { .string($0) } ?? .null, "message": .string(failure.message),
+                    ])
+                }
+                Output.result(JSONText.of(["errors": .array(errors)]))
+            }
             for failure in failures { Output.error(failure.text) }
             Output.leave(1)
         }

@@ -37,13 +37,22 @@ struct QueryCommand: ParsableCommand {
 
     @Option(
         name: [.customShort("O"), .long],
-        help: "tty: the rows. json: the run as one JSON object on stdout, without the rows.")
-    var output = OutputFormat.tty
+        help: """
+            tty, table: rows for people. csv: all rows, with a line of names. jsonl: all rows, an object of JSON each. json: the run as one \
+            JSON object, with all rows as objects in 'rows'. Without it, standard output that goes to a file whose name ends with .csv, \
+            .jsonl, .ndjson or .json decides.
+            """)
+    var output: Format?
+
+    /// How the rows are written.
+    enum Format: String, ExpressibleByArgument, CaseIterable {
+        case tty, table, csv, json, jsonl
+    }
 
     @Option(
         name: [.long, .customLong("max-rows")], parsing: .unconditional,
-        help: ArgumentHelp("Rows to show.", valueName: "n"))
-    var rows = 40
+        help: ArgumentHelp("Rows to write: of a table 40, else all, if this says nothing.", valueName: "n"))
+    var rows: Int?
 
     @Flag(name: .customLong("all-rows"), help: "Show all rows, however many they are.")
     var allRows = false
@@ -51,32 +60,54 @@ struct QueryCommand: ParsableCommand {
     @Flag(name: .customLong("no-trunc"), help: "Show cells and lines in full length.")
     var noTrunc = false
 
-    @Option(
-        name: .long,
-        help: ArgumentHelp(
-            "Write the result into this folder, as an Arrow IPC stream: 'query.arrows'.", valueName: "dir"))
-    var export: String?
+    @OptionGroup var export: ExportOptions
 
     /// The longest statement that is read from a file, in bytes.
     private static let statementBytesMax = 1 << 20
 
     func validate() throws {
-        try RunCommand.check(rows: rows)
+        try RunCommand.check(rows: rows ?? 0)
         if (sql == nil) == (file == nil) {
             throw ValidationError("give one statement: as an argument, or with --file")
         }
     }
 
     func run() throws {
-        var call = RunCall(project: project, engine: engineOptions, run: runOptions, output: output)
+        let output = output ?? Self.format(ofFile: Self.standardOutputPath)
+        var call = RunCall(
+            project: project, engine: engineOptions, run: runOptions, output: output == .json ? .json : .tty,
+            export: export)
         call.query = try file.map(Self.statement) ?? sql
-        call.exportFolder = export
-        if output == .tty {
+        switch output {
+        case .tty, .table:
+            let rows = rows ?? Self.tableRows
             call.rows =
                 allRows || noTrunc || rows > Self.previewRowsMax
                 ? .stream(allRows ? nil : rows, isWhole: noTrunc) : .preview(rows, isTail: false)
+        case .csv, .json, .jsonl:
+            call.rowFormat = output == .csv ? .csv : .json
+            if rows != 0 || allRows || output != .json { call.rows = .stream(allRows ? nil : rows, isWhole: true) }
         }
         CommandRun.run(call)
+    }
+
+    /// The rows of a table that is shown when nobody says how many.
+    private static let tableRows = 40
+
+    /// The file that standard output is; nil where it is no file with a name.
+    private static var standardOutputPath: String? {
+        let descriptor = "/proc/self/fd/1"
+        return Files.isRegular(descriptor) ? Files.linkTarget(descriptor) : nil
+    }
+
+    /// The format that a file's name stands for.
+    private static func format(ofFile path: String?) -> Format {
+        switch path.map({ $0.split(separator: ".").last.map { $0.lowercased() } ?? "" }) {
+        case "csv": .csv
+        case "jsonl", "ndjson": .jsonl
+        case "json": .json
+        default: .tty
+        }
     }
 
     /// The statement in a file. A text that is no UTF-8 is refused.

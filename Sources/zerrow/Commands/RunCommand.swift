@@ -20,6 +20,8 @@ struct RunCommand: ParsableCommand {
               zerrow run -p examples/tpch
               zerrow run -p examples/tpch --param segment=MACHINERY
               zerrow run -p examples/tpch --output json | jq .wall_ms
+              zerrow run -p examples/tpch revenue
+              zerrow run --select tag:daily +report --exclude 'stg_*'
               zerrow run -p examples/tpch --preview tail --rows 3
               zerrow run -p examples/tpch --detach     prints a job's id; 'zerrow job logs ID' has what it said
             """)
@@ -27,6 +29,19 @@ struct RunCommand: ParsableCommand {
     @OptionGroup var project: ProjectOptions
     @OptionGroup var engineOptions: EngineOptionGroup
     @OptionGroup var runOptions: RunOptionGroup
+
+    @OptionGroup var selection: SelectionOptions
+
+    @Flag(
+        help: """
+            Run again whenever a file of the project, or of its sources, changes, until Ctrl-C. What did not change is not made again.
+            """)
+    var watch = false
+
+    @Flag(
+        name: .customLong("retry-failed"),
+        help: "Run the models that failed, or were not run, in the project's last run, with what they need.")
+    var retryFailed = false
 
     @Flag(name: .customLong("dry-run"), help: "Run all models but publish and show no result but the summary.")
     var dryRun = false
@@ -39,8 +54,17 @@ struct RunCommand: ParsableCommand {
             """)
     var noTransaction = false
 
-    @Option(name: [.customShort("O"), .long], help: "tty: a table for people. json: one JSON object on stdout.")
-    var output = OutputFormat.tty
+    @Option(
+        name: [.customShort("O"), .long],
+        help: """
+            tty: a table for people. json: one JSON object on stdout. jsonl: what happens, as it happens, a JSON object per line.
+            """)
+    var output = Format.tty
+
+    /// How the run is told on standard output.
+    enum Format: String, ExpressibleByArgument, CaseIterable {
+        case tty, json, jsonl
+    }
 
     @Option(
         help: ArgumentHelp(
@@ -52,10 +76,7 @@ struct RunCommand: ParsableCommand {
         name: .long, parsing: .unconditional, help: ArgumentHelp("Rows of each final table to show.", valueName: "n"))
     var rows = 10
 
-    @Option(
-        name: .long,
-        help: ArgumentHelp("Write the final tables into this folder, as Arrow IPC streams.", valueName: "dir"))
-    var export: String?
+    @OptionGroup var export: ExportOptions
 
     @Flag(
         name: [.customShort("d"), .long],
@@ -76,19 +97,42 @@ struct RunCommand: ParsableCommand {
 
     func validate() throws {
         try Self.check(rows: rows)
+        if detach, runOptions.handTables != nil {
+            throw ValidationError("--detach leaves nobody to hand tables to")
+        }
+        if retryFailed, !selection.models.isEmpty || !selection.select.isEmpty {
+            throw ValidationError("--retry-failed says itself which models are run")
+        }
+        if watch, detach || againOnLine || retryFailed {
+            throw ValidationError("--watch goes on in this terminal, with all models that are selected")
+        }
         if detach, againOnLine { throw ValidationError("--detach leaves no line to read") }
+        if detach, output == .jsonl {
+            throw ValidationError("--detach leaves nothing to watch: 'zerrow job get ID -O json' says how far it is")
+        }
     }
 
     func run() throws {
-        var call = RunCall(project: project, engine: engineOptions, run: runOptions, output: output)
+        var call = RunCall(
+            project: project, engine: engineOptions, run: runOptions, output: output == .json ? .json : .tty,
+            export: export)
+        call.showsEvents = output == .jsonl
         let hasRows = !dryRun && !detach && output == .tty && preview != .off
         call.rows = .preview(hasRows ? rows : 0, isTail: preview == .tail)
         call.preview = preview.rawValue
-        call.exportFolder = export
+        call.selection = selection
+        if retryFailed {
+            call.selection?.models += try FailedModels.ofLastRun(in: project.project, Environment.variables)
+            if call.selection?.models.isEmpty ?? true {
+                Output.note("nothing failed in the project's last run")
+                return
+            }
+        }
         call.isDryRun = dryRun
         call.isTransactional = !noTransaction
         call.isDetached = detach
         call.againOnLine = againOnLine
+        if watch { Watch.run(call, words: CommandLine.arguments.dropFirst().filter { $0 != "--watch" }) }
         CommandRun.run(call)
     }
 

@@ -181,7 +181,9 @@ class Queries(Caller):
         # The file is mapped, and stays readable after its folder is gone.
         with tempfile.TemporaryDirectory(prefix="zerrow-query-") as folder:
             try:
-                answer = self._call(*words, "--export", folder, text=query, client_timeout=client_timeout)
+                answer = self._call(
+                    *words, "--format", "arrow", "--export", folder, text=query, client_timeout=client_timeout
+                )
             except CommandTimeout:
                 raise BauplanQueryError(f"the query took longer than {client_timeout} s, and was stopped") from None
             if not answer.is_good:

@@ -20,6 +20,7 @@ from zerrow.plan.host_files import OWN_FILES, AskedFiles, HostFiles  # noqa: E40
 from zerrow.plan.ignored import GitSettings  # noqa: E402
 from zerrow.plan.place import tell_of_places  # noqa: E402
 from zerrow.plan.planner import plan_project  # noqa: E402
+from zerrow.plan.sinks import FORMATS  # noqa: E402
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,6 +39,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--source", action="append", default=[], metavar="NAME=PATH", help="a source table; may be repeated"
     )
+    parser.add_argument(
+        "--replace", action="append", default=[], metavar="NAME=PATH", help="a table to read instead of making it"
+    )
+    parser.add_argument(
+        "--select", action="append", default=[], metavar="SELECTOR", help="the models to plan for; may be repeated"
+    )
+    parser.add_argument(
+        "--exclude", action="append", default=[], metavar="SELECTOR", help="models not to plan for; may be repeated"
+    )
     parser.add_argument("--dry-run", action="store_true", help="plan to publish no table")
     parser.add_argument("--tables", action="store_true", help="print the tables that there are, instead of a plan")
     parser.add_argument("--table", metavar="NAME", help="print one of them")
@@ -50,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--check-filters", action="store_true", help="ask the engine that evaluates filters what it says of them"
     )
     parser.add_argument("--no-stream", action="store_true", help="have all sources decoded before models read them")
+    parser.add_argument("--export-format", choices=sorted(FORMATS), help="have the last tables written to files")
     parser.add_argument("--memory", type=int, metavar="BYTES", help="the memory that the run may take")
     parser.add_argument("--hand-over", action="store_true", help="put the code that workers run into the plan")
     parser.add_argument(
@@ -72,6 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _answer(parser: argparse.ArgumentParser, options: argparse.Namespace, host: HostFiles) -> int:
     """Prints what is asked for, or what is wrong with the project; the exit code."""
+    replaced = _pairs(parser, "--replace", options.replace)
     given, sources = _pairs(parser, "--param", options.param), _pairs(parser, "--source", options.source)
     try:
         if options.tables or options.table is not None:
@@ -99,6 +111,10 @@ def _answer(parser: argparse.ArgumentParser, options: argparse.Namespace, host: 
             git=GitSettings(options.excludes, options.ignore_case, options.git_folder),
             may_stream=not options.no_stream,
             memory_bytes=options.memory,
+            export_format=options.export_format,
+            selectors=options.select,
+            excluded=options.exclude,
+            replaced=replaced,
         )
     except PlanError as error:
         failure = {

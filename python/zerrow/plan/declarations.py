@@ -121,6 +121,7 @@ class PythonModel:
     materialization: Materialization = Materialization()
     environment: EnvironmentRequest | None = None
     doc: str | None = None
+    tags: tuple[str, ...] = ()
 
 
 @dataclass
@@ -146,6 +147,7 @@ class SqlModel:
     materialization: Materialization = Materialization()
     meaning: dict[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
     def table(self, written: str) -> str:
         """The model or source that a name in the query's text means."""

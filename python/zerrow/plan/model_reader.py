@@ -33,9 +33,9 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 MODEL_OPTIONS = (
     "name", "columns", "internet_access", "memory", "timeout", "cache_strategy", "materialization_strategy",
-    "partitioned_by", "overwrite_filter", "materialize",
+    "partitioned_by", "overwrite_filter", "materialize", "tags",
 )  # fmt: skip
-_EXPECTATION_OPTIONS = ("name", "internet_access", "memory", "timeout")
+_EXPECTATION_OPTIONS = ("name", "internet_access", "memory", "timeout", "tags")
 _PYTHON_OPTIONS = ("version", "pip")
 _RESOURCES_OPTIONS = ("cpus", "memory", "memory_swap", "timeout")
 _INPUT_OPTIONS = ("name", "columns", "filter", "stream")
@@ -106,6 +106,7 @@ class ModelReader:
             materialization=self._materialization(options, name),
             environment=environment,
             doc=ast.get_docstring(node),
+            tags=self._calls.option(options, "tags", "a list of texts", name, names_in) or (),
         )
 
     def _options(self, decorator: ast.expr, known: tuple[str, ...], node: Function, kind: str) -> Options:

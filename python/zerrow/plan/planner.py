@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ from zerrow.plan.place import now_at, place
 from zerrow.plan.places import hidden
 from zerrow.plan.project import Project, read_project
 from zerrow.plan.project_file import SourceDeclaration, read_project_file
+from zerrow.plan.sinks import check_sinks, sink_entries
 from zerrow.plan.sources import Source, read_sources
 from zerrow.plan.tasks import HIDDEN, hide_secrets, model_task, scan_task
 
@@ -68,6 +70,10 @@ def plan_project(
     git: GitSettings = NO_SETTINGS,
     may_stream: bool = False,
     memory_bytes: int | None = None,
+    export_format: str | None = None,
+    selectors: Sequence[str] = (),
+    excluded: Sequence[str] = (),
+    replaced: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The plan of the project in `folder`, with parameters `given` as texts, or by variables of the `environment`.
 
@@ -81,7 +87,11 @@ def plan_project(
     their scans find what it says of them. With `hands_over`, the plan has the code that workers run. `host` is where
     sources are looked for; `git` has what git's configuration says of the files that it ignores.
     With `may_stream`, SQL models may read sources by themselves: those that nobody else reads, and those that are large
-    beside `memory_bytes`, which is what the run may take.
+    beside `memory_bytes`, which is what the run may take. With an `export_format`, workers write the last tables to
+    files.
+    With `selectors`, or some models `excluded`, the plan has the models that these mean, what they need, and the
+    expectations that read nothing else; only their tables are published, and are final ones. `replaced` are paths of
+    Parquet files by the names of tables that are read there instead of being made.
     Raises PlanError with all that is wrong. Imports none of the project's code.
     """
     findings = Findings()
@@ -96,12 +106,15 @@ def plan_project(
         values = given_values(project_file.folder, given or {}, environment or {}, findings)
         project = read_project(project_file, values, findings, query, namespace, git, host)
         check_given(project, values, findings)
+        project.replace(replaced or {}, findings)
+        project.keep_what_is_selected(selectors, excluded, findings)
         if is_strict is not None:
             for model in project.models.values():
                 model.promise.is_strict = is_strict
         written = [os.path.realpath(each) for each in written_folders]
         planner = _Planner(project, footers, findings, planned_ns, written, engine, hands_over, host, git)
         planner.may_stream, planner.memory_bytes = may_stream, memory_bytes
+        planner.export_format = export_format
         return planner.plan(checks_filters, publishes=not is_dry_run and query is None)
     except PlanError:
         raise
@@ -139,6 +152,7 @@ class _Planner:
         self.git = git
         self.hidden = HiddenEntries()
         self.may_stream = False
+        self.export_format: str | None = None
         self.memory_bytes: int | None = None
         self.missing: list[str] = []
         self.targets: dict[str, Target] = {}
@@ -149,7 +163,8 @@ class _Planner:
         self.project.keep_what_the_query_needs()
         models = order(self.project, self.findings)
         if publishes:
-            self.targets = find_targets(self.project, self.findings)
+            targets = find_targets(self.project, self.findings)
+            self.targets = {name: each for name, each in targets.items() if self.project.is_selected(name)}
         self._check_engines()
         check_read(self.project, self.findings)
         self.environments.resolve()
@@ -277,6 +292,7 @@ class _Planner:
         # What only expectations read is a last table all the same, and they give none.
         read = {input_.table for group in inputs.values() for input_ in group if input_.model not in expectations}
         read |= expectations
+        shown = self._shown(inputs, expectations)
         planned: list[dict[str, Any]] = []
         scanned: set[str] = set()
         materializations: list[dict[str, Any]] = []
@@ -291,7 +307,8 @@ class _Planner:
                     planned.append({**self._scan_entry(scan), **keys.scan(scan)})
                 if scan is not None:
                     input_.filter = None  # its scan has applied it
-            entry = self._entry(model, [name for name, _ in named], inputs[model.name], model.name not in read)
+            is_final = model.name not in read or (model.name in shown and model.name not in expectations)
+            entry = self._entry(model, [name for name, _ in named], inputs[model.name], is_final)
             filters = [input_.filter for input_ in inputs[model.name]]
             # Keys don't tell whether a source is streamed: the result is the same.
             planned.append({**entry, **keys.model(model, entry["task"], named, filters)})
@@ -311,10 +328,28 @@ class _Planner:
                 entry["task"]["modules"] = self.code.modules(keys.codes[model.name])
         planned = with_filter_nodes(planned, DEFAULT, keys.filtered)
         self._note_what_is_not_kept(planned)
+        if self.export_format is not None:
+            sinks = sink_entries(planned, self.export_format, partial(_model_entry, limits=Limits()))
+            check_sinks(sinks, self.written_folders, self.project.file, self.findings)
+            self.findings.raise_errors()
+            materializations += sinks
         planned += materializations
         if self.code is None:
             hide_secrets(planned)
         return planned
+
+    def _shown(self, inputs: dict[str, list[Input]], expectations: set[str]) -> set[str]:
+        """The selected models whose tables a user wants to see: those that were named, and the last ones."""
+        selected = self.project.selected
+        if selected is None:
+            return set()
+        read = {
+            input_.table
+            for name, group in inputs.items()
+            if name in selected.names and name not in expectations
+            for input_ in group
+        }
+        return {name for name in selected.names if name in selected.named or name not in read}
 
     def _scan_entry(self, scan: Scan) -> dict[str, Any]:
         entry = _model_entry(scan.name, "scan", [], Limits())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import glob
 import io
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import decode_source
 from pathlib import Path, PurePath
@@ -22,8 +23,9 @@ from zerrow.plan.names import namespace_of
 from zerrow.plan.namespaces import DEFAULT, Namespaces
 from zerrow.plan.parameters import Given, Value, parameter_values
 from zerrow.plan.place import now_at
-from zerrow.plan.project_file import BAUPLAN_NAMES, ProjectFile, no_project
+from zerrow.plan.project_file import BAUPLAN_NAMES, ProjectFile, SourceDeclaration, no_project
 from zerrow.plan.python_file import FILE_BYTES_MAX, PythonFile, SourceText
+from zerrow.plan.selectors import Selected, Selection, SelectorError
 from zerrow.plan.source_files import shown
 from zerrow.plan.text_files import Unreadable, is_within, read_file
 
@@ -34,8 +36,8 @@ _QUERY = "query"  # what errors call the text of a query, and its model
 class Project:
     """Everything read, nothing resolved. `models` has one of each name, in the order of files and lines.
 
-    `query` names the model that a query on the command line became, if there is one. `texts` has each
-    Python file with models.
+    `query` names the model that a query on the command line became, if there is one; `selected` is what a run is for
+    where that isn't all. `texts` has each Python file with models.
     """
 
     file: ProjectFile
@@ -43,6 +45,7 @@ class Project:
     models: dict[str, Declaration] = field(default_factory=dict)
     imports: set[str] = field(default_factory=set)
     query: str | None = None
+    selected: Selected | None = None
     texts: dict[str, SourceText] = field(default_factory=dict)
     python_files: dict[str, PythonFile] = field(default_factory=dict)
     namespaces: Namespaces = field(init=False)
@@ -53,18 +56,64 @@ class Project:
         """The names of parameters whose values are shown nowhere."""
         return frozenset(name for name, each in self.file.parameters.items() if each.is_secret)
 
+    def replace(self, tables: Mapping[str, str], findings: Findings) -> None:
+        """Has tables read from Parquet files, at paths by their names, instead of being made by their models."""
+        read = {table for model in self.models.values() for table in tables_read(model)}
+        for name, path in tables.items():
+            if name not in self.models and name not in self.file.sources and name not in read:
+                findings.error("unknown-table", f"nothing reads a table {name!r}", hint=_one_of(name, read))
+                continue
+            self.models.pop(name, None)
+            self.file.sources[name] = SourceDeclaration(name, path, (), None)
+
+    def keep_what_is_selected(self, selectors: Sequence[str], excluded: Sequence[str], findings: Findings) -> None:
+        """Forgets the models that no selected one reads, itself or through others.
+
+        Expectations stay that read nothing but what stays, if they aren't excluded.
+        """
+        if not selectors and not excluded:
+            return
+        selection = Selection(self.models, self.file.sources.keys(), self.namespaces.default)
+        try:
+            self.selected = selection.select(selectors, excluded)
+            left_out = selection.select(excluded).names if excluded else frozenset()
+        except SelectorError as error:
+            findings.error("selector", str(error), hint=error.hint)
+            findings.raise_errors()
+            raise
+        every = self.models
+        self._keep(self.selected.names)
+        for name, model in every.items():
+            if isinstance(model, PythonModel) and model.is_expectation and name not in self.models:
+                read = [table for table in tables_read(model) if table in every]
+                if read and all(table in self.models for table in read) and name not in left_out:
+                    self.models[name] = model
+        self.models = {name: model for name, model in every.items() if name in self.models}
+
+    def is_selected(self, name: str) -> bool:
+        """Whether the run is for a model, and not only for what is made of it."""
+        return self.selected is None or name in self.selected.names
+
     def keep_what_the_query_needs(self) -> None:
         """Forgets the models that the query, if this run is one, reads neither itself nor through others."""
-        if self.query is None:
-            return
+        if self.query is not None:
+            self._keep([self.query])
+
+    def _keep(self, names: Iterable[str]) -> None:
         needed: set[str] = set()
-        pending = [self.query]
+        pending = list(names)
         while pending:
             name = pending.pop()
             if name in self.models and name not in needed:
                 needed.add(name)
                 pending += tables_read(self.models[name])
         self.models = {name: model for name, model in self.models.items() if name in needed}
+
+
+def _one_of(name: str, names: Iterable[str]) -> str:
+    """A hint for a name that there is not."""
+    close = difflib.get_close_matches(name, names, 1)
+    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(sorted(names)[:20]) or 'none'}"
 
 
 def read_project(

@@ -30,7 +30,7 @@ from zerrow.plan.parameters import Value, names_parameter
 ENGINES = ("datafusion", "duckdb")
 _DIRECTIVES = (
     "name", "engine", "memory", "internet_access", "timeout", "cache_strategy", "columns", "output_schema",
-    "materialization_strategy", "partitioned_by", "overwrite_filter", "materialize",
+    "materialization_strategy", "partitioned_by", "overwrite_filter", "materialize", "tags",
 )  # fmt: skip
 _DIRECTIVE = re.compile(r"\s*--\s*(?P<family>zerrow|bauplan)\s*:\s*(?P<rest>.*)\Z")
 _KEY_VALUE = re.compile(r"(?P<key>[\w.]+)\s*=\s*(?P<value>.*)\Z")
@@ -78,6 +78,8 @@ class _SqlFile:
             engine = "datafusion"
         materialization = self._materialization(options)
         promise = self._promise(options)
+        written, _ = options.pop("tags", ("", 1))
+        tags = tuple(_unquoted(each) for each in names_in(written.strip("[]()")) or ())
         limits = self._limits(options)
         replaced = self._replace_parameters(text, parameters, secrets)
         tree = None if replaced is None else self._parse(replaced)
@@ -86,7 +88,7 @@ class _SqlFile:
         used = tuple(sorted(each for each in secrets if names_parameter(text, each)))
         model = SqlModel(
             name, self.file, 1, text, replaced or "", engine, limits, tree, promise=promise,
-            materialization=materialization, secrets=used,
+            materialization=materialization, secrets=used, tags=tags,
         )  # fmt: skip
         model.tables = self._tables(tree)
         return model

@@ -339,13 +339,19 @@ class WorkerLibrary:
 
 
 class Session:
-    """The SIPC state of one worker. It lives as long as the process: tables point into its mappings."""
+    """The SIPC state of one worker, or of a script. Tables that it opened keep the mappings that they point into."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
         self._handle = library.zerrow_session_new()
         if not self._handle:
             raise LibraryError("the worker library could not start a session: out of memory")
+
+    def close(self) -> None:
+        """End the session. Tables that it opened keep their memory."""
+        handle, self._handle = self._handle, None
+        if handle:
+            self._library.zerrow_session_free(handle)
 
     def segment(self, identifier: int, descriptor: int) -> None:
         """Make a segment known; the session takes `descriptor`."""

@@ -172,6 +172,8 @@ class _Worker:
         self._kind, opened = "user" if work.task["kind"] in ("python", "sql") else "internal", time.perf_counter()
         if work.task["kind"] == "materialize":
             self._result = result = self._materialize(tables)
+        elif work.task["kind"] == "write":
+            self._result = result = self._write(tables)
         else:
             self._result = result = execute(
                 work.task, arguments, tables, self._cpus, cache, self._library.guard, self._blame, loaded,
@@ -227,6 +229,13 @@ class _Worker:
         written = materialize(self._work.task, tables, files)
         files.tell(written)
         return rows_only(sum(each["rows"] for each in written["files"]))
+
+    def _write(self, tables: list[pa.Table]) -> pa.Table:
+        """Write the task's table to a file of the engine's; as many rows without a column."""
+        from zerrow.worker.materialize import NewFiles
+        from zerrow.worker.sinks import write
+
+        return write(self._work.task, tables[0], NewFiles(self._channel))
 
     def _room(self) -> Room | None:
         """A file to write a large result to; None where the engine has none to give."""

@@ -13,7 +13,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from zerrow.worker.channel import Channel
 from zerrow.worker.decache import sealed_file
@@ -21,16 +20,9 @@ from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.objects import without_objects
 from zerrow.worker.ops import DESCRIPTORS_MAX, TABLE_FILES_MAX
 from zerrow.worker.overwriting import as_json, rows_meeting, with_values
+from zerrow.worker.parquet_files import repeating_columns, write_parquet
 from zerrow.worker.partition_values import Part, parts_of
 from zerrow.worker.table_fields import described, fitted, with_required
-
-GROUP_BYTES = 128 << 20
-"""About the bytes of a row group before they are encoded: enough for good codes, few enough to hold some at once."""
-GROUP_ROWS_MIN, GROUP_ROWS_MAX = 1 << 16, 1 << 20
-SAMPLE_ROWS = 1 << 16
-"""So many rows tell whether a column's values repeat."""
-REPEATS_MIN = 4
-"""How often a value must occur, on average, for a dictionary to pay."""
 
 
 class NewFiles:
@@ -85,12 +77,12 @@ def materialize(task: dict[str, Any], tables: Sequence[pa.Table], files: NewFile
             f"{name} would have {len(parts)} partitions, {TABLE_FILES_MAX} can be written at once: partition more "
             "coarsely, as by MONTH(…) in place of DAY(…)",
         )
-    schema, dictionaries = table.schema, _dictionaries(table)
+    schema, dictionaries = table.schema, repeating_columns(table)
     written = []
     for group in _in_turn(parts):
         for part, (number, descriptor) in zip(group, files.take(len(group)), strict=True):
             rows = part.table.num_rows
-            _write(part.table, schema, descriptor, dictionaries, name)
+            write_parquet(part.table, schema, descriptor, dictionaries, name)
             written.append({"file": number, "rows": rows, "partition": part.values, "bounds": part.bounds})
     return {
         "fields": described(schema),
@@ -137,54 +129,3 @@ def _with_kept(table: pa.Table, old: pa.Table, condition: dict[str, Any]) -> pa.
 def _in_turn(parts: list[Part]) -> Iterator[list[Part]]:
     for start in range(0, len(parts), DESCRIPTORS_MAX):
         yield parts[start : start + DESCRIPTORS_MAX]
-
-
-def _write(table: pa.Table, schema: pa.Schema, descriptor: int, dictionaries: list[str], name: str) -> None:
-    """Write a table to a file, which is closed after that."""
-    rows = max(1, table.num_rows)
-    group_rows = min(max(GROUP_BYTES * rows // max(1, table.nbytes), GROUP_ROWS_MIN), GROUP_ROWS_MAX)
-    with open(descriptor, "wb", buffering=0) as file:
-        try:
-            with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=dictionaries) as writer:
-                writer.write_table(table, row_group_size=group_rows)
-        except (pa.ArrowNotImplementedError, pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise WorkerFailure("result", f"{name} can't be written as Parquet: {_culprit(schema)}{error}") from error
-
-
-def _culprit(schema: pa.Schema) -> str:
-    """The column that Parquet has no type for, for a message."""
-    for field in schema:
-        try:
-            pq.ParquetWriter(pa.BufferOutputStream(), pa.schema([field])).close()
-        except (pa.ArrowNotImplementedError, pa.ArrowInvalid, pa.ArrowTypeError):
-            return f"the column {field.name!r} of type {field.type}: "
-    return ""
-
-
-def _dictionaries(table: pa.Table) -> list[str]:
-    """The columns, by their paths in Parquet, whose values repeat so often that a dictionary pays: a dictionary that is
-    begun in vain costs a third of the time."""
-    found = []
-    for field, column in zip(table.schema, table.columns, strict=True):
-        kind = field.type
-        if pa.types.is_dictionary(kind):
-            found.append(field.name)
-        elif pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType):
-            # Their paths are the writer's to name; of theirs all get one, as usual.
-            found.append(field.name)
-        elif not pa.types.is_boolean(kind) and not pa.types.is_null(kind) and _repeats(column):
-            found.append(field.name)
-    return found
-
-
-def _repeats(column: pa.ChunkedArray) -> bool:
-    rows = len(column)
-    if rows == 0:
-        return True
-    # From the middle: beginnings are often unlike the rest.
-    sample = column.slice(max(0, rows // 2 - SAMPLE_ROWS // 2), SAMPLE_ROWS)
-    try:
-        distinct = len(sample.unique())
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-        return True
-    return distinct * REPEATS_MIN <= len(sample)

@@ -103,7 +103,19 @@ TO_CLIENT_OPS = (
     "note",
     "model-ended",
     "memory",
+    "segments",
+    "table",
     "ended",
+)
+TO_SCRIPT_OPS = (
+    "hello",
+    "began",
+    "model-started",
+    "printed",
+    "note",
+    "model-ended",
+    "segments",
+    "table",
 )
 PLANNER_OPS = (
     "ready",

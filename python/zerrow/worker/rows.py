@@ -1,6 +1,6 @@
 """All rows of a table in a file as text: read and written piece by piece, so that a table of any size can be shown.
 
-    python -m zerrow.worker.rows FILE --rows N --width COLUMNS --whole
+    python -m zerrow.worker.rows FILE --format table|csv|json --rows N --width COLUMNS --whole
 
 It runs in a process without any right: what is in the file was made by a stranger's code.
 """
@@ -14,6 +14,7 @@ from typing import TextIO
 
 import pyarrow as pa
 
+from zerrow.worker.failures import WorkerFailure
 from zerrow.worker.preview import (
     CELL_CHARACTERS_MAX,
     GAP,
@@ -26,6 +27,7 @@ from zerrow.worker.preview import (
     type_name,
     value_texts,
 )  # fmt: skip
+from zerrow.worker.row_texts import write_csv, write_json_lines
 
 PIECE_ROWS = 1000
 
@@ -62,6 +64,19 @@ def show(reader: pa.RecordBatchReader, out: TextIO, rows: int | None, width: int
     out.write((text if shown == count else f"{text}, the first {shown} shown") + "\n")
 
 
+def first(reader: pa.RecordBatchReader, rows: int | None) -> Iterator[pa.RecordBatch]:
+    """The batches of the first `rows` rows; None: all."""
+    left = rows
+    for batch in reader:
+        if left is None:
+            yield batch
+            continue
+        yield batch.slice(0, left)
+        left -= min(left, batch.num_rows)
+        if left == 0:
+            return
+
+
 def _pieces(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
     for batch in reader:
         for start in range(0, batch.num_rows, PIECE_ROWS):
@@ -86,14 +101,24 @@ def main(arguments: list[str] | None = None) -> int:
     """Prints the rows of a file with an Arrow IPC stream."""
     parser = argparse.ArgumentParser(prog="python -m zerrow.worker.rows")
     parser.add_argument("file")
+    parser.add_argument("--format", choices=("table", "csv", "json"), default="table")
     parser.add_argument("--rows", type=int)
     parser.add_argument("--width", type=int)
     parser.add_argument("--whole", action="store_true")
     options = parser.parse_args(arguments)
-    out = open(1, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115 (it is standard output)
     with pa.memory_map(options.file) as file, pa.ipc.open_stream(file) as reader:
-        show(reader, out, options.rows, options.width, is_whole=options.whole)
-    out.flush()
+        if options.format == "table":
+            out = open(1, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115 (it is standard output)
+            show(reader, out, options.rows, options.width, is_whole=options.whole)
+            out.flush()
+            return 0
+        with open(1, "wb", closefd=False) as binary:
+            write = write_csv if options.format == "csv" else write_json_lines
+            try:
+                write(reader.schema, first(reader, options.rows), binary)
+            except WorkerFailure as failure:
+                print(failure, file=sys.stderr)
+                return 1
     return 0
 
 
