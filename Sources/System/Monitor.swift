@@ -11,9 +11,13 @@ public final class Monitor<State>: @unchecked Sendable {
     /// Takes in the state; nobody else may have any part of it.
     public init(_ state: sending State) {
         self.state = state
-        // With default attributes neither fails on Linux.
+        // On Linux none of these fails.
         pthread_mutex_init(lock, nil)
-        pthread_cond_init(changed, nil)
+        var attributes = pthread_condattr_t()
+        pthread_condattr_init(&attributes)
+        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+        pthread_cond_init(changed, &attributes)
+        pthread_condattr_destroy(&attributes)
     }
 
     deinit {
@@ -37,6 +41,21 @@ public final class Monitor<State>: @unchecked Sendable {
         while true {
             if let value = look(&state) { return value }
             pthread_cond_wait(changed, lock)
+        }
+    }
+
+    /// Waits until a look at the state gives a value, for so many milliseconds at the most; nil when it gave none.
+    public func wait<Value>(milliseconds: Int, until look: (inout State) -> Value?) -> Value? {
+        var end = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &end)
+        end.tv_sec += milliseconds / 1000
+        end.tv_nsec += milliseconds % 1000 * 1_000_000
+        if end.tv_nsec >= 1_000_000_000 { (end.tv_sec, end.tv_nsec) = (end.tv_sec + 1, end.tv_nsec - 1_000_000_000) }
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        while true {
+            if let value = look(&state) { return value }
+            if pthread_cond_timedwait(changed, lock, &end) == ETIMEDOUT { return look(&state) }
         }
     }
 

@@ -41,14 +41,18 @@ enum CommandRun {
             // A job that is to be detached begins in the process that goes on: this one has to have no other thread.
             if !call.isDetached { job.begin() }
             early = PlannedRun.earlyEngine(call, installation, environment)
-            let plan = try plan(call, options, installation, environment, signals, note: job.note)
+            var plan = try plan(call, options, installation, environment, signals, note: job.note)
             job.planned(plan)
             for warning in plan.warnings ?? [] { job.note("warning: " + warning.text) }
             for argument in call.run.arguments {
                 job.note("note: the argument '\(argument.prefix { $0 != "=" })' says nothing here")
             }
             if call.engine.noSandbox { job.note("warning: --no-sandbox: models run without isolation") }
-            if call.isDetached { try Detaching.goOn(job, call.output) }
+            if call.isDetached {
+                // The process that goes on is not its parent.
+                plan.planner = nil
+                try Detaching.goOn(job, call.output)
+            }
             let planned = PlannedRun(
                 plan: plan, options: options, group: call.engine, installation: installation, environment: environment,
                 observer: job, signals: signals, early: early)

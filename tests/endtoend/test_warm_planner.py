@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from command import HOME, Project, Server, make_project, wait_until
 from planning import MODEL, plan
-from processes import check_nothing_is_left, command_of, descendants, is_alive
+from processes import check_nothing_is_left, command_of, descendants, is_alive, parent_of
 from test_planner_sandbox import write_shadows
 
 
@@ -28,7 +28,9 @@ def warm_planner(server: Server) -> int:
     found: list[int] = []
 
     def is_there() -> bool:
-        found[:] = [pid for pid in descendants(server.process.pid) if "zerrow.plan.warm" in command_of(pid)]
+        # A planner that was forked ahead has the same command line.
+        own = [pid for pid in descendants(server.process.pid) if parent_of(pid) == server.process.pid]
+        found[:] = [pid for pid in own if "zerrow.plan.warm" in command_of(pid)]
         return len(found) == 1
 
     wait_until(is_there, seconds=60, what="a warm planner")
@@ -42,10 +44,21 @@ def ended(pid: int) -> int:
 
 
 def wait_for_warmth(project: Project, server: Server) -> int:
-    """The warm planner, which has planned once."""
+    """The warm planner, which has planned and has reaped what it forked: no command waits for that."""
     pid = warm_planner(server)
     wait_until(lambda: plan(project, **server.environment) and ended(pid) > 0, seconds=60, what="a warm plan")
+    wait_until(lambda: len(descendants(pid)) == 1 and not planners(pid), what="a planner that was forked ahead")
     return pid
+
+
+def planners(pid: int) -> list[int]:
+    """The planners at work that a warm planner has forked, and their readers of footers; not the one that waits."""
+    found = []
+    for each in descendants(pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if "NoNewPrivs:\t1" in Path(f"/proc/{each}/status").read_text():
+                found.append(each)
+    return found
 
 
 def both(project: Project, server: Server, *arguments: str, command: str = "plan", **env: str):
@@ -249,13 +262,13 @@ def test_a_planner_ends_with_its_client(served, number: signal.Signals):
     project.write("reader.sql", "SELECT * FROM numbers")
     pid = warm_planner(server)
     client = project.start(env=server.environment, start_new_session=True)
-    wait_until(lambda: descendants(pid), what="a planner")
-    planners = descendants(pid)
+    wait_until(lambda: planners(pid), what="a planner")
+    at_work = planners(pid)
     for each in descendants(client.pid):
         assert "zerrow.plan" not in command_of(each)
     os.killpg(client.pid, number)
     client.wait(60)
-    wait_until(lambda: not any(map(is_alive, planners)), what="the end of the planner")
+    wait_until(lambda: not any(map(is_alive, at_work)), what="the end of the planner")
     assert is_alive(pid)
 
 
@@ -396,3 +409,53 @@ def state_of(pid: int) -> dict[str, object]:
             for name in ("mnt", "pid", "user", "ipc", "uts", "net")
         },
     }
+
+
+def ahead(pid: int) -> int:
+    """The planner that was forked ahead."""
+    wait_until(lambda: len(descendants(pid)) == 1 and not planners(pid), what="a planner that was forked ahead")
+    return descendants(pid)[0]
+
+
+def test_a_planner_that_was_forked_ahead_is_one_clients_alone(served):
+    project, server = served
+    pid = warm_planner(server)
+    seen = []
+    for _ in range(3):
+        seen.append(ahead(pid))
+        # It holds nothing of anybody's, and can write to no client.
+        opened = os.listdir(f"/proc/{seen[-1]}/fd")
+        assert len(opened) == 5, [os.readlink(f"/proc/{seen[-1]}/fd/{each}") for each in opened]
+        same(both(project, server, "--output", "json"))
+        wait_until(lambda: not is_alive(seen[-1]), what="the end of the planner that was forked ahead")
+    assert len(set(seen)) == 3
+
+
+def test_one_that_was_forked_ahead_and_is_killed_costs_no_plan(served):
+    project, server = served
+    pid = warm_planner(server)
+    for _ in range(3):
+        os.kill(ahead(pid), signal.SIGKILL)
+        done = plan(project, "--output", "json", **server.environment)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert timeless(done.stdout) == timeless(plan(project, "--output", "json").stdout)
+    assert warm_planner(server) == pid
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_what_is_mounted_after_a_planner_was_forked_ahead_is_seen(project: Project, serve, tmp_path: Path):
+    project.write("models.py", MODEL)
+    server = serve(project.caller)
+    ahead(wait_for_warmth(project, server))
+    other = tmp_path / "other"
+    other.mkdir()
+    (tmp_path / "place").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", tmp_path / "place"], check=True)
+    try:
+        mounted = make_project(tmp_path / "place")
+        mounted.caller = project.caller
+        mounted.write("models.py", MODEL)
+        same(both(mounted, server, "--output", "json"))
+        assert plan(mounted, **server.environment).returncode == 0
+    finally:
+        subprocess.run(["umount", "-l", tmp_path / "place"], check=True)

@@ -44,7 +44,7 @@ final class JobWriter: Sendable {
             if let job { state.job = job }
             state.isLast = state.isLast || isLast
         }
-        state.wakeOne()
+        state.wake()
     }
 
     /// Waits until the job is in its folder.
@@ -62,11 +62,7 @@ final class JobWriter: Sendable {
     }
 
     private func wait(_ milliseconds: Int, until isReached: (State) -> Bool) -> Bool {
-        for _ in 0..<milliseconds {
-            if state.withLock({ isReached($0) }) { return true }
-            usleep(1000)
-        }
-        return false
+        state.wait(milliseconds: milliseconds) { isReached($0) ? true : nil } ?? false
     }
 
     /// The life of the thread.
@@ -81,14 +77,16 @@ final class JobWriter: Sendable {
             var isLast = false
             while !isLast {
                 (isLast, failure) = writeNext(to: folder, log)
-                if let failure, !state.withLock({ $0.isBegun }) { throw failure }
+                let isFirst = state.withLock { !$0.isBegun }
+                if let failure, isFirst { throw failure }
                 state.withLock { state in
                     state.isWriting = false
                     state.isBegun = true
                 }
+                state.wake()
+                // At the beginning, when nobody waits for it. Of what can't be pruned there is no more harm than a file too many.
+                if isFirst { _ = try? folder.prune() }
             }
-            // Of what can't be pruned there is no more harm than a file too many.
-            _ = try? folder.prune()
             finish(failure.map(Self.reason))
         } catch {
             finish(Self.reason(error))
@@ -128,5 +126,6 @@ final class JobWriter: Sendable {
             state.isDone = true
             (state.lines, state.job) = ([], nil)
         }
+        state.wake()
     }
 }

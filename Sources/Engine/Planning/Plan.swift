@@ -148,6 +148,8 @@ public struct Plan: Codable, Sendable {
     public var catalog: Catalog?
     /// Keeps the files of the catalog's tables that the plan names; only in the process that planned.
     public var pin: (any Sendable)? = nil
+    /// The planner's process, where its end has not been waited for: it is when nobody holds this. Only in the process that planned.
+    public var planner: (any Sendable)? = nil
     /// The parts of the project's folder that models must not see; nil if there are none.
     public var hidden: Hidden?
     /// The project's code for the workers, of which each task names its parts; nil: they read the files.

@@ -64,6 +64,8 @@ private struct PlannerOutput {
     let bytes: [UInt8]
     /// Keeps the catalog's files that it was told of.
     let pin: (any Sendable)?
+    /// The planner's process, where its end has not been waited for.
+    let remains: (any Sendable)?
     /// The environments that it was told of.
     let environments: EnvironmentResolver
 }
@@ -132,6 +134,7 @@ struct Planner {
         var plan = try PlannerAnswer.plan(output.bytes)
         try check(plan, folder, output.environments)
         plan.pin = output.pin
+        plan.planner = output.remains
         return plan
     }
 
@@ -145,7 +148,9 @@ struct Planner {
         let catalog = CatalogAnswers(environment)
         let result = try run(arguments, folder, limits, environments, catalog)
         switch result.ending {
-        case .exited(0): return PlannerOutput(bytes: result.output, pin: catalog.pin, environments: environments)
+        case .exited(0):
+            return PlannerOutput(
+                bytes: result.output, pin: catalog.pin, remains: result.remains, environments: environments)
         case .exited(1):
             if let problems = PlannerAnswer.problems(result.output) { throw EngineError.project(problems) }
             fallthrough

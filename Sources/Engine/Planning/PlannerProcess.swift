@@ -49,6 +49,8 @@ struct PlannerProcess {
         var errors: [UInt8]
         /// The thing that it was reading at the end.
         var place: String?
+        /// The process, where its end has not been waited for.
+        var remains: (any Sendable)?
 
         /// Whether it is a plan, or says what is wrong with the project.
         var isAnswer: Bool {
@@ -98,16 +100,27 @@ struct PlannerProcess {
         guard let planner = try start(theirs, output, errors) else { return nil }
         // A planner that is ended leaves nothing of itself: the processes that it started are killed with it.
         defer { planner.kill() }
-        let place = try attend(planner, ours)
-        planner.kill()
-        guard let ending = planner.end() else { return nil }
+        let (place, status) = try attend(planner, ours)
+        var remains: (any Sendable)?
+        var ending: ChildProcess.Ending?
+        if let status {
+            (remains, ending) = (planner.leave(), .exited(status))
+        } else {
+            planner.kill()
+            ending = planner.end()
+        }
+        guard let ending else { return nil }
         return Result(
             ending: ending, output: try Self.content(output.descriptor, bytesMax: PlannerLimits.outputBytesMax),
-            errors: try Self.end(of: errors.descriptor), place: place)
+            errors: try Self.end(of: errors.descriptor), place: place, remains: remains)
     }
 
-    /// Answers its questions until it has ended. Returns the thing that it was reading then.
-    private func attend(_ planner: any PlanningProcess, _ socket: MessageSocket) throws -> String? {
+    /// Answers its questions until it has ended, or says that it has printed all.
+    ///
+    /// - Returns: the thing that it was reading then; the status that it is going to exit with, where it lives.
+    private func attend(
+        _ planner: any PlanningProcess, _ socket: MessageSocket
+    ) throws -> (place: String?, status: Int32?) {
         var deadline = MonotonicClock.nanoseconds() + UInt64(limits.seconds * 1e9)
         let answers = SourceAnswers(catalog)
         var place: String?
@@ -131,6 +144,8 @@ struct PlannerProcess {
                     case .message(let said):
                         if said.bytes.first == SourceAnswers.note {
                             place = Self.place(said.bytes)
+                        } else if said.bytes.first == SourceAnswers.done, said.bytes.count == 2 {
+                            return (place, Int32(said.bytes[1]))
                         } else if said.bytes.first == EnvironmentResolver.question, said.bytes.count > 5 {
                             let found = try environments.answer(Array(said.bytes[5...]))
                             answer = SourceAnswers.Answer(to: said.bytes, found)
@@ -149,7 +164,7 @@ struct PlannerProcess {
                 }
                 continue
             }
-            if !ready[0].isEmpty { return place }
+            if !ready[0].isEmpty { return (place, nil) }
         }
     }
 

@@ -104,6 +104,12 @@ final class ServedPlanner: PlanningProcess {
 
     func kill() { try? process.send(signal: SIGKILL) }
 
+    /// The warm planner reaps it.
+    func leave() -> (any Sendable)? {
+        kill()
+        return nil
+    }
+
     func end() -> ChildProcess.Ending? {
         guard case .exited(let ending)? = Self.next(channel) else {
             // Whatever became of the one that has forked it: nothing of it is left behind.

@@ -27,6 +27,8 @@ struct SourceAnswers {
 
     /// The first byte of a note, which has no answer: it says what the planner is reading.
     static let note = UInt8(ascii: "N")
+    /// The first byte of the last message, which has no answer: all is printed. The second one is the status of its exit.
+    static let done = UInt8(ascii: "D")
 
     private enum Operation: UInt8 {
         case list = 0x4c  // L

@@ -23,7 +23,7 @@ final class Run {
     /// The control group of all its workers; nil where none can be had.
     let cgroup: RunCgroup?
     private(set) var scheduler: Scheduler
-    /// The models that are shown by previews.
+    /// The models that workers make previews of: those that are shown, without those whose text is kept.
     let previewOf: [Int]
     private(set) var workers: [Scheduler.WorkerID: WorkerProcess] = [:]
     /// The published tables that are still held.
@@ -80,7 +80,10 @@ final class Run {
         let cached = plan.models.map { model in
             options.usesCache ? model.key.flatMap { engine.result($0, prepared.saved) } : nil
         }
-        previewOf = options.previewRows > 0 ? plan.models.indices.filter { plan.models[$0].final } : []
+        let format = PreviewFormat(options)
+        let shown = options.previewRows > 0 ? plan.models.indices.filter { plan.models[$0].final } : []
+        let texts = shown.map { model in cached[model].flatMap { engine.results.preview(of: $0, as: format) } }
+        previewOf = zip(shown, texts).compactMap { $1 == nil ? $0 : nil }
         let graph = try Self.graph(
             plan, options, engine.options, seeing: prepared.view, isCached: cached.map { $0 != nil },
             previewOf: previewOf)
@@ -90,6 +93,7 @@ final class Run {
         for (model, entry) in cached.enumerated() {
             if let entry { use(entry, for: model) }
         }
+        for (model, text) in zip(shown, texts) { if let text { record.show(text, of: model) } }
     }
 
     /// Begins the run; the engine's loop does the rest, until there is an outcome.
@@ -391,8 +395,16 @@ final class Run {
     /// Ends a worker that is over and left no table.
     private func discard(_ id: Scheduler.WorkerID) {
         guard let worker = workers.removeValue(forKey: id) else { return }
-        if let text = worker.text, isPreview(worker.model) { record.show(text, of: shownModel(worker.model)) }
+        if let text = worker.text, isPreview(worker.model) { show(text, of: shownModel(worker.model)) }
         end(worker)
+    }
+
+    /// A preview has been made. The text of a result that is kept is kept with it.
+    private func show(_ text: String, of model: Int) {
+        record.show(text, of: model)
+        if let key = plan.models[model].key, let table = tables[model] {
+            engine.results.keep(preview: text, of: table, key: key, as: PreviewFormat(options))
+        }
     }
 
     /// Gives back everything that the engine holds for a worker; its segment lives on if tables name it.

@@ -13,6 +13,8 @@ final class ResultsCache {
     }
 
     private var entries: [String: Entry] = [:]
+    /// What was shown of the results.
+    private var previews = KeptPreviews()
 
     /// The result with that key.
     subscript(key: String) -> Entry? { entries[key] }
@@ -29,8 +31,18 @@ final class ResultsCache {
     /// The keys of all results.
     var keys: [String] { Array(entries.keys) }
 
-    /// Forgets a result; its table is the caller's to let go of.
-    func remove(_ key: String) { entries[key] = nil }
+    /// Forgets a result and its previews; its table is the caller's to let go of.
+    func remove(_ key: String) {
+        if let entry = entries.removeValue(forKey: key) { previews.remove(entry.table) }
+    }
+
+    /// The text of a result's preview; nil where it is to be made.
+    func preview(of entry: Entry, as format: PreviewFormat) -> String? { previews.text(of: entry.table, as: format) }
+
+    /// Keeps the text of a table's preview, where the table is the result with that key.
+    func keep(preview text: String, of table: TableID, key: String, as format: PreviewFormat) {
+        if entries[key]?.table == table { previews.add(text, of: table, as: format) }
+    }
 }
 
 extension Engine {

@@ -71,11 +71,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--git-folder", metavar="DIR", help="the repository that a file named .git leads to")
     parser.add_argument("--output", type=int, default=1 << 30, metavar="BYTES", help="the longest plan that is printed")
     options = parser.parse_args(arguments)
-    host: HostFiles = OWN_FILES
-    if options.files is not None:
-        asked = AskedFiles(options.files)
-        tell_of_places(asked.note)
-        host = asked
+    if options.files is None:
+        return _answer(parser, options, OWN_FILES)
+    asked = AskedFiles(options.files)
+    tell_of_places(asked.note)
+    code = _answer(parser, options, asked)
+    sys.stderr.flush()
+    asked.done(code)
+    return code
+
+
+def _answer(parser: argparse.ArgumentParser, options: argparse.Namespace, host: HostFiles) -> int:
+    """Prints what is asked for, or what is wrong with the project; the exit code."""
     replaced = _pairs(parser, "--replace", options.replace)
     given, sources = _pairs(parser, "--param", options.param), _pairs(parser, "--source", options.source)
     try:

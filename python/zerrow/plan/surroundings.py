@@ -9,14 +9,15 @@ import sys
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
-from zerrow.identity import identity, settles
+from zerrow.identity import identity, is_settled, settles
 from zerrow.tool_folders import TOOL_FOLDERS
 
 FILES_MAX = 10_000
 """A project of more files than this is not looked through."""
 
-_WORKER_CODE = ("zerrow/*.py", "zerrow/worker/*.py", "bauplan/*.py", "bpln_sdk/*.py")
+_WORKER_FOLDERS = ("zerrow", "zerrow/worker", "bauplan", "bpln_sdk")
 _CODE_ENDINGS = (".py", ".sql")
 
 
@@ -131,9 +132,37 @@ def installed_folders() -> tuple[str, ...]:
 
 
 def own_code() -> str:
-    """A hash of zerrow's Python code that runs in workers, and of the packages of other names for it."""
-    home = Path(__file__).resolve().parents[2]
-    found = hashlib.blake2b(digest_size=16)
-    for file in sorted(file for pattern in _WORKER_CODE for file in home.glob(pattern)):
-        found.update(f"{file.relative_to(home)}\0".encode() + file.read_bytes())
-    return found.hexdigest()
+    """A hash of zerrow's Python code that runs in workers, and of the packages of other names for it.
+
+    A process that is forked from one that has asked for it reads none of the files again that are as they were.
+    """
+    global _own_code
+    now_ns = time.time_ns()
+    states = _own_states()
+    if _own_code is None or _own_code[0] != states:
+        home = Path(__file__).resolve().parents[2]
+        found = hashlib.blake2b(digest_size=16)
+        for name in sorted(states):
+            found.update(f"{name}\0".encode() + (home / name).read_bytes())
+        # Only what was not changed a moment ago, nor meanwhile, can't have changed without a new state.
+        is_known = all(is_settled(state, now_ns) for state in states.values()) and _own_states() == states
+        _own_code = (states if is_known else None, found.hexdigest())
+    return _own_code[1]
+
+
+_own_code: tuple[dict[str, dict[str, Any]] | None, str] | None = None
+"""The states of the files when they were hashed, None where these may not be relied on, and the hash."""
+
+
+def _own_states() -> dict[str, dict[str, Any]]:
+    """The identities of the files of zerrow's that run in workers, by their names."""
+    home = str(Path(__file__).resolve().parents[2])
+    states = {}
+    for folder in _WORKER_FOLDERS:
+        try:
+            names = [name for name in os.listdir(os.path.join(home, folder)) if name.endswith(".py")]
+        except FileNotFoundError:
+            continue
+        for name in names:
+            states[f"{folder}/{name}"] = identity(os.path.join(home, folder, name))
+    return states

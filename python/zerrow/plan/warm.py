@@ -10,27 +10,32 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import itertools
 import json
 import os
 import resource
 import select
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from zerrow.errors import ZerrowError
 from zerrow.plan.__main__ import leave
 from zerrow.plan.__main__ import main as plan
+from zerrow.plan.surroundings import own_code
 from zerrow.worker.channel import Channel, Message, ProtocolError
 
 _CONTROL = 3
+_IDLE_MS = 50
+"""How long nobody has wanted anything when a planner is forked ahead: it is not to take time from one at work."""
 _READER_ONLY = ("cloudpickle", *(f"pyarrow._{name}" for name in ("azurefs", "gcsfs", "hdfs", "s3fs")))
 """Modules that the reader of footers does without (zerrow.plan.footer_reader)."""
 _LATER = (
     "conditions", "constants", "filter", "filter_nodes", "footers", "keys", "listing", "project_reader", "pruning",
-    "pushdown", "scans", "sql_columns", "sql_file", "sql_world", "surroundings",
+    "pushdown", "scans", "sql_columns", "sql_file", "sql_world", "streams", "surroundings",
 )  # fmt: skip
 """Modules of the planner's that it imports when it needs them."""
 
@@ -77,8 +82,21 @@ class Library:
             raise OSError(-code, os.strerror(-code))
 
 
+class Ahead(NamedTuple):
+    """A planner that was forked ahead and waits to be told what to do, by one client alone; it has done nothing yet."""
+
+    pid: int
+    descriptor: int
+    channel: Channel
+    mounts: bytes
+    """The mounts that there were before it was forked. It sees none that came later."""
+
+
 class WarmPlanner:
-    """Forks a planner for each client that the engine names, until the engine is gone."""
+    """Forks a planner for each client that the engine names, until the engine is gone.
+
+    One is forked ahead whenever there is time: a client doesn't wait for a fork then.
+    """
 
     def __init__(self, control: Channel, library: Library) -> None:
         self._control = control
@@ -87,12 +105,18 @@ class WarmPlanner:
         self._handlers: dict[int, Callable[[], None]] = {}
         # Planners have the reading end: it ends with this process.
         self._life, self._end_of_life = os.pipe()
+        self._ahead: Ahead | None = None
+        self._forks_ahead = True
 
     def serve(self) -> None:
         """Run until the control socket ends."""
         self._watch(self._control.fileno(), self._hear)
         while self._handlers.get(self._control.fileno()):
-            for descriptor, _ in self._poll.poll():
+            wants_one = self._ahead is None and self._forks_ahead
+            ready = self._poll.poll(_IDLE_MS if wants_one else None)
+            if wants_one and not ready:
+                self._fork_ahead()
+            for descriptor, _ in ready:
                 # The one before may have ended it.
                 if handler := self._handlers.get(descriptor):
                     handler()
@@ -126,7 +150,7 @@ class WarmPlanner:
                 message.close()
             return client.close()
         try:
-            pid, descriptor = self._library.fork()
+            pid, descriptor = self._given_ahead(message) or self._library.fork()
         except OSError:
             # Its caller starts a planner by itself, and tells what is wrong if it can't.
             message.close()
@@ -139,6 +163,57 @@ class WarmPlanner:
         with contextlib.suppress(OSError):
             client.send("forked", {}, (descriptor,))
         return None
+
+    def _fork_ahead(self) -> None:
+        try:
+            mounts = _mounts()
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError:
+            self._forks_ahead = False
+            return
+        try:
+            pid, descriptor = self._library.fork()
+        except OSError:
+            self._forks_ahead = False
+            ours.close()
+            theirs.close()
+            return
+        if pid == 0:
+            wait_ahead(self._library, theirs.detach(), self._life)
+        theirs.close()
+        self._ahead = Ahead(pid, descriptor, Channel(ours.detach()), mounts)
+        self._watch(descriptor, self._end_ahead)
+
+    def _given_ahead(self, message: Message) -> tuple[int, int] | None:
+        """The planner that was forked ahead, told what to do; None where there is none that is as good as a new one."""
+        ahead = self._ahead
+        if ahead is None:
+            return None
+        try:
+            if ahead.mounts != _mounts():
+                raise OSError("there are other mounts now")
+            ahead.channel.send("plan", {}, message.descriptors)
+        except OSError:
+            self._end_ahead()
+            return None
+        self._ahead = None
+        self._forget(ahead.descriptor)
+        ahead.channel.close()
+        return ahead.pid, ahead.descriptor
+
+    def _end_ahead(self) -> None:
+        """The planner that was forked ahead is of no use, or has ended."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            return
+        self._forget(ahead.descriptor)
+        ahead.channel.close()
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(ahead.descriptor, signal.SIGKILL)
+        status = os.waitpid(ahead.pid, 0)[1]
+        os.close(ahead.descriptor)
+        # One that ends by itself would be followed by others for ever.
+        self._forks_ahead = os.WIFSIGNALED(status)
 
     def _end(self, client: Channel, descriptor: int) -> None:
         """A client is gone, or says what none has to say."""
@@ -156,6 +231,27 @@ class WarmPlanner:
         with contextlib.suppress(OSError):
             client.send("exited", {"status": code if code >= 0 else None, "signal": -code if code < 0 else None})
         client.close()
+
+
+def wait_ahead(library: Library, control: int, life: int) -> NoReturn:
+    """The life of a planner that is forked ahead: it waits for what a client has to say, and is that client's then."""
+    code = 127
+    try:
+        # Clients of others are told things by the end of their sockets, so nobody else may hold these.
+        kept = [2, *sorted((control, life)), (1 << 31) - 1]
+        for low, high in itertools.pairwise(kept):
+            os.closerange(low + 1, high)
+        message = Channel(control).receive()
+        if message is not None:
+            become_planner(library, message, life)
+    finally:
+        os._exit(code)
+
+
+def _mounts() -> bytes:
+    """The mounts that this process sees. Raises OSError."""
+    with open("/proc/self/mountinfo", "rb", 0) as file:
+        return file.readall()
 
 
 def become_planner(library: Library, message: Message, life: int) -> NoReturn:
@@ -212,8 +308,10 @@ def _import_all() -> None:
         sys.modules.setdefault(module, None)  # type: ignore[arg-type]
     for name in _LATER:
         importlib.import_module(f"zerrow.plan.{name}")
-    importlib.import_module("shlex")
-    importlib.import_module("faulthandler")
+    for name in ("encodings.ascii", "encodings.utf_8_sig", "faulthandler", "fcntl", "shlex"):
+        importlib.import_module(name)
+    # Forks look whether its files are as they were, and read them where they aren't.
+    own_code()
     # As a planner that has just been started has them.
     for module in _READER_ONLY:
         if sys.modules[module] is None:
