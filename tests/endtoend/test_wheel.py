@@ -151,7 +151,17 @@ def test_the_source_distribution_has_all_that_is_built(built: Path):
 def test_building_without_swift_says_what_is_missing(tmp_path: Path):
     environment = {**os.environ, "VIRTUAL_ENV": sys.prefix, "PATH": f"{Path(sys.executable).parent}:/bin"}
     assert shutil.which("swift", path=environment["PATH"]) is None
-    words = [UV, "build", "--wheel", "--no-build-isolation", "--offline", "--python", sys.executable, "-o", str(tmp_path)]
+    words = [
+        UV,
+        "build",
+        "--wheel",
+        "--no-build-isolation",
+        "--offline",
+        "--python",
+        sys.executable,
+        "-o",
+        str(tmp_path),
+    ]
     done = subprocess.run([*words, str(HOME)], capture_output=True, text=True, env=environment)
     assert done.returncode != 0
     assert "building zerrow needs Swift 6.3, and there is no 'swift' on the PATH" in done.stdout + done.stderr

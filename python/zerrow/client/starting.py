@@ -25,6 +25,7 @@ def run(
     parameters: Mapping[str, Any] | None = None,
     namespace: str | None = None,
     sources: Mapping[str, str | os.PathLike[str]] | None = None,
+    replace: Mapping[str, str | os.PathLike[str]] | None = None,
     strict: bool | None = None,
     dry_run: bool = False,
     cache: bool = True,
@@ -40,7 +41,8 @@ def run(
 
     `project` is its folder. With `select`, one name or several, only these models are run, with those that they need;
     their tables are kept even if another model reads them. `parameters` are values by name, None for a default.
-    `sources` are paths of Parquet files by the names of source tables, beside those of the project file. `strict` says
+    `sources` are paths of Parquet files by the names of source tables, beside those of the project file; those of
+    `replace` are read in place of the sources and models of their names. `strict` says
     whether an expectation that isn't met, or a result that differs from what its model declares, fails the run. In a
     `dry_run` nothing is published. Without `cache` all models are run. With `keep_going`, what doesn't need a failed
     model is still run. At most `jobs` models run at once, and the run takes no more than `memory`: bytes, or a text
@@ -57,6 +59,8 @@ def run(
     names = [select] if isinstance(select, str) else list(select or ())
     for name in names:
         words += ["--select", _text("select", name)]
+    for table, path in (replace or {}).items():
+        words += ["--replace", f"{_text('replace', table)}={os.fsdecode(os.fspath(path))}"]
     words += ["--dry-run"] if dry_run else []
     if strict is not None:
         words.append("--strict" if strict else "--no-strict")
