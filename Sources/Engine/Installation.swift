@@ -51,7 +51,8 @@ public struct Installation: Sendable {
         let folder = Path.parent(executable)
         guard let home = environment["ZERROW_HOME"] ?? Path.ancestor(of: folder, holding: "python/zerrow/__init__.py")
         else {
-            throw EngineError.installation("ZERROW_HOME is not set: start zerrow with the launcher of the repository, or install it with pip")
+            throw EngineError.installation(
+                "ZERROW_HOME is not set: start zerrow with the repository's launcher, or install it with pip")
         }
         let installation = Installation(
             home: home,
@@ -61,7 +62,7 @@ public struct Installation: Sendable {
             executable: executable)
         for part in [installation.python, installation.workerLibrary, installation.arenaLibrary]
         where !Files.exists(part) {
-            throw EngineError.installation("\(part) is missing: start zerrow with the launcher, which makes it, or install it again")
+            throw EngineError.installation("\(part) is missing: start zerrow with the launcher, or install it again")
         }
         return installation
     }
