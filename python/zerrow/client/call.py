@@ -77,7 +77,7 @@ class Call:
             self._close()
             raise
 
-    def wait(self, update: Callable[[Call], None], timeout: float | None = None) -> tuple[int, dict[str, Any], str]:
+    def wait(self, update: Callable[[Call], None]) -> tuple[int, dict[str, Any], str]:
         """Wait for its end: the exit code, the report, and what it said on standard error.
 
         Whatever ends the wait, such as Ctrl-C, stops the command first. `update` is called about four times a second.
@@ -86,7 +86,7 @@ class Call:
         try:
             while not self._ended.wait(_UPDATE_SECONDS):
                 update(self)
-            code = self._process.wait(timeout)
+            code = self._process.wait()
         except BaseException:
             self.stop()
             raise
