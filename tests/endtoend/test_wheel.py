@@ -95,7 +95,8 @@ def test_the_command_runs_projects_without_the_repository(installed: Installed):
     doctor = installed("zerrow", "doctor", path="/usr/bin:/bin")
     assert f"{installed.bin.parent}/lib/" in doctor
     assert f"{installed.bin}/uv makes them in {installed.home}" in doctor
-    assert "no such option" not in installed("bauplan", "run", "--help")
+    assert "USAGE: bauplan run" in installed("bauplan", "run", "--help")
+    assert "the benchmarks are in the repository" in installed("zerrow", "bench", "handoff", code=1)
     # What is installed was not changed, and nothing else was written to but the user's own folders.
     assert {path.name for path in installed.projects.iterdir()} == {"shop"}
 
