@@ -33,6 +33,14 @@ public struct Installation: Sendable {
         return parts.joined(separator: " ")
     }
 
+    /// The interpreter of the launcher's environment; of a package installed from a wheel, whose home is
+    /// `…/lib/pythonX/site-packages/zerrow/_engine`, that of the environment which it is installed in.
+    private static func defaultPython(_ home: String) -> String {
+        let own = home + "/.zerrow/env/bin/python"
+        guard !Files.exists(own), home.hasSuffix("/zerrow/_engine") else { return own }
+        return (0..<5).reduce(home) { folder, _ in Path.parent(folder) } + "/bin/python"
+    }
+
     /// Finds the parts from `ZERROW_HOME` (set by the launcher) and the place of the running executable.
     ///
     /// `ZERROW_PYTHON` names another interpreter for the default environment.
@@ -43,17 +51,18 @@ public struct Installation: Sendable {
         let folder = Path.parent(executable)
         guard let home = environment["ZERROW_HOME"] ?? Path.ancestor(of: folder, holding: "python/zerrow/__init__.py")
         else {
-            throw EngineError.installation("ZERROW_HOME is not set: start zerrow with the launcher of the repository")
+            throw EngineError.installation(
+                "ZERROW_HOME is not set: start zerrow with the repository's launcher, or install it with pip")
         }
         let installation = Installation(
             home: home,
-            python: environment["ZERROW_PYTHON"] ?? home + "/.zerrow/env/bin/python",
+            python: environment["ZERROW_PYTHON"] ?? defaultPython(home),
             workerLibrary: folder + "/libzerrow_worker.so",
             arenaLibrary: folder + "/libzerrow_arena.so",
             executable: executable)
         for part in [installation.python, installation.workerLibrary, installation.arenaLibrary]
         where !Files.exists(part) {
-            throw EngineError.installation("\(part) is missing: start zerrow with the launcher, which makes it")
+            throw EngineError.installation("\(part) is missing: start zerrow with the launcher, or install it again")
         }
         return installation
     }

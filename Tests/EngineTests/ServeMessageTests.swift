@@ -12,7 +12,7 @@ import Testing
         "models":[{"kind":"python","name":"m","environment":"e","inputs":[],"network":false,\
         "final":true,"task":{}}]},\
         "options":{"keeps_going":false,"uses_cache":true,"uses_decache":true,"priority":5,"is_transactional":true,\
-        "preview_rows":10,"preview_width":100,"previews_tail":false,"notes_exports":true}}
+        "preview_rows":10,"preview_width":100,"previews_tail":false,"notes_exports":true,"hands_tables":false}}
         """
 
     private func file(_ text: String) throws -> ReceivedFile {

@@ -10,7 +10,7 @@ Whatever else a declaration is given is accepted here, because the planner has j
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -93,65 +93,93 @@ def extras(*names: str) -> Callable[[Function], Function]:
     return _as_it_is
 
 
-class Model:
-    """Marks an argument as a table: another model of the project, or one of its sources.
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-    `columns` selects columns, in that order; `filter` keeps the rows for which a SQL predicate is true, in which
-    `$name` stands for a parameter. For a source both are pushed down into its scan. `projection_schema` is a
-    TableSchema whose columns are selected. With `stream` the argument is no table but a `pyarrow.RecordBatchReader`
-    over the same rows, which takes the memory of some batches, however large the table is.
-    """
+    # A type checker is to see the table that a run passes, not the mark.
+    @overload
+    def Model(
+        name: str, columns: Any = None, filter: str | None = None, *, stream: Literal[True], **others: Any
+    ) -> pa.RecordBatchReader: ...
 
-    __slots__ = ("columns", "filter", "name", "projection_schema", "stream")
+    @overload
+    def Model(
+        name: str, columns: Any = None, filter: str | None = None, *, stream: Literal[False] = False, **others: Any
+    ) -> pa.Table: ...
 
-    if TYPE_CHECKING:
-        # A type checker is to see the table that a run passes, not this mark.
-        def __new__(
-            cls, name: str, columns: Any = None, filter: str | None = None, *, stream: bool = False, **others: Any
-        ) -> Any: ...
+    def Model(name: str, columns: Any = None, filter: str | None = None, **others: Any) -> Any:
+        """Marks an argument as a table: another model of the project, or one of its sources.
 
-    def __init__(
-        self,
-        name: str,
-        columns: Any = None,
-        filter: str | None = None,
-        *more: Any,
-        projection_schema: Any = None,
-        stream: bool = False,
-        **others: Any,
-    ) -> None:
-        # Bauplan's newer spelling has the schema in the place of the columns.
-        is_schema = isinstance(columns, type)
-        self.name = name
-        self.columns = None if is_schema else columns
-        self.filter = filter
-        self.stream = stream
-        self.projection_schema = columns if is_schema else projection_schema
+        `columns` selects columns, in that order; `filter` keeps the rows for which a SQL predicate is true, in which
+        `$name` stands for a parameter. For a source both are pushed down into its scan. `projection_schema` is a
+        TableSchema whose columns are selected. With `stream` the argument is no table but a `pyarrow.RecordBatchReader`
+        over the same rows, which takes the memory of some batches, however large the table is.
+        """
 
-    def __repr__(self) -> str:
-        return f"zerrow.Model({self.name!r})"
+else:
+
+    class Model:
+        """Marks an argument as a table: another model of the project, or one of its sources.
+
+        `columns` selects columns, in that order; `filter` keeps the rows for which a SQL predicate is true, in which
+        `$name` stands for a parameter. For a source both are pushed down into its scan. `projection_schema` is a
+        TableSchema whose columns are selected. With `stream` the argument is no table but a `pyarrow.RecordBatchReader`
+        over the same rows, which takes the memory of some batches, however large the table is.
+        """
+
+        __slots__ = ("columns", "filter", "name", "projection_schema", "stream")
+
+        def __init__(
+            self,
+            name: str,
+            columns: Any = None,
+            filter: str | None = None,
+            *more: Any,
+            projection_schema: Any = None,
+            stream: bool = False,
+            **others: Any,
+        ) -> None:
+            # Bauplan's newer spelling has the schema in the place of the columns.
+            is_schema = isinstance(columns, type)
+            self.name = name
+            self.columns = None if is_schema else columns
+            self.filter = filter
+            self.stream = stream
+            self.projection_schema = columns if is_schema else projection_schema
+
+        def __repr__(self) -> str:
+            return f"zerrow.Model({self.name!r})"
 
 
-class _Parameters(type):
-    """Lets `Parameter.rate` stand for `Parameter("rate")`, which is an older spelling."""
+if TYPE_CHECKING:
 
-    def __getattr__(cls, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return cls(name)
+    class _AnyParameter:
+        """Marks an argument as a parameter of the project: a plain int, float, bool or str."""
 
+        # As for Model: what arrives is the parameter's value, whatever type its argument says.
+        def __call__(self, name: str, **others: Any) -> Any: ...
 
-class Parameter(metaclass=_Parameters):
-    """Marks an argument as a parameter of the project: a plain int, float, bool or str."""
+        def __getattr__(self, name: str) -> Any: ...
 
-    __slots__ = ("name",)
+    Parameter: _AnyParameter
 
-    if TYPE_CHECKING:
-        # As for Model: what arrives is the parameter's value.
-        def __new__(cls, name: str, **others: Any) -> Any: ...
+else:
 
-    def __init__(self, name: str, *more: Any, **others: Any) -> None:
-        self.name = name
+    class _Parameters(type):
+        """Lets `Parameter.rate` stand for `Parameter("rate")`, which is an older spelling."""
 
-    def __repr__(self) -> str:
-        return f"zerrow.Parameter({self.name!r})"
+        def __getattr__(cls, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            return cls(name)
+
+    class Parameter(metaclass=_Parameters):
+        """Marks an argument as a parameter of the project: a plain int, float, bool or str."""
+
+        __slots__ = ("name",)
+
+        def __init__(self, name: str, *more: Any, **others: Any) -> None:
+            self.name = name
+
+        def __repr__(self) -> str:
+            return f"zerrow.Parameter({self.name!r})"

@@ -486,3 +486,30 @@ def test_expectations_and_selection(project: Project, serve, served: bool):
     )
     assert found[0] is False and "few" in found[1][0]
     assert found[2:] == [True, ["doubled", "few", "numbers"], ["doubled"]]
+
+
+def test_a_table_that_is_held_stays_as_it_is_when_memory_is_short(any_project: Project, serve):
+    server = serve(any_project.caller, "--memory", "400MiB")
+    script = Scripts(any_project, **server.environment)
+    models = [
+        f"""
+@zerrow.model()
+def m{number}(data=zerrow.Model("numbers")):
+    import numpy, pyarrow
+    return pyarrow.table({{"x": numpy.arange({number}, {number} + (8 << 20)), "y": numpy.full(8 << 20, {number}.5)}})
+"""
+        for number in range(4)
+    ]
+    script.project.write("models.py", "import zerrow\n" + "".join(models))
+    found = script(
+        """
+        import numpy
+        held = zerrow.run(P, select="m0").tables["m0"]
+        ran = [zerrow.run(P, select=f"m{1 + turn % 3}", cache=turn % 2 == 0).status for turn in range(6)]
+        x, y = (held[name].chunk(0).to_numpy() for name in "xy")
+        same = bool((x == numpy.arange(8 << 20)).all() and (y == 0.5).all())
+        again = zerrow.run(P, select="m0").tables["m0"]
+        print(json.dumps([ran, same, again.equals(held), all(map(is_mapped, buffers(held)))]))
+        """
+    )
+    assert found == [["success"] * 6, True, True, True]

@@ -48,11 +48,16 @@ struct BenchCommand: ParsableCommand {
         let variables = Environment.variables
         do {
             let installation = try Installation.find(environment: variables)
+            let program = installation.home + "/bench/\(name).py"
+            guard Files.exists(program) else {
+                throw EngineError.installation(
+                    "the benchmarks are in the repository, and not in a package that pip installs: run them there")
+            }
             var environment = variables
             environment["PYTHONPATH"] = installation.pythonFolder
             environment["ZERROW_HOME"] = installation.home
             let child = try ChildProcess(
-                [installation.python, installation.home + "/bench/\(name).py"] + options, environment: environment,
+                [installation.python, program] + options, environment: environment,
                 folder: ".", output: .descriptor(1), errors: .descriptor(2))
             switch try child.wait() {
             case .exited(let code): Output.leave(code)

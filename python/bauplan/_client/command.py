@@ -12,7 +12,9 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+
+from zerrow.client.command import engine_variables, find_command
+from zerrow.errors import ZerrowError
 
 from bauplan.exceptions import BauplanError
 
@@ -72,12 +74,12 @@ class Command:
             if program is None:
                 raise BauplanError(f"ZERROW_COMMAND names {named!r}, which is no program: correct it, or unset it")
             return Command(os.path.abspath(program))
-        beside = Path(__file__).resolve().parents[3] / "zerrow"
-        program = shutil.which("zerrow") or shutil.which(str(beside))
+        program = shutil.which("zerrow")
         if program is None:
-            raise BauplanError(
-                "the command zerrow was not found: put its folder on the PATH, or name it in ZERROW_COMMAND"
-            )
+            try:
+                program = find_command()
+            except ZerrowError as error:
+                raise BauplanError(error.message) from None
         return Command(os.path.abspath(program))
 
     def call(
@@ -103,7 +105,7 @@ class Command:
                 stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,
-                env={**os.environ, **(environment or {})},
+                env={**os.environ, **engine_variables(self.program), **(environment or {})},
             )
             try:
                 out, _ = process.communicate(None if text is None else text.encode(), timeout=timeout)

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from zerrow.client.parameters import parameters_variable
+
 from bauplan._client.arguments import (
     check_ref,
     common,
     folder_text,
     namespace_name,
-    parameters_variable,
     switch,
 )
 from bauplan._client.caller import Caller

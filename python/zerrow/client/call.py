@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from zerrow.client.command import find_command
+from zerrow.client.command import engine_variables, find_command
 from zerrow.client.handed import HandedTable
 from zerrow.errors import ZerrowError
 from zerrow.worker.ops import DESCRIPTORS_MAX, MESSAGE_BYTES_MAX
@@ -58,13 +58,14 @@ class Call:
         self._out, self._said = (tempfile.TemporaryFile() for _ in range(2))  # noqa: SIM115
         self._process: subprocess.Popen[bytes] | None = None
         try:
+            program = find_command()
             with theirs:
                 self._process = subprocess.Popen(
-                    [find_command(), *words, "-O", "json", "--hand-tables", str(theirs.fileno())],
+                    [program, *words, "-O", "json", "--hand-tables", str(theirs.fileno())],
                     stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
                     stdout=self._out,
                     stderr=None if is_shown else self._said,
-                    env={**os.environ, **environment},
+                    env={**os.environ, **engine_variables(program), **environment},
                     pass_fds=[theirs.fileno()],
                     # Ctrl-C is for the script, which then stops the command: once, and in order.
                     start_new_session=True,
@@ -76,7 +77,7 @@ class Call:
             self._close()
             raise
 
-    def wait(self, update: Callable[[Call], None], timeout: float | None = None) -> tuple[int, dict[str, Any], str]:
+    def wait(self, update: Callable[[Call], None]) -> tuple[int, dict[str, Any], str]:
         """Wait for its end: the exit code, the report, and what it said on standard error.
 
         Whatever ends the wait, such as Ctrl-C, stops the command first. `update` is called about four times a second.
@@ -85,7 +86,7 @@ class Call:
         try:
             while not self._ended.wait(_UPDATE_SECONDS):
                 update(self)
-            code = self._process.wait(timeout)
+            code = self._process.wait()
         except BaseException:
             self.stop()
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 
 from zerrow.errors import ZerrowError
@@ -15,21 +15,26 @@ ENGINE = _PACKAGE / "_engine"
 """The folder of the built engine, in a package that was installed from a wheel."""
 
 
-def find_command() -> str:
+_PROGRAM = ENGINE / "bin" / "zerrow"
+
+
+def find_command(on_path: bool = True) -> str:
     """The path of the command: the one that ZERROW_COMMAND names, else the one that this package came with, else the
     one on the PATH.
 
-    Raises ZerrowError where there is none.
+    Without `on_path` neither the variable nor the PATH is looked at: who asks may be what lies there. Raises
+    ZerrowError where there is none.
     """
     named = os.environ.get("ZERROW_COMMAND")
-    if named:
+    if named and on_path:
         program = shutil.which(named)
         if program is None:
             raise ZerrowError(
                 f"ZERROW_COMMAND names {named!r}, which is no program: correct it, or unset it", code="no-command"
             )
         return os.path.abspath(program)
-    for candidate in _candidates():
+    # A clone: python/zerrow lies beside the launcher.
+    for candidate in (str(_PROGRAM), str(_PACKAGE.parents[1] / "zerrow"), *(["zerrow"] if on_path else [])):
         program = shutil.which(candidate)
         if program is not None:
             return os.path.abspath(program)
@@ -38,9 +43,17 @@ def find_command() -> str:
     )
 
 
-def _candidates() -> Iterator[str]:
-    if ENGINE.exists():
-        yield str(ENGINE / "command")
-    # A clone: python/zerrow lies beside the launcher. Within an installation's copy there is no launcher.
-    yield str(_PACKAGE.parents[1] / "zerrow")
-    yield "zerrow"
+def engine_variables(program: str) -> dict[str, str]:
+    """What the command has to be told beside its caller's variables, if it is the one of an installed package.
+
+    The default environment of models is that of the running Python, and uv the one that was installed with zerrow.
+    """
+    if program != os.path.abspath(_PROGRAM):
+        return {}
+    variables = {"ZERROW_HOME": str(ENGINE)}
+    if "ZERROW_PYTHON" not in os.environ:
+        variables["ZERROW_PYTHON"] = sys.executable
+    uv = Path(sys.executable).parent / "uv"
+    if "ZERROW_UV" not in os.environ and shutil.which("uv") is None and uv.exists():
+        variables["ZERROW_UV"] = str(uv)
+    return variables

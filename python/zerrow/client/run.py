@@ -168,11 +168,10 @@ class Run:
             counts[state.status] = counts.get(state.status, 0) + 1
         models = ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "no models"
         lines = [f"Run {self.job_id}: {self.status} in {self.wall_ms:,.0f} ms ({models})"]
-        lines += [
-            f"  {name}: {handed.rows:,} rows"
-            + (f", {state.bytes:,} bytes" if (state := self.states.get(name)) and state.bytes is not None else "")
-            for name, handed in self._handed.items()
-        ]
+        for name, handed in self._handed.items():
+            made = self.states.get(name)
+            size = "" if made is None or made.bytes is None else f", {made.bytes:,} bytes"
+            lines.append(f"  {name}: {handed.rows:,} rows{size}")
         return "\n".join([*lines, *(f"  error: {error}" for error in self.errors)])
 
     def _repr_html_(self) -> str:

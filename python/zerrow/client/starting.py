@@ -22,9 +22,11 @@ def run(
     project: str | os.PathLike[str] = ".",
     *,
     select: str | Iterable[str] | None = None,
+    exclude: str | Iterable[str] | None = None,
     parameters: Mapping[str, Any] | None = None,
     namespace: str | None = None,
     sources: Mapping[str, str | os.PathLike[str]] | None = None,
+    replace: Mapping[str, str | os.PathLike[str]] | None = None,
     strict: bool | None = None,
     dry_run: bool = False,
     cache: bool = True,
@@ -38,9 +40,12 @@ def run(
 ) -> Run:
     """Run a project, wait for its end, and return its tables and what is known of it.
 
-    `project` is its folder. With `select`, one name or several, only these models are run, with those that they need;
-    their tables are kept even if another model reads them. `parameters` are values by name, None for a default.
-    `sources` are paths of Parquet files by the names of source tables, beside those of the project file. `strict` says
+    `project` is its folder. With `select`, one selector or several, only the models that these mean are run, with those
+    that they need: a model's name, or `tag:daily`, `+orders`, `stg_*` and so on, as `zerrow run` takes them. The tables
+    of models that are named are kept even if another model reads them. What `exclude` means is not run unless another
+    model needs it. `parameters` are values by name, None for a default.
+    `sources` are paths of Parquet files by the names of source tables, beside those of the project file; those of
+    `replace` are read in place of the sources and models of their names. `strict` says
     whether an expectation that isn't met, or a result that differs from what its model declares, fails the run. In a
     `dry_run` nothing is published. Without `cache` all models are run. With `keep_going`, what doesn't need a failed
     model is still run. At most `jobs` models run at once, and the run takes no more than `memory`: bytes, or a text
@@ -54,9 +59,11 @@ def run(
     Raises ValueError and TypeError for arguments that can't be meant.
     """
     words = ["run"]
-    names = [select] if isinstance(select, str) else list(select or ())
-    for name in names:
-        words += ["--select", _text("select", name)]
+    for option, selectors in {"select": select, "exclude": exclude}.items():
+        for selector in [selectors] if isinstance(selectors, str) else list(selectors or ()):
+            words += [f"--{option}", _text(option, selector)]
+    for table, path in (replace or {}).items():
+        words += ["--replace", f"{_text('replace', table)}={os.fsdecode(os.fspath(path))}"]
     words += ["--dry-run"] if dry_run else []
     if strict is not None:
         words.append("--strict" if strict else "--no-strict")
@@ -105,7 +112,7 @@ def _common(
     priority: int | None,
 ) -> list[str]:
     """The arguments of `run` and `query` both, as words."""
-    words = ["-p", os.fsdecode(os.fspath(project))]
+    words = ["-p", os.path.abspath(os.fsdecode(os.fspath(project)))]
     words += ["-n", _text("namespace", namespace)] if namespace else []
     for name, path in (sources or {}).items():
         words += ["--source", f"{_text('sources', name)}={os.fsdecode(os.fspath(path))}"]
@@ -123,7 +130,7 @@ def _common(
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name}: a name is a text, not {type(value).__name__}")
-    if not value or "\0" in value:
+    if not value or "\0" in value or value.startswith("-"):
         raise ValueError(f"{name}: {value!r} is no name")
     return value
 
