@@ -76,18 +76,21 @@ class HandedTable:
 
         Raises ZerrowError for one that was released, that breaks Arrow's rules, or that was not opened before a fork.
         """
+        # Before the lock: a thread may have had it that is not in this process.
+        if (opened := self._table) is not None:
+            return opened
+        if self._process != os.getpid():
+            raise ZerrowError(
+                f"the table {self.model!r} belongs to the process {self._process}, and this one was forked from it",
+                code="forked",
+                model=self.model,
+                hint="open it before the fork, or run the project here",
+            )
         with self._lock:
             if self._table is not None:
                 return self._table
             if self._session is None or self._descriptor is None:
                 raise ZerrowError(f"the table {self.model!r} was released", code="released", model=self.model)
-            if self._process != os.getpid():
-                raise ZerrowError(
-                    f"the table {self.model!r} belongs to the process {self._process}, and this one was forked from it",
-                    code="forked",
-                    model=self.model,
-                    hint="open it before the fork, or run the project here",
-                )
             table = self._session.open(self._descriptor, registers_types=True, name=self.model)
             _validate(table, self.model)
             self._table = table
