@@ -188,6 +188,7 @@ public final class Engine {
         askedAt: UInt64
     ) throws -> Run {
         runCount += 1
+        leases.endWhatIsOver()
         if runs.isEmpty { store.restartPeak() }
         let run = try Run(
             plan, options, engine: self, number: runCount, observer: observer, prepared, beganAt: askedAt)
