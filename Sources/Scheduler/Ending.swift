@@ -4,6 +4,7 @@ extension Scheduler {
         precondition(models[model].phase == .sealing, "the table of model \(model) isn't being sealed")
         giveBack(model)
         provide(model)
+        settle(model, .success)
     }
 
     mutating func tableFound(_ model: Int) {
@@ -13,12 +14,12 @@ extension Scheduler {
         withdraw(model)
         noteGranted(model)
         provide(model)
+        settle(model, .success)
     }
 
     /// Marks the model's table as held, and queues the readers that lack nothing any more.
-    private mutating func provide(_ model: Int) {
+    mutating func provide(_ model: Int) {
         models[model].table = .held
-        settle(model, .success)
         for reader in graph.readers[model] where !models[reader].isSettled {
             models[reader].inputsMissing -= 1
             if models[reader].inputsMissing > 0 {
@@ -183,7 +184,7 @@ extension Scheduler {
                     loseWorker(model, failure)
                 } else {
                     kill(model)
-                    if models[model].isOpen ? worker.phase != .delivered : isCalledOffInVain(model, &unawaited) {
+                    if models[model].isOpen ? !models[model].hasResult : isCalledOffInVain(model, &unawaited) {
                         fail(model, failure)
                     }
                 }

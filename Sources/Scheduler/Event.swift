@@ -43,6 +43,9 @@ extension Scheduler {
         case running(WorkerID)
         /// The worker's message `published`, complete and decoded; its table can't be read before it is sealed.
         case published(WorkerID)
+        /// The table that the worker published is there though the worker lives: nobody else can change the memory that it names. Only where
+        /// `mayHandOver` allows it. The worker is still to leave, and has no `seal`.
+        case handedOver(WorkerID)
         /// The worker's message `done`.
         case done(WorkerID)
         /// The worker's message `failed`.

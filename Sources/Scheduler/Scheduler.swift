@@ -10,8 +10,9 @@
 ///           │  └─an input was dropped──┘ ◀──out of memory, once──┘                                               │
 ///           └───────────────────────────the table was dropped, and a reader lacks nothing else───────────────────┘
 /// worker   fork ▶ starting ──started──▶ idle ──send──▶ sent ──running──▶ running ──published, done──▶ delivered ──exited▶ over
-///                    └────────────────────┴──────────────┴────────────────┴───failed, killed───▶ ending ───────exited▶ over
-/// table    none ──tableReady──▶ held ──last reader settled; if final, run over──▶ released
+///                    └────────────────────┴──────────────┴────────────────┴───failed, killed───▶ ending     handedOver▶ leaving ──exited▶ over
+///                                                                                                └─────exited▶ over
+/// table    none ──tableReady, handedOver──▶ held ──last reader settled; if final, run over──▶ released
 ///            ▲                    └──dropped──▶ owed ──last reader settled──▶ gone
 ///            └──────demanded────────────────────┘
 /// ```
@@ -30,7 +31,10 @@
 /// - A model that a cache provides, and one that only such models read, doesn't run, unless it is to run again in that sense.
 /// - No worker is forked for a model whose table may be found before it is granted, and none ever if it is found.
 /// - A worker that has too little memory is replaced, once each time its model is run; the grant is asked for anew.
-/// - A result that arrived completely counts, however its worker ends, unless the worker sends something after it.
+/// - A result that arrived completely counts, however its worker ends, unless the worker sends something after it and before its table is
+///   there.
+/// - A table may be handed over before its worker is dead (`handedOver`). Its readers run then, and nothing that the worker does can take it back;
+///   but its model keeps its grant and has no status until the worker is dead, and until then its table is neither released nor dropped.
 /// - The run finishes once, when all models are settled and all tables are released.
 ///
 /// Whatever a worker sends is an event that can be handled. Events that contradict the engine's contract (see `Event`)
@@ -128,6 +132,7 @@ public struct Scheduler: Sendable {
         case .started(let worker): started(model(ofLive: worker))
         case .running(let worker): running(model(ofLive: worker))
         case .published(let worker): delivered(model(ofLive: worker), as: .table)
+        case .handedOver(let worker): handedOver(worker)
         case .done(let worker): delivered(model(ofLive: worker), as: .preview)
         case .failed(let worker, let error): reported(model(ofLive: worker), error)
         case .misbehaved(let worker, let reason): spoil(model(ofLive: worker), .misbehaved(reason))

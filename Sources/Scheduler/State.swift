@@ -74,7 +74,7 @@ extension Scheduler {
 
         /// Whether its worker has delivered.
         var hasResult: Bool {
-            phase == .sealing || worker?.phase == .delivered
+            phase == .sealing || worker?.phase == .delivered || worker?.phase == .leaving
         }
 
         /// Whether it was to run again and won't: its worker has yet to die, and then it has its earlier status and no table.
@@ -96,6 +96,8 @@ extension Scheduler {
             case running
             /// Its result arrived. Nothing but a further message can spoil that.
             case delivered
+            /// Its table is there, and may have been read: nothing can spoil it. It has yet to die.
+            case leaving
             /// It had too little memory; its model gets another one when it is dead.
             case retrying
             /// Its model's status is decided, and waits for its death.
@@ -125,7 +127,7 @@ extension Scheduler {
             case .starting: .starting
             case .idle: .idle
             case .sent: .opening
-            case .running, .delivered, .retrying, .ending: .running
+            case .running, .delivered, .leaving, .retrying, .ending: .running
             }
         }
     }

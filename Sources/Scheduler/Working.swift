@@ -40,6 +40,23 @@ extension Scheduler {
         models[model].worker!.phase = .delivered
     }
 
+    /// Whether the worker's table may be handed over before the worker is dead: its result has arrived, and counts.
+    public func mayHandOver(_ worker: WorkerID) -> Bool {
+        guard isAlive(worker) else {
+            return false
+        }
+        let model = workers[worker.number]
+        return models[model].worker!.phase == .delivered && graph.models[model].role == .table
+    }
+
+    /// The worker's table is there. The model keeps its grant, and has no status before the worker is dead.
+    mutating func handedOver(_ worker: WorkerID) {
+        precondition(mayHandOver(worker), "\(worker) has no table to hand over")
+        let model = workers[worker.number]
+        models[model].worker!.phase = .leaving
+        provide(model)
+    }
+
     /// The worker says why it fails. It then leaves by itself.
     mutating func reported(_ model: Int, _ error: WorkerError) {
         switch models[model].worker!.phase {
@@ -49,16 +66,17 @@ extension Scheduler {
             } else {
                 fail(model, .reported(error))
             }
-        case .delivered, .retrying, .ending:
+        case .delivered, .leaving, .retrying, .ending:
             spoil(model, .misbehaved("it said that it failed, after its result or an earlier failure"))
         }
     }
 
     /// Ends a model whose worker lives, because of an event that leaves no hope for its result. A model whose worker is to be
-    /// replaced isn't failed by it.
+    /// replaced isn't failed by it, nor is one whose table was handed over.
     mutating func spoil(_ model: Int, _ failure: Failure) {
         kill(model)
-        if models[model].isOpen, models[model].worker!.phase != .retrying {
+        let phase = models[model].worker!.phase
+        if models[model].isOpen, phase != .retrying, phase != .leaving {
             fail(model, failure)
         }
     }
@@ -68,7 +86,7 @@ extension Scheduler {
             return
         }
         let model = workers[worker.number]
-        if models[model].worker!.phase == .delivered {
+        if models[model].hasResult {
             // Only the worker's exit takes too long; its result counts.
             kill(model)
         } else {
@@ -98,7 +116,7 @@ extension Scheduler {
             retry(model)
         case .ending(let status):
             settle(model, status)
-        case .delivered:
+        case .delivered, .leaving:
             settle(model, .success)
         }
     }

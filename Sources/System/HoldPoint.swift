@@ -44,6 +44,9 @@ public enum HoldPoint: String, CaseIterable, Sendable {
     /// How often a held thread looks whether it may go on, in microseconds.
     private static let pauseMicroseconds: UInt32 = 5000
 
+    /// Whether a test wants the next thread that comes here to wait.
+    public var isWanted: Bool { Self.folder.map { access("\($0)/\(rawValue)", F_OK) == 0 } ?? false }
+
     /// Waits here if a test wants it.
     public func pass() { if let folder = Self.folder { wait(in: folder) } }
 

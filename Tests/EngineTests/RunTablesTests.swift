@@ -28,7 +28,7 @@ import Testing
 
     @Test func aTableThatWasMadeIsTheRunsUntilItReleasesIt() throws {
         let table = try publish(by: "w1")
-        tables.add(table, of: 2, by: try WorkerProcessTests.worker(), seconds: 1)
+        tables.add(table, of: 2, seconds: 1, cgroup: nil)
         #expect(tables[2] == table && registry[table]?.models == [.init(7, 2)] && registry[table]?.maker == .init(7, 2))
         try tables.release(of: 2)
         #expect(tables[2] == nil && registry[table] == nil)
@@ -57,7 +57,7 @@ import Testing
 
     /// Gives a table to an export of a file that can't be written: it has no content that is Arrow's.
     private func export(_ exports: TableExports, _ model: Int, then: @escaping (ExportWork.Outcome?) -> Void) throws {
-        tables.add(try publish(by: "w\(model)"), of: model, by: try WorkerProcessTests.worker(), seconds: 1)
+        tables.add(try publish(by: "w\(model)"), of: model, seconds: 1, cgroup: nil)
         exports.begin(tables[model]!, of: model, to: "/dev/null/\(model).arrows", then: then)
     }
 

@@ -17,6 +17,8 @@ final class Oracle {
         var isKilled = false
         /// Its result arrived, and nothing has spoiled it since.
         var hasResult = false
+        /// Its table was handed over while it lives.
+        var isLeaving = false
         /// No result of it can count any more.
         var isSpoiled = false
         /// It said that it had too little memory, and its model gets another one.
@@ -138,6 +140,8 @@ final class Oracle {
     var callOffCount = 0
     /// How often a worker was moved to another model.
     var moveCount = 0
+    /// How often a table was handed over before its worker was dead.
+    var handOverCount = 0
     /// How often a worker had too little memory, and its model got another.
     var retryCount = 0
     var isStarted = false

@@ -22,13 +22,15 @@ extension Oracle {
         case .seal(let model, let worker):
             try close(worker)
             try require(workers[worker]!.model == model && workers[worker]!.hasResult, "seals what isn't published")
+            try require(!workers[worker]!.isLeaving, "seals what was handed over")
             try require(
                 nodes[model].table == .absent && !traits[model].isPreview, "seals model \(model) wrongly")
             nodes[model].table = .sealing
         case .discard(let worker):
             try close(worker)
             let known = workers[worker]!
-            try require(!known.hasResult || traits[known.model].isPreview, "discards the table of \(worker)")
+            let isTaken = known.isLeaving || traits[known.model].isPreview
+            try require(!known.hasResult || isTaken, "discards the table of \(worker)")
         case .release(let model): try sawRelease(model)
         case .settle(let model, let status): try sawSettle(model, status)
         case .finish(let outcome): try sawFinish(outcome)

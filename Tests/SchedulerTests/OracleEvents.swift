@@ -51,6 +51,10 @@ extension Oracle {
             }
             workers[worker]!.isRunning = true
         case .published(let worker): deliver(worker, .table)
+        case .handedOver(let worker):
+            workers[worker]!.isLeaving = true
+            nodes[workers[worker]!.model].table = .held
+            handOverCount += 1
         case .done(let worker): deliver(worker, .preview)
         case .exited(let worker, let exit): exited(worker, exit)
         }
@@ -157,7 +161,7 @@ extension Oracle {
     /// Nothing good can come of the worker any more.
     private func spoil(_ worker: Scheduler.WorkerID) {
         workers[worker]!.mustDie = true
-        guard !workers[worker]!.lacksMemory else {
+        guard !workers[worker]!.lacksMemory, !workers[worker]!.isLeaving else {
             return
         }
         workers[worker]!.isSpoiled = true

@@ -79,8 +79,10 @@ extension Oracle {
         }
         let nodes = nodes
         for model in nodes.indices where nodes[model].table == .held {
-            try require(nodes[model].status != nil, "the table of model \(model) is held: \(nodes[model])")
-            let isWanted = traits[model].isFinal || !isUnread(model, needs)
+            let isLeaving = living(model)?.isLeaving == true
+            try require(
+                nodes[model].status != nil || isLeaving, "the table of model \(model) is held: \(nodes[model])")
+            let isWanted = traits[model].isFinal || isLeaving || !isUnread(model, needs)
             try require(isWanted, "the table of model \(model) lives on")
         }
     }

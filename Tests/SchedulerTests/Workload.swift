@@ -16,6 +16,8 @@ struct Workload {
     let drops: Int
     /// One in so many chances a table is found for which a model asks.
     let finds: Int
+    /// One in so many chances a table is handed over while its worker lives; 0 for never.
+    let handOvers: Int
     /// How many tables are dropped at most.
     let dropsMax: Int
     /// Whether asks are answered at once, or after other things have happened.
@@ -70,6 +72,7 @@ struct Workload {
         shortage = [0, 0, 4, 20][random.below(4)]
         drops = [0, 2, 5, 30][random.below(4)]
         finds = [2, 10][random.below(2)]
+        handOvers = [0, 1, 2, 3][random.below(4)]
         dropsMax = random.below(3 * size + 1)
         isAnsweredAtOnce = random.once(in: 2)
         cancels = [0, 0, 10, 100][random.below(4)]

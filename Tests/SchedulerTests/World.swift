@@ -41,6 +41,7 @@ final class World {
         var retries = 0
         var finds = 0
         var moves = 0
+        var handOvers = 0
 
         static func += (sum: inout Counts, other: Counts) {
             sum.drops += other.drops
@@ -51,9 +52,10 @@ final class World {
             sum.retries += other.retries
             sum.finds += other.finds
             sum.moves += other.moves
+            sum.handOvers += other.handOvers
         }
 
-        var least: Int { min(drops, refusals, lateGrants, reruns, retries, finds, moves, 4 * callOffs) }
+        var least: Int { min(drops, refusals, lateGrants, reruns, retries, finds, moves, handOvers, 4 * callOffs) }
     }
 
     private enum Step {
@@ -128,6 +130,7 @@ final class World {
         counts.callOffs = oracle.callOffCount
         counts.reruns = oracle.rerunCount
         counts.moves = oracle.moveCount
+        counts.handOvers = oracle.handOverCount
         counts.retries = oracle.retryCount
         // Answers that an engine may still have in its queue.
         for case .answer(let model) in sources {
@@ -372,6 +375,9 @@ final class World {
     }
 
     private func step(_ worker: Scheduler.WorkerID) throws {
+        if random.once(in: workload.handOvers), scheduler.mayHandOver(worker) {
+            return try feed(.handedOver(worker))
+        }
         let step = processes[worker]!.script.removeFirst()
         switch step {
         case .awaitInputs:

@@ -14,6 +14,10 @@ public final class JobRecorder: RunObserver {
     /// How long the end of a job waits for its files, in milliseconds: a disk may hang.
     private static let endMilliseconds = 2000
 
+    /// The shortest time between two writes of the job while it runs, in nanoseconds: its whole state is written, and models may end in
+    /// milliseconds.
+    private static let pauseNanoseconds: UInt64 = 100_000_000
+
     /// The job as it is now.
     public private(set) var job: Job
     private let folder: String?
@@ -24,6 +28,8 @@ public final class JobRecorder: RunObserver {
     private var notedBytes = 0
     private var droppedLines = 0
     private var isChanged = false
+    /// When it was last written, in nanoseconds of the monotonic clock.
+    private var writtenAt: UInt64 = 0
     /// Whether a signal has stopped it.
     private var isStopped = false
     private let encoder = JSONEncoder()
@@ -183,10 +189,12 @@ public final class JobRecorder: RunObserver {
         (try? encoder.encode(line)).map { [UInt8]($0) + [UInt8(ascii: "\n")] }
     }
 
-    /// Has what changed written, if the last change is.
+    /// Has what changed written, if the last change is and was so a while ago; `tick` comes ten times a second.
     private func write() {
-        guard isChanged, let writer, writer.isIdle else { return }
+        let now = MonotonicClock.nanoseconds()
+        guard isChanged, let writer, now - writtenAt >= Self.pauseNanoseconds, writer.isIdle else { return }
         isChanged = false
+        writtenAt = now
         writer.add(lines: [], job)
     }
 }

@@ -49,6 +49,8 @@ final class WorkerProcess {
     private(set) var written = WrittenFiles()
     /// Whether it has asked for a file to write its result to.
     private(set) var hasWantedRoom = false
+    /// Whether its table is there, though it lives.
+    private(set) var isHandedOver = false
     /// The text of a preview.
     private(set) var text: String?
     /// The moment at which its present step has taken too long, in nanoseconds of the monotonic clock.
@@ -95,6 +97,9 @@ final class WorkerProcess {
 
     /// The store's name for it.
     var storeID: BorrowerID { BorrowerID(rawValue: name) }
+
+    /// How long ago it was sent its inputs.
+    var secondsSinceSend: Double { Double(MonotonicClock.nanoseconds() - sentAt) / 1e9 }
 
     /// Notes that a step was reached.
     func mark(_ step: String) { marks[step + "_at_ms"] = Double(MonotonicClock.nanoseconds()) / 1e6 }
@@ -163,6 +168,9 @@ final class WorkerProcess {
         mark("published")
         return true
     }
+
+    /// Its table is there, and it has but to leave.
+    func noteHandOver() { isHandedOver = true }
 
     /// The text of a preview came.
     func show(_ text: String?) { self.text = text }

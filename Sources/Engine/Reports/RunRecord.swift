@@ -81,6 +81,11 @@ final class RunRecord {
             rows: Int64(clamping: rows), counts: published.counts, moves: published.moves)
     }
 
+    /// The worker of a model is dead whose table was taken in before.
+    func noteEnd(of model: Int, _ worker: WorkerProcess) {
+        models[model].timing.merge(timing(of: worker, [:])) { before, _ in before }
+    }
+
     /// Durations as they are, moments as milliseconds since the run began.
     private func timing(of worker: WorkerProcess, _ own: [String: Double]) -> [String: Double] {
         var timing = own.merging(worker.marks) { _, ours in ours }

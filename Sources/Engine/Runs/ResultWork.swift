@@ -4,11 +4,13 @@ import Synchronization
 import System
 
 /// What a worker has published, on the way to being tables: decodes and checks the descriptors, and has the store's part done. It is what
-/// a thread of its own needs, and uses nothing of the engine.
+/// a thread of its own needs, and uses nothing of the engine. What is small, of a worker that lives, is done at once.
 final class ResultWork: Sendable {
     /// The store's part.
     let publish: PublishWork
     private let files: [ReceivedFile]
+    /// Whether the worker lives, so that its files stay as they are.
+    private let isCopying: Bool
     private let rowsFound = Mutex<UInt64>(0)
 
     /// - Parameters:
@@ -17,6 +19,18 @@ final class ResultWork: Sendable {
     init(_ files: [ReceivedFile], _ publish: PublishWork) {
         self.files = files
         self.publish = publish
+        isCopying = false
+    }
+
+    /// The result of a worker that lives.
+    ///
+    /// - Parameters:
+    ///   - file: the descriptor of the result; it is copied.
+    ///   - publish: begun as a hand-over.
+    init(copying file: ReceivedFile, _ publish: PublishWork) {
+        files = [file]
+        self.publish = publish
+        isCopying = true
     }
 
     /// The rows of the result, when `run` has found it to be in order.
@@ -27,8 +41,8 @@ final class ResultWork: Sendable {
     /// - Returns: what is wrong with the result; nil when it is in order.
     func run() -> (any Error)? {
         do {
-            HoldPoint.descriptor.pass()
-            let decoded = try DecodedTable.decode(files, output: publish.outputID).get()
+            if !isCopying { HoldPoint.descriptor.pass() }
+            let decoded = try DecodedTable.decode(files, output: publish.outputID, isCopying: isCopying).get()
             if let result = decoded.first { rowsFound.withLock { $0 = result.rows } }
             for table in decoded { try check(table.segments) }
             try publish.run(decoded.map { .init(descriptor: $0.descriptor, references: $0.references) })
@@ -54,7 +68,7 @@ final class ResultWork: Sendable {
 
 /// A table as its worker published it, decoded: right in itself, and not yet compared with what the worker was given.
 ///
-/// Made in the background, after the worker and all that it started are dead.
+/// Made in the background, after the worker and all that it started are dead, or of a copy.
 struct DecodedTable: Sendable {
     /// What decoding takes besides the descriptor itself, in parts of it: the places of its messages, and its references.
     private static let workParts = 2
@@ -72,10 +86,12 @@ struct DecodedTable: Sendable {
     /// The worker's own file becomes the readers': its pages are charged to the worker's control group, and stay so. A file that
     /// can't be sealed, because somebody else still has it, is copied.
     ///
-    /// - Parameter output: the real number of the segment that the worker calls 0.
+    /// - Parameters:
+    ///   - output: the real number of the segment that the worker calls 0.
+    ///   - isCopying: whether the file is copied in any case, and left as it is.
     /// - Throws: `Malformed`, `SIPCError`, `StoreError`, `EngineError`, `SystemError`.
-    init(_ file: ReceivedFile, output: SegmentID) throws {
-        let isOurs = try file.seal { (content: (Int) throws(SystemError) -> [UInt8]) throws(SystemError) in
+    init(_ file: ReceivedFile, output: SegmentID, isCopying: Bool = false) throws {
+        let isOurs = try !isCopying && file.seal { (content: (Int) throws(SystemError) -> [UInt8]) throws(SystemError) in
             try Descriptor.renumbering(content) { $0 == 0 ? output.rawValue : $0 }
         }
         var table = try Descriptor(try file.content())
@@ -115,7 +131,9 @@ struct DecodedTable: Sendable {
     }
 
     /// Decodes all tables of a worker.
-    static func decode(_ files: [ReceivedFile], output: SegmentID) -> Result<[DecodedTable], any Error> {
-        Result { try files.map { try DecodedTable($0, output: output) } }
+    static func decode(
+        _ files: [ReceivedFile], output: SegmentID, isCopying: Bool
+    ) -> Result<[DecodedTable], any Error> {
+        Result { try files.map { try DecodedTable($0, output: output, isCopying: isCopying) } }
     }
 }

@@ -355,6 +355,7 @@ final class Run {
                 return misbehaved(worker, "it sent a broken result: a second one")
             }
             feed(.published(worker.id))
+            handOver(publication, of: worker)
         }
     }
 
@@ -384,10 +385,11 @@ final class Run {
         worker.noteOutput(bytes: engine.store.outputResidentBytes(of: worker.storeID))
         engine.forecast.noteOutput(of: outputKey(of: model), bytes: worker.outputBytes)
         if !isPreview(model), worker.grant != nil { record.noteMemory(of: model, bytes: bytes) }
+        if worker.isHandedOver { record.noteEnd(of: model, worker) }
         if worker.published != nil || wasKilled {
             engine.forecast.note(
                 subject(model), memoryBytes: bytes, outputBytes: worker.outputBytes, wasKilled: wasKilled,
-                seconds: Double(MonotonicClock.nanoseconds() - worker.sentAt) / 1e9)
+                seconds: worker.secondsSinceSend)
         }
         feed(.exited(worker.id, .init(status: exit.status, signal: exit.signal, isOutOfMemory: wasKilled)))
     }

@@ -1,3 +1,4 @@
+import Sandbox
 import Scheduler
 import Store
 import System
@@ -22,10 +23,11 @@ final class RunTables {
     subscript(model: Int) -> TableID? { tables[model] }
 
     /// Takes in a table that a worker made.
-    func add(_ table: TableID, of model: Int, by worker: WorkerProcess, seconds: Double) {
+    ///
+    /// - Parameter cgroup: the control group that its memory is charged to, if it is a worker's.
+    func add(_ table: TableID, of model: Int, seconds: Double, cgroup: WorkerCgroup?) {
         tables[model] = table
-        registry.add(
-            table, by: .run(run, model: model), seconds: seconds, maker: .init(run, model), cgroup: worker.cgroup)
+        registry.add(table, by: .run(run, model: model), seconds: seconds, maker: .init(run, model), cgroup: cgroup)
     }
 
     /// Holds an existing table as a model's.
@@ -88,20 +90,28 @@ extension Run {
             let made = try engine.store.finish(result.publish)
             if let written { materializations.add(written, of: model) }
             if let sunk { name(sunk, of: model) }
-            let seconds = Double(MonotonicClock.nanoseconds() - worker.sentAt) / 1e9
             worker.cgroup?.allowSwap()
-            tables.add(made[0], of: model, by: worker, seconds: seconds)
-            addPieces(Array(made.dropFirst()), by: worker, seconds: seconds)
-            record.made(
-                model, rows: result.rows, by: worker, published, keptUnless: reasonNotToKeep(model, published))
-            shareScan(model)
-            if record.models[model].isKept {
-                engine.keep(record.models[model].output!, made[0], of: plan.models[model], in: self)
-            }
+            take(made[0], of: model, by: worker, published, rows: result.rows, cgroup: worker.cgroup)
+            addPieces(Array(made.dropFirst()), by: worker, seconds: worker.secondsSinceSend)
             end(worker)
             feed(.tableReady(model: model))
         } catch {
             rejected(model, worker, error)
+        }
+    }
+
+    /// Takes in the table that a worker made of a model.
+    ///
+    /// - Parameter cgroup: the control group that its memory is charged to, if it is the worker's.
+    func take(
+        _ table: TableID, of model: Int, by worker: WorkerProcess, _ published: WorkerMessage.Publication,
+        rows: UInt64, cgroup: WorkerCgroup?
+    ) {
+        tables.add(table, of: model, seconds: worker.secondsSinceSend, cgroup: cgroup)
+        record.made(model, rows: rows, by: worker, published, keptUnless: reasonNotToKeep(model, published))
+        shareScan(model)
+        if record.models[model].isKept {
+            engine.keep(record.models[model].output!, table, of: plan.models[model], in: self)
         }
     }
 

@@ -1,7 +1,8 @@
 import Glibc
 import System
 
-/// The file of an output whose producer is dead, on the way to being a segment. Nobody else can write it.
+/// The file of an output whose producer is dead, on the way to being a segment: nobody else can write it. Of a producer that lives, what is copied
+/// out of it is on that way.
 struct OutputFile: Sendable {
     let id: SegmentID
     let lock: Lock
@@ -49,6 +50,28 @@ struct OutputFile: Sendable {
         try onSegment(id, "moving \(named.bytes) bytes out of the output") { () throws(SystemError) in
             try Segment.copy(
                 named, from: file.descriptor, size: end, to: new.descriptor, at: named.ranges.map(\.lowerBound))
+        }
+        return OutputFile(id: id, lock: lock, bytes: bytes, file: new)
+    }
+
+    /// A new file with the named bytes at the offsets they have, and nothing else, of an output whose producer lives.
+    ///
+    /// It is read once, through the descriptor: the producer may shorten the file meanwhile, and a mapping would meet a SIGBUS then.
+    ///
+    /// - Throws: `unsuitable` where what is named doesn't lie within so many bytes.
+    func copy(stretchWith named: RangeSet, bytesMax: Int) throws(StoreError) -> OutputFile {
+        guard let stretch = named.bounds, stretch.count <= bytesMax else {
+            throw StoreError(.unsuitable, id, "it is too large to be copied while its worker lives")
+        }
+        let new = try Segment.makeFile(id, bytes: bytes, lock: lock)
+        try onSegment(id, "copying \(named.bytes) bytes of the output") { () throws(SystemError) in
+            var content = try file.descriptor.bytes(stretch)
+            for gap in RangeSet([stretch]).subtracting(named).ranges {
+                for place in gap { content[place - stretch.lowerBound] = 0 }
+            }
+            try content.withUnsafeBufferPointer { (content) throws(SystemError) in
+                try new.descriptor.writeAll(UnsafeRawBufferPointer(content), at: stretch.lowerBound)
+            }
         }
         return OutputFile(id: id, lock: lock, bytes: bytes, file: new)
     }

@@ -29,11 +29,13 @@ public final class PublishWork: Sendable {
         var oldFile: DescriptorBox?
         /// What was copied, in bytes.
         var extractedBytes = 0
+        /// Whether the published bytes are in a segment of their own, and the output stays the worker's.
+        var isCopy = false
         /// The file on a disk that the worker wrote; nil when no table names any of it.
         var room: WrittenRoom?
     }
 
-    /// The segment that the worker calls its output.
+    /// The segment that has what the worker calls its output.
     public let outputID: SegmentID
 
     let worker: BorrowerID
@@ -46,11 +48,13 @@ public final class PublishWork: Sendable {
     private let fileBytes: [SegmentID: Int]
     /// The most memory that is kept for later outputs.
     private let poolBytesMax: Int
+    /// Where the worker lives: the longest stretch of its output that is copied. Nil for a dead one, whose output becomes the segment.
+    private let copiedBytesMax: Int?
     private let result = Mutex<Result<Made, StoreError>?>(nil)
 
     init(
         worker: BorrowerID, output: OutputFile, room: Room?, lent: [SegmentID: [RangeSet]],
-        fileBytes: [SegmentID: Int], poolBytesMax: Int
+        fileBytes: [SegmentID: Int], poolBytesMax: Int, copiedBytesMax: Int? = nil
     ) {
         self.worker = worker
         self.output = output
@@ -58,6 +62,7 @@ public final class PublishWork: Sendable {
         self.lent = lent
         self.fileBytes = fileBytes
         self.poolBytesMax = poolBytesMax
+        self.copiedBytesMax = copiedBytesMax
         outputID = output.id
     }
 
@@ -65,10 +70,11 @@ public final class PublishWork: Sendable {
     /// for any other.
     public func fileBytes(of id: SegmentID) -> Int? { fileBytes[id] }
 
-    /// Checks the references of tables, and trims and locks the output. On a thread that may wait; it may be repeated after a failure.
+    /// Checks the references of tables, and trims and locks the output, or copies what it has to. On a thread that may wait, where the worker is
+    /// dead; it may be repeated after a failure.
     ///
     /// - Parameter publications: the tables; they may share bytes.
-    /// - Throws: `badReference`, `tampered`, `stillMapped`, `system`. The store's `finish` says it again.
+    /// - Throws: `badReference`, `tampered`, `unsuitable`, `stillMapped`, `system`. The store's `finish` says it again.
     public func run(_ publications: [Publication]) throws(StoreError) {
         do throws(StoreError) {
             let made = try make(publications)
@@ -82,11 +88,17 @@ public final class PublishWork: Sendable {
     private func make(_ publications: [Publication]) throws(StoreError) -> Made {
         var named: [[SegmentID: RangeSet]] = []
         for publication in publications { named.append(try check(publication.references)) }
-        try output.checkUntouched()
         let own = named.reduce(RangeSet()) { $0.union($1[output.id] ?? RangeSet()) }
         let tables = zip(publications, named).map { publication, named in
             Table(descriptor: publication.descriptor, named: coarse(named))
         }
+        if let copiedBytesMax {
+            guard !own.isEmpty else { return Made(tables: tables, isCopy: true) }
+            let copy = try output.copy(stretchWith: own, bytesMax: copiedBytesMax)
+            return Made(
+                tables: tables, output: copy, reader: try copy.applyLock(), extractedBytes: own.bytes, isCopy: true)
+        }
+        try output.checkUntouched()
         HoldPoint.trim.pass()
         let written = try room.flatMap { room throws(StoreError) in try take(room, named) }
         guard !own.isEmpty else { return Made(tables: tables, room: written) }
@@ -191,13 +203,8 @@ extension SegmentStore {
             preconditionFailure("worker \(worker) has no output, or has published it")
         }
         noteResidentPeak()
-        var lent: [SegmentID: [RangeSet]] = [:]
-        // What is lent stays as it is until the worker ends.
-        for table in loans[worker] ?? [] {
-            for (id, ranges) in tables[table]?.named ?? [:] { lent[id, default: []].append(ranges) }
-        }
-        var fileBytes = [output.id: output.bytes]
-        for id in lent.keys { fileBytes[id] = segments[id]?.bytes }
+        var (lent, fileBytes) = lentRanges(to: worker)
+        fileBytes[output.id] = output.bytes
         // Its worker is dead, so that its size stays. A room that can't be measured can't be named.
         if let room = rooms[worker], let bytes = try? room.bytes() {
             fileBytes[room.id] = bytes
@@ -220,7 +227,9 @@ extension SegmentStore {
         }
         let made = try result.get()
         // Nothing can fail from here on. An output that no table names stays the worker's until it ends.
-        if let file = made.output, let reader = made.reader {
+        if made.isCopy {
+            install(made, work.outputID, of: output)
+        } else if let file = made.output, let reader = made.reader {
             output.publish(file, reader: reader)
             outputs[work.worker] = nil
         }
@@ -230,5 +239,48 @@ extension SegmentStore {
             keep(old, bytes: output.bytes, model: output.model)
         }
         return made.tables.map { take($0) }
+    }
+
+    // MARK: While the worker lives
+
+    /// Begins to publish a table of a worker that lives and can still write all that it wrote: what the table names of its output is copied to a
+    /// segment of its own, and the output stays the worker's until it ends.
+    ///
+    /// The copy may be of any moment, as a worker may publish what it likes: it is made before anybody reads the table, and nobody else ever has
+    /// it. So that it costs next to nothing, it is of one stretch, which must be short.
+    ///
+    /// - Parameter copiedBytesMax: the longest stretch that is copied.
+    /// - Returns: the work, which needs no other thread; `finish` takes it in. Nil where the worker writes to a disk besides.
+    public func beginHandOver(by worker: BorrowerID, copiedBytesMax: Int) -> PublishWork? {
+        guard rooms[worker] == nil, let output = outputs[worker].flatMap({ segments[$0] }), let writer = output.writer
+        else { return nil }
+        let (lent, lentBytes) = lentRanges(to: worker)
+        let file = OutputFile(id: nextSegmentID(), lock: lock, bytes: output.bytesMade, file: writer)
+        return PublishWork(
+            worker: worker, output: file, room: nil, lent: lent,
+            fileBytes: lentBytes.merging([file.id: file.bytes]) { $1 }, poolBytesMax: 0,
+            copiedBytesMax: copiedBytesMax)
+    }
+
+    /// Takes in the copy of a part of an output, if it has one.
+    ///
+    /// Nothing is punched out of it, and its memory goes with it: it is next to nothing.
+    private func install(_ made: PublishWork.Made, _ id: SegmentID, of output: Segment) {
+        guard let file = made.output, let reader = made.reader else { return }
+        let segment = Segment(id: id, lock: lock, bytes: file.bytes, producer: "", model: output.model, file: file.file)
+        segment.publish(file, reader: reader)
+        segment.writer = nil
+        segments[id] = segment
+        extractedBytes += made.extractedBytes
+    }
+
+    /// What the tables that were lent to a worker name, and the sizes of their segments.
+    private func lentRanges(to worker: BorrowerID) -> (ranges: [SegmentID: [RangeSet]], fileBytes: [SegmentID: Int]) {
+        var lent: [SegmentID: [RangeSet]] = [:]
+        // What is lent stays as it is until the worker ends.
+        for table in loans[worker] ?? [] {
+            for (id, ranges) in tables[table]?.named ?? [:] { lent[id, default: []].append(ranges) }
+        }
+        return (lent, lent.reduce(into: [:]) { $0[$1.key] = segments[$1.key]?.bytes })
     }
 }
