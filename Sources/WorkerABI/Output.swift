@@ -23,10 +23,10 @@ final class Output {
         case file(FileRoom)
     }
 
-    /// Takes the output file: attaches the arena to it when there is one and it is to be used, and maps it otherwise.
-    init(_ file: consuming FileDescriptor, fileBytes: UInt64, bytesMax: UInt64, usesArena: Bool) throws {
+    /// Takes the output file: attaches the arena to it when there is one, and maps it otherwise.
+    init(_ file: consuming FileDescriptor, fileBytes: UInt64, bytesMax: UInt64) throws {
         bytes = fileBytes
-        if usesArena, let arena = Arena() {
+        if let arena = Arena() {
             let code = arena.attach(file.raw, fileBytes: fileBytes, bytesMax: bytesMax)
             guard code == 0 else {
                 throw SystemError("zerrow_arena_attach", errno: -code, context: "a file of \(fileBytes) bytes")

@@ -41,12 +41,12 @@ final class Session {
         segments[id] = try MappedSegment(id: id, file)
     }
 
-    func setOutput(_ file: consuming FileDescriptor, fileBytes: UInt64, bytesMax: UInt64, usesArena: Bool) throws {
+    func setOutput(_ file: consuming FileDescriptor, fileBytes: UInt64, bytesMax: UInt64) throws {
         guard output == nil else { throw SIPCError.misuse(EALREADY, "the session has an output segment already") }
         guard fileBytes > 0, fileBytes <= UInt64(try file.status().bytes) else {
             throw SIPCError.misuse(EINVAL, "the output segment is smaller than the \(fileBytes) bytes it should have")
         }
-        output = try Output(file, fileBytes: fileBytes, bytesMax: bytesMax, usesArena: usesArena)
+        output = try Output(file, fileBytes: fileBytes, bytesMax: bytesMax)
     }
 
     func setKernelZero(_ device: consuming FileDescriptor) throws {

@@ -38,27 +38,11 @@ public func sessionSegment(_ raw: UnsafeMutableRawPointer?, _ id: UInt64, _ fd: 
 public func sessionOutput(_ raw: UnsafeMutableRawPointer?, _ fd: Int32, _ fileBytes: UInt64, _ bytesMax: UInt64)
     -> Int32
 {
-    setOutput(raw, fd, fileBytes, bytesMax, usesArena: true)
-}
-
-/// Takes the output segment of a rehearsal and `fd`.
-@c(zerrow_session_output_apart)
-public func sessionOutputApart(_ raw: UnsafeMutableRawPointer?, _ fd: Int32, _ fileBytes: UInt64, _ bytesMax: UInt64)
-    -> Int32
-{
-    setOutput(raw, fd, fileBytes, bytesMax, usesArena: false)
-}
-
-private func setOutput(
-    _ raw: UnsafeMutableRawPointer?, _ fd: Int32, _ fileBytes: UInt64, _ bytesMax: UInt64, usesArena: Bool
-) -> Int32 {
     guard fd >= 0 else { return -EBADF }
     // Owned here, so that it is closed whatever happens.
     let file = FileDescriptor(owning: fd)
     guard let session = session(raw) else { return -EINVAL }
-    return session.call {
-        try session.setOutput(file.duplicate(), fileBytes: fileBytes, bytesMax: bytesMax, usesArena: usesArena)
-    }
+    return session.call { try session.setOutput(file.duplicate(), fileBytes: fileBytes, bytesMax: bytesMax) }
 }
 
 /// Has memory moved by KernelZero from now on; takes `fd`.

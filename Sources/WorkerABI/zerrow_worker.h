@@ -52,12 +52,6 @@ int zerrow_session_segment(zerrow_session *, uint64_t id, int fd);
 int zerrow_session_output(zerrow_session *, int fd, uint64_t file_bytes, uint64_t bytes_max);
 
 /*
- * The same for a session that only rehearses what workers will do: the arena, which a process attaches once, is left alone. A zygote
- * makes lasting what the library makes at its first use, so that its workers need not.
- */
-int zerrow_session_output_apart(zerrow_session *, int fd, uint64_t file_bytes, uint64_t bytes_max);
-
-/*
  * KernelZero's device, open: buffers that are neither shared yet nor small are then moved into the output segment,
  * which grows by them, rather than copied. After zerrow_session_output(). Takes the descriptor, also when it fails:
  * -ENOTTY when it is another device, -EPROTO when it is a KernelZero of another ABI.

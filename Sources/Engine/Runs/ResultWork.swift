@@ -91,9 +91,11 @@ struct DecodedTable: Sendable {
     ///   - isCopying: whether the file is copied in any case, and left as it is.
     /// - Throws: `Malformed`, `SIPCError`, `StoreError`, `EngineError`, `SystemError`.
     init(_ file: ReceivedFile, output: SegmentID, isCopying: Bool = false) throws {
-        let isOurs = try !isCopying && file.seal { (content: (Int) throws(SystemError) -> [UInt8]) throws(SystemError) in
-            try Descriptor.renumbering(content) { $0 == 0 ? output.rawValue : $0 }
-        }
+        let isOurs =
+            try !isCopying
+            && file.seal { (content: (Int) throws(SystemError) -> [UInt8]) throws(SystemError) in
+                try Descriptor.renumbering(content) { $0 == 0 ? output.rawValue : $0 }
+            }
         var table = try Descriptor(try file.content())
         if !isOurs {
             table = try Descriptor(table.renumbered(table.segments.map { $0.id == 0 ? output.rawValue : $0.id }))

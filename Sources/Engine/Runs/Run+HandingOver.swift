@@ -34,8 +34,9 @@ extension Run {
         let counts = published.counts
         let isCopied = counts.bornSharedBytes == 0 && counts.deanonymizedBytes == 0
         let isSmall = published.descriptor.bytes <= Self.decodedBytesMax
-        // Pieces for other scans are in the same output, and the files of a table of the catalog are the worker's as long as it lives.
-        let isAll = worker.scan == nil && planModel(worker.model).target == nil
+        // Pieces for other scans are in the same output, and files for the catalog and for exports are the worker's as long as it lives.
+        let model = planModel(worker.model)
+        let isAll = worker.scan == nil && model.target == nil && model.sink == nil
         let isHeld = HoldPoint.descriptor.isWanted || HoldPoint.trim.isWanted
         return isCopied && isSmall && isAll && !isHeld && worker.exit == nil && scheduler.mayHandOver(worker.id)
     }

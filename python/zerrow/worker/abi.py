@@ -204,11 +204,6 @@ class WorkerLibrary:
                 ctypes.c_int,
                 (ctypes.c_void_p, ctypes.c_int, ctypes.c_uint64, ctypes.c_uint64),
             ),
-            (
-                "zerrow_session_output_apart",
-                ctypes.c_int,
-                (ctypes.c_void_p, ctypes.c_int, ctypes.c_uint64, ctypes.c_uint64),
-            ),
             ("zerrow_session_kernelzero", ctypes.c_int, (ctypes.c_void_p, ctypes.c_int)),
             ("zerrow_session_pages", ctypes.c_int, (ctypes.c_void_p, ctypes.POINTER(_Pages))),
             (
