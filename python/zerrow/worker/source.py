@@ -17,6 +17,7 @@ from zerrow.identity import identity, is_settled
 from zerrow.worker.content import Guard, is_mapped, read_content
 from zerrow.worker.failures import WorkerFailure, is_memory
 from zerrow.worker.footer import Footer, footer_bytes
+from zerrow.worker.parallel_columns import decode_columns
 
 WINDOW_ROWS = 1 << 20
 WINDOW_BYTES = 256 << 20
@@ -133,6 +134,10 @@ class Source:
 
     @cached_property
     def _file(self) -> pq.ParquetFile:
+        return self._reader()
+
+    def _reader(self) -> pq.ParquetFile:
+        """A reader of the file's own, which shares the footer with others."""
         footer = self._footer
         try:
             reader = pa.BufferReader(self._content)
@@ -269,8 +274,12 @@ class Source:
         plain = [name for name in columns if not holds_dictionary(self.schema.field(name).type)]
         if rows <= batch or not plain:
             return self._file.read_row_groups(groups, columns=columns, use_threads=threads)
-        batches = self._file.iter_batches(batch, row_groups=groups, columns=plain, use_threads=threads)
-        table = pa.Table.from_batches(batches)
+        if threads and len(plain) > 1:
+            table = pa.table(decode_columns(self._reader, groups, plain, batch, pa.cpu_count()))
+        else:
+            table = pa.Table.from_batches(
+                self._file.iter_batches(batch, row_groups=groups, columns=plain, use_threads=threads)
+            )
         encoded = [name for name in columns if name not in plain]
         if encoded:
             rest = self._file.read_row_groups(groups, columns=encoded, use_threads=threads)
