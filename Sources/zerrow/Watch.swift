@@ -49,9 +49,7 @@ struct Watch {
             let before = files(sources)
             guard let code = try runOnce() else { return 0 }
             sources = plannedSources() ?? sources
-            // Of what was made while it ran, as sources that were missing, it knows.
-            let known = before.identities.keys
-            Output.note("\(known.count) files are watched; Ctrl-C ends it")
+            Output.note("\(before.identities.count) files are watched; Ctrl-C ends it")
             guard let changed = try waitForChange(since: before, sources) else { return code }
             let shown = changed.prefix(3).map { path in
                 path.hasPrefix(folder + "/") ? String(path.dropFirst(folder.count + 1)) : path
