@@ -91,6 +91,11 @@ def test_a_folder_of_files_and_folders_is_what_pyarrow_finds(data: Path) -> None
     assert read == ds.dataset(data / "t").to_table()["a"].to_pylist()
 
 
+def test_a_folder_has_the_files_of_all_writers_whatever_the_case(data: Path) -> None:
+    files = [add(data / "t" / name) for name in ("a.PARQUET", "b.parquet", "c.Parq", "d.pq", "e.snappy.parquet")]
+    assert found(data, "t") == files
+
+
 def test_leftovers_of_writers_are_no_data(data: Path) -> None:
     file = add(data / "t/a.parquet")
     for name in ("_metadata", "_temporary/x.parquet", ".a.parquet.crc", "_a.parquet", ".b/x.parquet", "_SUCCESS"):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from zerrow.plan.hidden import HiddenEntries
 from zerrow.plan.names import is_text
+from zerrow.plan.source_files import is_parquet
 
 COVERS_MAX = 64
 """So many things of one folder are covered one by one, before it is looked whether the rest of it is less."""
@@ -137,4 +138,4 @@ def _entries(path: str) -> Iterable[tuple[str, bool]]:
 
 
 def _is_data(name: str) -> bool:
-    return name.endswith(".parquet") or (name[0] in "._" and not name.endswith(".py"))
+    return is_parquet(name) or (name[0] in "._" and not name.endswith(".py"))

@@ -77,6 +77,11 @@ def known_files(paths: Iterable[str], host: HostFiles = OWN_FILES) -> list[Sourc
     return found
 
 
+def is_parquet(name: str) -> bool:
+    """Whether a file of a folder is one of Parquet by its name, as its writers spell it."""
+    return name.lower().endswith((".parquet", ".parq", ".pq"))
+
+
 def shown(path: str) -> str:
     """A path for a message: what is no text, or would break its line, as escapes."""
     if path.isprintable():
@@ -107,7 +112,7 @@ class _Search:
         """The Parquet files of a folder and those below it; names that start with . or _ are writers' leftovers."""
         for _, entries in self.folders(folder, status):
             for entry in entries:
-                if entry.name.endswith(".parquet") and entry.name[0] not in "._" and not entry.is_folder:
+                if is_parquet(entry.name) and entry.name[0] not in "._" and not entry.is_folder:
                     yield entry.path
 
     def folders(self, folder: str, status: Status) -> Iterator[tuple[str, list[Entry]]]:
