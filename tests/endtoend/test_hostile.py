@@ -41,6 +41,10 @@ PRELUDE = """
         _, number = session().publish(table.to_reader())
         return bytearray(os.pread(number, os.fstat(number).st_size, 0))
 
+    # Nobody looks at a result of so much before its worker is dead.
+    def large():
+        return pa.table({"a": pa.array(range(100_000))})
+
     def room():
         send("wants-room")
         with socket.socket(fileno=os.dup(3)) as peer:
@@ -109,13 +113,13 @@ ATTACKS = {
     "publishes_a_file_of_proc": "send('published', [os.open('/proc/self/maps', 0)], rows=5, counts=COUNTS)\nleave()",
     "publishes_a_file_that_shrinks": """
         number = os.memfd_create('shrinks')
-        os.write(number, published(numbers))
+        os.write(number, published(large()))
         send('published', [number], rows=5, counts=COUNTS, timing={})
         os.ftruncate(number, 10)
         leave()""",
     "publishes_a_file_that_changes": """
         number = os.memfd_create('changes')
-        os.write(number, published(numbers))
+        os.write(number, published(large()))
         send('published', [number], rows=5, counts=COUNTS, timing={})
         os.pwrite(number, b'x' * 64, 0)
         leave()""",
@@ -170,8 +174,8 @@ ATTACKS = {
         content = published(numbers)
         for i in range(struct.unpack_from('<Q', content, 24)[0]):
             at = 64 + 16 * i
-            if struct.unpack_from('<Q', content, at)[0]:
-                struct.pack_into('<Q', content, at, 2)
+            if number := struct.unpack_from('<Q', content, at)[0]:
+                struct.pack_into('<Q', content, at, number - 1 or 2)
         publish(content)
         leave()""",
     "names_bytes_beyond_its_segment": """
@@ -300,6 +304,13 @@ WORDS = {
 ODDITIES = {
     "publishes_twice": "content = published(numbers)\npublish(content)\npublish(content)\nleave()",
     "fails_after_its_result": "publish(published(numbers))\nsend('failed', error={})\nleave()",
+    "changes_a_small_result": """
+        number = os.memfd_create('changes')
+        os.write(number, published(numbers))
+        send('published', [number], rows=5, counts=COUNTS, timing={})
+        os.pwrite(number, b'x' * 64, 0)
+        os.ftruncate(number, 10)
+        leave()""",
     "lies_about_its_figures": """
         content = published(numbers)
         counts = dict.fromkeys(COUNTS, 2**63 - 1)
