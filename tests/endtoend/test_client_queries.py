@@ -52,6 +52,23 @@ def test_a_query_without_a_project_says_what_to_do(script: Scripts):
     assert "bauplan.exceptions.BauplanError: whose tables are meant? Name a project's folder in ZERROW_PROJECT" in err
 
 
+def test_the_rows_of_a_query_are_in_its_file_alone(script: Scripts):
+    found = script(
+        """
+        import json, bauplan
+        from bauplan._client.command import Command
+        client = bauplan.Client()
+        answers = []
+        call = Command.call
+        Command.call = lambda *words, **options: answers.append(call(*words, **options)) or answers[-1]
+        assert client.query("select * from rides", namespace="lake").num_rows == 90
+        print(json.dumps("rows" in answers[-1].report))
+        """,
+        folder=script.project.folder,
+    )
+    assert found is False
+
+
 def test_queries_come_as_rows_and_as_files(script: Scripts):
     sql = "SELECT line, fare, began FROM rides WHERE fare >= 10 ORDER BY fare"
     script(

@@ -326,6 +326,17 @@ def test_a_query_gives_its_rows(any_script: Scripts):
     assert found == [{"a": [0, 1, 2], "s": ["row 0", "row 1", "row 2"]}, True, True]
 
 
+def test_the_rows_of_a_query_are_written_nowhere_else(script: Scripts):
+    # Where they are to be in the report, a folder for them is made there.
+    found = script(
+        """
+        os.environ["TMPDIR"] = "/nonexistent"
+        print(zerrow.query("select a from numbers", P).num_rows)
+        """
+    )
+    assert found == 1000
+
+
 def test_threads_loops_and_forks(script: Scripts):
     found = script(
         """

@@ -181,9 +181,11 @@ class Queries(Caller):
         # The file is mapped, and stays readable after its folder is gone.
         with tempfile.TemporaryDirectory(prefix="zerrow-query-") as folder:
             try:
+                # The rows are read from the file: the report is to have none.
                 answer = self._call(
-                    *words, "--format", "arrow", "--export", folder, text=query, client_timeout=client_timeout
-                )
+                    *words, "--rows", "0", "--format", "arrow", "--export", folder, text=query,
+                    client_timeout=client_timeout,
+                )  # fmt: skip
             except CommandTimeout:
                 raise BauplanQueryError(f"the query took longer than {client_timeout} s, and was stopped") from None
             if not answer.is_good:

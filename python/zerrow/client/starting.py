@@ -94,7 +94,9 @@ def query(
     """
     if not isinstance(sql, str) or not sql.strip() or "\0" in sql:
         raise ValueError("the query must be a text of SQL")
-    words = ["query", "-f", "-", *_common(project, namespace, sources, cache, jobs, memory, timeout, priority)]
+    # The rows come as a table: the report is to have none.
+    words = ["query", "-f", "-", "--rows", "0"]
+    words += _common(project, namespace, sources, cache, jobs, memory, timeout, priority)
     done = _call(words, parameters=parameters, text=sql, progress=progress)
     done.check()
     (name,) = done.tables
