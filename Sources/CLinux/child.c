@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
 #include "child.h"
-#include <sys/prctl.h>
 
+#include <sys/prctl.h>
 #include <unistd.h>
 
 int zerrow_spawn_in(posix_spawn_file_actions_t *actions, const char *folder) {

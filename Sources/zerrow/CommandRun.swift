@@ -77,23 +77,31 @@ enum CommandRun {
         if let problem = job.end(report, wasInterrupted: wasInterrupted) {
             Output.note("this job is not remembered: \(problem)")
         }
-        if let showWithRows {
-            do { try showWithRows(report.json) } catch {
-                stream?.remove()
-                Output.error("\(error)")
-                Output.leave(1)
-            }
-        } else if call.output == .json {
-            Output.result(report.json)
-            for failure in report.errors { Output.error(failure.text) }
-        } else if call.showsEvents {
-            events?.ended(report)
-            for failure in report.errors { Output.error(failure.text) }
-        } else {
-            show(report, onlyRows: call.query != nil)
+        var code: Int32 = report.status == "success" ? 0 : 1
+        do {
+            try tell(report, call, events, showWithRows: showWithRows)
+        } catch {
+            Output.error("\(error)")
+            code = 1
         }
         stream?.remove()
-        Output.leave(report.status == "success" ? 0 : 1)
+        Output.leave(code)
+    }
+
+    /// Prints what came of a run in the form that was asked for.
+    private static func tell(
+        _ report: RunReport, _ call: RunCall, _ events: EventLines?, showWithRows: ((String) throws -> Void)?
+    ) throws {
+        if let events {
+            events.ended(report)
+        } else if let showWithRows {
+            try showWithRows(report.json)
+        } else if call.output == .json {
+            Output.result(report.json)
+        } else {
+            return show(report, onlyRows: call.query != nil)
+        }
+        for failure in report.errors { Output.error(failure.text) }
     }
 
     /// The signals that stop a run, read from a descriptor from now on.

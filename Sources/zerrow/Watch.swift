@@ -22,9 +22,7 @@ struct Watch {
     static func run(_ call: RunCall, words: [String]) -> Never {
         do {
             var watch = try Watch(call, words)
-            let code = try watch.repeatUntilSignal()
-            watch.stopServer()
-            Output.leave(code)
+            Output.leave(try watch.repeatUntilSignal())
         } catch {
             Output.error("\(error)")
             Output.leave(1)

@@ -87,6 +87,17 @@ class Project:
         }
         return {**os.environ, **alone, **self.caller.environment, **(more or {})}
 
+    def call(self, *words: str) -> subprocess.CompletedProcess:
+        """One call of the command in the project's folder."""
+        return subprocess.run(
+            [*self.caller.words, *words],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env=self.environment(),
+            cwd=self.folder,
+        )
+
     def start(self, *arguments: str, env: dict | None = None, **options) -> subprocess.Popen:
         """Start a run and return at once."""
         return subprocess.Popen(

@@ -10,18 +10,6 @@ from command import Project
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def call(project: Project, *words: str) -> subprocess.CompletedProcess:
-    """One call of the command in the project's folder."""
-    return subprocess.run(
-        [*project.caller.words, *words],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=project.environment(),
-        cwd=project.folder,
-    )
-
-
 @pytest.fixture
 def drawn(project: Project) -> Project:
     """A query over a query over the source."""
@@ -31,7 +19,7 @@ def drawn(project: Project) -> Project:
 
 
 def test_a_plan_is_a_picture_that_any_reader_of_xml_takes(drawn: Project):
-    done = call(drawn, "plan", "-O", "svg", "--no-stream")
+    done = drawn.call("plan", "-O", "svg", "--no-stream")
     assert done.returncode == 0, done.stderr
     picture = xml.fromstring(done.stdout)
     texts = [each.text for each in picture.iter(f"{SVG}text")]
@@ -40,14 +28,14 @@ def test_a_plan_is_a_picture_that_any_reader_of_xml_takes(drawn: Project):
 
 
 def test_a_plan_is_a_flowchart_of_mermaid(drawn: Project):
-    lines = call(drawn, "plan", "-O", "mermaid", "--no-stream").stdout.splitlines()
+    lines = drawn.call("plan", "-O", "mermaid", "--no-stream").stdout.splitlines()
     assert lines[0] == "flowchart LR"
     assert sum("-->" in line for line in lines) == 2
 
 
 def test_what_is_wrong_is_an_object_on_standard_output_too(drawn: Project):
     drawn.write("second.sql", "select nothing from first")
-    done = call(drawn, "plan", "-O", "json")
+    done = drawn.call("plan", "-O", "json")
     assert done.returncode == 1
     (error,) = json.loads(done.stdout)["errors"]
     assert error["model"] == "second"
@@ -67,7 +55,7 @@ def test_what_is_wrong_is_an_object_on_standard_output_too(drawn: Project):
     ],
 )
 def test_a_mistyped_word_is_told_with_the_one_that_was_meant(drawn: Project, words: list[str], said: str):
-    done = call(drawn, *words)
+    done = drawn.call(*words)
     assert done.returncode == 2
     assert said in done.stderr
     assert done.stdout == ""
@@ -75,7 +63,7 @@ def test_a_mistyped_word_is_told_with_the_one_that_was_meant(drawn: Project, wor
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_are_given_completions_that_know_the_commands(drawn: Project, shell: str):
-    done = call(drawn, "--generate-completion-script", shell)
+    done = drawn.call("--generate-completion-script", shell)
     assert done.returncode == 0
     assert "query" in done.stdout and "namespace" in done.stdout
     if shell == "bash":

@@ -1,7 +1,6 @@
 """`run MODEL…`, `--select` and `--exclude`: what runs, what is shown, and what is published."""
 
 import json
-import subprocess
 
 import pytest
 from command import Project
@@ -94,28 +93,16 @@ def test_the_tables_that_were_named_are_exported_and_the_last_ones(
     assert {path.stem for path in out.iterdir()} == files
 
 
-def call(project: Project, *words: str) -> subprocess.CompletedProcess:
-    """One call of the command in the project's folder."""
-    return subprocess.run(
-        [*project.caller.words, *words],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=project.environment(),
-        cwd=project.folder,
-    )
-
-
 def test_the_tables_that_were_named_are_shown(chain_of_three: Project):
-    shown = call(chain_of_three, "run", "one", "two").stdout
+    shown = chain_of_three.call("run", "one", "two").stdout
     assert "\n\none\n" in shown and "\n\ntwo\n" in shown
     assert "three" not in shown
 
 
 def test_a_plan_is_narrowed_as_a_run_is(chain_of_three: Project):
-    plan = json.loads(call(chain_of_three, "plan", "two", "-O", "json").stdout)
+    plan = json.loads(chain_of_three.call("plan", "two", "-O", "json").stdout)
     assert [model["name"] for model in plan["models"] if model["final"]] == ["two"]
-    assert "three" not in call(chain_of_three, "plan", "-s", "beside").stdout
+    assert "three" not in chain_of_three.call("plan", "-s", "beside").stdout
 
 
 @pytest.mark.parametrize(
@@ -128,14 +115,14 @@ def test_a_plan_is_narrowed_as_a_run_is(chain_of_three: Project):
     ],
 )
 def test_a_selector_without_a_model_is_an_error_and_nothing_runs(chain_of_three: Project, words: list[str], said: str):
-    done = call(chain_of_three, "run", *words)
+    done = chain_of_three.call("run", *words)
     assert done.returncode == 1
     assert said in done.stderr
     assert done.stdout == ""
 
 
 def test_a_folder_in_the_place_of_a_model_is_told(chain_of_three: Project):
-    done = call(chain_of_three, "run", "./data")
+    done = chain_of_three.call("run", "./data")
     assert done.returncode == 2
     assert "-p ./data" in done.stderr
 
@@ -144,5 +131,5 @@ def test_a_broken_model_that_is_not_selected_stops_nothing_that_runs(chain_of_th
     chain_of_three.write(
         "broken.py", "import zerrow\n\n\n@zerrow.model()\ndef bad(t=zerrow.Model('three')):\n    1 / 0\n"
     )
-    assert call(chain_of_three, "run", "two").returncode == 0
-    assert call(chain_of_three, "run", "bad").returncode == 1
+    assert chain_of_three.call("run", "two").returncode == 0
+    assert chain_of_three.call("run", "bad").returncode == 1

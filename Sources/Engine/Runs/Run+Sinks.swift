@@ -35,13 +35,9 @@ extension Run {
 
     /// Gives a sink's file its name. The run is not over until that is done.
     func name(_ file: PendingFile, of model: Int) {
-        guard let folder = options.sinkFolder, let sink = plan.models[model].sink else {
-            preconditionFailure("a file that no sink has written")
-        }
-        let path = "\(folder)/\(sink.file)"
         // The run, which may be over, is here as long as its file is held.
-        exports.begin(file, of: model, to: path) { outcome in
-            if let outcome { self.noteExport(of: model, path, outcome) }
+        exports.begin(file, of: model, to: path(ofExporting: model)) { outcome in
+            if let outcome { self.noteExport(of: model, outcome) }
             self.endIfOver()
         }
     }

@@ -211,25 +211,25 @@ extension Run {
     /// Writes a final table to its file, if the run exports them, and gives it up.
     private func export(_ model: Int) {
         guard let table = tables[model] else { preconditionFailure("a table is released twice") }
-        guard let folder = options.exportFolder, !isCancelled, plan.models[model].final else {
+        guard options.exportFolder != nil, !isCancelled, plan.models[model].final else {
             return giveUpTable(of: model)
         }
-        let path = path(ofExporting: model, to: folder)
         // The run, which may be over, is here as long as its table is held.
-        exports.begin(table, of: model, to: path) { outcome in
+        exports.begin(table, of: model, to: path(ofExporting: model)) { outcome in
             self.giveUpTable(of: model)
             guard let outcome else { return }
-            self.noteExport(of: model, path, outcome)
+            self.noteExport(of: model, outcome)
             self.endIfOver()
         }
     }
 
     /// Notes what became of a file that a model's table was to be in.
-    func noteExport(of model: Int, _ path: String, _ outcome: ExportWork.Outcome) {
+    func noteExport(of model: Int, _ outcome: ExportWork.Outcome) {
         switch outcome {
         case .written:
-            let table = plan.models[model].sink == nil ? name(of: model) : plan.models[model].inputs[0]
-            if options.notesExports || plan.models[model].sink != nil { observer?.note("\(table) → \(path)") }
+            let isSink = plan.models[model].sink != nil
+            let table = isSink ? plan.models[model].inputs[0] : name(of: model)
+            if options.notesExports || isSink { observer?.note("\(table) → \(path(ofExporting: model))") }
         case .stopped: noteFailure(ofExporting: model, "the run was cancelled")
         case .failed(let reason): noteFailure(ofExporting: model, reason)
         }
@@ -245,14 +245,16 @@ extension Run {
         noteChange(around: model)
     }
 
-    private func path(ofExporting model: Int, to folder: String) -> String {
-        "\(folder)/\(plan.models[model].sink?.file ?? "\(plan.models[model].name).arrows")"
+    /// The file that a final model's table, or a sink's input, is written to.
+    func path(ofExporting model: Int) -> String {
+        guard let sink = plan.models[model].sink else {
+            return "\(options.exportFolder ?? "")/\(plan.models[model].name).arrows"
+        }
+        return "\(options.sinkFolder ?? "")/\(sink.file)"
     }
 
     private func noteFailure(ofExporting model: Int, _ reason: String) {
-        let folder = plan.models[model].sink == nil ? options.exportFolder : options.sinkFolder
-        let path = path(ofExporting: model, to: folder ?? "")
-        record.fail(name(of: model), "its table could not be written to \(path): \(reason)")
+        record.fail(name(of: model), "its table could not be written to \(path(ofExporting: model)): \(reason)")
     }
 
     /// Stops all exports.

@@ -307,7 +307,7 @@ class _Planner:
                     planned.append({**self._scan_entry(scan), **keys.scan(scan)})
                 if scan is not None:
                     input_.filter = None  # its scan has applied it
-            is_final = model.name not in read or (model.name in shown and model.name not in expectations)
+            is_final = model.name not in read or model.name in shown
             entry = self._entry(model, [name for name, _ in named], inputs[model.name], is_final)
             filters = [input_.filter for input_ in inputs[model.name]]
             # Keys don't tell whether a source is streamed: the result is the same.
@@ -343,13 +343,9 @@ class _Planner:
         selected = self.project.selected
         if selected is None:
             return set()
-        read = {
-            input_.table
-            for name, group in inputs.items()
-            if name in selected.names and name not in expectations
-            for input_ in group
-        }
-        return {name for name in selected.names if name in selected.named or name not in read}
+        names = selected.names - expectations
+        read = {input_.table for name in names for input_ in inputs[name]}
+        return {name for name in names if name in selected.named or name not in read}
 
     def _scan_entry(self, scan: Scan) -> dict[str, Any]:
         entry = _model_entry(scan.name, "scan", [], Limits())

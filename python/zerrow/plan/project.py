@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import glob
 import io
 import os
@@ -19,7 +18,7 @@ from zerrow.plan.declarations import Declaration, PythonModel, tables_read
 from zerrow.plan.findings import Findings, too_much
 from zerrow.plan.host_files import OWN_FILES, HostFiles
 from zerrow.plan.ignored import NO_SETTINGS, GitSettings, ModelFileRules
-from zerrow.plan.names import namespace_of
+from zerrow.plan.names import namespace_of, nearest
 from zerrow.plan.namespaces import DEFAULT, Namespaces
 from zerrow.plan.parameters import Given, Value, parameter_values
 from zerrow.plan.place import now_at
@@ -61,7 +60,9 @@ class Project:
         read = {table for model in self.models.values() for table in tables_read(model)}
         for name, path in tables.items():
             if name not in self.models and name not in self.file.sources and name not in read:
-                findings.error("unknown-table", f"nothing reads a table {name!r}", hint=_one_of(name, read))
+                close = nearest(name, read)
+                hint = f"did you mean {close!r}?" if close else f"there are: {', '.join(sorted(read)[:20]) or 'none'}"
+                findings.error("unknown-table", f"nothing reads a table {name!r}", hint=hint)
                 continue
             self.models.pop(name, None)
             self.file.sources[name] = SourceDeclaration(name, path, (), None)
@@ -108,12 +109,6 @@ class Project:
                 needed.add(name)
                 pending += tables_read(self.models[name])
         self.models = {name: model for name, model in self.models.items() if name in needed}
-
-
-def _one_of(name: str, names: Iterable[str]) -> str:
-    """A hint for a name that there is not."""
-    close = difflib.get_close_matches(name, names, 1)
-    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(sorted(names)[:20]) or 'none'}"
 
 
 def read_project(

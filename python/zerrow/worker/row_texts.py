@@ -34,7 +34,7 @@ def write_csv(schema: pa.Schema, batches: Iterable[pa.RecordBatch], out: Out) ->
     out.write((",".join(_field(name) for name in schema.names) + "\n").encode(errors="replace"))
     null = '""' if len(schema.names) == 1 else ""
     before = [""] + [","] * (len(schema.names) - 1)
-    for piece in _pieces(batches):
+    for piece in pieces(batches, PIECE_ROWS):
         if piece.num_columns:
             _write(joined([_quoted(each, null) for each in piece.columns], before, "\n"), out)
         else:
@@ -50,17 +50,18 @@ def write_json_lines(schema: pa.Schema, batches: Iterable[pa.RecordBatch], out: 
     if twice:
         raise WorkerFailure("result", f"two columns are named {twice[0]!r}: an object can have one of them")
     before = [("{" if index == 0 else ",") + json_key(name) + ":" for index, name in enumerate(schema.names)]
-    for piece in _pieces(batches):
+    for piece in pieces(batches, PIECE_ROWS):
         if piece.num_columns:
             _write(joined([json_texts(each) for each in piece.columns], before, "}\n"), out)
         else:
             out.write(b"{}\n" * piece.num_rows)
 
 
-def _pieces(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def pieces(batches: Iterable[pa.RecordBatch], rows_max: int) -> Iterator[pa.RecordBatch]:
+    """The rows of batches, so many at once at most."""
     for batch in batches:
-        for start in range(0, batch.num_rows, PIECE_ROWS):
-            yield batch.slice(start, PIECE_ROWS)
+        for start in range(0, batch.num_rows, rows_max):
+            yield batch.slice(start, rows_max)
 
 
 def _field(name: str) -> str:
@@ -77,10 +78,7 @@ def _quoted(column: pa.Array, null: str) -> pa.Array:
 
 
 def _write(lines: pa.Array, out: Out) -> None:
-    """Writes texts that lie one behind the other in their buffer."""
-    for chunk in lines.chunks if isinstance(lines, pa.ChunkedArray) else [lines]:
-        _, offsets, content = chunk.buffers()
-        wide = memoryview(offsets).cast("q" if pa.types.is_large_string(chunk.type) else "i")
-        first, last = wide[chunk.offset], wide[chunk.offset + len(chunk)]
-        if last > first:
-            out.write(memoryview(content)[first:last])
+    """Writes large texts that lie one behind the other in their buffer."""
+    _, offsets, content = lines.buffers()
+    wide = memoryview(offsets).cast("q")
+    out.write(memoryview(content)[wide[lines.offset] : wide[lines.offset + len(lines)]])

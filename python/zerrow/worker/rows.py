@@ -27,7 +27,7 @@ from zerrow.worker.preview import (
     type_name,
     value_texts,
 )  # fmt: skip
-from zerrow.worker.row_texts import write_csv, write_json_lines
+from zerrow.worker.row_texts import pieces, write_csv, write_json_lines
 
 PIECE_ROWS = 1000
 
@@ -43,7 +43,7 @@ def show(reader: pa.RecordBatchReader, out: TextIO, rows: int | None, width: int
     rights = [is_right(kind) for kind in reader.schema.types]
     widths: list[int] = []
     count = shown = 0
-    for batch in _pieces(reader):
+    for batch in pieces(reader, PIECE_ROWS):
         count += batch.num_rows
         part = batch if rows is None else batch.slice(0, max(0, rows - shown))
         shown += part.num_rows
@@ -75,12 +75,6 @@ def first(reader: pa.RecordBatchReader, rows: int | None) -> Iterator[pa.RecordB
         left -= min(left, batch.num_rows)
         if left == 0:
             return
-
-
-def _pieces(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    for batch in reader:
-        for start in range(0, batch.num_rows, PIECE_ROWS):
-            yield batch.slice(start, PIECE_ROWS)
 
 
 def _texts(column: pa.Array, is_whole: bool) -> list[str]:

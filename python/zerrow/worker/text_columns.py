@@ -80,8 +80,6 @@ def json_key(name: str) -> str:
 
 def _decoded(column: pa.Array) -> pa.Array:
     """The column with its values side by side: no dictionary, no run, no type of somebody's own that has a storage."""
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
     if isinstance(column.type, pa.BaseExtensionType):
         if column.type.extension_name == "arrow.uuid":
             return pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
